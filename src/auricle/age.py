@@ -1,0 +1,167 @@
+"""Age, the axis of everything here: read as hospitals write it, kept in days with its resolution, coded in [0, 1].
+
+A child's ECG changes within days of birth, so an age is never rounded: `3d` stays three days, and an age written in
+whole years keeps the information that it may be off by up to a year.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from auricle.errors import DataError
+
+DAYS_PER_YEAR: Final = 365.25
+DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
+ADULT_DAYS: Final = 18 * DAYS_PER_YEAR
+_OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
+# PTB-XL and other anonymised sets write 300 for "older than 89", a privacy code and not an age.
+_ANONYMISED_YEARS: Final = 300
+
+AgeCode = Literal["linear", "log", "log_month"]
+
+_UNIT_DAYS: Final = {
+    "h": 1 / 24, "hr": 1 / 24, "hrs": 1 / 24, "hour": 1 / 24, "hours": 1 / 24,
+    "d": 1.0, "day": 1.0, "days": 1.0,
+    "w": 7.0, "wk": 7.0, "wks": 7.0, "week": 7.0, "weeks": 7.0,
+    "m": DAYS_PER_MONTH, "mo": DAYS_PER_MONTH, "mos": DAYS_PER_MONTH, "month": DAYS_PER_MONTH,
+    "months": DAYS_PER_MONTH,
+    "y": DAYS_PER_YEAR, "yr": DAYS_PER_YEAR, "yrs": DAYS_PER_YEAR, "year": DAYS_PER_YEAR, "years": DAYS_PER_YEAR,
+    "岁": DAYS_PER_YEAR, "月": DAYS_PER_MONTH, "个月": DAYS_PER_MONTH, "周": 7.0, "天": 1.0,
+}  # fmt: skip
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+|个月|[岁月周天])\s*(?:old\b)?[\s,]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """An age in days and how finely it was known: the true age lies in [days, days + resolution_days)."""
+
+    days: float
+    resolution_days: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.days) or not 0 <= self.days <= _OLDEST_DAYS:
+            raise DataError(f"an age of {self.days:g} days is not possible: give 0 days to 130 years")
+
+    @property
+    def best_days(self) -> float:
+        """The middle of what the age may be: what a model should be told when only whole years are known."""
+        return self.days + (self.resolution_days / 2 if self.resolution_days > 1 else 0.0)
+
+    def __str__(self) -> str:
+        return describe(self.days)
+
+
+def describe(days: float) -> str:
+    """An age as a clinician would say it: `3 d`, `6 wk`, `16 mo`, `7.5 yr`."""
+    if days < 14:
+        return f"{days:.3g} d"
+    if days < 90:
+        return f"{days / 7:.0f} wk"
+    if days < 2 * DAYS_PER_YEAR:
+        return f"{days / DAYS_PER_MONTH:.0f} mo"
+    return f"{days / DAYS_PER_YEAR:.3g} yr"
+
+
+def parse(text: str | float | None) -> Age | None:
+    """Read an age as people write it: `3d`, `16 mo`, `2.4 yr`, `5y4m`, `7 岁`; a bare number is years.
+
+    Returns:
+        The age, or None where it is unknown: empty, `nan`, `unknown`, the privacy code 300, or a bare year 0, which
+        says "younger than one year" and not "newborn" (a warning tells so).
+
+    Raises:
+        DataError: a negative or impossible age, or text that is no age.
+    """
+    if text is None:
+        return None
+    written = str(text).strip()
+    if written.casefold() in {"", "nan", "none", "null", "unknown", "n/a", "na", "?"}:
+        return None
+    if written.startswith("-"):
+        raise DataError(f"negative age {written!r}: give a number with a unit, such as 3d, 16mo or 2.4yr")
+    try:
+        return _from_bare_years(float(written))
+    except ValueError:
+        pass
+    return _from_parts(written)
+
+
+def _from_bare_years(years: float) -> Age | None:
+    if math.isnan(years) or years == _ANONYMISED_YEARS:
+        return None
+    if years == 0:
+        warnings.warn(
+            "an age of 0 without a unit can be any day of the first year and is treated as unknown: write 0d or 5mo",
+            stacklevel=3,
+        )
+        return None
+    resolution = DAYS_PER_YEAR if years.is_integer() else 1.0
+    return Age(years * DAYS_PER_YEAR, resolution)
+
+
+def _from_parts(written: str) -> Age | None:
+    days, finest, position = 0.0, math.inf, 0
+    while position < len(written):
+        match = _PART.match(written, position)
+        unit = match.group(2).casefold() if match else ""
+        if match is None or unit not in _UNIT_DAYS:
+            raise DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+        number = match.group(1)
+        days += float(number) * _UNIT_DAYS[unit]
+        # "2.4 yr" is known to a tenth of a year, "5y4m" to a month, "3d" to a day.
+        decimals = len(number.partition(".")[2])
+        finest = min(finest, _UNIT_DAYS[unit] * 10.0**-decimals)
+        position = match.end()
+    if days == 0 and finest >= DAYS_PER_YEAR:
+        return _from_bare_years(0)
+    return Age(days, max(finest, 1 / 24))
+
+
+def between(birth: str | date, recording: str | date) -> Age:
+    """The age at a recording, from two dates (ISO text or date objects; times of day are used where both have them).
+
+    Raises:
+        DataError: a date cannot be read, or the recording lies before the birth.
+    """
+    born, recorded = _moment(birth), _moment(recording)
+    days = (recorded - born).total_seconds() / 86_400
+    if days < 0:
+        raise DataError(f"the recording ({recorded.date()}) is before the birth ({born.date()}): negative age")
+    return Age(days, 1.0)
+
+
+def _moment(value: str | date) -> datetime:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)
+    try:
+        return datetime.fromisoformat(value.strip()).replace(tzinfo=None)
+    except ValueError as error:
+        raise DataError(f"{value!r} is not a date: write it as 2024-05-31 or 2024-05-31T14:20") from error
+
+
+def code(days: Float[Tensor, "*batch"], kind: AgeCode = "log_month") -> Float[Tensor, "*batch"]:
+    """Age in days as a number in [0, 1], what the age gate sees (LISA proposal 3.4). NaN (unknown) stays NaN.
+
+    `linear` is the document's plain scalar, days over 18 years; `log` = log(1+d) spends two fifths of its range on the
+    first month; `log_month` = log(1 + d/30) spreads the range over weeks, months and years. Adults share the value 1.
+    """
+    if kind == "linear":
+        coded = days / ADULT_DAYS
+    elif kind == "log":
+        coded = torch.log1p(days) / math.log1p(ADULT_DAYS)
+    elif kind == "log_month":
+        coded = torch.log1p(days / 30) / math.log1p(ADULT_DAYS / 30)
+    else:
+        raise DataError(f"unknown age code {kind!r}: linear, log or log_month")
+    return coded.clamp(0, 1)

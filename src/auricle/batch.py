@@ -1,0 +1,112 @@
+"""ECGBatch: what a model sees. A missing lead, sample or modality is a mask or None; masks are applied with `where`.
+
+Axis legend, used in every shape of the project: b record, l lead, t sample, n token, d feature, g lead group,
+f finding, k concept, c class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Batch = TypeVar("Batch", "ECGBatch", "TextBatch")
+
+
+@dataclass(frozen=True, slots=True)
+class TextBatch:
+    """The reports of a batch. Equal text means equal `report_id`, so pairs of equal reports are known without reading.
+
+    Attributes:
+        report_id: (b,) number of the distinct report in its store, -1 where a record has none.
+        embedding: (b, d) of a frozen text tower, computed once per distinct report.
+        findings: (b, f) statements, each column scaled by the square root of its weight, so that a product of two
+            rows is the weight they share (see `auricle.text.findings`).
+        concepts: (b, k) 1 where the report says anything about a concept, affirmed, denied or of whatever degree.
+        token_ids: (b, token) for methods that train their text encoder, with `token_mask`.
+    """
+
+    report_id: Int[Tensor, " b"]
+    embedding: Float[Tensor, "b d"] | None = None
+    findings: Float[Tensor, "b f"] | None = None
+    concepts: Float[Tensor, "b k"] | None = None
+    token_ids: Int[Tensor, "b token"] | None = None
+    token_mask: Bool[Tensor, "b token"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ECGBatch:
+    """Records side by side on one lead axis and one time axis.
+
+    Attributes:
+        signal: (b, l, t) millivolts at `rate_hz`; what lies under a false mask is undefined and must not be read.
+        lead_mask: (b, l) true where the lead was recorded.
+        time_mask: (b, t) true inside the record, false in padding.
+        leads: canonical names of the lead axis.
+        rate_hz: samples per second of `signal`.
+        age_days: (b,) NaN where unknown.
+        male: (b,) 1 male, 0 female, NaN unknown.
+        text: reports, or None.
+        labs: (b, lab) laboratory values and `labs_mask`, or None.
+        target: (b, c) 0/1, NaN where not annotated; or None.
+        beats: (b, beat) R peaks in samples of this crop, -1 in the padding; or None.
+        patient_id: (b,) numbers that are equal for equal patients.
+        record_id: the names, for messages and prediction files.
+    """
+
+    signal: Float[Tensor, "b l t"]
+    lead_mask: Bool[Tensor, "b l"]
+    time_mask: Bool[Tensor, "b t"]
+    leads: tuple[str, ...]
+    rate_hz: float
+    age_days: Float[Tensor, " b"]
+    male: Float[Tensor, " b"]
+    patient_id: Int[Tensor, " b"]
+    record_id: tuple[str, ...]
+    text: TextBatch | None = None
+    labs: Float[Tensor, "b lab"] | None = None
+    labs_mask: Bool[Tensor, "b lab"] | None = None
+    target: Float[Tensor, "b c"] | None = None
+    beats: Int[Tensor, "b beat"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.record_id)
+
+    def to(self, device: torch.device | str) -> ECGBatch:
+        """The same batch on another device."""
+        return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def select(self, index: Tensor) -> ECGBatch:
+        """The records at `index` (positions), in that order."""
+        chosen = _map_tensors(self, lambda tensor: tensor[index])
+        return replace(chosen, record_id=tuple(self.record_id[position] for position in index.tolist()))
+
+    def with_signal(self, signal: Tensor, time_mask: Tensor, rate_hz: float) -> ECGBatch:
+        """The same records with a processed signal. R peaks follow a change of rate."""
+        beats = self.beats
+        if beats is not None and rate_hz != self.rate_hz:
+            beats = torch.where(beats >= 0, (beats * (rate_hz / self.rate_hz)).round().to(beats.dtype), beats)
+        return replace(self, signal=signal, time_mask=time_mask, rate_hz=rate_hz, beats=beats)
+
+    def without_age(self) -> ECGBatch:
+        """The same records at an unknown age."""
+        return replace(self, age_days=torch.full_like(self.age_days, torch.nan))
+
+    def at_age(self, days: float) -> ECGBatch:
+        """The same traces asked at another age, the question the age gate exists to answer."""
+        return replace(self, age_days=torch.full_like(self.age_days, days))
+
+
+def _map_tensors(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+    changed: dict[str, Any] = {}
+    for entry in fields(batch):
+        value = getattr(batch, entry.name)
+        if isinstance(value, Tensor):
+            changed[entry.name] = function(value)
+        elif isinstance(value, TextBatch):
+            changed[entry.name] = _map_tensors(value, function)
+    return replace(batch, **changed)

@@ -1,0 +1,131 @@
+"""Configuration: pydantic models filled from presets, TOML files and dotted overrides; unknown keys are refused.
+
+Every resolved configuration is written to the run folder as TOML and is itself a valid input.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+
+from auricle.errors import ConfigError
+from auricle.registry import Registry, merge
+
+Model = TypeVar("Model", bound="Config")
+
+
+class Config(BaseModel):
+    """Base of every configuration: immutable, and refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ComponentConfig(Config):
+    """Configuration of something a registry builds. `name` is the registered name and is kept in saved files."""
+
+    name: str
+
+
+def component(registry: Registry) -> Any:
+    """The type of a configuration field that holds any component of `registry`, as a table with `name` and `preset`."""
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"name": value}
+        return registry.configure(value) if isinstance(value, Mapping) else value
+
+    return Annotated[SerializeAsAny[ComponentConfig], BeforeValidator(resolve)]
+
+
+def validate(model: type[Model], values: Mapping[str, Any], where: str = "configuration") -> Model:
+    """Validate, with errors a person can act on: which key, what is wrong with it, and what was probably meant.
+
+    Raises:
+        ConfigError: on the first wrong key, in one line.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(model, first["loc"][:-1], values)
+            near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+            raise ConfigError(f"{where}: unknown key {path!r}: {hint}") from None
+        raise ConfigError(f"{where}: {path or 'value'}: {first['msg']} (got {first['input']!r})") from None
+
+
+def _keys_at(model: type[BaseModel], path: Iterable[int | str], values: Mapping[str, Any]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if field] if field else []
+        nested = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if nested is None:
+            return []
+        model = nested
+    return list(model.model_fields)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dictionary.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+def with_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Lay dotted assignments over a configuration: `train.steps=200`, `model.encoder.preset=tiny`, `leads=["I", "II"]`.
+
+    Raises:
+        ConfigError: an override is not of the form key=value.
+    """
+    merged = dict(values)
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"override {text!r}: write it as key=value, for example train.steps=200")
+        nested: Any = _literal(value.strip())
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        merged = merge(merged, nested)
+    return merged
+
+
+def _literal(value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value  # an unquoted string, as one types it in a shell
+
+
+def dump(config: Config) -> dict[str, Any]:
+    """A configuration as plain data, without the keys that are None (TOML has no null)."""
+    plain: dict[str, Any] = _without_none(config.model_dump(mode="json"))
+    return plain
+
+
+def write_toml(config: Config, path: Path) -> None:
+    """Write a resolved configuration, a valid input again."""
+    path.write_text(tomli_w.dumps(dump(config)), encoding="utf-8")
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

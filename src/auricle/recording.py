@@ -1,0 +1,109 @@
+"""Recording: one patient moment, with every question of unit, lead name, rate and age already settled by its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle import leads as lead_names
+from auricle.age import Age
+from auricle.errors import DataError
+
+Sex = Literal["F", "M"]
+# A heart's surface signal is a few millivolts; electrode offsets reach some hundred. More is a unit error.
+_LARGEST_MV: Final = 5_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One ECG and what was known beside it. Absent things are None or empty, never a magic value.
+
+    Attributes:
+        signal: (lead, time) float32 in millivolts; NaN marks a missing sample.
+        rate_hz: samples per second.
+        leads: canonical lead names, one per row of `signal`, in canonical order.
+        record_id: unique inside its source.
+        patient_id: equal for recordings of one person; None is treated as a person of its own.
+        age: age at the recording, with its resolution.
+        sex: "F" or "M".
+        report: free text as written.
+        labels: codes as the source spells them (SCP for PTB-XL, SNOMED CT for the Challenge sets).
+        labs: laboratory values by canonical name, in canonical units.
+        measurements: numbers that came with the record (heart_rate, qrs_ms ...), by the cart or by a simulator.
+        fold: the source's own cross-validation fold.
+        cart_band_hz: (high-pass, low-pass) of the cart, where it says so.
+        source: the name of the data set or file it came from.
+    """
+
+    signal: NDArray[np.float32]
+    rate_hz: float
+    leads: tuple[str, ...]
+    record_id: str
+    patient_id: str | None = None
+    age: Age | None = None
+    sex: Sex | None = None
+    report: str | None = None
+    labels: tuple[str, ...] = ()
+    labs: Mapping[str, float] = field(default_factory=dict)
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    fold: int | None = None
+    cart_band_hz: tuple[float, float] | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads):
+            raise DataError(f"{self.record_id}: signal of shape {self.signal.shape} for {len(self.leads)} leads")
+        if not 1 <= self.rate_hz <= 100_000:
+            raise DataError(f"{self.record_id}: a sampling rate of {self.rate_hz:g} Hz is not possible")
+        unknown = set(self.leads) - set(lead_names.CANONICAL)
+        if unknown or len(set(self.leads)) != len(self.leads):
+            raise DataError(f"{self.record_id}: leads must be canonical and distinct, not {', '.join(self.leads)}")
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return float(self.signal.shape[1] / self.rate_hz)
+
+    def with_context(self, **known: object) -> Recording:
+        """A copy that also knows what the caller knows (age, sex, report ...); None leaves a field as it is."""
+        return replace(self, **{name: value for name, value in known.items() if value is not None})  # type: ignore[arg-type]
+
+
+def make_recording(
+    signal: NDArray[np.floating],
+    rate_hz: float,
+    leads: tuple[str, ...] | list[str],
+    record_id: str,
+    **context: object,
+) -> Recording:
+    """Build a Recording as every reader must: canonical names and order, derived limb leads, unusable leads dropped.
+
+    A lead without a single finite value is absent, not zero: it is left out (and derived if its partners allow).
+    Channels that are no ECG lead (Frank, respiration) are left out as well.
+
+    Args:
+        signal: (lead, time) in millivolts.
+        rate_hz: samples per second.
+        leads: names as the file writes them.
+        record_id: identity of the record in its source.
+        **context: further fields of `Recording`.
+
+    Raises:
+        DataError: an unknown lead name, no lead with a usable value, or amplitudes that no millivolt has.
+    """
+    signal = np.asarray(signal, dtype=np.float32)
+    keep = [row for row, name in enumerate(leads) if not lead_names.is_other_channel(name)]
+    names = tuple(lead_names.canonical(leads[row]) for row in keep)
+    usable = [row for row in range(len(keep)) if np.isfinite(signal[keep[row]]).any()]
+    if not usable:
+        raise DataError(f"{record_id}: no lead has a usable sample; there is no ECG in it to read")
+    values = np.where(np.isinf(signal), np.nan, signal)[[keep[row] for row in usable]]
+    peak = float(np.nanmax(np.abs(values)))
+    if peak > _LARGEST_MV:
+        raise DataError(f"{record_id}: values up to {peak:.3g} are no millivolts; check the unit or gain of the file")
+    values, ordered = lead_names.derive_limb(values, [names[row] for row in usable])
+    return Recording(values, float(rate_hz), ordered, record_id, **context)  # type: ignore[arg-type]
