@@ -1,0 +1,143 @@
+"""A shard: the unit of ingest and of storage. One file of int16 samples and one table that says what they are.
+
+Samples are native millivolts as int16 with one gain per record (so Einthoven's law survives), -32768 for a missing
+sample as in WFDB, leads as recorded, lengths as recorded. The table is written after the samples and renamed into
+place last: a shard whose table exists is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from auricle.data.sources import Source, get_source
+from auricle.errors import AuricleError, require
+from auricle.recording import Recording
+from auricle.signal.beats import find_beats
+from auricle.signal.quality import quality
+from auricle.signal.resample import resample
+from auricle.text.reports import clean
+
+MISSING: Final = np.int16(-32768)
+_LARGEST: Final = 32_767
+# One microvolt per step unless the record needs more range: finer than any cart, and exact for 1000 counts per mV.
+FINEST_GAIN_MV: Final = 0.001
+
+
+def quantise(signal: NDArray[np.float32]) -> tuple[NDArray[np.int16], float]:
+    """Millivolts (lead, time), NaN where missing, as int16 and the gain in mV per step. Never clips."""
+    peak = float(np.nanmax(np.abs(signal), initial=0.0))
+    gain = max(FINEST_GAIN_MV, peak / _LARGEST)
+    steps = np.rint(signal / np.float32(gain))
+    return np.where(np.isfinite(steps), np.clip(steps, -_LARGEST, _LARGEST), MISSING).astype(np.int16), gain
+
+
+def dequantise(steps: NDArray[np.int16], gain_mv: float) -> NDArray[np.float32]:
+    """Millivolts as float32 with NaN for missing samples: the inverse of `quantise` to half a step."""
+    signal = steps.astype(np.float32) * np.float32(gain_mv)
+    signal[steps == MISSING] = np.nan
+    return signal
+
+
+def to_rate(recording: Recording, rate_hz: float) -> NDArray[np.float32]:
+    """The signal at the store's rate. Gaps of missing samples stay gaps."""
+    if recording.rate_hz == rate_hz:
+        return recording.signal
+    known = np.isfinite(recording.signal)
+    # Every lead is its own "record" here, so that a gap in one lead is bridged by its own neighbours only.
+    rows = torch.from_numpy(np.where(known, recording.signal, 0.0).astype(np.float32))[:, None]
+    changed, mask = resample(rows, torch.from_numpy(known), recording.rate_hz, rate_hz, rate_hz / 2)
+    return np.where(mask.numpy(), changed[:, 0].numpy(), np.nan).astype(np.float32)
+
+
+def write_shard(
+    source_name: str,
+    options: Mapping[str, Any],
+    root: Path,
+    rows: Sequence[Mapping[str, Any]],
+    rate_hz: float,
+    stem: Path,
+) -> tuple[int, int]:
+    """Read `rows` from their source and write `stem`.bin and `stem`.parquet. Runs in any process.
+
+    Returns:
+        How many records were stored and how many rejected. A record that cannot be read is a row with its reason.
+    """
+    torch.set_num_threads(1)  # several of these run side by side
+    source = get_source(source_name, **options)
+    table: list[dict[str, Any]] = []
+    offset = 0
+    partial = stem.with_suffix(".bin.tmp")
+    with partial.open("wb") as file:
+        for row in rows:
+            entry, steps = _entry(source, root, row, rate_hz)
+            if steps is not None:
+                entry["offset"] = offset
+                file.write(steps.tobytes())
+                offset += steps.size
+            table.append(entry)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(stem.with_suffix(".bin"))
+    _write_table(table, stem.with_suffix(".parquet"))
+    stored = sum(entry["reason"] is None for entry in table)
+    return stored, len(table) - stored
+
+
+def _entry(
+    source: Source, root: Path, row: Mapping[str, Any], rate_hz: float
+) -> tuple[dict[str, Any], NDArray[np.int16] | None]:
+    record_id = str(row["record_id"])
+    try:
+        recording = source.read(root, row)
+        signal = to_rate(recording, rate_hz)
+    except (AuricleError, OSError, ValueError) as error:
+        return {"record_id": record_id, "reason": f"{type(error).__name__}: {error}"}, None
+    steps, gain = quantise(signal)
+    age = recording.age
+    entry: dict[str, Any] = {
+        "record_id": record_id,
+        "reason": None,
+        "patient_id": recording.patient_id,
+        "source": recording.source,
+        "n_samples": steps.shape[1],
+        "gain_mv": gain,
+        "leads": list(recording.leads),
+        "age_days": age.days if age else None,
+        "age_resolution_days": age.resolution_days if age else None,
+        "sex": recording.sex,
+        "fold": recording.fold,
+        "labels": list(recording.labels),
+        "report": clean(recording.report or "") or None,
+        "beats": find_beats(signal, recording.leads, rate_hz).tolist(),
+    }
+    entry |= {f"quality:{name}": value for name, value in quality(signal, recording.leads, rate_hz).items()}
+    entry |= {f"lab:{name}": float(value) for name, value in recording.labs.items()}
+    entry |= {f"measured:{name}": float(value) for name, value in recording.measurements.items()}
+    return entry, steps
+
+
+def _write_table(entries: list[dict[str, Any]], path: Path) -> None:
+    pa, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
+    fixed = [
+        ("record_id", pa.string()), ("reason", pa.string()), ("patient_id", pa.string()), ("source", pa.string()),
+        ("offset", pa.int64()), ("n_samples", pa.int64()), ("gain_mv", pa.float64()),
+        ("leads", pa.list_(pa.string())), ("age_days", pa.float64()), ("age_resolution_days", pa.float64()),
+        ("sex", pa.string()), ("fold", pa.int64()), ("labels", pa.list_(pa.string())), ("report", pa.string()),
+        ("beats", pa.list_(pa.int32())),
+    ]  # fmt: skip
+    known = {name for name, _ in fixed}
+    extra = sorted({name for entry in entries for name in entry} - known)
+    schema = pa.schema(fixed + [(name, pa.float64()) for name in extra])
+    columns = {name: [entry.get(name) for entry in entries] for name in schema.names}
+    partial = path.with_suffix(".parquet.tmp")
+    parquet.write_table(pa.table(columns, schema=schema), partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.rename(path)

@@ -1,0 +1,85 @@
+"""A plain transformer over patches of all leads at once: the ungrouped, single-scale reference encoder.
+
+Source: ViT (Dosovitskiy et al. 2021) on a signal; the patch embedding is one convolution over all leads, kernel and
+stride equal. Row A1 of the LISA proposal's ablation compares against it. Positions are rotary, pooling is a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from auricle.config import ComponentConfig
+from auricle.encoders._base import EncoderModule, Tokens
+from auricle.nn.film import Condition, ModulationPoint
+from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
+from auricle.nn.pooling import masked_mean
+from auricle.nn.transformer import Block, Rotary
+from auricle.signal.preprocess import InputSpec
+
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "tiny": {"width": 32, "depth": 1, "n_heads": 2},
+    "nano": {"width": 128, "depth": 4, "n_heads": 4},
+    "small": {"width": 384, "depth": 6, "n_heads": 6},
+    "base": {"width": 768, "depth": 12, "n_heads": 12},
+}
+
+
+class Vit1dConfig(ComponentConfig):
+    """Settings of the encoder; `patch_ms` is kernel and stride in milliseconds."""
+
+    name: Literal["vit1d"] = "vit1d"
+    width: Annotated[int, Field(gt=0)] = 384
+    depth: Annotated[int, Field(gt=0)] = 6
+    n_heads: Annotated[int, Field(gt=0)] = 6
+    mlp_ratio: float = 4.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    patch_ms: Annotated[float, Field(gt=0)] = 100.0
+
+
+class Vit1d(EncoderModule):
+    """Patch embedding over all leads, transformer, masked mean."""
+
+    def __init__(self, config: Vit1dConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
+        self.config, self.width = config, config.width
+        self.patch = max(1, round(config.patch_ms * spec.rate_hz / 1000))
+        self.embed = nn.Linear(len(spec.leads) * self.patch, config.width)
+        self.rotary = Rotary(config.width // config.n_heads)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
+        )
+        for number in range(config.depth):
+            self.add_point(ModulationPoint(f"block{number}", config.width, -1))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l t"],
+        lead_mask: Bool[Tensor, "b l"],
+        time_mask: Bool[Tensor, "b t"],
+        condition: Condition | None = None,
+    ) -> Tokens:
+        """Encode; an absent lead is a row of zeros to the patch embedding."""
+        signal = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal, 0.0)
+        mask = patch_mask(time_mask, self.patch)
+        x = self.embed(patchify(signal, self.patch).transpose(1, 2).flatten(2))
+        n = x.shape[1]
+        cos, sin = self.rotary(n)
+        keys = None if bool(mask.all()) else mask
+        for block, modulate in zip(self.blocks, self.modulate, strict=True):
+            x = modulate(block(x, keys, cos, sin), condition)
+        x = self.norm(x)
+        return Tokens(
+            tokens=x,
+            mask=mask,
+            group=torch.full((n,), -1, device=x.device),
+            time_ms=patch_centres_ms(n, self.patch, self.spec.rate_hz).to(x.device),
+            scale=torch.zeros(n, dtype=torch.long, device=x.device),
+            pooled=masked_mean(x, mask),
+        )

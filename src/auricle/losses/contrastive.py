@@ -1,0 +1,56 @@
+"""Aligning two modalities with weighted negatives: InfoNCE, its multi-positive form, and the pairwise sigmoid.
+
+All take a similarity matrix of local rows against everybody's columns, the column of each row's partner, and the
+weight a_ij of every pair as a negative; all return one value per row and which rows counted.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def weighted_info_nce(
+    logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"]
+) -> tuple[Float[Tensor, " r"], Bool[Tensor, " r"]]:
+    """-log(e^{s_ii/t} / (e^{s_ii/t} + sum_{j != i} a_ij e^{s_ij/t})): DiagSim-weighted loss, LISA proposal 3.3.
+
+    Args:
+        logits: s_ij / t.
+        positive: column of each row's partner.
+        weight: a_ij; the entry of the partner is not read.
+
+    Returns:
+        The loss of each row, and whether it has an active negative: without one the loss is 0 and says nothing.
+    """
+    own = F.one_hot(positive, logits.shape[1]).bool()
+    negatives = (weight > 0) & ~own
+    log_weight = torch.where(negatives, weight, 1.0).log().masked_fill(~(negatives | own), -torch.inf)
+    loss = torch.logsumexp(logits + log_weight, dim=1) - logits.gather(1, positive[:, None])[:, 0]
+    return loss, negatives.any(1)
+
+
+def soft_target_info_nce(
+    logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"]
+) -> tuple[Float[Tensor, " r"], Bool[Tensor, " r"]]:
+    """Cross-entropy against 1 for the partner and 1 - a_ij for the others, normalised: similar reports attract.
+
+    The multi-positive relative of the weighted loss (as in FG-CLEP, arXiv 2505.11939), with the same a_ij.
+    """
+    own = F.one_hot(positive, logits.shape[1]).bool()
+    target = torch.where(own, 1.0, 1 - weight)
+    target = target / target.sum(1, keepdim=True)
+    loss = -(target * logits.log_softmax(1)).sum(1)
+    return loss, (weight.masked_fill(own, 0.0) > 0).any(1)
+
+
+def weighted_siglip(
+    logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"], bias: Tensor
+) -> tuple[Float[Tensor, " r"], Bool[Tensor, " r"]]:
+    """Pairwise sigmoid (Zhai et al. 2023, equation 1), each negative pair weighted by a_ij (CLEF, 2512.02180)."""
+    own = F.one_hot(positive, logits.shape[1]).bool()
+    shifted = logits + bias
+    loss = torch.where(own, F.softplus(-shifted), weight * F.softplus(shifted)).sum(1)
+    return loss, torch.ones_like(loss, dtype=torch.bool)

@@ -1,0 +1,63 @@
+"""Seeing the other processes' records in a contrastive loss, with gradients.
+
+Each process keeps its own rows and looks at everybody's columns. Gradients flow back to the process that made the
+column, so that several processes with a share of the batch each do what one process with all of it does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class _AllGather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        ctx.rows = x.shape[0]
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Tensor:
+        total = grads[0].contiguous()
+        dist.all_reduce(total)
+        first = dist.get_rank() * ctx.rows
+        return total[first : first + ctx.rows]
+
+
+def world() -> tuple[int, int]:
+    """(rank, number of processes); (0, 1) outside of distributed training."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def gather(x: Tensor) -> Tensor:
+    """The rows of all processes in rank order, every process bringing equally many; gradients flow back."""
+    return x if world()[1] == 1 else _AllGather.apply(x)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def gather_flags(x: Tensor) -> Tensor:
+    """The same for tensors without gradient (integers, booleans, frozen embeddings)."""
+    if world()[1] == 1:
+        return x
+    parts = [torch.empty_like(x) for _ in range(world()[1])]
+    dist.all_gather(parts, x.contiguous())
+    return torch.cat(parts)
+
+
+def mean_over_active(values: Tensor, active: Tensor) -> Tensor:
+    """Mean over the active rows of *all* processes, scaled so that averaging gradients over processes is right.
+
+    Zero, with a gradient of zero, where no row is active anywhere.
+    """
+    n_active = active.sum().to(values.dtype)
+    processes = world()[1]
+    if processes > 1:
+        dist.all_reduce(n_active)
+    total = torch.where(active, values, 0.0).sum()
+    return total * processes / n_active.clamp_min(1)

@@ -1,0 +1,1 @@
+"""Layers that more than one encoder or method is built from."""

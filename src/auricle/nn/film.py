@@ -1,0 +1,127 @@
+"""Feature-wise linear modulation: what age, laboratory values or anything else about a patient does to an encoder.
+
+An encoder publishes `modulation_points` and calls `modulate[i](x, condition)` at each; fresh, every modulation is
+exactly the identity. Conditions from several sources compose, each under its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from auricle import age
+
+Condition = Mapping[str, Tensor]
+
+# Width of a gate's hidden layer: the map from one number to a group's gain is smooth and needs no more.
+_HIDDEN: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ModulationPoint:
+    """A place in an encoder where features may be modulated.
+
+    Attributes:
+        name: what it modulates, for figures: `short.block0`, `short.group_gate`, `scale_gain`.
+        width: number of channels; 1 where a whole group shares one gain.
+        channel_axis: axis of the channels in the tensor at this point.
+        groups: number of lead groups (or scales) that get their own gamma and beta; 1 where there are none.
+        group_axis: their axis.
+    """
+
+    name: str
+    width: int
+    channel_axis: int
+    groups: int = 1
+    group_axis: int | None = None
+
+
+class Modulations(nn.Module):
+    """All modulations of one point, applied one after the other; none is the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.films = nn.ModuleList()
+
+    def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
+        """Modulate `x` by every film whose source `condition` carries."""
+        for film in self.films:
+            x = film(x, condition)
+        return x
+
+
+class FiLM(nn.Module):
+    """`gamma(c) * x + beta(c)`, gamma and beta from a two-layer perceptron (Perez et al. 2018; LISA proposal 3.4).
+
+    One gamma, beta pair per group and channel. The last layer starts at zero, so gamma is exactly 1 and beta 0.
+    """
+
+    def __init__(self, point: ModulationPoint, source: str, condition_width: int) -> None:
+        super().__init__()
+        self.point, self.source = point, source
+        last = nn.Linear(_HIDDEN, 2 * point.groups * point.width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.net = nn.Sequential(nn.Linear(condition_width, _HIDDEN), nn.SiLU(), last)
+
+    def gamma_beta(self, code: Float[Tensor, "b c"]) -> tuple[Float[Tensor, "b g d"], Float[Tensor, "b g d"]]:
+        """Scale and shift for each record, group and channel."""
+        out = self.net(code).unflatten(-1, (2, self.point.groups, self.point.width))
+        return 1 + out[:, 0], out[:, 1]
+
+    def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
+        """Modulate `x`; without a condition of this source, return it unchanged."""
+        if condition is None or self.source not in condition:
+            return x
+        gamma, beta = self.gamma_beta(condition[self.source].to(x.dtype))
+        shape = [1] * x.ndim
+        shape[0] = x.shape[0]
+        shape[self.point.channel_axis] = self.point.width
+        if self.point.group_axis is not None:
+            shape[self.point.group_axis] = self.point.groups
+        in_order = self.point.group_axis is None or self.point.group_axis < self.point.channel_axis % x.ndim
+        if not in_order:
+            gamma, beta = gamma.transpose(1, 2), beta.transpose(1, 2)
+        return gamma.reshape(shape) * x + beta.reshape(shape)
+
+
+class AgeCode(nn.Module):
+    """Age in days as what the gates read: a code in [0, 1] with optional Fourier features, or a learned "unknown".
+
+    Args:
+        kind: `linear`, `log` or `log_month` (see `auricle.age.code`).
+        n_fourier: sine and cosine pairs of the code added to it.
+        unknown_share: share of training records whose age is hidden, so that the model also works without one.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, kind: age.AgeCode = "log_month", n_fourier: int = 0, unknown_share: float = 0.1) -> None:
+        super().__init__()
+        self.kind, self.unknown_share = kind, unknown_share
+        self.width = 1 + 2 * n_fourier
+        self.register_buffer("frequencies", torch.pi * 2.0 ** torch.arange(n_fourier), persistent=False)
+        self.unknown = nn.Parameter(torch.zeros(self.width))
+        nn.init.normal_(self.unknown, std=0.5)
+
+    def forward(self, age_days: Float[Tensor, " b"]) -> Float[Tensor, "b c"]:
+        """The code of each record; NaN days give the learned null embedding."""
+        known = ~torch.isnan(age_days)
+        if self.training and self.unknown_share > 0:
+            known = known & (torch.rand_like(age_days) >= self.unknown_share)
+        coded = age.code(torch.where(known, age_days, 0.0), self.kind)[:, None]
+        waves = coded * self.frequencies
+        features = torch.cat([coded, waves.sin(), waves.cos()], dim=-1)
+        return torch.where(known[:, None], features, self.unknown)
+
+
+def attach(modulate: Sequence[nn.Module], points: Sequence[ModulationPoint], source: str, condition_width: int) -> None:
+    """Put a fresh FiLM of `source` at every point of an encoder. The encoder computes what it did before."""
+    for place, point in zip(modulate, points, strict=True):
+        assert isinstance(place, Modulations)
+        place.films.append(FiLM(point, source, condition_width))

@@ -1,0 +1,62 @@
+"""Pre-norm transformer blocks with rotary positions, over tokens of which some may be absent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_ROTARY_BASE: Final = 10_000.0
+
+
+class Rotary(nn.Module):
+    """Rotary position embedding (Su et al. 2021): attention sees how far apart two tokens are, never where they are."""
+
+    rates: Tensor
+
+    def __init__(self, head_width: int) -> None:
+        super().__init__()
+        if head_width % 2:
+            raise ValueError(f"rotary positions need an even head width, not {head_width}")
+        rates = _ROTARY_BASE ** (-torch.arange(0, head_width, 2) / head_width)
+        self.register_buffer("rates", rates, persistent=False)
+
+    def forward(self, n: int) -> tuple[Float[Tensor, "n half"], Float[Tensor, "n half"]]:
+        """Cosines and sines for positions 0 to n - 1."""
+        angle = torch.arange(n, device=self.rates.device)[:, None] * self.rates
+        return angle.cos(), angle.sin()
+
+
+def rotate(x: Float[Tensor, "b h n d"], cos: Tensor, sin: Tensor) -> Float[Tensor, "b h n d"]:
+    """Turn each pair of features by its token's angle."""
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = cos.to(x), sin.to(x)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each behind a layer norm and added to what came in."""
+
+    def __init__(self, width: int, n_heads: int, mlp_ratio: float = 4.0, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.n_heads, self.dropout = n_heads, dropout
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        hidden = round(width * mlp_ratio)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None, cos: Tensor, sin: Tensor
+    ) -> Float[Tensor, "b n d"]:
+        """One block. `mask` is true where a token may be attended to; None means everywhere."""
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        attended = F.scaled_dot_product_attention(
+            q, k, v, None if mask is None else mask[:, None, None], self.dropout if self.training else 0.0
+        )
+        x = x + self.out(attended.transpose(1, 2).flatten(2))
+        fed: Tensor = self.mlp(self.norm2(x))
+        return x + fed

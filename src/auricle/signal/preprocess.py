@@ -1,0 +1,139 @@
+"""Preprocess: the one module between millivolts as recorded and what an encoder reads, in training as in prediction.
+
+Its settings, `InputSpec`, are saved with the weights, so preprocessing can never be guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Final, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from auricle import leads as lead_names
+from auricle.batch import ECGBatch
+from auricle.config import Config
+from auricle.signal.resample import resample
+
+# Cascading three moving averages of width w gives a smooth low-pass; one minus it reaches -3 dB at .47 / w.
+_PASSES: Final = 3
+_WIDTH_TIMES_CUTOFF: Final = 0.47
+# A lead of which less than this share was recorded says more about the electrode than about the heart.
+_LEAST_FINITE: Final = 0.5
+
+
+class InputSpec(Config):
+    """What an encoder was built to read. Saved with its weights and obeyed by `Preprocess` everywhere.
+
+    Attributes:
+        rate_hz: sampling rate of the model input.
+        seconds: length of the model input; longer records are read in windows, shorter ones padded and masked.
+        leads: the lead axis; absent leads are masked.
+        band_hz: zero-phase high-pass and low-pass. Children need the upper end: a newborn's QRS lasts 60 ms.
+        scale: `mv` keeps millivolts; `amplitude_unknown` divides each record by its own standard deviation, for
+            sources whose gain is lost.
+        clip_mv: amplitudes beyond it are electrodes and not hearts (in units of `scale`).
+        pooling: how the windows of a long record become one answer.
+    """
+
+    rate_hz: Annotated[float, Field(gt=0)] = 500.0
+    seconds: Annotated[float, Field(gt=0)] = 10.0
+    leads: tuple[str, ...] = lead_names.STANDARD
+    band_hz: tuple[float, float] = (0.5, 100.0)
+    scale: Literal["mv", "amplitude_unknown"] = "mv"
+    clip_mv: Annotated[float, Field(gt=0)] = 10.0
+    pooling: Literal["mean"] = "mean"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> InputSpec:
+        unknown = set(self.leads) - set(lead_names.CANONICAL)
+        if unknown or len(set(self.leads)) != len(self.leads) or not self.leads:
+            raise ValueError(f"leads must be distinct canonical names, not {', '.join(self.leads)}")
+        low, high = self.band_hz
+        if not 0 <= low < high:
+            raise ValueError(f"band_hz must rise from 0 or more: {self.band_hz}")
+        if high > self.rate_hz / 2:
+            raise ValueError(
+                f"band_hz up to {high:g} Hz needs a rate of at least {2 * high:g} Hz, not {self.rate_hz:g}"
+            )
+        return self
+
+    @property
+    def n_samples(self) -> int:
+        """Length of the model input in samples."""
+        return round(self.seconds * self.rate_hz)
+
+
+class Preprocess(nn.Module):
+    """Band, rate and scale, on the device of the batch. Holds no parameters and no state."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    @torch.no_grad()
+    def forward(self, batch: ECGBatch) -> ECGBatch:
+        """The batch as the encoder wants it: (b, l, n) at the spec's rate, finite, and zero wherever a mask is false.
+
+        Raises:
+            ValueError: the batch has another lead axis than the spec.
+        """
+        if batch.leads != self.spec.leads:
+            raise ValueError(f"the batch has leads {batch.leads}, the model reads {self.spec.leads}")
+        signal, lead_mask = _fill_missing(batch.signal.float(), batch.lead_mask, batch.time_mask)
+        signal = high_pass(signal, batch.time_mask, batch.rate_hz, self.spec.band_hz[0])
+        signal, time_mask = resample(signal, batch.time_mask, batch.rate_hz, self.spec.rate_hz, self.spec.band_hz[1])
+        signal = torch.where(lead_mask[:, :, None], signal, 0.0)
+        if self.spec.scale == "amplitude_unknown":
+            signal = _unit_scale(signal, lead_mask, time_mask)
+        signal = signal.clamp(-self.spec.clip_mv, self.spec.clip_mv)
+        return replace(batch.with_signal(signal, time_mask, self.spec.rate_hz), lead_mask=lead_mask)
+
+
+def _fill_missing(
+    signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
+) -> tuple[Tensor, Tensor]:
+    """Put each lead's mean where samples are missing and subtract it; mask leads that are mostly missing."""
+    inside = time_mask[:, None] & lead_mask[:, :, None]
+    known = inside & torch.isfinite(signal)
+    n_known = known.sum(-1)
+    mean = torch.where(known, signal, 0.0).sum(-1) / n_known.clamp_min(1)
+    centred = torch.where(known, signal - mean[:, :, None], 0.0)
+    enough = n_known >= _LEAST_FINITE * time_mask.sum(-1)[:, None]
+    return centred, lead_mask & enough
+
+
+def high_pass(
+    signal: Float[Tensor, "b l t"], time_mask: Bool[Tensor, "b t"], rate_hz: float, cutoff_hz: float
+) -> Float[Tensor, "b l t"]:
+    """Remove what is slower than `cutoff_hz`, zero-phase, by subtracting a cascade of masked moving averages.
+
+    The averages run over valid samples only, so there is no edge transient and padding has no influence. Costs O(t).
+    """
+    if cutoff_hz <= 0:
+        return signal
+    half = max(1, round(_WIDTH_TIMES_CUTOFF / cutoff_hz * rate_hz / 2))
+    n = signal.shape[-1]
+    position = torch.arange(n, device=signal.device)
+    first, last = (position - half).clamp_min(0), (position + half + 1).clamp_max(n)
+    inside = time_mask[:, None].to(signal)
+
+    def window_sum(rows: Tensor) -> Tensor:
+        total = nn.functional.pad(rows.cumsum(-1), (1, 0))
+        return total[..., last] - total[..., first]
+
+    count = window_sum(inside).clamp_min(1.0)
+    slow = signal
+    for _ in range(_PASSES):
+        slow = window_sum(slow * inside) / count
+    return (signal - slow) * inside
+
+
+def _unit_scale(signal: Tensor, lead_mask: Tensor, time_mask: Tensor) -> Tensor:
+    """Each record divided by the standard deviation over its present leads: relative lead amplitudes survive."""
+    valid = lead_mask[:, :, None] & time_mask[:, None]
+    power = torch.where(valid, signal, 0.0).square().sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
+    return signal / power.sqrt().clamp_min(1e-6)[:, None, None]

@@ -1,0 +1,81 @@
+"""Change of sampling rate and low-pass in one step: a masked, zero-phase, windowed-sinc polyphase filter in torch.
+
+Each output sample is a weighted mean of the *valid* input samples around it, the weights renormalised over them. So
+the ends of a record do not droop, padding cannot leak in, and the amount of padding cannot change a valid sample.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+# Width of the sinc in zero crossings on either side: 8 keeps the pass band flat within 1 % up to 85 % of the cut-off.
+_CROSSINGS: Final = 8
+# A weight sum below this share of a full kernel would divide by noise; such samples are at least half a kernel outside.
+_LEAST_WEIGHT: Final = 0.2
+
+
+def ratio(from_hz: float, to_hz: float) -> Fraction:
+    """to/from as a fraction with a small denominator, so that odd rates (257 Hz, 999.6 Hz) stay exact enough."""
+    return (Fraction(to_hz).limit_denominator(1000) / Fraction(from_hz).limit_denominator(1000)).limit_denominator(2000)
+
+
+@lru_cache(maxsize=64)
+def _kernel(up: int, down: int, cutoff: float) -> tuple[Tensor, int]:
+    """Filters (up, 1, taps) for each output phase, and how far they reach to the left, in input samples.
+
+    `cutoff` is in cycles per input sample.
+    """
+    reach = int(-(-_CROSSINGS // (2 * cutoff)))
+    offset = torch.arange(-reach, down + reach, dtype=torch.float64)
+    phase = torch.arange(up, dtype=torch.float64)[:, None] * down / up
+    distance = offset - phase
+    window = torch.where(distance.abs() < reach, torch.cos(distance * torch.pi / (2 * reach)) ** 2, 0.0)
+    weights = 2 * cutoff * torch.sinc(2 * cutoff * distance) * window
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    return weights.float()[:, None], reach
+
+
+def resample(
+    signal: Float[Tensor, "b l t"], mask: Bool[Tensor, "b t"], from_hz: float, to_hz: float, low_pass_hz: float
+) -> tuple[Float[Tensor, "b l s"], Bool[Tensor, "b s"]]:
+    """Bring a batch to another rate, keeping frequencies up to `low_pass_hz`.
+
+    Args:
+        signal: finite everywhere; what the mask excludes is not read.
+        mask: true where a sample is inside its record.
+        from_hz: the signal's rate.
+        to_hz: the wanted rate; may equal `from_hz`, then this is a low-pass only.
+        low_pass_hz: the cut-off; limited to 90 % of either Nyquist frequency.
+
+    Returns:
+        The signal at `to_hz`, zero where its new mask is false, and that mask.
+    """
+    step = ratio(from_hz, to_hz)
+    up, down = step.numerator, step.denominator
+    cutoff = min(low_pass_hz, 0.45 * from_hz, 0.45 * to_hz) / from_hz
+    if up == down and low_pass_hz >= 0.45 * from_hz:
+        return torch.where(mask[:, None], signal, 0.0), mask  # nothing to remove
+    weights, reach = _kernel(up, down, round(cutoff, 6))
+    weights = weights.to(signal)
+    n_out = -(-signal.shape[-1] * up // down)
+    frames = -(-n_out // up)
+    tail = max(0, (frames - 1) * down + down + reach - signal.shape[-1])
+
+    def filtered(rows: Tensor) -> Tensor:
+        phases = F.conv1d(F.pad(rows, (reach, tail)), weights, stride=down)
+        return phases.transpose(1, 2).reshape(rows.shape[0], -1)[:, :n_out]
+
+    b, n_leads, _ = signal.shape
+    inside = mask.to(signal)
+    weight_sum = filtered(inside[:, None]).clamp_min(_LEAST_WEIGHT)
+    values = filtered((signal * inside[:, None]).reshape(b * n_leads, 1, -1)).reshape(b, n_leads, n_out)
+    nearest = (torch.arange(n_out, device=mask.device) * down // up).clamp_max(mask.shape[-1] - 1)
+    new_mask = mask[:, nearest]
+    return torch.where(new_mask[:, None], values / weight_sum[:, None], 0.0), new_mask
