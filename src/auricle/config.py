@@ -36,11 +36,22 @@ def component(registry: Registry) -> Any:
     """The type of a configuration field that holds any component of `registry`, as a table with `name` and `preset`."""
 
     def resolve(value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"name": value}
-        return registry.configure(value) if isinstance(value, Mapping) else value
+        return configure(registry, value) if isinstance(value, str | Mapping) else value
 
     return Annotated[SerializeAsAny[ComponentConfig], BeforeValidator(resolve)]
+
+
+def configure(registry: Registry, value: str | Mapping[str, Any]) -> Any:
+    """The validated configuration of a component: its name alone, or a table with `name`, `preset` and overrides.
+
+    Raises:
+        ConfigError: there is no name, or a key is wrong; says which and suggests the nearest.
+    """
+    values = {"name": value} if isinstance(value, str) else value
+    if "name" not in values:
+        raise ConfigError(f"a {registry.kind} needs a name: one of {', '.join(registry.names())}")
+    entry = registry.get(values["name"])
+    return validate(entry.config_class, entry.expand(values), entry.name)
 
 
 def validate(model: type[Model], values: Mapping[str, Any], where: str = "configuration") -> Model:

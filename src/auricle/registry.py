@@ -33,15 +33,15 @@ class Entry:
         """The first line of the module's docstring."""
         return (import_module(self.cls.__module__).__doc__ or "").strip().splitlines()[0]
 
-    def configure(self, values: Mapping[str, Any]) -> Any:
-        """A validated configuration from `values`, whose `preset` (if any) is expanded under the other keys."""
-        given = {key: value for key, value in values.items() if key not in {"name", "preset"}}
+    def expand(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` with their `preset` (if any) laid under them, and with the component's name."""
+        given = {key: value for key, value in values.items() if key != "preset"} | {"name": self.name}
         preset = values.get("preset")
         if preset is None:
-            return self.config_class.model_validate(given)
+            return given
         if preset not in self.presets:
             raise UnknownNameError(f"preset of {self.name}", str(preset), self.presets)
-        return self.config_class.model_validate(merge(self.presets[preset], given))
+        return merge(self.presets[preset], given)
 
 
 class Registry:
@@ -76,12 +76,6 @@ class Registry:
         if name not in self._modules:
             raise UnknownNameError(self.kind, name, self._modules)
         return _entry(name, import_module(self._modules[name]))
-
-    def configure(self, values: Mapping[str, Any]) -> Any:
-        """The configuration object of the component that `values["name"]` names."""
-        if "name" not in values:
-            raise ConfigError(f"a {self.kind} needs a name: one of {', '.join(self.names())}")
-        return self.get(values["name"]).configure(values)
 
 
 def _entry(name: str, module: ModuleType) -> Entry:

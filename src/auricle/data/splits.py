@@ -44,3 +44,11 @@ def _checked(store: Store, parts: Parts) -> Parts:
             if seen.setdefault(str(patient), name) != name:
                 raise DataError(f"{store.path}: a patient is in both {seen[str(patient)]} and {name}")
     return parts
+
+
+def share_of_patients(patients: NDArray[np.str_], share: float, seed: int) -> NDArray[np.int64]:
+    """Positions of the records of a random share of patients, at least one; a smaller share is part of a larger one."""
+    names = np.unique(patients)
+    order = np.random.default_rng(seed).permutation(len(names))
+    chosen = names[order[: max(1, round(share * len(names)))]]
+    return np.flatnonzero(np.isin(patients, chosen))

@@ -112,7 +112,8 @@ class PerLeadStem(nn.Module):
     def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
         """Attention pooling over the present leads of each group."""
         present = lead_mask[:, self.order]
-        scores = self.score(x).squeeze(-1).masked_fill(~present[:, :, None], torch.finfo(x.dtype).min)
+        scores = self.score(x).squeeze(-1)
+        scores = scores.masked_fill(~present[:, :, None], torch.finfo(scores.dtype).min)
         pooled, first = [], 0
         for members in self.groups:
             part = slice(first, first + len(members))

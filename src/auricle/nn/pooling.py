@@ -27,6 +27,7 @@ class MeanAndAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "*b n d"], mask: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b d"]:
         """Pool over n; zero where no token is present."""
-        scores = self.score(x).squeeze(-1).masked_fill(~mask, torch.finfo(x.dtype).min)
+        scores = self.score(x).squeeze(-1)
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = torch.where(mask, scores.softmax(-1), 0.0)
         return masked_mean(x, mask) + (weights[..., None] * torch.where(mask[..., None], x, 0.0)).sum(-2)

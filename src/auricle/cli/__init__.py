@@ -1,0 +1,58 @@
+"""The command line: one file per verb. Wrong input is one line and exit status 2; a bug keeps its traceback."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from auricle import __version__
+from auricle.cli import demo, evaluate, finetune, ingest, predict, pretrain, simulate, table, text
+from auricle.cli import list as list_verb
+from auricle.errors import AuricleError
+
+app = typer.Typer(
+    name="auricle",
+    help="Learns from electrocardiograms together with what else a hospital knows, and is right about children. "
+    "Research use, not a diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (demo, simulate, ingest, pretrain, finetune, evaluate, table, predict, text, list_verb):
+    verb.register(app)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"auricle {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line."""
+    console = Console(stderr=True)
+    warnings.showwarning = lambda message, *_: console.print(f"auricle: note: {message}", highlight=False, markup=False)
+    try:
+        app()
+    except AuricleError as error:
+        console.print(f"auricle: {error}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("auricle: stopped; run the same command with --resume to go on", highlight=False)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

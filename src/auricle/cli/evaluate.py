@@ -1,0 +1,139 @@
+"""auricle evaluate: predictions, then metrics, with the rows beside them without which a number means nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from auricle.cli.options import StoreArgument
+from auricle.errors import ConfigError
+
+_ROWS = ("class_prior", "random_encoder", "supervised")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder or folder of saved weights.")],
+    store: StoreArgument,
+    out: Annotated[Path, typer.Argument(help="Folder for predictions and results; several runs may share one.")],
+    task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(help="zero_shot, linear_probe, finetune or recovery; by default all the weights can do."),
+    ] = None,
+    rows: Annotated[str, typer.Option(help="Reference rows, comma-separated; empty for none.")] = ",".join(_ROWS),
+    fractions: Annotated[str, typer.Option(help="Shares of the training patients, in per cent.")] = "1,10,100",
+    seeds: Annotated[int, typer.Option(help="Subset seeds per share below 100 %.", min=1)] = 3,
+    name: Annotated[str | None, typer.Option(help="Name of the row; by default the method's.")] = None,
+) -> None:
+    """Evaluate saved weights on a task and print the table."""
+    from rich.console import Console
+
+    from auricle.data.store import Store
+    from auricle.evaluate.protocols import Setting
+    from auricle.methods import load_card, load_method
+    from auricle.tasks import load_task
+
+    unknown = [row for row in rows.split(",") if row and row not in _ROWS]
+    if unknown:
+        raise ConfigError(f"unknown reference row {unknown[0]!r}: choose from {', '.join(_ROWS)}")
+    weights = run / "model" if (run / "model").is_dir() else run
+    card, _ = load_card(weights)
+    about: dict[str, Any] = card["about"]
+    opened, question = Store(store), load_task(task)
+    setting = Setting(
+        method=load_method(weights),
+        store=opened,
+        task=question,
+        out=out,
+        name=name or card["method"],
+        preset=run.name,
+        pretrained_on=(about["source"],) if about.get("source") else (),
+        overlap=about.get("source") == opened.info["source"] and about.get("task") != question.id,
+    )
+    shares = [_share(text) for text in fractions.split(",")]
+    run_protocols(setting, protocol, shares, range(seeds))
+    reference_rows(setting, [row for row in rows.split(",") if row], shares, range(seeds), about)
+    print_table(out, question.id, Console())
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text) / 100
+    except ValueError:
+        raise ConfigError(f"--fractions: {text!r} is not a number; write for example 1,10,100") from None
+    if not 0 < share <= 1:
+        raise ConfigError(f"--fractions: {text} % is not between 0 and 100")
+    return share
+
+
+def run_protocols(setting: Any, protocols: list[str] | None, shares: list[float], seeds: range) -> None:
+    """What was asked for, or all that the weights can do."""
+    from auricle.evaluate.protocols import finetuned, linear_probe, linear_recovery, zero_shot
+    from auricle.methods import AlignsText, Classifies
+
+    known = {
+        "zero_shot": lambda: zero_shot(setting),
+        "linear_probe": lambda: linear_probe(setting, shares, seeds),
+        "finetune": lambda: finetuned(setting),
+        "recovery": lambda: _print_recovery(linear_recovery(setting)),
+    }
+    able = {"zero_shot": isinstance(setting.method, AlignsText), "finetune": isinstance(setting.method, Classifies)}
+    wanted = protocols or [name for name in ("zero_shot", "linear_probe", "finetune") if able.get(name, True)]
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(f"unknown protocol {name!r}: choose from {', '.join(known)}")
+        known[name]()
+
+
+def _print_recovery(scores: dict[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measured of the record", "R² from frozen features", title="What the encoder can see")
+    for name, value in scores.items():
+        table.add_row(name, f"{value:.2f}")
+    Console().print(table)
+
+
+def reference_rows(setting: Any, rows: list[str], shares: list[float], seeds: range, about: dict[str, Any]) -> None:
+    """class_prior, random_encoder and supervised (ResNet18-1D from scratch, as many steps as the run had)."""
+    from dataclasses import replace
+
+    from auricle.config import validate
+    from auricle.evaluate.protocols import class_prior, finetuned, linear_probe, untrained
+    from auricle.methods import load_method
+    from auricle.train.config import RunConfig
+    from auricle.train.fit import fit
+    from auricle.train.watch import ConsoleWatcher
+
+    plain = replace(setting, pretrained_on=(), overlap=False, preset="")
+    if "class_prior" in rows:
+        class_prior(replace(plain, name="class_prior"))
+    if "random_encoder" in rows:
+        linear_probe(replace(plain, name="random_encoder", method=untrained(setting.method)), shares, seeds)
+    if "supervised" in rows:
+        spec = setting.method.config.input.model_dump()
+        values = {
+            "model": {"name": "supervised", "encoder": {"name": "resnet1d", "preset": "nano"}, "input": spec},
+            "data": {"store": str(setting.store.path), "task": setting.task.id},
+            "train": {"steps": int(about.get("steps", 500)), "batch_size": int(about.get("batch_size", 32))},
+        }
+        folder = setting.out / "supervised" / "run"
+        if not (folder / "model").is_dir():
+            config = validate(RunConfig, values, "supervised row")
+            fit(config, folder, resume=folder.exists(), watcher=ConsoleWatcher("supervised row"))
+        finetuned(replace(plain, name="supervised", preset="resnet1d nano", method=load_method(folder / "model")))
+
+
+def print_table(out: Path, task: str, console: Any) -> None:
+    """The Markdown table of all results in a folder."""
+    from auricle.evaluate.table import collect, to_markdown
+
+    console.print(to_markdown(collect(out), task), highlight=False, markup=False, soft_wrap=True)

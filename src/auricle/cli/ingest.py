@@ -1,0 +1,65 @@
+"""auricle ingest: a data set on disk becomes a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from auricle.cli.options import OutArgument
+from auricle.config import with_overrides
+from auricle.errors import DataError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("ingest")(ingest)
+
+
+def ingest(
+    source: Annotated[str, typer.Argument(help="One of `auricle list sources`, or manifest for a CSV of your own.")],
+    root: Annotated[Path, typer.Argument(help="The data set's folder, or the manifest file.")],
+    out: OutArgument,
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Options of the source as key=value, for example rate_hz=100.")
+    ] = None,
+    rate_hz: Annotated[float, typer.Option(help="The one sampling rate of the store.")] = 500.0,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.", min=1)] = None,
+) -> None:
+    """Read a data set once and store it; run again after a kill, it goes on where it was."""
+    if not root.exists():
+        raise DataError(f"{root}: no such file or folder")
+    ingest_with_progress(source, root, out, with_overrides({}, options or []), rate_hz, workers)
+
+
+def ingest_with_progress(
+    source: str, root: Path, out: Path, options: Mapping[str, Any], rate_hz: float, workers: int | None
+) -> None:
+    """Ingest with a progress bar, and say what became of the records."""
+    from auricle.data.ingest import ingest as run
+    from auricle.data.store import Store
+    from auricle.errors import require
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(f"ingest {source}", total=None)
+        done = run(
+            source, root, out, options=options, rate_hz=rate_hz, workers=workers,
+            on_progress=lambda n, total: bar.update(task, completed=n, total=total),
+        )  # fmt: skip
+    store = Store(out)
+    hours = float((store.column("n_samples") / store.rate_hz).sum()) / 3600
+    console.print(
+        f"{out}: {done.n_stored} records ({hours:.1f} h at {rate_hz:g} Hz), {done.n_reports} distinct reports, "
+        f"{done.n_rejected} rejected",
+        highlight=False,
+    )
+    if done.n_rejected:
+        table = require("pyarrow.parquet", "train").read_table(out / "rejected.parquet")
+        first = table["reason"][0].as_py()
+        console.print(f"  the first rejected: {first}; all reasons are in {out / 'rejected.parquet'}", highlight=False)

@@ -1,0 +1,45 @@
+"""auricle list: what there is by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from auricle.errors import UnknownNameError
+
+_KINDS = ("methods", "encoders", "presets", "sources", "tasks")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("list")(list_names)
+
+
+def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "methods") -> None:
+    """List methods, encoders, their presets, sources or tasks."""
+    from auricle.data.sources import list_sources
+    from auricle.encoders import ENCODERS
+    from auricle.methods import METHODS
+    from auricle.tasks import list_tasks, load_task
+
+    if kind not in _KINDS:
+        raise UnknownNameError("kind", kind, _KINDS)
+    table = Table("name", "what it is", box=None, pad_edge=False)
+    if kind == "tasks":
+        for name in list_tasks():
+            table.add_row(name, load_task(name).title)
+    elif kind == "sources":
+        for name in list_sources():
+            table.add_row(name, "")
+    elif kind == "presets":
+        for registry in (METHODS, ENCODERS):
+            for name in registry.names():
+                table.add_row(name, ", ".join(registry.get(name).presets))
+    else:
+        registry = METHODS if kind == "methods" else ENCODERS
+        for name in registry.names():
+            table.add_row(name, registry.get(name).summary.removeprefix(f"{name}: "))
+    Console().print(table)

@@ -1,0 +1,92 @@
+"""auricle predict: an answer for one recording, for a person or as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from auricle.predict import Prediction
+
+_BAR_WIDTH = 24
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("predict")(predict)
+
+
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Recordings in any readable format.", show_default=False)],
+    weights: Annotated[str, typer.Option(help="Run folder, folder of weights, or a name on the hub.")],
+    age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
+    sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
+    task: Annotated[str | None, typer.Option(help="Which stored prompts to ask, for zero-shot weights.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")] = False,
+) -> None:
+    """Predict. Research use, not a diagnosis."""
+    from auricle import age as ages
+    from auricle.io import read
+    from auricle.predict import Predictor
+
+    known_age = ages.parse(age)
+    predictor = Predictor.from_pretrained(weights, task)
+    console = Console()
+    for file in files:
+        recording = read(file, age=known_age, sex=parse_sex(sex))
+        prediction = predictor(recording)
+        if as_json:
+            typer.echo(json.dumps(prediction.to_dict()))
+        else:
+            show(prediction, console, file.name)
+
+
+def parse_sex(text: str | None) -> str | None:
+    """F or M from what people type.
+
+    Raises:
+        DataError: neither.
+    """
+    from auricle.errors import DataError
+
+    if text is None:
+        return None
+    letter = text.strip().upper()[:1]
+    if letter not in {"F", "M"}:
+        raise DataError(f"--sex {text!r}: give F or M, or leave it out")
+    return letter
+
+
+def show(prediction: Prediction, console: Console, title: str) -> None:
+    """A table a person can read."""
+    from auricle.age import describe
+
+    age = "unknown" if prediction.age_days is None else describe(prediction.age_days)
+    table = Table(title=f"{title}, age {age}", title_justify="left")
+    table.add_column("class")
+    table.add_column(prediction.kind, justify="right")
+    table.add_column("")
+    without = prediction.scores_without_age
+    if without:
+        table.add_column("age unknown", justify="right")
+    ages = prediction.age_effect
+    for days, _ in ages:
+        table.add_column(describe(days), justify="right", style="dim")
+    for name, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
+        filled = round(max(0.0, min(1.0, score)) * _BAR_WIDTH)
+        row = [name, f"{score:.2f}", "█" * filled + "·" * (_BAR_WIDTH - filled)]
+        if without:
+            row.append(f"{without[name]:.2f}")
+        table.add_row(*row, *(f"{scores[name]:.2f}" for _, scores in ages))
+    console.print(table)
+    if prediction.group_contributions:
+        shares = "  ".join(f"{name} {share:.0%}" for name, share in prediction.group_contributions.items())
+        console.print(f"lead groups: {shares}", highlight=False)
+    for note in prediction.notes:
+        console.print(f"note: {note}", highlight=False)
+    console.print(f"[bold]{prediction.disclaimer}[/bold]")

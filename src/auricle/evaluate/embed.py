@@ -1,0 +1,51 @@
+"""One value per record from a method that reads crops: every window is asked, the answers are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from auricle.batch import ECGBatch
+from auricle.data.loader import View, windows
+
+OnProgress = Callable[[int, int], None]
+
+
+@torch.no_grad()
+def over_records(
+    function: Callable[[ECGBatch], Tensor],
+    view: View,
+    *,
+    batch_size: int = 64,
+    device: torch.device | str = "cpu",
+    on_progress: OnProgress | None = None,
+) -> NDArray[np.float32]:
+    """`function` on every record of a view, windows of a long record pooled by their mean.
+
+    Args:
+        function: from a batch to (b, d); for example `method.embed` or `method.logits`.
+        view: the records.
+        batch_size: windows at a time.
+        device: where the function computes.
+        on_progress: called with (records done, records in all).
+
+    Returns:
+        (n, d) in the order of `view.rows`.
+    """
+    total: Tensor | None = None
+    count = torch.zeros(len(view.rows))
+    for positions, batch in windows(view, batch_size):
+        values = function(batch.to(device)).float().cpu()
+        if total is None:
+            total = torch.zeros(len(view.rows), values.shape[1])
+        index = torch.from_numpy(positions)
+        total.index_add_(0, index, values)
+        count.index_add_(0, index, torch.ones(len(index)))
+        if on_progress:
+            on_progress(int(positions[-1]) + 1, len(view.rows))
+    assert total is not None, "a view without records"
+    return (total / count[:, None]).numpy()

@@ -1,0 +1,310 @@
+"""Measures of one predictions file: intervals by patient bootstrap, thresholds, calibration, age; and `result.json`.
+
+A class without a positive or a negative has no AUROC: it is NaN, left out of the macro mean, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.errors import DataError
+from auricle.evaluate.predictions import Predictions, patient_codes, write_atomically
+from auricle.evaluate.ranking import Metric, Values, auroc, average_precision, divide, macro, rank
+
+__all__ = [
+    "AGE_BANDS",
+    "AgeBand",
+    "Interval",
+    "Reliability",
+    "accuracy",
+    "auroc",
+    "average_precision",
+    "best_thresholds",
+    "bootstrap_over_patients",
+    "expected_calibration_error",
+    "f1",
+    "macro",
+    "over_age",
+    "patient_weights",
+    "reliability",
+    "summarise",
+    "write_result",
+]
+
+_CONFIDENCE: Final = 0.95
+# Guo et al. 2017, "On calibration of modern neural networks", use 15 bins of equal width.
+_CALIBRATION_BINS: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval: bounds for each class (c,) and for the macro mean."""
+
+    low: Values
+    high: Values
+    macro_low: float
+    macro_high: float
+
+
+def bootstrap_over_patients(predictions: Predictions, metric: Metric, n: int = 1000, seed: int = 0) -> Interval:
+    """Percentile interval of a metric when *patients* are drawn again with replacement, all their records with them.
+
+    Records of one person resemble each other, so drawing records would give intervals that are too narrow. A replicate
+    in which a class lost its positives counts for the other classes only.
+    """
+    weights = patient_weights(predictions, n, seed)
+    replicates = metric(predictions.truth, predictions.score, weights)
+    tail = (1 - _CONFIDENCE) / 2
+    bounds = [_quantiles(replicates[:, column], tail) for column in range(replicates.shape[1])]
+    low, high = (np.array([pair[side] for pair in bounds]) for side in (0, 1))
+    macro_low, macro_high = _quantiles(macro(replicates), tail)
+    return Interval(low, high, macro_low, macro_high)
+
+
+def patient_weights(predictions: Predictions, n: int, seed: int) -> NDArray[np.uint16]:
+    """(n, record) how often each record is in each bootstrap replicate over patients."""
+    codes = patient_codes(predictions.patient_id)
+    if len(codes) == 0:
+        return np.zeros((n, 0), dtype=np.uint16)
+    n_patients = int(codes.max()) + 1
+    draws = np.random.default_rng(seed).multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=n)
+    return draws.astype(np.uint16)[:, codes]
+
+
+def _quantiles(replicates: Values, tail: float) -> tuple[float, float]:
+    finite = replicates[np.isfinite(replicates)]
+    if len(finite) == 0:
+        return np.nan, np.nan
+    low, high = np.quantile(finite, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def best_thresholds(truth: ArrayLike, score: ArrayLike) -> Values:
+    """(c,) the score from which a class is called, maximising F1; to be chosen on a validation part only.
+
+    A class without a positive gets infinity: nothing in the data says when to call it.
+    """
+    truth, score = np.asarray(truth, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    chosen = np.full(truth.shape[1], np.inf)
+    for column in range(truth.shape[1]):
+        ranked = rank(truth[:, column], score[:, column])
+        if ranked.truth.sum() == 0:
+            continue
+        ordered = score[ranked.rows, column]
+        last_of_tie = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])  # a tie is called whole or not at all
+        found = np.cumsum(ranked.truth)[last_of_tie]
+        best = last_of_tie[np.argmax(2 * found / (last_of_tie + 1 + ranked.truth.sum()))]
+        chosen[column] = ordered[best]
+    return chosen
+
+
+def f1(truth: ArrayLike, score: ArrayLike, thresholds: Values) -> Values:
+    """(c,) F1 when a class is called from its threshold on; NaN for a class without a positive."""
+    truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
+    annotated, positive = ~np.isnan(truth), truth == 1
+    found = (called & positive).sum(axis=0).astype(np.float64)
+    total = (called & annotated).sum(axis=0) + positive.sum(axis=0)
+    return np.where(positive.any(axis=0), divide(2 * found, total.astype(np.float64)), np.nan)
+
+
+def accuracy(truth: ArrayLike, score: ArrayLike, thresholds: Values) -> Values:
+    """(c,) share of annotated records on the right side of the threshold."""
+    truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
+    annotated = ~np.isnan(truth)
+    right = (annotated & (called == (truth == 1))).sum(axis=0)
+    return divide(right.astype(np.float64), annotated.sum(axis=0).astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Predicted against observed frequency of one class in bins of equal width; bins without a record are left out."""
+
+    predicted: Values
+    observed: Values
+    count: NDArray[np.int64]
+
+
+def reliability(truth: ArrayLike, probability: ArrayLike, n_bins: int = _CALIBRATION_BINS) -> Reliability:
+    """How often a class (n,) is true among records given about the same probability (n,)."""
+    annotated = ~np.isnan(np.asarray(truth, dtype=np.float64))
+    true = np.asarray(truth, dtype=np.float64)[annotated]
+    given = np.asarray(probability, dtype=np.float64)[annotated]
+    bins = np.clip((given * n_bins).astype(np.int64), 0, n_bins - 1)
+    count = np.bincount(bins, minlength=n_bins)
+    used = count > 0
+    predicted, observed = (np.bincount(bins, values, n_bins)[used] / count[used] for values in (given, true))
+    return Reliability(predicted, observed, count[used])
+
+
+def expected_calibration_error(truth: ArrayLike, probability: ArrayLike, n_bins: int = _CALIBRATION_BINS) -> Values:
+    """(c,) mean distance of predicted from observed frequency, weighted by records (Naeini et al. 2015)."""
+    truth, probability = np.asarray(truth, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    errors = np.full(truth.shape[1], np.nan)
+    for column in range(truth.shape[1]):
+        bins = reliability(truth[:, column], probability[:, column], n_bins)
+        if bins.count.sum() > 0:
+            errors[column] = np.average(np.abs(bins.predicted - bins.observed), weights=bins.count)
+    return errors
+
+
+# Where the kernel gathers fewer records than this, the curve over age would be extrapolated from far away: NaN.
+_FEWEST_NEAR_AN_AGE: Final = 5.0
+
+
+def over_age(
+    predictions: Predictions, ages_days: Values, metric: Metric = auroc, *, bandwidth: float = 0.5, n: int = 0
+) -> tuple[Values, Values, Values]:
+    """The macro metric as a smooth curve over age, without the arbitrary edges of bands.
+
+    Each age weighs the records by a Gaussian of the distance in log(1 + days/30), so that the same bandwidth spans days
+    in a newborn and years in an adult.
+
+    Args:
+        predictions: records without an age are left out.
+        ages_days: (a,) where to evaluate.
+        metric: a ranking metric that takes weights.
+        bandwidth: standard deviation of the Gaussian, in units of log(1 + days/30).
+        n: bootstrap replicates over patients for the interval; 0 gives none (NaN bounds).
+
+    Returns:
+        (a,) value, lower and upper bound.
+    """
+    aged = predictions.select(np.flatnonzero(np.isfinite(predictions.age_days)))
+    place, where = np.log1p(aged.age_days / 30), np.log1p(np.asarray(ages_days) / 30)
+    kernel = np.exp(-0.5 * ((place[None, :] - where[:, None]) / bandwidth) ** 2)
+    value = macro(metric(aged.truth, aged.score, kernel))
+    value = np.where(kernel.sum(axis=1) >= _FEWEST_NEAR_AN_AGE, value, np.nan)
+    low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
+    if n:
+        weights = patient_weights(aged, n, seed=0)
+        for row in np.flatnonzero(np.isfinite(value)):
+            replicates = macro(metric(aged.truth, aged.score, weights * kernel[row]))
+            low[row], high[row] = _quantiles(replicates, (1 - _CONFIDENCE) / 2)
+    return value, low, high
+
+
+@dataclass(frozen=True, slots=True)
+class AgeBand:
+    """Ages in [low_days, high_days)."""
+
+    name: str
+    low_days: float
+    high_days: float
+
+
+# From the newborn's weeks to old age; the bounds are those of paediatric practice (norms by Davignon 1979 and Rijnbeek
+# 2001 change fastest in the first month and year).
+AGE_BANDS: Final = (
+    AgeBand("0-30 d", 0, DAYS_PER_MONTH),
+    AgeBand("1-12 mo", DAYS_PER_MONTH, 12 * DAYS_PER_MONTH),
+    AgeBand("1-5 yr", DAYS_PER_YEAR, 5 * DAYS_PER_YEAR),
+    AgeBand("5-12 yr", 5 * DAYS_PER_YEAR, 12 * DAYS_PER_YEAR),
+    AgeBand("12-18 yr", 12 * DAYS_PER_YEAR, ADULT_DAYS),
+    AgeBand("18-40 yr", ADULT_DAYS, 40 * DAYS_PER_YEAR),
+    AgeBand("40-65 yr", 40 * DAYS_PER_YEAR, 65 * DAYS_PER_YEAR),
+    AgeBand("65+ yr", 65 * DAYS_PER_YEAR, np.inf),
+)
+
+
+def summarise(
+    predictions: Predictions,
+    validation: Predictions | None = None,
+    *,
+    bands: Sequence[AgeBand] = AGE_BANDS,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Everything a table or a figure needs from one predictions file: the content of `result.json`.
+
+    AUROC and AUPRC come with 95 % patient-bootstrap intervals, per class and as macro mean, also within age bands.
+    F1 and accuracy need thresholds, and those come from `validation` only; without it they are None. Values that do
+    not exist (no positive, no negative, scores that are no probabilities) are None.
+    """
+    if validation is not None and validation.classes != predictions.classes:
+        raise DataError(f"validation predictions of {predictions.meta.task} have other classes than the test part")
+    columns = _ranking_columns(predictions, n_bootstrap, seed)
+    macros = {name: columns[name].pop("macro") for name in ("auroc", "auprc")}
+    columns |= _threshold_columns(predictions, validation)
+    defined = np.isfinite(columns["auroc"]["value"])
+    classes = {
+        name: {"n": int((~np.isnan(truth)).sum()), "n_positive": int((truth == 1).sum())}
+        | {key: _plain(value, number) for key, value in columns.items()}
+        for number, (name, truth) in enumerate(zip(predictions.classes, predictions.truth.T, strict=True))
+    }
+    return {
+        "meta": predictions.meta.model_dump(mode="json"),
+        "n_records": len(predictions),
+        "n_patients": len(set(patient_codes(predictions.patient_id).tolist())),
+        "n_classes": len(predictions.classes),
+        "n_skipped": int((~defined).sum()),
+        "skipped": [name for name, has in zip(predictions.classes, defined, strict=True) if not has],
+        "bootstrap": {"n": n_bootstrap, "seed": seed, "unit": "patient", "confidence": _CONFIDENCE},
+        "macro": macros | {name: _number(float(macro(columns[name]))) for name in ("f1", "accuracy", "ece")},
+        "classes": classes,
+        "bands": [_band(predictions, band, n_bootstrap, seed) for band in bands],
+    }
+
+
+def _ranking_columns(predictions: Predictions, n_bootstrap: int, seed: int) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for name, metric in (("auroc", auroc), ("auprc", average_precision)):
+        value = metric(predictions.truth, predictions.score)
+        interval = bootstrap_over_patients(predictions, metric, n_bootstrap, seed)
+        overall = {"value": float(macro(value)), "low": interval.macro_low, "high": interval.macro_high}
+        low, high = (np.where(np.isfinite(value), bound, np.nan) for bound in (interval.low, interval.high))
+        columns[name] = {"value": value, "low": low, "high": high, "macro": {k: _number(v) for k, v in overall.items()}}
+    return columns
+
+
+def _threshold_columns(predictions: Predictions, validation: Predictions | None) -> dict[str, Any]:
+    unknown = np.full(len(predictions.classes), np.nan)
+    truth, score = predictions.truth, predictions.score
+    columns = {"threshold": unknown, "f1": unknown, "accuracy": unknown, "ece": unknown}
+    if validation is not None:
+        thresholds = best_thresholds(validation.truth, validation.score)
+        columns["threshold"] = thresholds
+        columns["f1"], columns["accuracy"] = f1(truth, score, thresholds), accuracy(truth, score, thresholds)
+    if predictions.meta.scores_are_probabilities:
+        columns["ece"] = expected_calibration_error(truth, score)
+    return columns
+
+
+def _band(predictions: Predictions, band: AgeBand, n_bootstrap: int, seed: int) -> dict[str, Any]:
+    inside = (predictions.age_days >= band.low_days) & (predictions.age_days < band.high_days)
+    part = predictions.select(np.flatnonzero(inside))
+    columns = _ranking_columns(part, n_bootstrap, seed)
+    return {
+        "name": band.name,
+        "n_records": len(part),
+        "n_patients": len(set(patient_codes(part.patient_id).tolist())),
+        "n_skipped": int((~np.isfinite(columns["auroc"]["value"])).sum()),
+        "macro": {name: columns[name]["macro"] for name in columns},
+        "classes": {
+            name: {"n_positive": int((part.truth[:, number] == 1).sum()), "auroc": _plain(columns["auroc"], number)}
+            for number, name in enumerate(part.classes)
+        },
+    }
+
+
+def _plain(value: Any, number: int) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner, number) for key, inner in value.items() if key != "macro"}
+    return _number(float(value[number]))
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN and no infinity: what does not exist is null."""
+    return value if np.isfinite(value) else None
+
+
+def write_result(result: Mapping[str, Any], path: str | Path) -> None:
+    """Write a result of `summarise` as JSON, whole or not at all."""
+    write_atomically(path, json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False).encode())

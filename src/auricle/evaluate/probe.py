@@ -1,0 +1,256 @@
+"""The linear probe: what a frozen encoder's features know, asked with the simplest model there is.
+
+`fit_probe` is L2-regularised logistic regression for all classes and all penalties in one L-BFGS run. Features are
+rotated onto their principal axes and every problem is rescaled by its curvature there, which makes them all nearly
+spherical: a few dozen iterations solve what takes thousands in raw coordinates. `recovery` asks by ridge regression
+which continuous quantities (axis, amplitudes, durations, rate) the features hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from auricle.errors import DataError
+from auricle.evaluate.metrics import auroc, macro
+from auricle.evaluate.predictions import patient_codes
+
+Features = Tensor | NDArray[np.floating]
+# L2 weight beside the *mean* loss per record, 1 / (n C) in scikit-learn's terms: from next to none to nearly constant.
+PENALTIES: Final = tuple(10.0**power for power in range(-5, 2))
+_MAX_ITERATIONS: Final = 300
+_GRADIENT_TOLERANCE: Final = 1e-7
+# Directions whose variance is below this share of the largest are rounding noise, not features.
+_RANK_TOLERANCE: Final = 1e-12
+_FOLDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A fitted probe.
+
+    Attributes:
+        mean, scale: (d,) standardisation, from the training part.
+        weight: (d, c) for standardised features.
+        bias: (c,)
+        penalty: the chosen L2 weight beside the mean loss.
+        validation_auroc: macro AUROC on the validation part of every penalty tried.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+    penalty: float
+    validation_auroc: Mapping[float, float]
+
+    def predict(self, features: Features) -> NDArray[np.float64]:
+        """(n, d) features -> (n, c) probabilities."""
+        values = torch.as_tensor(features).to(self.mean)
+        return torch.sigmoid((values - self.mean) / self.scale @ self.weight + self.bias).cpu().numpy()
+
+
+def fit_probe(
+    features_train: Features,
+    targets_train: Features,
+    features_val: Features,
+    targets_val: Features,
+    *,
+    penalties: Sequence[float] = PENALTIES,
+) -> Probe:
+    """Fit a multi-label logistic regression; the one penalty shared by all classes is chosen by validation macro AUROC.
+
+    A penalty for each class would be chosen on a handful of positives for the rare ones, so there is one for all; of
+    equals, or where validation decides nothing, the strongest wins. The bias is not penalised. A class without a
+    positive or without a negative in training gets the constant (positives + 1/2) / (annotated + 1).
+
+    Args:
+        features_train, features_val: (n, d), on the device to compute on; computed in float64.
+        targets_train, targets_val: (n, c) 0, 1, or NaN where not annotated.
+        penalties: L2 weights beside the mean loss to choose from.
+
+    Raises:
+        DataError: features that are not finite, or shapes that do not fit.
+    """
+    train, target = torch.as_tensor(features_train).double(), torch.as_tensor(targets_train).double()
+    _check(train, target)
+    mean, scale = train.mean(dim=0), train.std(dim=0, correction=0)
+    scale = torch.where(scale > 0, scale, 1.0)
+    target = target.to(train.device)
+    grid = sorted(penalties)
+    weight, bias = _solve((train - mean) / scale, target, torch.tensor(grid).to(train))
+    validation = (torch.as_tensor(features_val).to(train) - mean) / scale
+    truth = torch.as_tensor(targets_val).double().cpu().numpy()
+    scores = {
+        penalty: float(macro(auroc(truth, (validation @ weight[number] + bias[number]).cpu().numpy())))
+        for number, penalty in enumerate(grid)
+    }
+    best = max(range(len(grid)), key=lambda number: (np.nan_to_num(scores[grid[number]], nan=-1.0), number))
+    return Probe(mean, scale, weight[best], bias[best], grid[best], scores)
+
+
+def _check(features: Tensor, targets: Tensor) -> None:
+    if features.ndim != 2 or targets.ndim != 2 or len(features) != len(targets) or len(features) == 0:
+        raise DataError(
+            f"a probe needs (record, feature) and (record, class), not {features.shape} and {targets.shape}"
+        )
+    if not torch.isfinite(features).all():
+        raise DataError("features that are not finite: the encoder diverged, or a mask was applied by product")
+
+
+def _solve(features: Tensor, target: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardised (n, d), targets (n, c), (p,) -> weight (p, d, c), bias (p, c)."""
+    annotated = ~target.isnan()
+    target = target.nan_to_num(0.0)
+    n_annotated, n_positive = annotated.sum(dim=0), target.sum(dim=0)
+    learnable = (n_positive > 0) & (n_positive < n_annotated)
+    weight = features.new_zeros(len(penalties), features.shape[1], target.shape[1])
+    bias = torch.logit((n_positive + 0.5) / (n_annotated + 1)).expand(len(penalties), -1).clone()
+    if learnable.any():
+        solved = _minimise(features, target[:, learnable], annotated[:, learnable], penalties)
+        weight[:, :, learnable], bias[:, learnable] = solved
+    return weight, bias
+
+
+def _minimise(features: Tensor, target: Tensor, annotated: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
+    """Minimise mean cross-entropy + penalty |w|^2 / 2 of every (penalty, class) at once."""
+    axes, variance = _principal_axes(features)
+    rotated = features @ axes
+    share = annotated / annotated.sum(dim=0)
+    rate = (target * share).sum(dim=0)
+    # At the constant solution the Hessian along axis j is rate (1 - rate) variance_j + penalty: steps in its root.
+    spread = rate * (1 - rate)
+    weight_unit = (spread * variance[:, None] + penalties[:, None, None]).rsqrt()
+    bias_unit = spread.rsqrt()
+    steps = features.new_zeros(len(penalties), axes.shape[1] + 1, target.shape[1], requires_grad=True)
+    start = torch.logit(rate)
+
+    def parameters() -> tuple[Tensor, Tensor]:
+        return steps[:, :-1] * weight_unit, start + steps[:, -1] * bias_unit
+
+    optimiser = torch.optim.LBFGS(
+        [steps],
+        max_iter=_MAX_ITERATIONS,
+        tolerance_grad=_GRADIENT_TOLERANCE,
+        tolerance_change=0.0,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        weight, bias = parameters()
+        logits = torch.einsum("nk,pkc->pnc", rotated, weight) + bias[:, None]
+        entropy = torch.nn.functional.softplus(logits) - target * logits
+        loss = (entropy * share).sum() + (penalties[:, None, None] * weight.square()).sum() / 2
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        weight, bias = parameters()
+        return torch.einsum("dk,pkc->pdc", axes, weight), bias
+
+
+def _principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal (d, k) spanning the features, and the variance (k,) along each.
+
+    The minimiser lies in the span of the training features (any part of w outside costs penalty and changes nothing),
+    so nothing is lost by dropping the rest.
+    """
+    variance, axes = torch.linalg.eigh(features.T @ features / len(features))
+    kept = variance > _RANK_TOLERANCE * variance[-1].clamp_min(1e-300)
+    return axes[:, kept], variance[kept]
+
+
+def subset_by_patient(patient_ids: Sequence[str | None], fraction: float, seed: int) -> NDArray[np.intp]:
+    """Positions of the records of a random share of the patients, in their old order; at least one patient.
+
+    For one seed the subsets are nested: the patients of 1 % are among those of 10 %, so a curve over fractions grows
+    by adding patients and not by exchanging them.
+    """
+    if not 0 < fraction <= 1:
+        raise DataError(f"a training fraction of {fraction:g} is not possible: give a number in (0, 1]")
+    codes = patient_codes(patient_ids)
+    n_patients = int(codes.max(initial=-1)) + 1
+    order = np.random.default_rng(seed).permutation(n_patients)
+    # 1e-9 forgives binary fractions: .07 * 100 is 7.000000000000001.
+    chosen = order[: max(1, math.ceil(fraction * n_patients - 1e-9))]
+    return np.flatnonzero(np.isin(codes, chosen))
+
+
+def recovery(
+    features: Features,
+    values: Mapping[str, ArrayLike],
+    groups: Sequence[str | None],
+    *,
+    angles: Collection[str] = (),
+) -> dict[str, float]:
+    """Which quantities a linear map reads from the features: held-out R^2 of each.
+
+    Args:
+        features: (n, d).
+        values: name -> (n,), NaN where not measured (axis, R in V1, QRS duration, rate ...).
+        groups: (n,) patients; one person's records are never in two folds.
+        angles: names whose values are degrees: fitted as cosine and sine, because 179 and -179 degrees are neighbours.
+    """
+    result = {}
+    for name, measured in values.items():
+        column = np.asarray(measured, dtype=np.float64)
+        known = np.flatnonzero(np.isfinite(column))
+        column = np.deg2rad(column[known]) if name in angles else column[known]
+        target = np.stack([np.cos(column), np.sin(column)], axis=1) if name in angles else column[:, None]
+        chosen = torch.as_tensor(features)[torch.from_numpy(known)]
+        result[name] = fit_ridge(chosen, target, [groups[row] for row in known.tolist()])
+    return result
+
+
+def fit_ridge(
+    features: Features,
+    targets: Features,
+    groups: Sequence[str | None],
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    seed: int = 0,
+) -> float:
+    """R^2 of ridge regression on held-out groups, by five-fold cross-validation.
+
+    Each fold is predicted by a fit on the others; its penalty is chosen on the next fold with the fit on the remaining
+    ones. Several columns of `targets` (n, k) are pooled into one R^2. NaN with fewer than three groups, or where the
+    targets do not vary.
+    """
+    inputs, outputs = torch.as_tensor(features).double().cpu(), torch.as_tensor(targets).double().cpu()
+    codes = torch.from_numpy(patient_codes(groups))
+    n_groups = int(codes.max()) + 1 if len(codes) else 0
+    n_folds = min(_FOLDS, n_groups)
+    if n_folds < 3:
+        return math.nan
+    fold_of_group = torch.from_numpy(np.random.default_rng(seed).permutation(n_groups) % n_folds)
+    fold = fold_of_group[codes]
+    predicted = torch.zeros_like(outputs)
+    for held_out in range(n_folds):
+        test, tuning = fold == held_out, fold == (held_out + 1) % n_folds
+        fits = _ridge(inputs[~test & ~tuning], outputs[~test & ~tuning], inputs[tuning], penalties)
+        errors = [float((fit - outputs[tuning]).square().sum()) for fit in fits]
+        best = penalties[int(np.argmin(errors))]
+        predicted[test] = _ridge(inputs[~test], outputs[~test], inputs[test], [best])[0]
+    spread = (outputs - outputs.mean(dim=0)).square().sum()
+    return float(1 - (predicted - outputs).square().sum() / spread) if spread > 0 else math.nan
+
+
+def _ridge(features: Tensor, targets: Tensor, asked: Tensor, penalties: Sequence[float]) -> list[Tensor]:
+    """Predictions (m, k) at `asked` (m, d), one for each penalty, from standardised features."""
+    mean, scale = features.mean(dim=0), features.std(dim=0, correction=0)
+    scale = torch.where(scale > 0, scale, 1.0)
+    axes, variance = _principal_axes((features - mean) / scale)
+    centre = targets.mean(dim=0)
+    moment = ((features - mean) / scale @ axes).T @ (targets - centre) / len(features)
+    rotated = (asked - mean) / scale @ axes
+    return [centre + rotated @ (moment / (variance + penalty)[:, None]) for penalty in penalties]

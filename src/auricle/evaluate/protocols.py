@@ -1,0 +1,227 @@
+"""Protocols: functions from a method and a task to predictions files. Metrics and tables read the files, never a model.
+
+Every protocol asks for an ability (`AlignsText`, `Classifies`), never for a class of method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from auricle.data.loader import View
+from auricle.data.store import Store
+from auricle.errors import ConfigError
+from auricle.evaluate.embed import OnProgress, over_records
+from auricle.evaluate.metrics import summarise, write_result
+from auricle.evaluate.predictions import PredictionMeta, Predictions
+from auricle.evaluate.probe import fit_probe, recovery, subset_by_patient
+from auricle.methods import AlignsText, Classifies, Method, build_method
+from auricle.tasks import Task
+from auricle.text.towers import Tower, load_tower
+
+FRACTIONS: Final = (0.01, 0.1, 1.0)
+SEEDS: Final = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is evaluated: one method under one name, on one task in one store; results go below `out`.
+
+    Attributes:
+        name: row of the table: the method's registered name or that of a reference row.
+        preset: the run's name.
+        pretrained_on: sources seen in pre-training.
+        overlap: whether pre-training saw the signals of this test part.
+    """
+
+    method: Method
+    store: Store
+    task: Task
+    out: Path
+    name: str
+    preset: str = ""
+    pretrained_on: tuple[str, ...] = ()
+    overlap: bool = False
+    device: str = "cpu"
+    on_progress: OnProgress | None = None
+
+    def view(self, rows: NDArray[np.int64]) -> View:
+        """Some rows of the store as the method wants to see them."""
+        spec = self.method.config.input
+        return View(self.store, rows, spec.leads, spec.seconds)
+
+    def each(self, function: Callable[..., torch.Tensor], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """`function` of every record at `rows`."""
+        self.method.to(self.device).eval()
+        return over_records(function, self.view(rows), device=self.device, on_progress=self.on_progress)
+
+    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, c) 0/1 of the task."""
+        return self.task.targets(self.store.column("labels")[rows])
+
+
+def _predictions(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any], **meta: Any) -> Predictions:
+    pooling = {"windows": f"{setting.method.config.input.seconds:g} s, pooled by their mean"}
+    return Predictions(
+        record_id=tuple(map(str, setting.store.column("record_id")[rows])),
+        patient_id=tuple(map(str, setting.store.patients[rows])),
+        age_days=setting.store.column("age_days")[rows].astype(np.float64),
+        classes=setting.task.class_names,
+        truth=setting.targets(rows).astype(np.float64),
+        score=np.asarray(score, dtype=np.float64),
+        meta=PredictionMeta(
+            task=setting.task.id,
+            method=setting.name,
+            preset=setting.preset,
+            pretrained_on=setting.pretrained_on,
+            overlap=setting.overlap,
+            notes=pooling,
+            **meta,
+        ),
+    )
+
+
+def _save(setting: Setting, folder: str, test: Predictions, validation: Predictions | None) -> Path:
+    where = setting.out / setting.name / folder
+    where.mkdir(parents=True, exist_ok=True)
+    test.write(where / "predictions.parquet")
+    if validation is not None:
+        validation.write(where / "validation.parquet")
+    write_result(summarise(test, validation), where / "result.json")
+    return where
+
+
+def embed_prompts(task: Task, tower: Tower) -> torch.Tensor:
+    """(c, width): for each class the mean of its prompts' tower embeddings, renormalised.
+
+    Raises:
+        ConfigError: a class has no prompts.
+    """
+    empty = [entry.name for entry in task.classes if not entry.prompts]
+    if empty:
+        raise ConfigError(f"task {task.id}: no prompts for {', '.join(empty)}; zero-shot needs a sentence per class")
+    means = [torch.from_numpy(tower.embed(list(entry.prompts))).mean(0) for entry in task.classes]
+    return torch.nn.functional.normalize(torch.stack(means), dim=-1)
+
+
+def zero_shot(setting: Setting) -> Path:
+    """Cosine of each test record with each class's prompts, and nothing learned from any label.
+
+    Raises:
+        ConfigError: the method is not aligned with text.
+    """
+    method, task = setting.method, setting.task
+    if not isinstance(method, AlignsText):
+        raise ConfigError(f"{setting.name} is not aligned with text: zero-shot needs a method such as lisa")
+    if task.id not in method.prompt_sets:
+        method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
+    parts = task.parts(setting.store)
+    scored = {
+        part: _predictions(
+            setting,
+            parts[part],
+            setting.each(lambda batch: method.prompt_scores(batch, task.id), parts[part]),
+            protocol="zero_shot",
+            scores_are_probabilities=False,
+        )
+        for part in ("test", "validation")
+    }
+    return _save(setting, "zero_shot", scored["test"], scored["validation"])
+
+
+def linear_probe(setting: Setting, fractions: Iterable[float] = FRACTIONS, seeds: Iterable[int] = SEEDS) -> list[Path]:
+    """Logistic regression on frozen features, from shares of the training patients; features are computed once."""
+    parts = setting.task.parts(setting.store)
+    features = {part: setting.each(setting.method.embed, rows) for part, rows in parts.items()}
+    targets = {part: setting.targets(rows) for part, rows in parts.items()}
+    patients = [str(patient) for patient in setting.store.patients[parts["train"]]]
+    saved = []
+    for fraction in fractions:
+        for seed in seeds if fraction < 1 else [0]:  # all patients are all patients, whatever the seed
+            chosen = subset_by_patient(patients, fraction, seed)
+            probe = fit_probe(
+                features["train"][chosen], targets["train"][chosen], features["validation"], targets["validation"]
+            )
+            meta = {"protocol": "linear_probe", "fraction": fraction, "seed": seed, "n_train": len(chosen)}
+            scored = {
+                part: _predictions(setting, parts[part], probe.predict(features[part]), **meta)
+                for part in ("test", "validation")
+            }
+            saved.append(_save(setting, f"linear_probe-{fraction:g}-{seed}", scored["test"], scored["validation"]))
+    return saved
+
+
+def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: int | None = None) -> Path:
+    """Logits of a method that was trained on this task's labels.
+
+    Raises:
+        ConfigError: the method has no classes, or not this task's.
+    """
+    method = setting.method
+    if not isinstance(method, Classifies) or tuple(method.class_names) != setting.task.class_names:
+        raise ConfigError(f"{setting.name} was not trained for the classes of {setting.task.id}: fine-tune it first")
+    parts = setting.task.parts(setting.store)
+    meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
+    scored = {
+        part: _predictions(setting, parts[part], _sigmoid(setting.each(method.logits, parts[part])), **meta)
+        for part in ("test", "validation")
+    }
+    return _save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored["validation"])
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    return torch.from_numpy(logits).double().sigmoid().numpy()
+
+
+def class_prior(setting: Setting, fraction: float = 1.0) -> Path:
+    """The row that reads no ECG: every record gets the training part's class frequencies."""
+    parts = setting.task.parts(setting.store)
+    prior = setting.targets(parts["train"]).mean(0)
+    scored = {
+        part: _predictions(
+            setting,
+            parts[part],
+            np.tile(prior, (len(parts[part]), 1)),
+            protocol="linear_probe",
+            fraction=fraction,
+            n_train=len(parts["train"]),
+        )
+        for part in ("test", "validation")
+    }
+    return _save(setting, f"linear_probe-{fraction:g}-0", scored["test"], scored["validation"])
+
+
+def untrained(method: Method, seed: int = 0) -> Method:
+    """The same architecture with fresh weights: what the row `random_encoder` probes."""
+    torch.manual_seed(seed)
+    fresh = build_method(method.config)
+    return fresh.eval()
+
+
+def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, float]:
+    """Held-out R^2 of a linear map from frozen features to what was measured of each record: is the encoder blind?
+
+    Axis, R/S in V1, QRS width and rate are what a paediatric ECG is read by. Ratios are taken as logarithms.
+
+    Raises:
+        ConfigError: the store has no such measurements (a simulated one has).
+    """
+    measured = setting.store.measurements()
+    missing = sorted(set(names or ()) - measured.keys())
+    if missing or not measured:
+        raise ConfigError(f"{setting.store.path}: no measurements {', '.join(missing)} to recover")
+    rows = setting.task.parts(setting.store)["test"]
+    values = {
+        name: np.log(np.clip(column[rows], 1e-2, None)) if "ratio" in name else column[rows]
+        for name, column in measured.items()
+        if names is None or name in names
+    }
+    angles = {name for name in values if name.endswith("_deg")}
+    patients = [str(patient) for patient in setting.store.patients[rows]]
+    return recovery(setting.each(setting.method.embed, rows), values, patients, angles=angles)

@@ -1,0 +1,233 @@
+"""Tables of results: one row for each method, beside the rows without which no claim can be made.
+
+`class_prior` (knows nothing), `random_encoder` (knows the probe) and `supervised` (knows the labels) are always there;
+what was not run says so. Published numbers can stand beside ours, marked as what they are: other people's, under
+another protocol.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Final
+
+from auricle.errors import DataError
+
+Result = Mapping[str, Any]
+
+FRACTIONS: Final = (0.01, 0.1, 1.0)
+SANITY_ROWS: Final = ("class_prior", "random_encoder", "supervised")
+NOT_RUN: Final = "not run"
+_ZERO_SHOT: Final = "zero_shot"
+PUBLISHED_NOTE: Final = (
+    "Rows in italics are other people's numbers, copied as published and obtained under the published protocol (other "
+    "training subsets, other label matching, other model selection). They are for orientation and not comparable to "
+    "within a point."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """Published macro AUROC in per cent of one method on one task, by fraction of the training part."""
+
+    method: str
+    reference: str
+    auroc: Mapping[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of strings: `header`, `rows`, a `caption` above and `notes` below."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+    notes: tuple[str, ...]
+
+    def to_markdown(self) -> str:
+        """The table in Markdown, with its caption and notes as paragraphs."""
+        lines = [_line(self.header), _line(["---"] + ["---:"] * (len(self.header) - 1)), *map(_line, self.rows)]
+        return "\n\n".join([self.caption, "\n".join(lines), *self.notes]) + "\n"
+
+
+def collect(folder: str | Path) -> list[Result]:
+    """Every `result.json` under a folder, in the order of their paths.
+
+    Raises:
+        DataError: no such folder, no result in it, or a file that is no result.
+    """
+    paths = sorted(Path(folder).rglob("result.json"))
+    if not paths:
+        raise DataError(f"{folder}: no result.json in or under this folder; run an evaluation first")
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Result:
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = result["meta"]["method"], result["macro"]["auroc"]["value"], result["n_records"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a result of this version ({error}); run the evaluation again") from error
+    return result
+
+
+def published_rows(task: str) -> list[PublishedRow]:
+    """The published rows that have a number for this task (LISA proposal, section 4.1), in their published order."""
+    data = tomllib.loads(files("auricle.evaluate").joinpath("published.toml").read_text(encoding="utf-8"))
+    rows = []
+    for row in data["row"]:
+        numbers = dict(zip(data["fractions"], row["auroc"].get(task, []), strict=False))
+        known = {fraction: value for fraction, value in numbers.items() if not math.isnan(value)}
+        if known:
+            rows.append(PublishedRow(row["method"], row["reference"], known))
+    return rows
+
+
+def to_markdown(
+    results: Iterable[Result],
+    task: str,
+    *,
+    protocol: str = "linear_probe",
+    metric: str = "auroc",
+    fractions: Sequence[float] = FRACTIONS,
+    published: bool = False,
+) -> str:
+    """The table of one task as Markdown; see `build`."""
+    return build(
+        results, task, protocol=protocol, metric=metric, fractions=fractions, published=published
+    ).to_markdown()
+
+
+def build(
+    results: Iterable[Result],
+    task: str,
+    *,
+    protocol: str = "linear_probe",
+    metric: str = "auroc",
+    fractions: Sequence[float] = FRACTIONS,
+    published: bool = False,
+) -> Table:
+    """One row for each method and preset, one column for each training fraction and one for zero-shot.
+
+    A cell is the mean over seeds in per cent, its standard deviation over seeds, and the 95 % patient-bootstrap
+    interval (bounds averaged over seeds). Results of other tasks and protocols are left out.
+
+    Args:
+        results: as from `collect`.
+        task: task id.
+        protocol: what fills the columns of fractions: `linear_probe`, `finetune` ...
+        metric: `auroc` or `auprc`, macro.
+        fractions: shares of the training patients.
+        published: add the published rows; they exist for the linear probe's AUROC only.
+
+    Raises:
+        DataError: published rows are asked for where there are none.
+    """
+    ours = [r for r in results if r["meta"]["task"] == task and r["meta"]["protocol"] in (protocol, _ZERO_SHOT)]
+    by_row: dict[tuple[str, str, str], list[Result]] = {}
+    for result in ours:
+        meta = result["meta"]
+        by_row.setdefault((meta["method"], meta.get("preset", ""), meta.get("track", "clean")), []).append(result)
+    missing = [(name, "", "") for name in SANITY_ROWS if not any(key[0] == name for key in by_row)]
+    order = sorted([*by_row, *missing], key=lambda key: (_sanity_rank(key[0]), key))
+    rows = [_row(key, by_row.get(key, []), metric, fractions) for key in order]
+    notes = _notes(ours)
+    if published:
+        rows += _published_cells(task, protocol, metric, fractions)
+        notes.append(PUBLISHED_NOTE)
+    header = ("method", *(f"{_percent(fraction)} %" for fraction in fractions), "zero-shot", "saw test signals")
+    return Table(header, tuple(rows), _caption(ours, task, protocol, metric), tuple(notes))
+
+
+def _sanity_rank(method: str) -> int:
+    return SANITY_ROWS.index(method) if method in SANITY_ROWS else len(SANITY_ROWS)
+
+
+def _row(
+    key: tuple[str, str, str], results: Sequence[Result], metric: str, fractions: Sequence[float]
+) -> tuple[str, ...]:
+    method, preset, track = key
+    name = method + (f" ({preset})" if preset else "") + (f" [{track}]" if track not in ("", "clean") else "")
+    trained = [r for r in results if r["meta"]["protocol"] != _ZERO_SHOT]
+    cells = [_cell([r for r in trained if _same(r["meta"]["fraction"], fraction)], metric) for fraction in fractions]
+    cells.append(_cell([r for r in results if r["meta"]["protocol"] == _ZERO_SHOT], metric))
+    flags = {bool(r["meta"].get("overlap")) for r in results}
+    return (name, *cells, "–" if not flags else "**yes**" if True in flags else "no")
+
+
+def _same(fraction: float | None, asked: float) -> bool:
+    return fraction is not None and math.isclose(fraction, asked)
+
+
+def _cell(results: Sequence[Result], metric: str) -> str:
+    """Mean over seeds, its spread, and the interval; "not run" and "undefined" are different things."""
+    if not results:
+        return NOT_RUN
+    measured = [r["macro"][metric] for r in results if r["macro"][metric]["value"] is not None]
+    if not measured:
+        return "undefined"
+    values = [100 * entry["value"] for entry in measured]
+    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    bounds = [(100 * entry["low"], 100 * entry["high"]) for entry in measured if entry["low"] is not None]
+    low, high = (fmean(side) for side in zip(*bounds, strict=True)) if bounds else (math.nan, math.nan)
+    interval = f" [{low:.1f}, {high:.1f}]" if bounds else ""
+    return f"{fmean(values):.1f}{spread}{interval}"
+
+
+def _published_cells(task: str, protocol: str, metric: str, fractions: Sequence[float]) -> list[tuple[str, ...]]:
+    if protocol != "linear_probe" or metric != "auroc":
+        raise DataError(f"published rows are linear-probe AUROC; there are none for {metric} under {protocol}")
+    rows = published_rows(task)
+    if not rows:
+        raise DataError(f"there are no published rows for {task}; leave them out")
+    return [
+        (
+            f"*{row.method} ({row.reference})*",
+            *(f"*{row.auroc[f]:.2f}*" if f in row.auroc else "–" for f in fractions),
+            "–",
+            "–",
+        )
+        for row in rows
+    ]
+
+
+def _caption(results: Sequence[Result], task: str, protocol: str, metric: str) -> str:
+    what = f"**{task}**: macro {metric.upper()} in per cent, {protocol.replace('_', ' ')} by share of training patients"
+    sizes = sorted({(r["n_records"], r["n_patients"], r["n_classes"], r["n_skipped"]) for r in results})
+    if not sizes:
+        return f"{what}; nothing was run."
+    parts = [
+        f"{records} test records of {patients} patients, {classes - skipped} of {classes} classes"
+        for records, patients, classes, skipped in sizes
+    ]
+    if len(sizes) > 1:
+        return f"{what}. WARNING: the rows do not share one test part: {'; '.join(parts)}."
+    return f"{what}; {parts[0]}."
+
+
+def _notes(results: Sequence[Result]) -> list[str]:
+    if not results:
+        return []
+    seeds = sorted({r["meta"]["seed"] for r in results})
+    notes = [
+        f"Mean over seeds ({', '.join(map(str, seeds))}) ± standard deviation over seeds, and the 95 % interval of a "
+        "bootstrap over patients (its bounds averaged over seeds)."
+    ]
+    skipped = sorted({name for r in results for name in r.get("skipped", ())})
+    if skipped:
+        notes.append(f"Left out of the macro mean for want of a positive or a negative: {', '.join(skipped)}.")
+    return notes
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:g}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

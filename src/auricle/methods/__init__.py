@@ -1,0 +1,168 @@
+"""Methods: one file each, found by name; and how a trained one is saved, loaded and shared.
+
+Saved weights are a folder of two files: `auricle.json` (method, resolved configuration, version, where it came from)
+and `model.safetensors`. Nothing pickled is written or read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from auricle import __version__
+from auricle.config import configure, dump
+from auricle.errors import CheckpointError, ConfigError
+from auricle.methods._base import AlignsText, Classifies, Method, MethodConfig, Progress, Recipe, Step
+from auricle.registry import Registry
+
+METHODS = Registry("method", "auricle.methods")
+
+# Raised when saved weights stop meaning what they meant; older ones are then refused by name, never guessed.
+WEIGHTS_VERSION: Final = 1
+_CARD, _TENSORS = "auricle.json", "model.safetensors"
+
+
+def list_methods() -> list[str]:
+    """Names of all methods, other people's included."""
+    return METHODS.names()
+
+
+def create_method(name: str, preset: str | None = None, **overrides: Any) -> Method:
+    """A fresh method, for example `create_method("lisa", "nano")`."""
+    return build_method(configure(METHODS, {"name": name, "preset": preset, **overrides}))
+
+
+def build_method(config: MethodConfig) -> Method:
+    """A fresh method of a resolved configuration."""
+    method: Method = METHODS.get(config.name).cls(config)
+    return method
+
+
+def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | None = None) -> None:
+    """Write weights and card to `folder`, each whole or not at all.
+
+    Args:
+        method: what to save.
+        folder: made if needed.
+        about: facts to keep with the weights: data, steps, seed.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    partial = folder / f"{_TENSORS}.tmp"
+    save_file(tensors, partial)
+    partial.rename(folder / _TENSORS)
+    card = {
+        "weights_version": WEIGHTS_VERSION,
+        "auricle": __version__,
+        "method": method.config.name,
+        "config": dump(method.config),
+        "n_parameters": sum(parameter.numel() for parameter in method.parameters()),
+        "about": dict(about or {}),
+        "use": "research use, not a diagnosis",
+    }
+    partial = folder / f"{_CARD}.tmp"
+    partial.write_text(json.dumps(card, indent=1), encoding="utf-8")
+    partial.rename(folder / _CARD)
+
+
+def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
+    """The card of saved weights and the folder it lies in; a name that is no folder is asked from the Hugging Face hub.
+
+    Raises:
+        CheckpointError: nothing there, not ours, or of another version.
+    """
+    folder = Path(where)
+    if not folder.exists():
+        folder = _download(str(where))
+    try:
+        card: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        version = card["weights_version"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{folder}: no {_CARD} in it; give a folder that save_method wrote") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights ({error})") from None
+    if version != WEIGHTS_VERSION:
+        raise CheckpointError(
+            f"{folder}: weights of version {version}, this auricle ({__version__}) reads version {WEIGHTS_VERSION}: "
+            f"use auricle {card.get('auricle', 'of their time')} or train again"
+        )
+    return card, folder
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[_CARD, _TENSORS]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(f"{name}: no such folder, and the hub did not give it ({type(error).__name__})") from None
+
+
+def load_method(where: Path | str) -> Method:
+    """Rebuild a method from saved weights alone, in evaluation mode.
+
+    Raises:
+        CheckpointError: the folder is not ours, or its tensors do not fit its configuration.
+    """
+    card, folder = load_card(where)
+    try:
+        method = build_method(configure(METHODS, {**card["config"], "name": card["method"]}))
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: its configuration does not fit this auricle: {error}") from None
+    method.load_state_dict(read_tensors(folder, method))
+    return method.eval()
+
+
+def read_tensors(folder: Path, method: Method) -> dict[str, torch.Tensor]:
+    """The tensors of saved weights, checked by name and shape against a method.
+
+    Raises:
+        CheckpointError: unreadable, or another set of names or shapes; the message names the first difference.
+    """
+    try:
+        tensors = load_file(folder / _TENSORS)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / _TENSORS}: cannot be read: {error}") from None
+    wanted = {name: tuple(tensor.shape) for name, tensor in method.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
+    if wrong:
+        first = wrong[0]
+        raise CheckpointError(
+            f"{folder}: {len(wrong)} tensors do not fit, the first being {first}: "
+            f"saved {found.get(first, 'nothing')}, expected {wanted.get(first, 'nothing')}"
+        )
+    return tensors
+
+
+def init_encoder_from(method: Method, where: Path | str) -> None:
+    """Start a method's encoder from another run's. Fresh gates keep their start, which is the identity.
+
+    Raises:
+        CheckpointError: the two encoders differ.
+    """
+    donor = load_method(where).encoder.state_dict()
+    own = method.encoder.state_dict()
+    gates = {name for name in own if name.startswith("modulate.")} - donor.keys()
+    differing = [n for n in own.keys() | donor.keys() if n not in gates and (n not in own or n not in donor)]
+    differing += [n for n in own.keys() & donor.keys() if own[n].shape != donor[n].shape]
+    if differing:
+        raise CheckpointError(
+            f"{where}: its encoder is not this run's ({len(differing)} tensors differ, first {sorted(differing)[0]})"
+        )
+    method.encoder.load_state_dict({**own, **donor})
+
+
+__all__ = [
+    "METHODS", "AlignsText", "Classifies", "Method", "MethodConfig", "Progress", "Recipe", "Step",
+    "build_method", "create_method", "init_encoder_from", "list_methods", "load_card",
+    "load_method", "save_method",
+]  # fmt: skip

@@ -1,0 +1,162 @@
+"""What every method is: an objective over encoders, with its needs, its step, its embedding and its recipe.
+
+The training loop knows this class and no other; evaluation asks for an ability (`AlignsText`, `Classifies`) and never
+for a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from auricle.batch import ECGBatch
+from auricle.config import ComponentConfig, Config, component
+from auricle.data.corpus import Corpus
+from auricle.encoders import ENCODERS, EncoderModule, Tokens, build_encoder
+from auricle.nn.film import Condition
+from auricle.signal.preprocess import InputSpec, Preprocess
+
+
+class Recipe(Config):
+    """How a method is optimised: AdamW, linear warm-up, cosine to a tenth, gradient clipping.
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: on matrices only, never on biases, norms or embeddings.
+        warmup: share of the steps over which the rate rises.
+        clip: largest gradient norm.
+    """
+
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
+    clip: Annotated[float, Field(gt=0)] = 1.0
+
+
+class MethodConfig(ComponentConfig):
+    """What all methods have: what they read, the encoder, and the recipe."""
+
+    input: InputSpec = InputSpec()
+    encoder: component(ENCODERS) = Field(default={"name": "lead_groups", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
+    recipe: Recipe = Recipe()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where in the run a step is; schedules of a method are functions of it."""
+
+    step: int
+    n_steps: int
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        return self.step / max(1, self.n_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one training step says: the loss to minimise and the named terms to show."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+class Method(nn.Module):
+    """Base of all methods. A subclass sets `needs`, implements `step`, and may override the rest.
+
+    Attributes:
+        needs: what the batches must carry beside the signal: "embedding", "findings", "target".
+        encoder: the ECG encoder, the part that is evaluated and fine-tuned.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    name: ClassVar[str]
+
+    def __init__(self, config: MethodConfig) -> None:
+        super().__init__()
+        self.config: Any = config
+        self.preprocess = Preprocess(config.input)
+        self.encoder: EncoderModule = build_encoder(config.encoder, config.input)
+
+    def prepare(self, corpus: Corpus | None) -> None:
+        """Fit once, before training, what depends on the corpus as a whole. By default nothing."""
+
+    def step(self, batch: ECGBatch, progress: Progress) -> Step:
+        """The objective on one batch, as it comes from the loader."""
+        raise NotImplementedError
+
+    def after_step(self, progress: Progress) -> None:
+        """Called after the optimiser (moving averages, queues). By default nothing."""
+
+    def condition(self, batch: ECGBatch) -> Condition | None:
+        """What modulates the encoder for these records. By default nothing."""
+        del batch
+        return None
+
+    def encode(self, batch: ECGBatch) -> Tokens:
+        """Preprocess and encode a batch as it comes from the loader, without augmentation."""
+        ready = self.preprocess(batch)
+        tokens: Tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(batch))
+        return tokens
+
+    def embed(self, batch: ECGBatch) -> Float[Tensor, "b width"]:
+        """The representation that probes read."""
+        return self.encode(batch).pooled
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Trainable parameters for the optimiser, decay on matrices only; `lr_scale` multiplies the recipe's rate."""
+        return split_decay(self, self.config.recipe.weight_decay)
+
+
+def split_decay(module: nn.Module, weight_decay: float, lr_scale: float = 1.0) -> list[dict[str, Any]]:
+    """Optimiser groups of a module's trainable parameters: weight decay for matrices, none for vectors."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
+    vectors = [parameter for parameter in trainable if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay, "lr_scale": lr_scale},
+        {"params": vectors, "weight_decay": 0.0, "lr_scale": lr_scale},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+@runtime_checkable
+class AlignsText(Protocol):
+    """The ability to compare recordings with sentences."""
+
+    text_tower: str
+    prompt_sets: dict[str, tuple[str, ...]]
+
+    def project(self, batch: ECGBatch) -> Tensor:
+        """(b, d) unit vectors of recordings."""
+        ...
+
+    def project_text(self, embedding: Tensor) -> Tensor:
+        """(n, d) unit vectors of sentences, from the tower's embeddings."""
+        ...
+
+    def keep_prompts(self, task_id: str, class_names: Sequence[str], embedding: Tensor) -> None:
+        """Store a task's prompt embeddings (c, width) with the weights, so prediction needs no text encoder."""
+        ...
+
+    def prompt_scores(self, batch: ECGBatch, task_id: str) -> Tensor:
+        """(b, c) cosine of each recording with each class's prompt."""
+        ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """The ability to give logits for the classes it was fine-tuned on."""
+
+    class_names: tuple[str, ...]
+
+    def logits(self, batch: ECGBatch) -> Tensor:
+        """(b, c) logits."""
+        ...

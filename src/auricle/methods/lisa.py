@@ -1,0 +1,244 @@
+"""lisa: lead groups in several time scales, aligned with reports by a loss in which like diagnoses do not repel.
+
+Source: the LISA proposal, sections 3.1 to 3.3. Idea: (1) leads enter in anatomical groups; (2) three time scales run in
+parallel; (3) a frozen clinical text tower embeds each distinct report once; (4) ECG and report projections meet in a
+cosine space; (5) a negative pair counts the less, the more alike the two diagnoses are (DiagSim). The age gate comes at
+fine-tuning (`supervised`).
+Inputs: signal, report embeddings, parsed findings. Differences from the proposal: similarity of findings instead of
+cosine by default (cosine hides laterality and negation), the loss is the mean of both directions, and augmentation
+drops leads so that any subset is a legal input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.augment.signal import AugmentConfig, augment
+from auricle.batch import ECGBatch, TextBatch
+from auricle.config import Config
+from auricle.data.corpus import Corpus
+from auricle.errors import ConfigError, UnknownNameError
+from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
+from auricle.losses.diag_sim import (
+    Similarity,
+    Weighting,
+    fit_ramp,
+    negative_weights,
+    positive_columns,
+    report_similarity,
+    same_report,
+)
+from auricle.losses.gather import gather, gather_flags, mean_over_active, world
+from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
+from auricle.nn.heads import projection
+
+# Pairs of records on which the ramp is fitted: enough for a stable 99th centile.
+_FIT_PAIRS: Final = 20_000
+# exp(logit_scale) is kept below 100, as in CLIP: beyond it the loss is a hard maximum.
+_MAX_LOGIT_SCALE: Final = math.log(100.0)
+_SIGLIP_START: Final = (math.log(10.0), -10.0)
+
+_NANO = {"input": {"rate_hz": 250, "band_hz": (0.5, 100)}, "encoder": {"name": "lead_groups", "preset": "nano"}}
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "tiny": {
+        "input": {"rate_hz": 250, "seconds": 2.0},
+        "encoder": {"name": "lead_groups", "preset": "tiny"},
+        "projection": 16,
+        "recipe": {"lr": 3e-3},
+    },
+    "nano": _NANO,
+    "small": {"encoder": {"name": "lead_groups", "preset": "small"}, "recipe": {"lr": 5e-4}},
+    "base": {"encoder": {"name": "lead_groups", "preset": "base"}, "recipe": {"lr": 3e-4}},
+}
+
+
+class TextConfig(Config):
+    """The frozen text tower: a name `auricle.text.towers` knows, a Hugging Face id or a local path; and its width."""
+
+    tower: str = "minilm"
+    width: Annotated[int, Field(gt=0)] = 384
+
+
+class DiagSimConfig(Config):
+    """How the similarity of two reports weakens their repulsion; see `auricle.losses.diag_sim`."""
+
+    similarity: Similarity = "findings"
+    weighting: Weighting = "ramp"
+    power: Annotated[float, Field(gt=0)] = 2.0
+
+
+class LisaConfig(MethodConfig):
+    """Settings of lisa.
+
+    Attributes:
+        projection: width of the space in which ECG and text meet.
+        temperature: start of the learned temperature (proposal: learnable, .07).
+        objective: `info_nce` (the proposal's), `soft_target` or `siglip`, all with the same a_ij.
+        text_to_ecg: share of the text-to-ECG direction; 0 is the proposal's one-way formula.
+        prompts: class names of the tasks whose prompt embeddings travel with the weights.
+    """
+
+    name: Literal["lisa"] = "lisa"
+    recipe: Recipe = Recipe(lr=1e-3)
+    text: TextConfig = TextConfig()
+    diag_sim: DiagSimConfig = DiagSimConfig()
+    augment: AugmentConfig = AugmentConfig()
+    projection: Annotated[int, Field(gt=0)] = 128
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+    objective: Literal["info_nce", "soft_target", "siglip"] = "info_nce"
+    text_to_ecg: Annotated[float, Field(ge=0, le=1)] = 0.5
+    prompts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class Lisa(Method):
+    """ECG encoder and two projections; the text tower itself is not part of the weights."""
+
+    name: ClassVar[str] = "lisa"
+    needs: ClassVar[frozenset[str]] = frozenset({"embedding", "findings"})
+    ramp: Tensor
+    text_mean: Tensor
+
+    def __init__(self, config: LisaConfig) -> None:
+        super().__init__(config)
+        self.project_signal = projection(self.encoder.width, config.projection)
+        self.project_report = nn.Linear(config.text.width, config.projection)
+        scale, bias = _SIGLIP_START if config.objective == "siglip" else (-math.log(config.temperature), 0.0)
+        self.logit_scale = nn.Parameter(torch.tensor(scale))
+        self.logit_bias = nn.Parameter(torch.tensor(bias), requires_grad=config.objective == "siglip")
+        self.register_buffer("ramp", torch.tensor([0.5, 0.9]))
+        # Reports of one domain share most of their embedding; what they share cannot tell them apart.
+        self.register_buffer("text_mean", torch.zeros(config.text.width))
+        for number, names in enumerate(config.prompts.values()):
+            self.register_buffer(f"prompt{number}", torch.zeros(len(names), config.text.width))
+
+    @property
+    def text_tower(self) -> str:
+        """Name of the text tower these weights were aligned with."""
+        return str(self.config.text.tower)
+
+    @property
+    def prompt_sets(self) -> dict[str, tuple[str, ...]]:
+        """Class names by task id, of the prompts that travel with the weights."""
+        return dict(self.config.prompts)
+
+    def prepare(self, corpus: Corpus | None) -> None:
+        """Fit the ramp and the mean text embedding on the corpus, once.
+
+        Raises:
+            ConfigError: there is no text, or it is as wide as another tower's.
+        """
+        if corpus is None or corpus.embedding is None:
+            raise ConfigError("lisa aligns with reports: pre-train it on a store that has them")
+        width = corpus.embedding.shape[1]
+        if width != self.config.text.width:
+            raise ConfigError(f"tower {self.text_tower!r} is {width} wide: set model.text.width={width}")
+        share = corpus.n_records / corpus.n_records.sum()
+        self.text_mean.copy_((share[:, None] * corpus.embedding).sum(0))
+        generator = torch.Generator().manual_seed(0)
+        pairs = torch.multinomial(share.double(), 2 * _FIT_PAIRS, replacement=True, generator=generator).view(2, -1)
+        pairs = pairs[:, pairs[0] != pairs[1]]
+        if pairs.shape[1]:
+            one, other = (corpus.text_batch(side.numpy()) for side in pairs)
+            kind = self.config.diag_sim.similarity
+            chunks = [
+                report_similarity(kind, _rows(one, i), _rows(other, i)).diagonal()
+                for i in torch.split(torch.arange(pairs.shape[1]), 512)
+            ]
+            self.ramp.copy_(torch.tensor(fit_ramp(torch.cat(chunks))))
+
+    def step(self, batch: ECGBatch, progress: Progress) -> Step:
+        """The weighted contrastive loss of a batch; every process sees all processes' columns."""
+        del progress
+        assert batch.text is not None
+        assert batch.text.embedding is not None
+        ready = augment(self.preprocess(batch), self.config.augment)
+        signal = F.normalize(
+            self.project_signal(self.encoder(ready.signal, ready.lead_mask, ready.time_mask).pooled), dim=-1
+        )
+        report = self.project_text(batch.text.embedding)
+        everyone = _gather_text(batch.text)
+        with torch.no_grad():
+            similarity = report_similarity(self.config.diag_sim.similarity, batch.text, everyone)
+            same = same_report(batch.text, everyone)
+            config = self.config.diag_sim
+            ramp = (float(self.ramp[0]), float(self.ramp[1]))
+            weight = negative_weights(similarity, same, config.weighting, ramp, config.power)
+            # A record without a report has no partner to be drawn to and is nobody's negative.
+            weight = torch.where((everyone.report_id >= 0)[None], weight, 0.0)
+        scale = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
+        positive = positive_columns(len(signal), world()[0], signal.device)
+        has_report = batch.text.report_id >= 0
+        to_text, active = self._direction(scale * signal @ gather(report).T, positive, weight, has_report)
+        share = self.config.text_to_ecg
+        loss = to_text
+        if share:
+            to_signal, _ = self._direction(scale * report @ gather(signal).T, positive, weight, has_report)
+            loss = (1 - share) * to_text + share * to_signal
+        with torch.no_grad():
+            best = (signal @ gather(report).T).argmax(1)
+            hit = same[torch.arange(len(best)), best].float().mean()
+        terms = {
+            "loss": loss.detach(),
+            "temperature": 1 / scale.detach(),
+            "mean_weight": weight.mean(),
+            "active": active.float().mean(),
+            "top1": hit,
+        }
+        return Step(loss, terms)
+
+    def _direction(self, logits: Tensor, positive: Tensor, weight: Tensor, has_report: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config.objective == "siglip":
+            losses, active = weighted_siglip(logits, positive, weight, self.logit_bias)
+        elif self.config.objective == "soft_target":
+            losses, active = soft_target_info_nce(logits, positive, weight)
+        else:
+            losses, active = weighted_info_nce(logits, positive, weight)
+        active = active & has_report
+        return mean_over_active(losses, active), active
+
+    def project(self, batch: ECGBatch) -> Tensor:
+        """(b, projection) unit vectors of recordings."""
+        return F.normalize(self.project_signal(self.encode(batch).pooled), dim=-1)
+
+    def project_text(self, embedding: Tensor) -> Tensor:
+        """(n, projection) unit vectors of sentences, from the tower's embeddings."""
+        return F.normalize(self.project_report(embedding - self.text_mean), dim=-1)
+
+    def keep_prompts(self, task_id: str, class_names: Sequence[str], embedding: Tensor) -> None:
+        """Store a task's prompt embeddings (c, width) with the weights."""
+        prompts = {**self.config.prompts, task_id: tuple(class_names)}
+        self.config = self.config.model_copy(update={"prompts": prompts})
+        number = list(prompts).index(task_id)
+        self.register_buffer(f"prompt{number}", embedding.detach().clone().to(self.text_mean))
+
+    def prompt_scores(self, batch: ECGBatch, task_id: str) -> Tensor:
+        """(b, c) cosine of each recording with each class's prompt.
+
+        Raises:
+            UnknownNameError: the weights carry no prompts of this task.
+        """
+        if task_id not in self.config.prompts:
+            raise UnknownNameError("prompt set", task_id, self.config.prompts)
+        prompts = self.get_buffer(f"prompt{list(self.config.prompts).index(task_id)}")
+        return self.project(batch) @ self.project_text(prompts).T
+
+
+def _rows(text: TextBatch, index: Tensor) -> TextBatch:
+    def take(matrix: Tensor | None) -> Tensor | None:
+        return None if matrix is None else matrix[index]
+
+    return TextBatch(text.report_id[index], take(text.embedding), take(text.findings), take(text.concepts))
+
+
+def _gather_text(text: TextBatch) -> TextBatch:
+    def take(matrix: Tensor | None) -> Tensor | None:
+        return None if matrix is None else gather_flags(matrix)
+
+    return TextBatch(gather_flags(text.report_id), take(text.embedding), take(text.findings), take(text.concepts))

@@ -1,0 +1,145 @@
+"""supervised: an encoder, a linear head and, if wanted, an age gate; from scratch or from another method's weights.
+
+Source: LISA proposal 3.4 (Age-Gated Adaptator: FiLM after every block, from a number in [0, 1]) and 1.5 of its
+experiments. Idea: (1) take any encoder; (2) put a fresh gate at every modulation point, at first the identity; (3) let
+age also act on the weights between lead groups and on the gain of each scale; (4) train head and gates, the backbone
+frozen, slow or fully. The same class without gate and without weights is the from-scratch baseline of every table.
+Inputs: signal, targets, age (may be unknown). Differences from the proposal: one gamma and beta pair per lead group,
+and a learned code for an unknown age, shown for a tenth of the training records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from auricle import age
+from auricle.augment.signal import AugmentConfig, augment
+from auricle.batch import ECGBatch
+from auricle.config import Config
+from auricle.losses.supervised import masked_bce
+from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step, split_decay
+from auricle.nn.film import AgeCode, Condition
+from auricle.nn.heads import classifier
+
+_TINY_INPUT: Final = {"rate_hz": 250, "seconds": 2.0}
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "tiny": {"input": _TINY_INPUT, "encoder": {"name": "lead_groups", "preset": "tiny"}, "gate": {}},
+    "nano": {"input": {"rate_hz": 250}, "encoder": {"name": "lead_groups", "preset": "nano"}},
+    "small": {"encoder": {"name": "lead_groups", "preset": "small"}},
+    "base": {"encoder": {"name": "lead_groups", "preset": "base"}},
+    "resnet_nano": {
+        "input": {"rate_hz": 250},
+        "encoder": {"name": "resnet1d", "preset": "nano"},
+    },
+    "shared": {"encoder": {"name": "resnet1d", "preset": "small"}},
+}
+
+
+class AgeGateConfig(Config):
+    """The age gate.
+
+    Attributes:
+        code: how days become a number in [0, 1]; see `auricle.age.code`.
+        n_fourier: pairs of sine and cosine features added to it.
+        unknown_share: share of training records whose age is hidden.
+    """
+
+    code: age.AgeCode = "log_month"
+    n_fourier: Annotated[int, Field(ge=0)] = 0
+    unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class SupervisedConfig(MethodConfig):
+    """Settings of supervised training and fine-tuning.
+
+    Attributes:
+        classes: names of the classes, filled in from the task.
+        task: id of that task.
+        gate: the age gate, or None.
+        backbone: `full` trains it like the rest, `slow` at `backbone_lr_scale` of the rate, `frozen` not at all.
+    """
+
+    name: Literal["supervised"] = "supervised"
+    recipe: Recipe = Recipe(lr=1e-3)
+    classes: tuple[str, ...] = ("positive",)
+    task: str = ""
+    gate: AgeGateConfig | None = None
+    backbone: Literal["full", "slow", "frozen"] = "full"
+    backbone_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1
+    augment: AugmentConfig = AugmentConfig()
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class Supervised(Method):
+    """Encoder, optional age gate, linear head; multi-label logits."""
+
+    name: ClassVar[str] = "supervised"
+    needs: ClassVar[frozenset[str]] = frozenset({"target"})
+
+    def __init__(self, config: SupervisedConfig) -> None:
+        super().__init__(config)
+        self.age_code = None
+        if config.gate is not None:
+            self.age_code = AgeCode(config.gate.code, config.gate.n_fourier, config.gate.unknown_share)
+            self.encoder.attach("age", self.age_code.width)
+        self.head = classifier(self.encoder.width, len(config.classes), config.dropout)
+        if config.backbone == "frozen":
+            gates = {id(parameter) for parameter in self.encoder.gate_parameters()}
+            for parameter in self.encoder.parameters():
+                parameter.requires_grad_(id(parameter) in gates)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
+        names: tuple[str, ...] = self.config.classes
+        return names
+
+    def train(self, mode: bool = True) -> Supervised:
+        """As usual, but a frozen backbone stays in evaluation mode: its batch norm must not go on adapting."""
+        super().train(mode)
+        if self.config.backbone == "frozen":
+            self.encoder.eval()
+        return self
+
+    def condition(self, batch: ECGBatch) -> Condition | None:
+        """The age code, if there is a gate."""
+        return None if self.age_code is None else {"age": self.age_code(batch.age_days)}
+
+    def logits(self, batch: ECGBatch) -> Tensor:
+        """(b, c) logits of a batch as it comes from the loader."""
+        scores: Tensor = self.head(self.embed(batch))
+        return scores
+
+    def step(self, batch: ECGBatch, progress: Progress) -> Step:
+        """Binary cross-entropy over the annotated classes."""
+        del progress
+        assert batch.target is not None
+        ready = augment(self.preprocess(batch), self.config.augment)
+        tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(batch))
+        logits = self.head(tokens.pooled)
+        loss = masked_bce(logits, batch.target)
+        with torch.no_grad():
+            known = ~torch.isnan(batch.target)
+            right = ((logits > 0).float() == batch.target)[known].float().mean()
+        return Step(loss, {"loss": loss.detach(), "accuracy": right})
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Head and gates at the recipe's rate, the backbone at its share of it."""
+        groups = split_decay(self, self.config.recipe.weight_decay)
+        if self.config.backbone != "slow":
+            return groups
+        gates = {id(parameter) for parameter in self.encoder.gate_parameters()}
+        slow = {id(parameter) for parameter in self.encoder.parameters()} - gates
+        parted = []
+        for group in groups:
+            for is_slow in (False, True):
+                members = [parameter for parameter in group["params"] if (id(parameter) in slow) == is_slow]
+                if members:
+                    scale = self.config.backbone_lr_scale if is_slow else 1.0
+                    parted.append({**group, "params": members, "lr_scale": scale})
+        return parted

@@ -1,0 +1,181 @@
+"""Predictor: from a recording to an answer a cardiologist can question. Imports no training library.
+
+Everything it says is for research use and is not a diagnosis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
+from auricle.batch import ECGBatch
+from auricle.data.collate import collate, window_starts
+from auricle.errors import CheckpointError, DataError
+from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
+from auricle.recording import Recording
+from auricle.signal.preprocess import InputSpec
+
+DISCLAIMER: Final = "Research use, not a diagnosis."
+# The ages at which the same trace is asked again, to show what age does to the answer.
+OTHER_AGES_DAYS: Final = (
+    1.0, 7.0, DAYS_PER_MONTH, 6 * DAYS_PER_MONTH, DAYS_PER_YEAR, 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR,
+    14 * DAYS_PER_YEAR, 30 * DAYS_PER_YEAR, 70 * DAYS_PER_YEAR,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the weights say of one recording.
+
+    Attributes:
+        record_id: which recording.
+        kind: `probability` (fine-tuned classes) or `similarity` (zero-shot cosines, comparable within a class only).
+        scores: by class.
+        group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
+        age_days: the age used, None for unknown.
+        scores_without_age: the answer had the age been unknown; None where age plays no part.
+        age_effect: (age in days, scores by class) of the same trace asked at other ages; empty likewise.
+        leads_read: leads that were present and read.
+        leads_missing: leads the weights read and this recording lacks.
+        n_windows: how many windows were averaged.
+        notes: what a reader should know: unknown age, absent leads, short record.
+    """
+
+    record_id: str
+    kind: str
+    scores: dict[str, float]
+    group_contributions: dict[str, float]
+    age_days: float | None
+    scores_without_age: dict[str, float] | None
+    age_effect: tuple[tuple[float, dict[str, float]], ...]
+    leads_read: tuple[str, ...]
+    leads_missing: tuple[str, ...]
+    n_windows: int
+    notes: tuple[str, ...]
+    model: dict[str, Any]
+    disclaimer: str = DISCLAIMER
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        plain = asdict(self)
+        plain["age_effect"] = [{"age_days": days, "scores": scores} for days, scores in self.age_effect]
+        return plain
+
+
+class Predictor:
+    """Saved weights, ready to read recordings.
+
+    Args:
+        method: a method that classifies or is aligned with text.
+        about: what to say of the weights in every prediction.
+        task: which of the stored prompt sets to ask, for a zero-shot method; by default the first.
+
+    Raises:
+        CheckpointError: the weights can do neither.
+    """
+
+    def __init__(self, method: Method, about: Mapping[str, Any] | None = None, task: str | None = None) -> None:
+        self.method, self.about = method.eval(), dict(about or {})
+        self.spec: InputSpec = method.config.input
+        if isinstance(method, Classifies):
+            self.kind, self.classes = "probability", tuple(method.class_names)
+        elif isinstance(method, AlignsText) and method.prompt_sets:
+            self.kind = "similarity"
+            self._task = task or next(iter(method.prompt_sets))
+            if self._task not in method.prompt_sets:
+                raise CheckpointError(
+                    f"the weights carry no prompts of {self._task}, only of {', '.join(method.prompt_sets)}"
+                )
+            self.classes = method.prompt_sets[self._task]
+        else:
+            raise CheckpointError(
+                "these weights answer no question yet: fine-tune them (auricle finetune), or evaluate them zero-shot "
+                "with auricle evaluate --keep-prompts so that they carry prompts"
+            )
+
+    @classmethod
+    def from_pretrained(cls, where: Path | str, task: str | None = None) -> Predictor:
+        """From a folder that a run saved (its `model` folder, or the run folder), or a name on the hub.
+
+        Raises:
+            CheckpointError: nothing there, or weights of another version.
+        """
+        inner = Path(where) / "model"
+        place = inner if inner.is_dir() else where
+        card, _ = load_card(place)
+        about = {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
+        return cls(load_method(place), about, task)
+
+    @torch.no_grad()
+    def __call__(self, recording: Recording) -> Prediction:
+        """Answer for one recording; its age may be unknown and its leads may be any of those the weights read.
+
+        Raises:
+            DataError: the recording has none of the leads.
+        """
+        batch, n_windows = self._batch(recording)
+        tokens = self.method.encode(batch)
+        contributions = {}
+        if tokens.group_contribution is not None:
+            shares = tokens.group_contribution.mean(0).tolist()
+            contributions = dict(zip(self.method.encoder.group_names, shares, strict=True))
+        sees_age = bool(getattr(self.method, "age_code", None) is not None)
+        return Prediction(
+            record_id=recording.record_id,
+            kind=self.kind,
+            scores=self._scores(batch),
+            group_contributions=contributions,
+            age_days=recording.age.best_days if recording.age else None,
+            scores_without_age=self._scores(batch.without_age()) if sees_age else None,
+            age_effect=tuple((days, self._scores(batch.at_age(days))) for days in OTHER_AGES_DAYS) if sees_age else (),
+            leads_read=tuple(lead for lead in self.spec.leads if lead in recording.leads),
+            leads_missing=tuple(lead for lead in self.spec.leads if lead not in recording.leads),
+            n_windows=n_windows,
+            notes=tuple(self._notes(recording, sees_age)),
+            model=self.about,
+        )
+
+    def age_curve(self, recording: Recording, ages_days: Sequence[float]) -> dict[str, list[float]]:
+        """The scores of one trace over any ages, by class: for the figure of the effect of age."""
+        batch, _ = self._batch(recording)
+        with torch.no_grad():
+            answers = [self._scores(batch.at_age(days)) for days in ages_days]
+        return {name: [answer[name] for answer in answers] for name in self.classes}
+
+    def _batch(self, recording: Recording) -> tuple[ECGBatch, int]:
+        n = round(self.spec.seconds * recording.rate_hz)
+        starts = window_starts(recording.signal.shape[1], n)
+        return collate([recording] * len(starts), self.spec.leads, n, starts), len(starts)
+
+    def _scores(self, batch: ECGBatch) -> dict[str, float]:
+        method = self.method
+        if isinstance(method, Classifies):
+            # Windows are pooled as logits, as in evaluation, and become one probability at the end.
+            values: Tensor = method.logits(batch).mean(0).sigmoid()
+        else:
+            assert isinstance(method, AlignsText)
+            values = method.prompt_scores(batch, self._task).mean(0)
+        if not torch.isfinite(values).all():
+            raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
+        return dict(zip(self.classes, values.tolist(), strict=True))
+
+    def _notes(self, recording: Recording, sees_age: bool) -> list[str]:
+        notes = []
+        if not sees_age:
+            notes.append("these weights do not use the age")
+        elif recording.age is None:
+            notes.append("age unknown: the answer holds for no age in particular; give --age")
+        elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
+            notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
+        absent = [lead for lead in self.spec.leads if lead not in recording.leads]
+        if absent:
+            notes.append(f"leads not recorded: {', '.join(absent)}")
+        if recording.seconds < self.spec.seconds:
+            notes.append(f"{recording.seconds:.1f} s recorded, {self.spec.seconds:g} s expected: padded and masked")
+        return notes

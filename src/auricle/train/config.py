@@ -1,0 +1,73 @@
+"""The configuration of a run: what is trained, on which records, for how long. Saved in the run folder; valid input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from auricle.config import Config, component
+from auricle.methods import METHODS
+
+
+class DataConfig(Config):
+    """Which records.
+
+    Attributes:
+        store: folder of an ingested store.
+        task: id or TOML file of a task: gives the split and, to methods that need them, the targets.
+        part: part of the task's split to train on; without a task all records are.
+        label_share: share of the part's patients to use, nested over shares for one seed.
+    """
+
+    store: Path
+    task: str | None = None
+    part: Literal["train", "validation", "test"] = "train"
+    label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class TrainConfig(Config):
+    """How long and how.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: records per step and process, before accumulation.
+        accumulate: batches whose gradients are summed into one optimiser step.
+        precision: `32-true` or `bf16-mixed`.
+        seed: with the step and rank it decides order, crops, augmentation and dropout.
+        workers: loader processes; 0 loads in the training process.
+        devices: processes (or accelerators) on this machine.
+        checkpoint_every: optimiser steps between resume points.
+        log_every: optimiser steps between lines of log.jsonl.
+    """
+
+    steps: Annotated[int, Field(gt=0)] = 1000
+    batch_size: Annotated[int, Field(gt=0)] = 32
+    accumulate: Annotated[int, Field(gt=0)] = 1
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    seed: int = 0
+    workers: Annotated[int, Field(ge=0)] = 0
+    devices: Annotated[int, Field(gt=0)] = 1
+    checkpoint_every: Annotated[int, Field(gt=0)] = 100
+    log_every: Annotated[int, Field(gt=0)] = 10
+
+
+class RunConfig(Config):
+    """Everything a run is made of.
+
+    Attributes:
+        model: the method, its encoder and recipe.
+        data: the records.
+        train: the loop.
+        init_from: saved weights whose encoder this run starts from.
+    """
+
+    model: component(METHODS)  # type: ignore[valid-type]
+    data: DataConfig
+    train: TrainConfig = TrainConfig()
+    init_from: str | None = None
+
+    def with_model(self, **changes: Any) -> RunConfig:
+        """The same run with some fields of the method's configuration replaced."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})

@@ -1,0 +1,254 @@
+"""fit: a run from its first step, or from where it was killed, to saved weights.
+
+Lightning's Trainer drives the loop; a method stays a plain module behind `_Loop`. Order, crops, augmentation and
+dropout are functions of (seed, step, rank), so a resumed run is the run that was never killed, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from auricle.batch import ECGBatch
+from auricle.config import write_toml
+from auricle.data.loader import Steps, training_loader
+from auricle.errors import CheckpointError, ConfigError, DataError, require
+from auricle.methods import Method, Progress, save_method
+from auricle.train.config import RunConfig
+from auricle.train.setup import build, load_run, same_run
+from auricle.train.watch import Watcher
+
+RESUME_POINT: Final = Path("checkpoints") / "last.ckpt"
+# Steps timed before a run, after one that warms caches up.
+_TIMED_STEPS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will take, measured on its own first batches."""
+
+    n_parameters: int
+    n_records: int
+    records_per_second: float
+    seconds: float
+    first_step: int
+
+
+def fit(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    about: Mapping[str, Any] | None = None,
+    on_method: Callable[[Method], None] | None = None,
+) -> Path:
+    """Train what `config` describes and save it.
+
+    Args:
+        config: the run.
+        out: run folder; gets run.toml, log.jsonl, checkpoints/ and model/.
+        resume: go on from the folder's last resume point.
+        watcher: is told of the estimate and of progress; by default nobody is.
+        about: facts to keep with the weights.
+        on_method: called with the trained method before it is saved (to keep prompts with it, say).
+
+    Returns:
+        The folder of the saved weights, `out`/model.
+
+    Raises:
+        ConfigError: the folder holds a run already, or another run than the one to resume.
+        DataError: a loss that is not finite; names the records of the batch.
+    """
+    watcher = watcher or Watcher()
+    config, method, steps = build(config)
+    first = _open_run_folder(config, out, resume)
+    watcher.begin(_estimate(config, method, steps, first), config)
+    loop = _loop(method, config, steps, first, out, watcher)
+    trainer = _trainer(config)
+    point = out / RESUME_POINT
+    with warnings.catch_warnings():
+        _quiet_lightning()
+        trainer.fit(loop, ckpt_path=str(point) if first else None, weights_only=True if first else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    watcher.end()
+    method = method.cpu().eval()
+    if on_method:
+        on_method(method)
+    facts = {"steps": config.train.steps, "seed": config.train.seed, "n_records": len(steps.view.rows)}
+    save_method(method, out / "model", {**facts, "store": config.data.store.name, **(about or {})})
+    return out / "model"
+
+
+def _open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
+    """Make or re-open the run folder and return the optimiser step to start from."""
+    if (out / "run.toml").exists():
+        if not resume:
+            raise ConfigError(f"{out}: already holds a run; resume it with --resume or choose another folder")
+        differing = same_run(load_run(out), config)
+        if differing:
+            raise ConfigError(f"{out}: was begun with another {', '.join(differing)}; resume needs the same run")
+    out.mkdir(parents=True, exist_ok=True)
+    write_toml(config, out / "run.toml")
+    (out / RESUME_POINT).parent.mkdir(exist_ok=True)
+    first = resume_step(out) if resume else 0
+    _cut_log(out / "log.jsonl", first)
+    return first
+
+
+def resume_step(out: Path) -> int:
+    """The optimiser step of a run folder's resume point, 0 if there is none.
+
+    Raises:
+        CheckpointError: the resume point cannot be read.
+    """
+    point = out / RESUME_POINT
+    if not point.exists():
+        return 0
+    try:
+        return int(torch.load(point, map_location="cpu", weights_only=True)["global_step"])
+    except Exception as error:
+        raise CheckpointError(f"{point}: cannot be read ({type(error).__name__}); remove it to start again") from error
+
+
+def _cut_log(path: Path, first: int) -> None:
+    """Forget log lines from steps that will be done again."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["step"] <= first]
+    path.write_text("".join(f"{line}\n" for line in kept))
+
+
+def _estimate(config: RunConfig, method: Method, steps: Steps, first: int) -> Estimate:
+    """Time a few forward and backward passes and leave the method as it was."""
+    state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    method.train()
+    seconds = math.inf
+    for number in range(_TIMED_STEPS + 1):
+        begun = time.perf_counter()
+        torch.autograd.backward(method.step(steps[number], Progress(0, config.train.steps)).loss)
+        seconds = min(seconds, time.perf_counter() - begun)
+    method.zero_grad(set_to_none=True)
+    method.load_state_dict(state)
+    remaining = (config.train.steps - first) * config.train.accumulate
+    return Estimate(
+        n_parameters=sum(parameter.numel() for parameter in method.parameters()),
+        n_records=len(steps.view.rows),
+        records_per_second=config.train.batch_size / seconds,
+        seconds=remaining * seconds,
+        first_step=first,
+    )
+
+
+def schedule(step: int, n_steps: int, warmup: float) -> float:
+    """Factor on the learning rate: linear up over the warm-up, then a cosine down to a tenth."""
+    rising = max(1, round(warmup * n_steps))
+    if step < rising:
+        return (step + 1) / rising
+    share = (step - rising) / max(1, n_steps - rising)
+    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def stream(seed: int, step: int, rank: int) -> int:
+    """The seed of one step's random numbers."""
+    return int(torch.tensor([seed, step, rank]).mul(torch.tensor([1_000_003, 7_919, 104_729])).sum().item()) % 2**31
+
+
+def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path, watcher: Watcher) -> Any:
+    """The one LightningModule of the project, built here because importing Lightning takes seconds."""
+    lightning = require("lightning", "train")
+    n_batches = config.train.steps * config.train.accumulate
+
+    class Loop(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.method: nn.Module = method
+
+        def train_dataloader(self) -> DataLoader[ECGBatch]:
+            mine = Steps(steps.view, steps.batch_size, steps.seed, self.trainer.global_rank, self.trainer.world_size)
+            return training_loader(mine, first * config.train.accumulate, n_batches, config.train.workers)
+
+        def transfer_batch_to_device(self, batch: ECGBatch, device: torch.device, dataloader_idx: int) -> ECGBatch:
+            del dataloader_idx
+            return batch.to(device)
+
+        def training_step(self, batch: ECGBatch, batch_idx: int) -> torch.Tensor:
+            torch.manual_seed(stream(config.train.seed, batch_idx, self.global_rank))
+            result = method.step(batch, Progress(self.global_step, config.train.steps))
+            if not torch.isfinite(result.loss):
+                raise DataError(
+                    f"the loss is {float(result.loss)} at step {self.global_step}, "
+                    f"in the batch of records {', '.join(batch.record_id)}"
+                )
+            self.terms = {name: float(value) for name, value in result.terms.items()}
+            return result.loss
+
+        def on_train_batch_end(self, outputs: Any, batch: ECGBatch, batch_idx: int) -> None:
+            if (batch_idx + 1) % config.train.accumulate:
+                return
+            step = self.global_step
+            method.after_step(Progress(step, config.train.steps))
+            if self.global_rank == 0:
+                records = len(batch) * config.train.accumulate * self.trainer.world_size
+                watcher.step(step, self.terms, records)
+                if step % config.train.log_every == 0 or step == config.train.steps:
+                    with (out / "log.jsonl").open("a") as log:
+                        log.write(json.dumps({"step": step, **self.terms}) + "\n")
+            if step % config.train.checkpoint_every == 0 or step == config.train.steps:
+                _save_resume_point(self.trainer, out / RESUME_POINT)
+
+        def configure_optimizers(self) -> Any:
+            recipe = config.model.recipe
+            groups = [{**group, "lr": recipe.lr * group.get("lr_scale", 1.0)} for group in method.param_groups()]
+            optimiser = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
+            rate = torch.optim.lr_scheduler.LambdaLR(
+                optimiser, lambda step: schedule(step, config.train.steps, recipe.warmup)
+            )
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    return Loop()
+
+
+def _save_resume_point(trainer: Any, path: Path) -> None:
+    partial = path.with_suffix(".tmp")
+    trainer.save_checkpoint(partial)
+    if trainer.is_global_zero:
+        partial.rename(path)
+
+
+def _trainer(config: RunConfig) -> Any:
+    lightning = require("lightning", "train")
+    return lightning.Trainer(
+        max_steps=config.train.steps,
+        max_epochs=-1,
+        accumulate_grad_batches=config.train.accumulate,
+        precision=config.train.precision,
+        devices=config.train.devices,
+        strategy="ddp" if config.train.devices > 1 else "auto",
+        gradient_clip_val=config.model.recipe.clip,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        logger=False,
+        use_distributed_sampler=False,
+        barebones=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _quiet_lightning() -> None:
+    """Lightning's advice on workers and logging intervals does not apply: ours is a stateless loader."""
+    import logging
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

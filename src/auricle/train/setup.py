@@ -1,0 +1,99 @@
+"""From a run's configuration to what the loop needs: the method, ready to train, and its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from auricle.config import dump, read_toml, validate
+from auricle.data.corpus import Corpus
+from auricle.data.loader import Steps, View
+from auricle.data.splits import share_of_patients
+from auricle.data.store import Store
+from auricle.errors import ConfigError
+from auricle.methods import METHODS, Method, build_method, init_encoder_from, load_card
+from auricle.registry import merge
+from auricle.tasks import Task, load_task
+from auricle.train.config import RunConfig
+
+_TEXT_NEEDS = {"embedding", "findings"}
+
+
+def finetune_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the input and encoder of `init_from` under a fine-tuning configuration: they must be the donor's."""
+    donor, _ = load_card(values["init_from"])
+    under = {"name": "supervised", "input": donor["config"]["input"], "encoder": donor["config"]["encoder"]}
+    return {**values, "model": merge(under, values.get("model", {}))}
+
+
+def with_classes(config: RunConfig, task: Task | None) -> RunConfig:
+    """Tell a method that classifies which classes its task has.
+
+    Raises:
+        ConfigError: the method needs targets and there is no task.
+    """
+    if "target" not in METHODS.get(config.model.name).cls.needs:
+        return config
+    if task is None:
+        raise ConfigError(f"{config.model.name} needs labels: give a task, for example data.task=ptb_xl/super")
+    return config.with_model(classes=task.class_names, task=task.id)
+
+
+def training_rows(store: Store, config: RunConfig, task: Task | None) -> NDArray[np.int64]:
+    """Row numbers the run trains on."""
+    rows = task.parts(store)[config.data.part] if task else np.arange(len(store))
+    if config.data.label_share < 1:
+        rows = rows[share_of_patients(store.patients[rows], config.data.label_share, config.train.seed)]
+    return rows
+
+
+def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
+    """The completed configuration, the method ready for its first step, and its batches by step number."""
+    store = Store(config.data.store)
+    task = load_task(config.data.task) if config.data.task else None
+    config = with_classes(config, task)
+    torch.manual_seed(config.train.seed)
+    method = build_method(config.model)
+    if config.init_from:
+        init_encoder_from(method, config.init_from)
+    corpus = None
+    if method.needs & _TEXT_NEEDS:
+        corpus = Corpus.from_store(store, getattr(method, "text_tower", ""), method.needs)
+    method.prepare(corpus)
+    targets = task.targets(store.column("labels")) if task and "target" in method.needs else None
+    view = View(
+        store,
+        training_rows(store, config, task),
+        method.config.input.leads,
+        method.config.input.seconds,
+        corpus,
+        targets,
+    )
+    return config, method, Steps(view, config.train.batch_size, config.train.seed)
+
+
+def load_run(folder: Path) -> RunConfig:
+    """The configuration a run folder was made with."""
+    return validate(RunConfig, read_toml(folder / "run.toml"), str(folder / "run.toml"))
+
+
+def same_run(one: RunConfig, other: RunConfig) -> list[str]:
+    """Dotted keys in which two configurations differ, the number of steps aside."""
+    first, second = _flat(dump(one)), _flat(dump(other))
+    keys = sorted(first.keys() | second.keys())
+    return [key for key in keys if first.get(key) != second.get(key) and key != "train.checkpoint_every"]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

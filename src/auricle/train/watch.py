@@ -1,0 +1,91 @@
+"""Watching a run: who is told of the estimate and of each step. Silent by default; the command line draws a bar."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from auricle.train.config import RunConfig
+    from auricle.train.fit import Estimate
+
+# Steps over which speed and loss are averaged for the eye.
+_WINDOW: Final = 20
+_LINE_EVERY_S: Final = 15.0
+
+
+class Watcher:
+    """Told what a run is doing; this one keeps silent."""
+
+    def begin(self, estimate: Estimate, config: RunConfig) -> None:
+        """Before the first step."""
+
+    def step(self, step: int, terms: dict[str, float], n_records: int) -> None:
+        """After an optimiser step."""
+
+    def end(self) -> None:
+        """After the last step."""
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class ConsoleWatcher(Watcher):
+    """A progress bar with loss terms and records per second; where there is no terminal, a line now and then."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self.title, self.console = title, console or Console(stderr=True)
+        self._times: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        self._losses: deque[float] = deque(maxlen=_WINDOW)
+        self._last_line = 0.0
+
+    def begin(self, estimate: Estimate, config: RunConfig) -> None:
+        """Say what will be trained and how long it will take."""
+        self._n_steps = config.train.steps
+        start = f", resumed at step {estimate.first_step}" if estimate.first_step else ""
+        self.console.print(
+            f"{self.title}: {estimate.n_parameters / 1e6:.2f} M parameters, {estimate.n_records} records, "
+            f"{config.train.steps} steps of {config.train.batch_size * config.train.accumulate}{start}; "
+            f"{estimate.records_per_second:.0f} records/s measured, about {duration(estimate.seconds)}",
+            highlight=False,
+        )
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[terms]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+            console=self.console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task(self.title, total=config.train.steps, completed=estimate.first_step, terms="")
+        if self.console.is_terminal:
+            self._bar.start()
+        self._last_line = time.monotonic()
+
+    def step(self, step: int, terms: dict[str, float], n_records: int) -> None:
+        """Move the bar."""
+        now = time.monotonic()
+        self._times.append((now, n_records))
+        self._losses.append(terms.get("loss", float("nan")))
+        shown = {**terms, "loss": sum(self._losses) / len(self._losses)}
+        text = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
+        if len(self._times) > 1:
+            elapsed = now - self._times[0][0]
+            text += f"  {sum(n for _, n in list(self._times)[1:]) / max(elapsed, 1e-9):.0f} records/s"
+        self._bar.update(self._task, completed=step, terms=text)
+        if not self.console.is_terminal and (now - self._last_line > _LINE_EVERY_S or step == self._n_steps):
+            self.console.print(f"  step {step}/{self._n_steps}  {text}", highlight=False)
+            self._last_line = now
+
+    def end(self) -> None:
+        """Clear the bar."""
+        if self.console.is_terminal:
+            self._bar.stop()

@@ -1,0 +1,164 @@
+"""The contract of an encoder, for every registered one, and what lead groups in particular promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import make_batch
+
+from auricle.config import configure
+from auricle.encoders import ENCODERS, Encoder, EncoderModule, build_encoder
+from auricle.leads import STANDARD
+from auricle.nn.film import AgeCode, FiLM
+from auricle.signal.preprocess import InputSpec
+
+SPEC = InputSpec(rate_hz=250, seconds=2.0)
+NAMES = ENCODERS.names()
+
+
+def tiny(name: str, spec: InputSpec = SPEC, **more: object) -> EncoderModule:
+    torch.manual_seed(0)
+    return build_encoder(configure(ENCODERS, {"name": name, "preset": "tiny", **more}), spec).eval()
+
+
+def run(encoder: EncoderModule, batch: object, **changes: torch.Tensor) -> torch.Tensor:
+    inputs = {"signal": batch.signal, "lead_mask": batch.lead_mask, "time_mask": batch.time_mask, **changes}
+    with torch.no_grad():
+        return encoder(**inputs).pooled
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_encoder_has_the_presets_and_keeps_the_protocol(name: str) -> None:
+    assert {"tiny", "nano", "small", "base"} <= set(ENCODERS.get(name).presets)
+    encoder, batch = tiny(name), make_batch()
+    assert isinstance(encoder, Encoder)
+    tokens = encoder(batch.signal, batch.lead_mask, batch.time_mask)
+    assert tokens.pooled.shape == (8, encoder.width)
+    assert tokens.tokens.shape[:2] == tokens.mask.shape
+    assert tokens.group.shape == tokens.time_ms.shape == tokens.scale.shape == (tokens.tokens.shape[1],)
+    assert len(encoder.modulate) == len(encoder.modulation_points) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_masked_cannot_be_seen(name: str) -> None:
+    encoder, batch = tiny(name), make_batch()
+    lead_mask, time_mask = batch.lead_mask.clone(), batch.time_mask.clone()
+    lead_mask[:, [1, 7]] = False
+    time_mask[:, 400:] = False
+    expected = run(encoder, batch, lead_mask=lead_mask, time_mask=time_mask)
+    poisoned = batch.signal.clone()
+    poisoned[:, [1, 7]] = torch.nan
+    poisoned[:, :, 400:] = torch.nan
+    assert torch.equal(expected, run(encoder, batch, signal=poisoned, lead_mask=lead_mask, time_mask=time_mask))
+    shorter = run(encoder, batch, signal=batch.signal[..., :400], lead_mask=lead_mask, time_mask=time_mask[:, :400])
+    assert torch.allclose(expected, shorter, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_records_do_not_see_each_other(name: str) -> None:
+    encoder, batch = tiny(name), make_batch()
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(run(encoder, batch)[order], run(encoder, batch.select(order)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lead_is_known_by_its_name(name: str) -> None:
+    """Swapping two leads' signals changes the output; on an axis in another order, the masks say who is who."""
+    encoder, batch = tiny(name), make_batch()
+    swapped = batch.signal.clone()
+    swapped[:, [6, 7]] = batch.signal[:, [7, 6]]
+    assert not torch.allclose(run(encoder, batch), run(encoder, batch, signal=swapped), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_lead_subset_is_an_input(name: str) -> None:
+    encoder, batch = tiny(name), make_batch()
+    for kept in (["I"], ["I", "II", "V2"], ["V1", "V3"], [lead for lead in STANDARD if lead not in ("V2", "V4", "V6")]):
+        mask = torch.tensor([lead in kept for lead in STANDARD]).expand(8, -1)
+        out = run(encoder, batch, lead_mask=mask)
+        assert torch.isfinite(out).all()
+        assert out.std(0).max() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fresh_gates_are_the_identity_and_then_are_not(name: str) -> None:
+    encoder, batch = tiny(name), make_batch()
+    before = run(encoder, batch)
+    code = AgeCode()
+    encoder.attach("age", code.width)
+    condition = {"age": code.eval()(batch.age_days)}
+    assert torch.equal(before, run(encoder, batch, condition=condition))
+    for module in encoder.modules():
+        if isinstance(module, FiLM):
+            torch.nn.init.normal_(module.net[-1].weight, std=0.3)
+    moved = run(encoder, batch, condition=condition)
+    assert not torch.allclose(before, moved, atol=1e-3)
+    assert torch.equal(before, run(encoder, batch, condition=None))
+    assert torch.equal(before, run(encoder, batch, condition={"labs": condition["age"]}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bf16_runs(name: str) -> None:
+    encoder, batch = tiny(name), make_batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = run(encoder, batch)
+    assert torch.isfinite(out.float()).all()
+
+
+@pytest.mark.parametrize("stem", ["group", "per_lead"])
+@pytest.mark.parametrize("attention", ["se", "eca", "none"])
+def test_axis_and_septum_are_not_averaged_away(stem: str, attention: str) -> None:
+    """Under a mean of leads, III with aVF fixed and V1 against V2 would be invisible."""
+    encoder, batch = tiny("lead_groups", stem=stem, attention=attention), make_batch()
+    before = run(encoder, batch)
+    three = batch.signal.clone()
+    three[:, 2] = three[:, 2] * 1.5
+    three[:, 1] = three[:, 1] - (three[:, 2] - batch.signal[:, 2])  # keep II + III, as aVF would
+    assert not torch.allclose(before, run(encoder, batch, signal=three), atol=1e-3)
+    septum = batch.signal.clone()
+    septum[:, [6, 7]] = batch.signal[:, [7, 6]]
+    assert not torch.allclose(before, run(encoder, batch, signal=septum), atol=1e-3)
+
+
+@pytest.mark.parametrize("stem", ["group", "per_lead"])
+def test_absent_groups_weigh_nothing(stem: str) -> None:
+    encoder, batch = tiny("lead_groups", stem=stem), make_batch()
+    mask = torch.tensor([lead not in ("V1", "V2") for lead in STANDARD]).expand(8, -1)
+    tokens = encoder(batch.signal, mask, batch.time_mask)
+    septal = encoder.group_names.index("septal")
+    assert (tokens.group_weight[:, septal] == 0).all()
+    assert (tokens.group_contribution[:, septal] == 0).all()
+    assert torch.allclose(tokens.group_contribution.sum(1), torch.ones(8))
+    assert not tokens.mask[:, tokens.group == septal].any()
+
+
+def test_scales_follow_the_rate() -> None:
+    patches = {
+        rate: [scale.patch for scale in tiny("lead_groups", InputSpec(rate_hz=rate, band_hz=(0.5, 50))).scales]
+        for rate in (125.0, 500.0)
+    }
+    assert [4 * patch for patch in patches[125.0]] == pytest.approx(patches[500.0], abs=2)
+
+
+def test_a_shift_by_a_multiple_of_all_patches_hardly_matters() -> None:
+    """Positions are relative: 1 s later in a periodic signal is the same heart."""
+    spec = InputSpec(rate_hz=250, seconds=6.0)
+    encoder = tiny("lead_groups", spec)
+    beat = make_batch(4, 1.0, 250).signal
+    train = beat.repeat(1, 1, 8)
+    batch = make_batch(4, 6.0, 250)
+    one, later = run(encoder, batch, signal=train[..., :1500]), run(encoder, batch, signal=train[..., 250:1750])
+    assert torch.allclose(one, later, atol=1e-3)
+
+
+def test_groups_are_configuration() -> None:
+    plain = tiny("lead_groups", groups={"all": STANDARD}, patch_ms=(100,))
+    assert plain.group_names == ("all",)
+    with pytest.raises(Exception, match="two groups"):
+        tiny("lead_groups", groups={"a": ("I", "II"), "b": ("II",)})
+
+
+def test_resnet18_has_the_published_size() -> None:
+    config = configure(ENCODERS, {"name": "resnet1d", "preset": "small"})
+    n = sum(parameter.numel() for parameter in build_encoder(config, InputSpec()).parameters())
+    assert n == pytest.approx(3.85e6, rel=0.01)
