@@ -10,7 +10,7 @@ import typer
 from auricle.cli.options import StoreArgument
 from auricle.errors import ConfigError
 
-_ROWS = ("class_prior", "random_encoder", "supervised")
+_ROWS = "class_prior,random_encoder,supervised"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,9 @@ def evaluate(
         list[str] | None,
         typer.Option(help="zero_shot, linear_probe, finetune or recovery; by default all the weights can do."),
     ] = None,
-    rows: Annotated[str, typer.Option(help="Reference rows, comma-separated; empty for none.")] = ",".join(_ROWS),
+    rows: Annotated[
+        str, typer.Option(help="Reference rows, comma-separated; empty for none.")
+    ] = "class_prior,random_encoder,supervised",
     fractions: Annotated[str, typer.Option(help="Shares of the training patients, in per cent.")] = "1,10,100",
     seeds: Annotated[int, typer.Option(help="Subset seeds per share below 100 %.", min=1)] = 3,
     name: Annotated[str | None, typer.Option(help="Name of the row; by default the method's.")] = None,
@@ -37,12 +39,11 @@ def evaluate(
 
     from auricle.data.store import Store
     from auricle.evaluate.protocols import Setting
+    from auricle.evaluate.reference import reference_rows
     from auricle.methods import load_card, load_method
     from auricle.tasks import load_task
+    from auricle.train.watch import ConsoleWatcher
 
-    unknown = [row for row in rows.split(",") if row and row not in _ROWS]
-    if unknown:
-        raise ConfigError(f"unknown reference row {unknown[0]!r}: choose from {', '.join(_ROWS)}")
     weights = run / "model" if (run / "model").is_dir() else run
     card, _ = load_card(weights)
     about: dict[str, Any] = card["about"]
@@ -59,7 +60,7 @@ def evaluate(
     )
     shares = [_share(text) for text in fractions.split(",")]
     run_protocols(setting, protocol, shares, range(seeds))
-    reference_rows(setting, [row for row in rows.split(",") if row], shares, range(seeds), about)
+    reference_rows(setting, [row for row in rows.split(",") if row], shares, range(seeds), ConsoleWatcher("supervised"))
     print_table(out, question.id, Console())
 
 
@@ -100,36 +101,6 @@ def _print_recovery(scores: dict[str, float]) -> None:
     for name, value in scores.items():
         table.add_row(name, f"{value:.2f}")
     Console().print(table)
-
-
-def reference_rows(setting: Any, rows: list[str], shares: list[float], seeds: range, about: dict[str, Any]) -> None:
-    """class_prior, random_encoder and supervised (ResNet18-1D from scratch, as many steps as the run had)."""
-    from dataclasses import replace
-
-    from auricle.config import validate
-    from auricle.evaluate.protocols import class_prior, finetuned, linear_probe, untrained
-    from auricle.methods import load_method
-    from auricle.train.config import RunConfig
-    from auricle.train.fit import fit
-    from auricle.train.watch import ConsoleWatcher
-
-    plain = replace(setting, pretrained_on=(), overlap=False, preset="")
-    if "class_prior" in rows:
-        class_prior(replace(plain, name="class_prior"))
-    if "random_encoder" in rows:
-        linear_probe(replace(plain, name="random_encoder", method=untrained(setting.method)), shares, seeds)
-    if "supervised" in rows:
-        spec = setting.method.config.input.model_dump()
-        values = {
-            "model": {"name": "supervised", "encoder": {"name": "resnet1d", "preset": "nano"}, "input": spec},
-            "data": {"store": str(setting.store.path), "task": setting.task.id},
-            "train": {"steps": int(about.get("steps", 500)), "batch_size": int(about.get("batch_size", 32))},
-        }
-        folder = setting.out / "supervised" / "run"
-        if not (folder / "model").is_dir():
-            config = validate(RunConfig, values, "supervised row")
-            fit(config, folder, resume=folder.exists(), watcher=ConsoleWatcher("supervised row"))
-        finetuned(replace(plain, name="supervised", preset="resnet1d nano", method=load_method(folder / "model")))
 
 
 def print_table(out: Path, task: str, console: Any) -> None:

@@ -21,7 +21,7 @@ from auricle.evaluate.embed import OnProgress, over_records
 from auricle.evaluate.metrics import summarise, write_result
 from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.evaluate.probe import fit_probe, recovery, subset_by_patient
-from auricle.methods import AlignsText, Classifies, Method, build_method
+from auricle.methods import AlignsText, Classifies, Method
 from auricle.tasks import Task
 from auricle.text.towers import Tower, load_tower
 
@@ -66,7 +66,8 @@ class Setting:
         return self.task.targets(self.store.column("labels")[rows])
 
 
-def _predictions(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any], **meta: Any) -> Predictions:
+def predictions_of(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any], **meta: Any) -> Predictions:
+    """Scores of the records at `rows` beside their truth, with where they come from; `meta` as in `PredictionMeta`."""
     pooling = {"windows": f"{setting.method.config.input.seconds:g} s, pooled by their mean"}
     return Predictions(
         record_id=tuple(map(str, setting.store.column("record_id")[rows])),
@@ -87,7 +88,8 @@ def _predictions(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any],
     )
 
 
-def _save(setting: Setting, folder: str, test: Predictions, validation: Predictions | None) -> Path:
+def save(setting: Setting, folder: str, test: Predictions, validation: Predictions | None) -> Path:
+    """Write predictions, then the metrics read from them, below the setting's folder; returns where."""
     where = setting.out / setting.name / folder
     where.mkdir(parents=True, exist_ok=True)
     test.write(where / "predictions.parquet")
@@ -123,7 +125,7 @@ def zero_shot(setting: Setting) -> Path:
         method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
     parts = task.parts(setting.store)
     scored = {
-        part: _predictions(
+        part: predictions_of(
             setting,
             parts[part],
             setting.each(lambda batch: method.prompt_scores(batch, task.id), parts[part]),
@@ -132,7 +134,7 @@ def zero_shot(setting: Setting) -> Path:
         )
         for part in ("test", "validation")
     }
-    return _save(setting, "zero_shot", scored["test"], scored["validation"])
+    return save(setting, "zero_shot", scored["test"], scored["validation"])
 
 
 def linear_probe(setting: Setting, fractions: Iterable[float] = FRACTIONS, seeds: Iterable[int] = SEEDS) -> list[Path]:
@@ -150,10 +152,10 @@ def linear_probe(setting: Setting, fractions: Iterable[float] = FRACTIONS, seeds
             )
             meta = {"protocol": "linear_probe", "fraction": fraction, "seed": seed, "n_train": len(chosen)}
             scored = {
-                part: _predictions(setting, parts[part], probe.predict(features[part]), **meta)
+                part: predictions_of(setting, parts[part], probe.predict(features[part]), **meta)
                 for part in ("test", "validation")
             }
-            saved.append(_save(setting, f"linear_probe-{fraction:g}-{seed}", scored["test"], scored["validation"]))
+            saved.append(save(setting, f"linear_probe-{fraction:g}-{seed}", scored["test"], scored["validation"]))
     return saved
 
 
@@ -169,39 +171,14 @@ def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: i
     parts = setting.task.parts(setting.store)
     meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
     scored = {
-        part: _predictions(setting, parts[part], _sigmoid(setting.each(method.logits, parts[part])), **meta)
+        part: predictions_of(setting, parts[part], _sigmoid(setting.each(method.logits, parts[part])), **meta)
         for part in ("test", "validation")
     }
-    return _save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored["validation"])
+    return save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored["validation"])
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return torch.from_numpy(logits).double().sigmoid().numpy()
-
-
-def class_prior(setting: Setting, fraction: float = 1.0) -> Path:
-    """The row that reads no ECG: every record gets the training part's class frequencies."""
-    parts = setting.task.parts(setting.store)
-    prior = setting.targets(parts["train"]).mean(0)
-    scored = {
-        part: _predictions(
-            setting,
-            parts[part],
-            np.tile(prior, (len(parts[part]), 1)),
-            protocol="linear_probe",
-            fraction=fraction,
-            n_train=len(parts["train"]),
-        )
-        for part in ("test", "validation")
-    }
-    return _save(setting, f"linear_probe-{fraction:g}-0", scored["test"], scored["validation"])
-
-
-def untrained(method: Method, seed: int = 0) -> Method:
-    """The same architecture with fresh weights: what the row `random_encoder` probes."""
-    torch.manual_seed(seed)
-    fresh = build_method(method.config)
-    return fresh.eval()
 
 
 def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, float]:

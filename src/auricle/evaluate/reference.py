@@ -1,0 +1,83 @@
+"""The rows every table carries: what a number must beat before it means anything.
+
+`class_prior` reads no ECG; `random_encoder` is the same architecture untrained (in arXiv 2602.17531 it matches
+pre-trained encoders on many tasks); `supervised` is a ResNet18-1D trained from scratch on the task's own labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from auricle.config import validate
+from auricle.errors import UnknownNameError
+from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, save
+from auricle.methods import Method, build_method, load_method
+from auricle.train.config import RunConfig
+from auricle.train.fit import fit
+from auricle.train.watch import Watcher
+
+ROWS: Final = ("class_prior", "random_encoder", "supervised")
+# Passes over the training part for the supervised row, as in the reference measurements of the specification.
+_SUPERVISED_EPOCHS: Final = 15
+_SUPERVISED_BATCH: Final = 32
+
+
+def reference_rows(
+    setting: Setting, rows: Sequence[str], fractions: Iterable[float], seeds: Iterable[int], watcher: Watcher
+) -> None:
+    """Make the named rows beside a setting's own results.
+
+    Raises:
+        UnknownNameError: no such row.
+    """
+    plain = replace(setting, pretrained_on=(), overlap=False, preset="")
+    for row in rows:
+        if row == "class_prior":
+            class_prior(replace(plain, name=row))
+        elif row == "random_encoder":
+            linear_probe(replace(plain, name=row, method=untrained(setting.method)), fractions, seeds)
+        elif row == "supervised":
+            supervised(replace(plain, name=row, preset="resnet1d nano"), watcher)
+        else:
+            raise UnknownNameError("reference row", row, ROWS)
+
+
+def class_prior(setting: Setting) -> Path:
+    """Every record gets the training part's class frequencies."""
+    parts = setting.task.parts(setting.store)
+    prior = setting.targets(parts["train"]).mean(0)
+    meta = {"protocol": "linear_probe", "fraction": 1.0, "n_train": len(parts["train"])}
+    scored = {
+        part: predictions_of(setting, parts[part], np.tile(prior, (len(parts[part]), 1)), **meta)
+        for part in ("test", "validation")
+    }
+    return save(setting, "linear_probe-1-0", scored["test"], scored["validation"])
+
+
+def untrained(method: Method, seed: int = 0) -> Method:
+    """The same architecture with fresh weights."""
+    torch.manual_seed(seed)
+    return build_method(method.config).eval()
+
+
+def supervised(setting: Setting, watcher: Watcher) -> Path:
+    """A ResNet18-1D from scratch on all training labels, reading what the setting's method reads."""
+    folder = setting.out / setting.name / "run"
+    n_train = len(setting.task.parts(setting.store)["train"])
+    if not (folder / "model").is_dir():
+        batch_size = min(_SUPERVISED_BATCH, n_train)
+        encoder = {"name": "resnet1d", "preset": "nano"}
+        values = {
+            "model": {"name": "supervised", "encoder": encoder, "input": setting.method.config.input.model_dump()},
+            "data": {"store": setting.store.path, "task": setting.task.id},
+            "train": {"steps": _SUPERVISED_EPOCHS * n_train // batch_size, "batch_size": batch_size},
+        }
+        config = validate(RunConfig, values, "supervised row")
+        fit(config, folder, resume=(folder / "run.toml").exists(), watcher=watcher)
+    return finetuned(replace(setting, method=load_method(folder / "model")), n_train=n_train)
