@@ -22,7 +22,7 @@ _PUBLIC = {
     "list_methods": "auricle.methods",
     "load_method": "auricle.methods",
     "read": "auricle.io",
-    "simulate": "auricle.simulate",
+    "cohort": "auricle.simulate",
 }
 
 __all__ = ["__version__", *_PUBLIC]

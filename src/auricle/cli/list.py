@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "methods") -> None:
     """List methods, encoders, their presets, sources or tasks."""
-    from auricle.data.sources import list_sources
+    from auricle.data.sources import describe_source, list_sources
     from auricle.encoders import ENCODERS
     from auricle.methods import METHODS
     from auricle.tasks import list_tasks, load_task
@@ -33,7 +33,7 @@ def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "m
             table.add_row(name, load_task(name).title)
     elif kind == "sources":
         for name in list_sources():
-            table.add_row(name, "")
+            table.add_row(name, describe_source(name))
     elif kind == "presets":
         for registry in (METHODS, ENCODERS):
             for name in registry.names():

@@ -18,13 +18,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from auricle.data.shard import write_shard
+from auricle.data.shard import STORE_VERSION, write_shard
 from auricle.data.sources import get_source
 from auricle.errors import DataError, StoreError, require
 from auricle.text.glossary import to_english
 from auricle.text.reports import report_key
 
-STORE_VERSION: Final = 1
 # Small enough that a kill costs seconds of work, large enough that a million records are two thousand files.
 SHARD_RECORDS: Final = 512
 

@@ -24,6 +24,8 @@ from auricle.signal.quality import quality
 from auricle.signal.resample import resample
 from auricle.text.reports import clean
 
+# Raised when files on disk stop meaning what they meant.
+STORE_VERSION: Final = 1
 MISSING: Final = np.int16(-32768)
 _LARGEST: Final = 32_767
 # One microvolt per step unless the record needs more range: finer than any cart, and exact for 1000 counts per mV.

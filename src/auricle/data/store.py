@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import Age
-from auricle.data.ingest import STORE_VERSION
-from auricle.data.shard import dequantise
+from auricle.data.shard import STORE_VERSION, dequantise
 from auricle.errors import StoreError, require
 from auricle.recording import Recording
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from pydantic import Field
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
 from auricle.config import ComponentConfig, Config, component
-from auricle.data.corpus import Corpus
 from auricle.encoders import ENCODERS, EncoderModule, Tokens, build_encoder
 from auricle.nn.film import Condition
 from auricle.signal.preprocess import InputSpec, Preprocess
+
+if TYPE_CHECKING:
+    from auricle.data.corpus import Corpus
 
 
 class Recipe(Config):

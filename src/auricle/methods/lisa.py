@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import torch
 from pydantic import Field
@@ -23,7 +23,6 @@ from torch.nn import functional as F
 from auricle.augment.signal import AugmentConfig, augment
 from auricle.batch import ECGBatch, TextBatch
 from auricle.config import Config
-from auricle.data.corpus import Corpus
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
 from auricle.losses.diag_sim import (
@@ -38,6 +37,9 @@ from auricle.losses.diag_sim import (
 from auricle.losses.gather import gather, gather_flags, mean_over_active, world
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
 from auricle.nn.heads import projection
+
+if TYPE_CHECKING:
+    from auricle.data.corpus import Corpus
 
 # Pairs of records on which the ramp is fitted: enough for a stable 99th centile.
 _FIT_PAIRS: Final = 20_000

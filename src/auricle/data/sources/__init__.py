@@ -1,0 +1,68 @@
+"""Sources: data sets as they come. A source is one file here whose class has the file's name in CamelCase.
+
+Its docstring says source, licence, format, labels, split origin and paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, Protocol
+
+from auricle.errors import ConfigError, UnknownNameError
+from auricle.recording import Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Source(Protocol):
+    """A data set: what it lists, and how one of its records is read."""
+
+    name: str
+
+    def index(self, root: Path) -> pd.DataFrame:
+        """A row per record, from the data set's own list file; `record_id` first and unique, then what `read` needs.
+
+        Raises:
+            DataError: the list is missing or damaged.
+        """
+        ...
+
+    def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
+        """The record of one row of the index.
+
+        Raises:
+            ReadError: its file is missing or damaged.
+        """
+        ...
+
+
+def list_sources() -> list[str]:
+    """Names of all sources."""
+    return sorted(module.name for module in iter_modules(__path__))
+
+
+def describe_source(name: str) -> str:
+    """The first line of a source's docstring."""
+    return (import_module(f"{__name__}.{name}").__doc__ or "").strip().splitlines()[0]
+
+
+def get_source(name: str, **options: Any) -> Source:
+    """A source by name, with its own options.
+
+    Raises:
+        UnknownNameError: no such source.
+        ConfigError: an option it does not have.
+    """
+    if name not in list_sources():
+        raise UnknownNameError("source", name, list_sources())
+    camel = "".join(part.capitalize() for part in name.split("_"))
+    cls = getattr(import_module(f"{__name__}.{name}"), camel)
+    try:
+        source: Source = cls(**options)
+    except TypeError as error:
+        raise ConfigError(f"source {name}: {str(error).partition(') ')[2] or error}") from None
+    return source

@@ -1,0 +1,329 @@
+"""Figures of the evaluation: pure functions of arrays that return matplotlib figures, in one style set here.
+
+Nothing touches matplotlib's global state: no pyplot, no rcParams. Colours are those of Okabe and Ito (2008), which
+people with any colour vision tell apart; series also differ in their line, so that a grey print stays readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
+from auricle.errors import DataError, require
+from auricle.evaluate.metrics import reliability as reliability_bins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6A00", "#444444")
+_LINES: Final = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
+_INK, _MUTED, _RULE = "#22222a", "#6b6570", "#dddde3"
+_TITLE_PT, _TEXT_PT, _LINE_PT = 11.0, 9.0, 1.8
+_WIDTH, _HEIGHT = 8.8, 3.8  # inches: the column of `page`, at 96 pixels an inch
+_SEQUENTIAL: Final = "viridis"
+AGE_TICKS: Final = (
+    (0.0, "birth"),
+    (7.0, "1 wk"),
+    (DAYS_PER_MONTH, "1 mo"),
+    (DAYS_PER_YEAR, "1 yr"),
+    (5 * DAYS_PER_YEAR, "5 yr"),
+    (18 * DAYS_PER_YEAR, "18 yr"),
+    (80 * DAYS_PER_YEAR, "80 yr"),
+)
+# t-SNE of more points takes minutes and shows a blot.
+TSNE_POINTS: Final = 3000
+_PERPLEXITY: Final = 30.0
+_MOST_LABELS: Final = len(COLOURS)
+
+
+def age_effect(
+    ages_days: ArrayLike,
+    probabilities: ArrayLike,
+    class_names: Sequence[str],
+    actual_age_days: float | None = None,
+    *,
+    title: str = "The same trace, asked at other ages",
+) -> Figure:
+    """What a model would say of one trace if the patient were older or younger.
+
+    Args:
+        ages_days: (a,) the ages asked.
+        probabilities: (a, c).
+        class_names: the c classes.
+        actual_age_days: the patient's age, marked; None where unknown.
+        title: headline.
+    """
+    ages, values = np.asarray(ages_days, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
+    figure, axes = _canvas(title)
+    for number, name in enumerate(class_names):
+        axes.plot(_age_place(ages), values[:, number], label=name, **_series(number))
+    if actual_age_days is not None:
+        axes.axvline(float(_age_place(actual_age_days)), color=_INK, linewidth=1, linestyle=":")
+        axes.annotate(
+            f"patient, {describe(actual_age_days)}",
+            (float(_age_place(actual_age_days)), 1.0),
+            (4, -4),
+            textcoords="offset points",
+            va="top",
+            fontsize=_TEXT_PT,
+            color=_INK,
+        )
+    axes.set(ylim=(0, 1.02), ylabel="probability")
+    _age_axis(axes, ages)
+    _legend(axes)
+    return figure
+
+
+def group_contributions(
+    names: Sequence[str], shares: ArrayLike, *, title: str = "Contribution of each lead group"
+) -> Figure:
+    """How much each lead group moved the output: shares (g,) as bars with their numbers."""
+    values = np.asarray(shares, dtype=np.float64)
+    figure, axes = _canvas(title, height=0.9 + 0.42 * len(names))
+    places = np.arange(len(names))[::-1]
+    axes.barh(places, values, height=0.6, color=[COLOURS[number % len(COLOURS)] for number in range(len(names))])
+    for place, value in zip(places, values, strict=True):
+        axes.annotate(
+            f"{100 * value:.0f} %", (value, place), (4 if value >= 0 else -4, 0), textcoords="offset points",
+            va="center", ha="left" if value >= 0 else "right", fontsize=_TEXT_PT, color=_INK,
+        )  # fmt: skip
+    axes.set_yticks(places, names)
+    axes.set(xlim=(min(0.0, 1.2 * values.min()), max(1e-9, 1.2 * values.max())), xlabel="share")
+    axes.xaxis.set_major_formatter(_module("matplotlib.ticker").PercentFormatter(1, decimals=0))
+    axes.grid(False, axis="y")
+    return figure
+
+
+def gates_over_age(
+    ages_days: ArrayLike, gamma: ArrayLike, contribution: ArrayLike, group_names: Sequence[str]
+) -> Figure:
+    """What the age gate does: raw scale gamma, and the effective contribution of each lead group, over age.
+
+    A uniform scaling of a group is largely undone by the next norm, so gamma alone would mislead; both are shown.
+
+    Args:
+        ages_days: (a,)
+        gamma: (a, point, g) mean scale at each modulation point, NaN at points without groups; drawn as mean over
+            points with the range as a band.
+        contribution: (a, g) effective share of each group in the output.
+        group_names: the g groups.
+    """
+    ages, gamma = np.asarray(ages_days, dtype=np.float64), np.asarray(gamma, dtype=np.float64)
+    share = np.asarray(contribution, dtype=np.float64)
+    if gamma.ndim != 3 or gamma.shape[2] != len(group_names) or share.shape != (len(ages), len(group_names)):
+        raise DataError(f"gates of {len(group_names)} groups at {len(ages)} ages: got {gamma.shape} and {share.shape}")
+    figure = _figure(_WIDTH, _HEIGHT)
+    left, right = figure.subplots(1, 2)
+    _style(left, "Gate scale γ (band: range over blocks)")
+    _style(right, "Effective contribution to the output")
+    for number, name in enumerate(group_names):
+        place, points = _age_place(ages), gamma[:, :, number]
+        points = points[:, np.isfinite(points).all(axis=0)]
+        if points.shape[1]:
+            left.fill_between(place, points.min(axis=1), points.max(axis=1), color=COLOURS[number], alpha=0.12, lw=0)
+            left.plot(place, points.mean(axis=1), label=name, **_series(number))
+        right.plot(place, share[:, number], label=name, **_series(number))
+    left.axhline(1, color=_MUTED, linewidth=0.8)
+    right.set_ylim(bottom=0)
+    right.yaxis.set_major_formatter(_module("matplotlib.ticker").PercentFormatter(1, decimals=0))
+    for axes in (left, right):
+        _age_axis(axes, ages)
+    _legend(right)
+    return figure
+
+
+def tsne(
+    features: ArrayLike,
+    colour: ArrayLike,
+    title: str,
+    *,
+    colour_name: str = "",
+    is_age: bool = False,
+    n_points: int = TSNE_POINTS,
+    seed: int = 0,
+) -> Figure:
+    """Features (n, d) in the plane by t-SNE (van der Maaten and Hinton 2008), started from PCA, the same every time.
+
+    Args:
+        features: (n, d); at most `n_points` of them are drawn, chosen at random.
+        colour: (n,) numbers for a colour scale, or labels; the rarest labels beyond the palette are drawn grey.
+        title: headline.
+        colour_name: what the colour means.
+        is_age: numbers are ages in days, coloured and labelled on the age axis of the other figures.
+        n_points: most points drawn.
+        seed: of the choice and of t-SNE.
+    """
+    points, values = np.asarray(features, dtype=np.float64), np.asarray(colour)
+    if len(points) < 3:
+        raise DataError(f"t-SNE of {len(points)} records shows nothing: give more")
+    if len(points) > n_points:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(points), n_points, replace=False))
+        points, values = points[chosen], values[chosen]
+    perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
+    plane = require("sklearn.manifold", "train").TSNE(init="pca", perplexity=perplexity, random_state=seed)
+    placed = plane.fit_transform(points)
+    figure, axes = _canvas(f"{title} ({len(points)} records)", height=5.2)
+    if np.issubdtype(values.dtype, np.number):
+        _scatter_by_number(figure, axes, placed, values.astype(np.float64), colour_name, is_age)
+    else:
+        _scatter_by_label(axes, placed, values.astype(str))
+    axes.set(xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="datalim")
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return figure
+
+
+def _scatter_by_number(
+    figure: Figure, axes: Axes, placed: NDArray[Any], values: NDArray[np.float64], name: str, is_age: bool
+) -> None:
+    known = np.isfinite(values)
+    axes.scatter(*_xy(placed[~known]), s=6, color=_RULE, linewidths=0, rasterized=True)
+    shown = _age_place(values[known]) if is_age else values[known]
+    drawn = axes.scatter(*_xy(placed[known]), s=8, c=shown, cmap=_SEQUENTIAL, linewidths=0, alpha=0.8, rasterized=True)
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.8)
+    bar.set_label(name or ("age" if is_age else ""), size=_TEXT_PT, color=_MUTED)
+    bar.solids.set_alpha(1)  # type: ignore[union-attr]
+    bar.outline.set_visible(False)
+    if is_age and known.any():
+        ticks = [(float(_age_place(day)), label) for day, label in AGE_TICKS]
+        inside = [(place, label) for place, label in ticks if shown.min() <= place <= shown.max()]
+        bar.set_ticks([place for place, _ in inside], labels=[label for _, label in inside])
+    bar.ax.tick_params(labelsize=_TEXT_PT, colors=_INK, length=0, pad=6)
+
+
+def _xy(placed: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return placed[:, 0], placed[:, 1]
+
+
+def _scatter_by_label(axes: Axes, placed: NDArray[Any], labels: NDArray[np.str_]) -> None:
+    names, counts = np.unique(labels, return_counts=True)
+    ranked = [str(name) for name in names[np.argsort(-counts, kind="stable")]]
+    shown = ranked if len(ranked) <= _MOST_LABELS else ranked[: _MOST_LABELS - 1]
+    rest = ~np.isin(labels, shown)
+    if rest.any():
+        axes.scatter(*_xy(placed[rest]), s=6, color=_RULE, linewidths=0, label="others", rasterized=True)
+    for number, name in enumerate(shown):
+        chosen = placed[labels == name]
+        axes.scatter(*_xy(chosen), s=8, color=COLOURS[number], linewidths=0, alpha=0.75, label=name, rasterized=True)
+    _legend(axes, markerscale=2.5)
+
+
+def reliability(truth: ArrayLike, probability: ArrayLike, class_names: Sequence[str], *, title: str = "") -> Figure:
+    """Observed against predicted frequency, (n, c) each: a calibrated class lies on the diagonal."""
+    true, given = np.asarray(truth, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    figure, axes = _canvas(title or "Calibration", width=5.2, height=4.4)
+    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8)
+    for number, name in enumerate(class_names):
+        bins = reliability_bins(true[:, number], given[:, number])
+        axes.plot(bins.predicted, bins.observed, marker="o", markersize=4, label=name, **_series(number))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
+    axes.set_aspect("equal")
+    _legend(axes)
+    return figure
+
+
+def training_curve(
+    steps: ArrayLike,
+    loss: ArrayLike,
+    *,
+    validation_steps: ArrayLike = (),
+    validation: ArrayLike = (),
+    validation_name: str = "validation",
+    title: str = "Training",
+) -> Figure:
+    """Training loss over steps, and a validation measure on an axis of its own where there is one."""
+    figure, axes = _canvas(title)
+    axes.plot(np.asarray(steps), np.asarray(loss), label="training loss", **_series(0))
+    axes.set(xlabel="step", ylabel="loss")
+    if len(np.asarray(validation)):
+        other = axes.twinx()
+        other.plot(np.asarray(validation_steps), np.asarray(validation), marker="o", markersize=4, **_series(1))
+        other.set_ylabel(validation_name, fontsize=_TEXT_PT, color=COLOURS[1])
+        other.tick_params(labelsize=_TEXT_PT, colors=COLOURS[1], length=0, pad=6)
+        for side in other.spines.values():
+            side.set_visible(False)
+    return figure
+
+
+def metric_over_age(
+    ages_days: ArrayLike,
+    curves: dict[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    *,
+    title: str = "Macro AUROC by age",
+) -> Figure:
+    """A metric as a smooth curve over age with its interval: name -> (value, low, high), each (a,), NaN where unknown.
+
+    The curves are those of `auricle.evaluate.metrics.over_age`.
+    """
+    ages = np.asarray(ages_days, dtype=np.float64)
+    figure, axes = _canvas(title)
+    for number, (name, curve) in enumerate(curves.items()):
+        value, low, high = (np.asarray(part, dtype=np.float64) for part in curve)
+        colour = COLOURS[number % len(COLOURS)]
+        axes.fill_between(_age_place(ages), low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(_age_place(ages), value, label=name, **_series(number))
+    _age_axis(axes, ages)
+    _legend(axes)
+    return figure
+
+
+def _series(number: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": _LINES[(number // 2) % len(_LINES)],
+        "linewidth": _LINE_PT,
+    }
+
+
+def _age_place(days: ArrayLike) -> NDArray[np.float64]:
+    """Where an age stands on the age axis: log(1 + days), because birth has to be on it."""
+    placed: NDArray[np.float64] = np.log1p(np.asarray(days, dtype=np.float64))
+    return placed
+
+
+def _age_axis(axes: Axes, ages: NDArray[np.float64]) -> None:
+    inside = [(float(_age_place(day)), name) for day, name in AGE_TICKS if ages.min() <= day <= 1.01 * ages.max()]
+    axes.set_xticks([place for place, _ in inside], [name for _, name in inside])
+    axes.set(xlim=(float(_age_place(ages.min())), float(_age_place(ages.max()))), xlabel="age")
+
+
+def _canvas(title: str, *, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Figure, Axes]:
+    figure = _figure(width, height)
+    axes = figure.add_subplot()
+    _style(axes, title)
+    return figure, axes
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure: Figure = _module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
+    figure.set_facecolor("white")
+    return figure
+
+
+def _style(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=_TITLE_PT, color=_INK, fontweight="bold", pad=8)
+    axes.tick_params(labelsize=_TEXT_PT, colors=_INK, length=0, pad=6)
+    axes.grid(True, color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for name, side in axes.spines.items():
+        side.set_visible(name == "bottom")
+        side.set_color(_MUTED)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(fontsize=_TEXT_PT, color=_MUTED)
+
+
+def _legend(axes: Axes, **options: Any) -> None:
+    """Beside the plot, where it covers no data."""
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=_TEXT_PT, labelcolor=_INK, **options
+    )
+
+
+def _module(name: str) -> Any:
+    return require(name, "train")

@@ -1,0 +1,52 @@
+"""Reading recordings: `read(path)` looks at the content, never at the suffix alone, and gives a `Recording`.
+
+A format is one file here with `sniff(path, head) -> bool` and `read(path, **context) -> Recording`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from auricle.errors import DataError, ReadError
+from auricle.io import arrays, wfdb
+from auricle.recording import Recording
+
+_FORMATS: Final[tuple[ModuleType, ...]] = (arrays, wfdb)
+_HEAD_BYTES: Final = 512
+
+
+def read(path: Path | str, **context: object) -> Recording:
+    """One recording from a file.
+
+    Args:
+        path: a WFDB header (or its signal file, or its name without suffix), .npy or .npz.
+        **context: what the caller knows and the file may not: age, sex, report ...; None changes nothing. A bare
+            array also needs `rate_hz` and `leads`.
+
+    Raises:
+        ReadError: no such file, no ECG in it, or a damaged one; one line with file and remedy.
+    """
+    path = Path(path)
+    target = path if path.is_file() else wfdb.header_of(path)
+    if target is None:
+        raise ReadError(f"{path}: no such file")
+    try:
+        with target.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise ReadError(f"{target}: cannot be opened ({error.strerror})") from None
+    for format_module in _FORMATS:
+        if format_module.sniff(target, head):
+            try:
+                recording: Recording = format_module.read(target, **context)
+            except ReadError:
+                raise
+            except DataError as error:
+                raise ReadError(f"{target}: {error}") from None
+            return recording
+    raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy or .npz)")
+
+
+__all__ = ["read"]

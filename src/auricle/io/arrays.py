@@ -1,0 +1,104 @@
+"""Arrays as recordings: from memory, and from .npy and .npz files (never unpickled).
+
+An .npz holds `signal` (lead, time), `rate_hz`, `leads`, and optionally `unit` ("mV" or "uV"), `age`, `sex`.
+A bare .npy holds the signal; rate and leads come from the caller.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from auricle import age as ages
+from auricle.errors import DataError, ReadError
+from auricle.recording import Recording, make_recording
+
+UNITS_PER_MV: Final = {"mv": 1.0, "uv": 1000.0, "µv": 1000.0, "v": 0.001, "nv": 1e6}
+# No ECG is recorded with more leads than this; more rows than it means time runs down the rows.
+_MOST_LEADS: Final = 64
+
+
+def unit_factor(unit: str) -> float:
+    """What a value in `unit` is multiplied with to be millivolts.
+
+    Raises:
+        DataError: no unit of voltage we know.
+    """
+    if unit.strip().casefold() not in UNITS_PER_MV:
+        raise DataError(f"unknown unit {unit!r}: give mV, uV or V")
+    return 1 / UNITS_PER_MV[unit.strip().casefold()]
+
+
+def from_array(
+    signal: ArrayLike,
+    rate_hz: float,
+    leads: Sequence[str],
+    *,
+    unit: str = "mV",
+    record_id: str = "array",
+    **context: object,
+) -> Recording:
+    """A recording from an array (lead, time).
+
+    Raises:
+        DataError: a shape that does not fit the lead names, or one that is transposed.
+    """
+    values = np.asarray(signal)
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise DataError(f"{record_id}: an array of numbers (lead, time) is needed, not {values.dtype} {values.shape}")
+    if values.shape[0] != len(leads):
+        turned = values.shape[1] == len(leads) or values.shape[0] > _MOST_LEADS
+        hint = "it looks transposed: time runs along the second axis" if turned else "name every row"
+        raise DataError(f"{record_id}: {values.shape[0]} rows for {len(leads)} lead names; {hint}")
+    millivolts = values.astype(np.float32) * np.float32(unit_factor(unit))
+    recording = make_recording(millivolts, rate_hz, list(leads), record_id)
+    return recording.with_context(**context)
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the bytes are a numpy array or an archive of them."""
+    return head.startswith(b"\x93NUMPY") or (head.startswith(b"PK\x03\x04") and path.suffix == ".npz")
+
+
+def read(path: Path, **context: object) -> Recording:
+    """A recording from .npy or .npz.
+
+    Raises:
+        ReadError: damaged, pickled, or without rate and leads.
+    """
+    rate_hz, leads = context.pop("rate_hz", None), context.pop("leads", None)
+    unit = "mV"
+    try:
+        # mmap: the array is as large as the file, whatever its header claims.
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ReadError(f"{path}: not a readable array ({error})") from None
+    if isinstance(loaded, np.lib.npyio.NpzFile):
+        try:
+            with loaded as archive:
+                stored = {name: archive[name] for name in archive.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+            raise ReadError(f"{path}: damaged archive ({error})") from None
+        if "signal" not in stored:
+            raise ReadError(f"{path}: no array named signal in it, only {', '.join(sorted(stored)) or 'nothing'}")
+        signal = stored["signal"]
+        rate_hz = stored["rate_hz"].item() if rate_hz is None and "rate_hz" in stored else rate_hz
+        leads = [str(lead) for lead in stored["leads"]] if leads is None and "leads" in stored else leads
+        unit = str(stored.get("unit", unit))
+        context.setdefault("age", None)
+        if context["age"] is None and "age" in stored:
+            context["age"] = ages.parse(str(stored["age"]))
+        if context.get("sex") is None and str(stored.get("sex", "")) in {"F", "M"}:
+            context["sex"] = str(stored["sex"])
+    else:
+        signal = np.asarray(loaded)
+    if rate_hz is None or leads is None:
+        raise ReadError(f"{path}: says neither rate nor leads; store an .npz with signal, rate_hz and leads")
+    if not isinstance(leads, Sequence):
+        raise ReadError(f"{path}: leads must be a list of names")
+    return from_array(signal, float(str(rate_hz)), list(leads), unit=unit, record_id=path.stem, **context)

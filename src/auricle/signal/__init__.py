@@ -1,0 +1,1 @@
+"""Signals: preprocessing for models, R peaks, quality."""

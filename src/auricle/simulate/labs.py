@@ -1,0 +1,67 @@
+"""Laboratory values that go with age and disease: a newborn's troponin and NT-proBNP would alarm in an adult."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.simulate.pathology import Diagnoses
+from auricle.simulate.rhythm import over_age
+from auricle.simulate.streams import Floats, Stream, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """How one test behaves: healthy medians over age in years, log spread, disease factors, how often it is absent."""
+
+    years: tuple[float, ...]
+    medians: tuple[float, ...]
+    log_spread: float
+    # code -> factor on the median at no and at full severity; between them geometric
+    factors: Mapping[str, tuple[float, float]]
+    missing: float
+
+
+# Round figures after usual paediatric and adult reference ranges; canonical units are in the names.
+PANEL: Final[Mapping[str, _Test]] = {
+    "troponin_ng_l": _Test(
+        (0, 0.02, 0.08, 0.5, 1, 18, 60, 90), (40, 45, 30, 12, 6, 4, 7, 14), 0.55,
+        {"STE_": (2.5, 120.0), "LVH": (1.1, 2.0), "RVH": (1.0, 1.6), "AFIB": (1.1, 1.6)}, 0.45,
+    ),
+    "nt_probnp_ng_l": _Test(
+        (0, 0.008, 0.02, 0.08, 1, 10, 18, 50, 70, 90), (2500, 3000, 1500, 350, 160, 65, 35, 50, 130, 350), 0.65,
+        {"RVH": (1.3, 5.0), "LVH": (1.3, 5.0), "AFIB": (2.0, 6.0), "CLBBB": (1.2, 2.5), "STE_": (1.1, 3.0)}, 0.50,
+    ),
+    "potassium_mmol_l": _Test(
+        (0, 0.08, 1, 10, 18, 90), (5.1, 5.0, 4.5, 4.2, 4.2, 4.3), 0.09, {"AFIB": (1.0, 0.94)}, 0.20
+    ),
+    "haemoglobin_g_l": _Test(
+        (0, 0.02, 0.2, 0.5, 2, 12, 18, 60, 90), (185, 175, 112, 118, 123, 135, 138, 138, 128), 0.09, {}, 0.25
+    ),
+    "white_cells_g_l": _Test(
+        (0, 0.02, 0.08, 1, 6, 12, 18, 90), (18, 12, 11, 10.5, 8, 7, 6.8, 6.8), 0.28, {"STE_": (1.1, 1.6)}, 0.25
+    ),
+}  # fmt: skip
+# Men have more haemoglobin from puberty on.
+_MALE_HAEMOGLOBIN: Final = 1.09
+_PUBERTY_YEARS: Final = (12.0, 17.0)
+
+
+def panel(streams: Streams, age_days: Floats, sex: NDArray[np.str_], diagnoses: Diagnoses) -> dict[str, Floats]:
+    """Test name (with its unit) -> (record,) values, NaN where the test was not done."""
+    normals = streams.normals(Stream.LABS, len(PANEL))
+    uniforms = streams.uniforms(Stream.MISSING_LABS, len(PANEL))
+    values: dict[str, Floats] = {}
+    for column, (name, test) in enumerate(PANEL.items()):
+        log_value = over_age(age_days, test.years, tuple(np.log(test.medians))) + test.log_spread * normals[:, column]
+        for code, (mild, severe) in test.factors.items():
+            effect = np.log(mild) + diagnoses.severity[code] * np.log(severe / mild)
+            log_value = log_value + np.where(diagnoses.present[code], effect, 0)
+        if name == "haemoglobin_g_l":
+            log_value += np.where(sex == "M", over_age(age_days, _PUBERTY_YEARS, (0.0, np.log(_MALE_HAEMOGLOBIN))), 0)
+        values[name] = np.where(uniforms[:, column] < test.missing, np.nan, np.exp(log_value))
+    return values

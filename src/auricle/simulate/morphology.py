@@ -1,0 +1,275 @@
+"""What one beat of a person looks like: intervals, axis and waves from the norms of age and sex.
+
+A beat is described on eight axes: x and y span the frontal plane (lead I = x, lead II = x/2 + y*sqrt(3)/2, so that
+Einthoven and Goldberger hold whatever follows), V1-V6 are themselves. On each axis P and QRS are sums of raised-cosine
+waves with amplitude, centre and half width; ST and T are functions of the time between QRS onset and the end of T.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.age import DAYS_PER_YEAR
+from auricle.paediatrics import limits as norms
+from auricle.simulate.rhythm import over_age
+from auricle.simulate.streams import Draws, Floats
+
+AXES: Final = ("x", "y", "V1", "V2", "V3", "V4", "V5", "V6")
+X, Y, V1, V6 = 0, 1, 2, 7
+# The waves of an axis, in order: septal q, R, second R (a notch when apart), S, late wave (R' or terminal slur), and
+# the right and left atrial part of P.
+WAVES: Final = ("q", "r", "r2", "s", "late", "p_right", "p_left")
+Q, R, R2, S, LATE, P_RIGHT, P_LEFT = range(7)
+
+# How far a V lead's individual amplitude follows V1's rather than V6's deviation from the norm.
+_LIKE_V1: Final = np.array([1.0, 0.8, 0.5, 0.3, 0.1, 0.0])
+_V5_OVER_MEAN_OF_V4_V6: Final = 1.05
+_LEAST_MV: Final = 0.01
+# Nobody in a cohort of normals lies farther from the norm than this; what does is drawn as a disease.
+_LARGEST_Z: Final = 2.4
+# Davignon's amplitudes are the only ones below day 20; other leads held from Rijnbeek follow V6 by this power there.
+_HELD_FROM_DAYS: Final = 20.0
+_SHARED_CHEST_WALL: Final = 0.45
+
+# QRS timing as shares of its duration, for V1 ... V6: (centre, half width) of R and S. R peaks later and S later
+# towards V6 (ventricular activation time), and neither reaches the other's peak, so amplitudes stay what they are.
+_R_CENTRE: Final = np.array([0.28, 0.31, 0.36, 0.41, 0.45, 0.47])
+_R_HALF: Final = np.array([0.22, 0.24, 0.26, 0.27, 0.27, 0.27])
+_S_CENTRE: Final = np.array([0.63, 0.65, 0.68, 0.73, 0.78, 0.80])
+_S_HALF: Final = np.array([0.33, 0.32, 0.30, 0.26, 0.21, 0.20])
+_Q_SHARE_OF_R: Final = np.array([0.0, 0.0, 0.0, 0.03, 0.07, 0.09])
+_Q_CENTRE, _Q_HALF = 0.12, 0.12
+# The frontal loop in its own frame (along, across): initial, two halves of the main part, terminal.
+_LOOP_ALONG: Final = np.array([-0.10, 0.56, 0.62, -0.15])
+_LOOP_ACROSS: Final = np.array([0.05, 0.20, -0.20, -0.07])
+_LOOP_CENTRE: Final = np.array([0.12, 0.40, 0.54, 0.84])
+_LOOP_HALF: Final = np.array([0.12, 0.26, 0.26, 0.16])
+_LATE_VARIANT_SHARE, _LATE_VARIANT_MV = 0.15, 0.35
+# How leads differ from the smooth profile, person by person: V2-V5 (log), T and ST of every axis (mV).
+_CHEST_SCATTER, _T_SCATTER_MV, _J_SCATTER_MV = 0.22, 0.035, 0.012
+_V2_TO_V5: Final = np.array([0.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+_R_II_DIRECTION_DEG: Final = 60.0
+
+_P_RIGHT_V: Final = np.array([0.055, 0.065, 0.06, 0.055, 0.05, 0.045])
+_P_LEFT_V: Final = np.array([-0.045, -0.005, 0.03, 0.04, 0.045, 0.045])
+_P_II_ADULT_MV: Final = 0.11
+
+_T_V: Final = np.array([0.16, 0.50, 0.50, 0.45, 0.36, 0.27])
+_T_FRONTAL_MV: Final = 0.30
+_T_AGES_YEARS: Final = (0.0, 0.02, 0.08, 1.0, 18.0, 45.0, 75.0)
+_T_SCALE: Final = (0.45, 0.60, 0.80, 1.0, 1.05, 0.95, 0.80)
+# Where, along V1 = 1 ... V6 = 6, T turns from inverted to upright.
+_T_BOUNDARY_NEWBORN, _T_BOUNDARY_CHILD, _T_BOUNDARY_ADULT = 0.3, 3.0, 0.35
+_T_FIRST_WEEK_DAYS: Final = 5.5  # norms.md: upright T in V1 is normal to about day 4-7
+_T_FADE_YEARS: Final = 9.0  # V1 turns some 40 % later, at 12-13 years in the median child
+
+
+@dataclass(slots=True)
+class Deviations:
+    """Standard normal deviates of each trait from the norm of age and sex: where diseases act. (record,) each."""
+
+    heart_rate: Floats
+    pr: Floats
+    qrs: Floats
+    qtc_bazett: Floats
+    qrs_axis: Floats
+    r_v1: Floats
+    s_v1: Floats
+    r_v6: Floats
+    s_v6: Floats
+
+
+@dataclass(slots=True)
+class Beat:
+    """The median beat of each record, before electrodes and noise.
+
+    Attributes:
+        heart_rate, pr_ms, qrs_ms, qt_ms: (record,).
+        narrow_qrs_ms: (record,) what QRS would last without a bundle branch block.
+        amplitude_mv, centre_s, half_s: (record, axis, wave); times from QRS onset.
+        j_mv, t_mv: (record, axis) ST level and T amplitude.
+        t_peak: (record,) where T peaks, as a share of the time from the J point to its end.
+        t_boundary: (record,) where along V1-V6 T turns upright.
+    """
+
+    heart_rate: Floats
+    pr_ms: Floats
+    qrs_ms: Floats
+    narrow_qrs_ms: Floats
+    qt_ms: Floats
+    amplitude_mv: Floats
+    centre_s: Floats
+    half_s: Floats
+    j_mv: Floats
+    t_mv: Floats
+    t_peak: Floats
+    t_boundary: Floats
+
+
+def deviations(draws: Draws) -> Deviations:
+    """How each person differs from the norm. Amplitudes share a chest wall; PR shortens when the rate is high."""
+    normal = draws.normal
+    own = np.sqrt(1 - _SHARED_CHEST_WALL**2)
+
+    def clipped(z: Floats) -> Floats:
+        return np.clip(z, -_LARGEST_Z, _LARGEST_Z)
+
+    def amplitude(name: str) -> Floats:
+        return clipped(_SHARED_CHEST_WALL * normal["chest_wall"] + own * normal[name])
+
+    return Deviations(
+        heart_rate=clipped(normal["heart_rate"]),
+        pr=clipped(-0.3 * normal["heart_rate"] + np.sqrt(1 - 0.3**2) * normal["pr"]),
+        qrs=clipped(normal["qrs"]),
+        qtc_bazett=clipped(normal["qtc_bazett"]),
+        qrs_axis=clipped(normal["qrs_axis"]),
+        r_v1=amplitude("r_v1"),
+        s_v1=amplitude("s_v1"),
+        r_v6=amplitude("r_v6"),
+        s_v6=amplitude("s_v6"),
+    )
+
+
+def build(draws: Draws, z: Deviations, age_days: Floats, sex: NDArray[np.str_]) -> Beat:
+    """The median beat of people of these ages and sexes who differ from the norm by `z`."""
+
+    def value(parameter: str) -> Floats:
+        return norms.quantile(parameter, age_days, sex, getattr(z, parameter))
+
+    n = len(age_days)
+    heart_rate, pr, qrs = value("heart_rate"), value("pr"), value("qrs")
+    boundary = t_boundary(draws, age_days)
+    beat = Beat(
+        heart_rate=heart_rate,
+        pr_ms=pr,
+        qrs_ms=qrs,
+        narrow_qrs_ms=qrs.copy(),
+        qt_ms=value("qtc_bazett") * np.sqrt(60 / heart_rate),
+        amplitude_mv=np.zeros((n, len(AXES), len(WAVES))),
+        centre_s=np.zeros((n, len(AXES), len(WAVES))),
+        half_s=np.ones((n, len(AXES), len(WAVES))),
+        j_mv=_st_level(draws, sex) + _J_SCATTER_MV * draws.scatter["j"],
+        t_mv=_t_waves(draws, age_days, boundary) + _T_SCATTER_MV * draws.scatter["t"],
+        t_peak=np.clip(0.69 + 0.03 * draws.normal["t_peak"], 0.6, 0.78),
+        t_boundary=boundary,
+    )
+    _precordial_qrs(beat, draws, z, age_days, sex)
+    _frontal_qrs(beat, draws, value("qrs_axis"), age_days, sex)
+    return beat
+
+
+def t_boundary(draws: Draws, age_days: Floats) -> Floats:
+    """Where along V1 = 1 ... V6 = 6 T turns from inverted to upright; below 1 it is upright in V1 already.
+
+    Upright in V1 at birth, inverted from a day that differs by child around day 4-7, then the juvenile pattern, which
+    each child loses at an age of its own, most in their early teens. The shape follows the facts in the norms of the
+    paediatric tables; no paper prints these curves.
+    """
+    log_age = np.log(np.maximum(age_days, 1e-3))
+    turned = _logistic((log_age - np.log(_T_FIRST_WEEK_DAYS) - 0.18 * draws.normal["t_first_week"]) / 0.12)
+    faded = _logistic((log_age - np.log(_T_FADE_YEARS * DAYS_PER_YEAR) - 0.3 * draws.normal["t_fade"]) / 0.25)
+    child = _T_BOUNDARY_NEWBORN + turned * (_T_BOUNDARY_CHILD - _T_BOUNDARY_NEWBORN)
+    return child + faded * (_T_BOUNDARY_ADULT - child) + 0.3 * draws.normal["t_boundary"]
+
+
+def t_polarity(boundary: Floats) -> Floats:
+    """(record, V1-V6) T as a share of its upright amplitude: -.6 deep in the inverted leads, 1 beyond them."""
+    leads = np.arange(1, 7)
+    share = np.tanh((leads - boundary[:, None]) / 0.8)
+    return np.where(share < 0, 0.6 * share, share)
+
+
+def add_p_waves(beat: Beat, draws: Draws, age_days: Floats, fibrillating: NDArray[np.bool_]) -> None:
+    """Fill in the P waves once PR is final: the right atrium first, the left one turning V1 negative."""
+    duration = norms.median("p_duration", age_days) * np.exp(0.08 * np.clip(draws.normal["p_duration"], -2, 2))
+    duration = np.minimum(duration, 0.85 * beat.pr_ms) / 1000
+    size = norms.median("p_ii", age_days) * np.exp(0.25 * np.clip(draws.normal["p_amplitude"], -2, 2))
+    angle = np.radians(55 + 12 * draws.normal["p_axis"])
+    v1_variation = 1 + 0.35 * draws.normal["p_v1"]
+    for wave, profile, share in ((P_RIGHT, _P_RIGHT_V, 0.36), (P_LEFT, _P_LEFT_V, 0.64)):
+        beat.amplitude_mv[:, X, wave] = 0.6 * size * np.cos(angle)
+        beat.amplitude_mv[:, Y, wave] = 0.6 * size * np.sin(angle)
+        beat.amplitude_mv[:, V1:, wave] = size[:, None] / _P_II_ADULT_MV * profile
+        beat.centre_s[:, :, wave] = (share * duration - beat.pr_ms / 1000)[:, None]
+        beat.half_s[:, :, wave] = (0.36 * duration)[:, None]
+    beat.amplitude_mv[:, V1, P_LEFT] *= v1_variation
+    beat.amplitude_mv[fibrillating, :, P_RIGHT:] = 0
+
+
+def _precordial_qrs(beat: Beat, draws: Draws, z: Deviations, age_days: Floats, sex: NDArray[np.str_]) -> None:
+    duration = (beat.qrs_ms / 1000)[:, None]
+    v = slice(V1, V6 + 1)
+    r, s = (
+        _profile(wave, z_v1, z_v6, age_days, sex) * np.exp(_CHEST_SCATTER * _V2_TO_V5 * draws.scatter[wave][:, v])
+        for wave, z_v1, z_v6 in (("r", z.r_v1, z.r_v6), ("s", z.s_v1, z.s_v6))
+    )
+    beat.amplitude_mv[:, v, R], beat.amplitude_mv[:, v, S] = r, -s
+    beat.amplitude_mv[:, v, Q] = -r * _Q_SHARE_OF_R * np.exp(0.4 * draws.normal["q_septal"])[:, None]
+    beat.centre_s[:, v, R], beat.half_s[:, v, R] = duration * _R_CENTRE, duration * _R_HALF
+    beat.centre_s[:, v, S], beat.half_s[:, v, S] = duration * _S_CENTRE, duration * _S_HALF
+    beat.centre_s[:, v, Q], beat.half_s[:, v, Q] = duration * _Q_CENTRE, duration * _Q_HALF
+    # Some have a small r' in V1, a variant of the normal that resembles a beginning right bundle branch block.
+    variant = np.maximum(0, draws.uniform["late_variant"] - (1 - _LATE_VARIANT_SHARE)) / _LATE_VARIANT_SHARE
+    beat.amplitude_mv[:, V1, LATE] = _LATE_VARIANT_MV * variant
+    beat.amplitude_mv[:, V1 + 1, LATE] = _LATE_VARIANT_MV * variant / 2
+    beat.centre_s[:, v, LATE], beat.half_s[:, v, LATE] = duration * 0.89, duration * 0.11
+
+
+def _profile(wave: str, z_v1: Floats, z_v6: Floats, age_days: Floats, sex: NDArray[np.str_]) -> Floats:
+    """(record, V1-V6) amplitudes: V1 and V6 from their centiles, the leads between from medians moved alike."""
+    age = np.maximum(age_days, _HELD_FROM_DAYS)
+    newborn = np.sqrt(norms.median(f"{wave}_v6", age_days, sex) / norms.median(f"{wave}_v6", age, sex))
+    one, six = norms.median(f"{wave}_v1", age_days, sex), norms.median(f"{wave}_v6", age_days, sex)
+    two = norms.median(f"{wave}_v2", age_days) * one / norms.median(f"{wave}_v1", age, sex)
+    four = norms.median(f"{wave}_v4", age_days) * newborn
+    medians = np.stack([one, two, (two + four) / 2, four, _V5_OVER_MEAN_OF_V4_V6 * (four + six) / 2, six], axis=1)
+    drawn_one = norms.quantile(f"{wave}_v1", age_days, sex, z_v1)
+    drawn_six = norms.quantile(f"{wave}_v6", age_days, sex, z_v6)
+    log_one = np.log(np.maximum(drawn_one, _LEAST_MV) / one)[:, None]
+    log_six = np.log(np.maximum(drawn_six, _LEAST_MV) / six)[:, None]
+    return np.asarray(medians * np.exp(_LIKE_V1 * log_one + (1 - _LIKE_V1) * log_six))
+
+
+def _frontal_qrs(beat: Beat, draws: Draws, axis_deg: Floats, age_days: Floats, sex: NDArray[np.str_]) -> None:
+    """A loop turned so that its net area points along `axis_deg`, as long as the median R in II asks for."""
+    # R in II is published from day 11 on and would be divided by almost nothing along a newborn's axis.
+    usual_axis = norms.median("qrs_axis", np.maximum(age_days, _HELD_FROM_DAYS), sex)
+    usual = np.radians(usual_axis - _R_II_DIRECTION_DEG)
+    length = norms.median("r_ii", age_days) / np.cos(usual)
+    spread = np.clip(0.15 * draws.normal["chest_wall"] + 0.22 * draws.normal["frontal"], -0.7, 0.7)
+    length = (length * np.exp(spread))[:, None]
+    openness = 0.7 + 0.6 * draws.normal["loop"][:, None]
+    along = length * _LOOP_ALONG
+    across = length * _LOOP_ACROSS * openness
+    net = np.arctan2((across * _LOOP_HALF).sum(axis=1), (along * _LOOP_HALF).sum(axis=1))
+    turn = (np.radians(axis_deg) - net)[:, None]
+    waves, duration = [Q, R, R2, S], (beat.qrs_ms / 1000)[:, None]
+    beat.amplitude_mv[:, X, waves] = along * np.cos(turn) - across * np.sin(turn)
+    beat.amplitude_mv[:, Y, waves] = along * np.sin(turn) + across * np.cos(turn)
+    for axis in (X, Y):
+        beat.centre_s[:, axis, waves] = duration * _LOOP_CENTRE
+        beat.half_s[:, axis, waves] = duration * _LOOP_HALF
+
+
+def _t_waves(draws: Draws, age_days: Floats, boundary: Floats) -> Floats:
+    size = over_age(age_days, _T_AGES_YEARS, _T_SCALE) * np.exp(0.3 * np.clip(draws.normal["t_amplitude"], -2, 2))
+    angle = np.radians(45 + 14 * draws.normal["t_axis"])
+    frontal = _T_FRONTAL_MV * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return np.asarray(size[:, None] * np.concatenate([frontal, _T_V * t_polarity(boundary)], axis=1))
+
+
+def _st_level(draws: Draws, sex: NDArray[np.str_]) -> Floats:
+    """ST of healthy people: nearly level, a little up in V2-V4, more in men (early repolarisation)."""
+    usual = np.where(sex == "M", 0.035, 0.015) + 0.03 * draws.normal["early_repolarisation"]
+    angle = np.radians(50 + 60 * draws.normal["j_angle"])
+    front = 0.02 * draws.normal["j_front"]
+    chest = np.maximum(usual, -0.02)[:, None] * np.array([0.4, 1.0, 1.0, 0.7, 0.4, 0.2])
+    return np.concatenate([(front * np.cos(angle))[:, None], (front * np.sin(angle))[:, None], chest], axis=1)
+
+
+def _logistic(x: Floats) -> Floats:
+    return np.asarray(0.5 * (1 + np.tanh(x / 2)))

@@ -1,0 +1,1 @@
+"""Reports: cleaned, brought to English, parsed into findings, and embedded once by a frozen tower."""

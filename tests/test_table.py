@@ -1,0 +1,113 @@
+"""Tables: the sanity rows cannot be left out, what is not comparable says so, and the published numbers are exact."""
+
+import math
+
+import pytest
+
+from auricle.errors import DataError
+from auricle.evaluate import table
+from auricle.evaluate.metrics import write_result
+
+TASK = "ptb_xl/form"
+
+
+def result(value=0.8, method="lisa", fraction=0.01, seed=0, protocol="linear_probe", n_records=880, **meta):
+    interval = {"value": value, "low": value and value - 0.02, "high": value and value + 0.03}
+    facts = {"task": TASK, "preset": "", "track": "clean", "overlap": False}
+    return {
+        "meta": facts | {"protocol": protocol, "method": method, "fraction": fraction, "seed": seed} | meta,
+        "n_records": n_records, "n_patients": 850, "n_classes": 19, "n_skipped": 1, "skipped": ["LPR"],
+        "macro": {"auroc": interval, "auprc": interval},
+    }  # fmt: skip
+
+
+def cells(built, name):
+    return dict(zip(built.header, next(row for row in built.rows if row[0].startswith(name)), strict=True))
+
+
+def test_a_cell_is_mean_deviation_and_interval_over_seeds():
+    built = table.build([result(0.80), result(0.82, seed=1), result(0.84, seed=2)], TASK)
+    assert cells(built, "lisa")["1 %"] == "82.0 ± 2.0 [80.0, 85.0]"
+    assert cells(built, "lisa")["10 %"] == "not run"
+    assert "0, 1, 2" in built.notes[0]
+
+
+def test_sanity_rows_are_always_there_and_first():
+    built = table.build([result(), result(method="supervised", fraction=1.0)], TASK)
+    assert [row[0] for row in built.rows] == ["class_prior", "random_encoder", "supervised", "lisa"]
+    assert set(cells(built, "class_prior").values()) == {"class_prior", "not run", "–"}
+    assert cells(built, "supervised")["100 %"].startswith("80.0")
+    assert len(table.build([], TASK).rows) == 3
+
+
+def test_zero_shot_and_other_protocols_keep_to_their_columns():
+    zero = result(0.7, fraction=None, protocol="zero_shot")
+    tuned = result(0.9, protocol="finetune")
+    probe_table, tuned_table = table.build([zero, tuned], TASK), table.build([zero, tuned], TASK, protocol="finetune")
+    assert cells(probe_table, "lisa")["zero-shot"].startswith("70.0")
+    assert cells(probe_table, "lisa")["1 %"] == "not run"
+    assert cells(tuned_table, "lisa")["1 %"].startswith("90.0")
+
+
+def test_presets_and_tracks_are_rows_of_their_own():
+    built = table.build([result(), result(preset="small"), result(track="legacy")], TASK)
+    assert [row[0] for row in built.rows[3:]] == ["lisa", "lisa [legacy]", "lisa (small)"]
+
+
+def test_what_saw_the_test_signals_is_flagged():
+    built = table.build([result(), result(method="mirage", overlap=True)], TASK)
+    assert cells(built, "mirage")["saw test signals"] == "**yes**"
+    assert cells(built, "lisa")["saw test signals"] == "no"
+
+
+def test_the_caption_counts_and_warns():
+    assert "880 test records of 850 patients, 18 of 19 classes" in table.build([result()], TASK).caption
+    assert "WARNING" in table.build([result(), result(method="mirage", n_records=800)], TASK).caption
+    assert "nothing was run" in table.build([result()], "csn").caption
+    assert "LPR" in table.build([result()], TASK).to_markdown()
+
+
+def test_an_undefined_value_is_not_called_missing():
+    assert cells(table.build([result(None)], TASK), "lisa")["1 %"] == "undefined"
+
+
+def test_markdown_has_one_cell_for_each_column():
+    text = table.to_markdown([result(preset="a|b")], TASK, published=True)
+    lines = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert table.PUBLISHED_NOTE in text
+    assert "*MELP (2025)* | *63.41* | *76.71* | *83.30* |" in text
+
+
+def test_published_numbers_are_complete_and_plausible():
+    tasks = ["ptb_xl/rhythm", "ptb_xl/sub", "ptb_xl/form", "ptb_xl/super", "cpsc2018", "csn"]
+    for task in tasks:
+        rows = {row.method: row.auroc for row in table.published_rows(task)}
+        assert len(rows) == (15 if task == "csn" else 16)
+        assert all(40 < value < 100 for numbers in rows.values() for value in numbers.values())
+        assert all(set(numbers) == {0.01, 0.1, 1.0} for name, numbers in rows.items() if name != "supervised CNN")
+    # A few numbers, and the sum of a column, taken from the printed table.
+    assert {row.method: row.auroc[0.1] for row in table.published_rows("csn")}["MERL"] == 82.74
+    assert {row.method: row.auroc[0.01] for row in table.published_rows("ptb_xl/rhythm") if 0.01 in row.auroc}[
+        "BYOL"
+    ] == 41.99
+    assert {row.method: row.auroc[1.0] for row in table.published_rows("ptb_xl/form")}["ECGFM"] == 85.54
+    assert math.isclose(sum(row.auroc.get(0.01, 0) for row in table.published_rows("csn")), 908.77, abs_tol=0.005)
+
+
+def test_published_rows_are_not_offered_where_there_are_none():
+    with pytest.raises(DataError, match="no published rows"):
+        table.build([], "zzu_pecg/aha", published=True)
+    with pytest.raises(DataError, match="linear-probe AUROC"):
+        table.build([], TASK, metric="auprc", published=True)
+
+
+def test_collect_reads_every_result_under_a_folder(tmp_path):
+    write_result(result(0.8), tmp_path / "b" / "result.json")
+    write_result(result(0.7, seed=1), tmp_path / "a" / "deep" / "result.json")
+    assert [r["macro"]["auroc"]["value"] for r in table.collect(tmp_path)] == [0.7, 0.8]
+    with pytest.raises(DataError, match=r"no result\.json"):
+        table.collect(tmp_path / "nothing")
+    (tmp_path / "result.json").write_text('{"meta": {}}')
+    with pytest.raises(DataError, match="not a result"):
+        table.collect(tmp_path)
