@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_batch
 
 from auricle.config import configure
 from auricle.encoders import ENCODERS, Encoder, EncoderModule, build_encoder
 from auricle.leads import STANDARD
 from auricle.nn.film import AgeCode, FiLM
 from auricle.signal.preprocess import InputSpec
+from conftest import make_batch
 
 SPEC = InputSpec(rate_hz=250, seconds=2.0)
 NAMES = ENCODERS.names()

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import in_two_processes
 
 from auricle.batch import TextBatch
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
@@ -21,6 +20,7 @@ from auricle.losses.diag_sim import (
 )
 from auricle.losses.gather import gather, gather_flags, mean_over_active, world
 from auricle.losses.supervised import masked_bce
+from processes import in_two_processes
 
 
 def pair(n: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -62,7 +62,7 @@ def test_a_row_without_negatives_is_zero_skipped_and_has_no_nan_gradient() -> No
     logits.requires_grad_()
     loss, active = weighted_info_nce(logits, positive, weight)
     assert not active[2]
-    assert float(loss[2]) == pytest.approx(0, abs=1e-6)
+    assert float(loss[2].detach()) == pytest.approx(0, abs=1e-6)
     mean_over_active(loss, active).backward()
     assert torch.isfinite(logits.grad).all()
     assert (logits.grad[2] == 0).all()
@@ -197,7 +197,7 @@ def _half(rank: int) -> tuple[float, list[list[float]], list[list[float]]]:
     mine, mine_text = vectors[rows].requires_grad_(), texts[rows].requires_grad_()
     loss = _losses(mine, mine_text, ids[rows])
     loss.backward()
-    return float(loss), mine.grad.tolist(), mine_text.grad.tolist()
+    return loss.item(), mine.grad.tolist(), mine_text.grad.tolist()
 
 
 def test_two_processes_with_half_the_batch_are_one_with_all() -> None:
@@ -208,7 +208,7 @@ def test_two_processes_with_half_the_batch_are_one_with_all() -> None:
     loss.backward()
     halves = in_two_processes(_half)
     # Averaging over processes, as data-parallel training does with gradients.
-    assert sum(half[0] for half in halves) / 2 == pytest.approx(float(loss), rel=1e-5)
+    assert sum(half[0] for half in halves) / 2 == pytest.approx(loss.item(), rel=1e-5)
     for number, whole in ((1, vectors.grad), (2, texts.grad)):
         joined = torch.tensor(halves[0][number] + halves[1][number]) / 2
         assert torch.allclose(joined, whole, atol=1e-5)

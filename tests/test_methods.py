@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_batch
 
 from auricle.batch import ECGBatch
 from auricle.errors import CheckpointError, ConfigError
@@ -23,6 +22,7 @@ from auricle.methods import (
     save_method,
 )
 from auricle.nn.film import FiLM
+from conftest import make_batch
 
 # The term of each method's step that must improve when it is trained on eight records.
 CASES = {"lisa": "loss", "supervised": "loss"}
@@ -39,7 +39,7 @@ def one_step(method: Method, batch: ECGBatch, optimiser: torch.optim.Optimizer, 
     optimiser.zero_grad()
     result.loss.backward()
     optimiser.step()
-    return {name: float(value) for name, value in result.terms.items()}
+    return {name: value.item() for name, value in result.terms.items()}
 
 
 def test_every_method_has_a_case() -> None:

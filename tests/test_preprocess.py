@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from auricle.leads import STANDARD
 from auricle.signal.preprocess import InputSpec, Preprocess, high_pass
 from auricle.signal.resample import ratio, resample
+from conftest import make_batch
 
 
 def sine(hz: float, rate_hz: float, seconds: float = 10.0, n_leads: int = 1) -> torch.Tensor:

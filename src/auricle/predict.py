@@ -106,11 +106,9 @@ class Predictor:
         Raises:
             CheckpointError: nothing there, or weights of another version.
         """
-        inner = Path(where) / "model"
-        place = inner if inner.is_dir() else where
-        card, _ = load_card(place)
+        card, folder = load_card(where)
         about = {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
-        return cls(load_method(place), about, task)
+        return cls(load_method(folder), about, task)
 
     @torch.no_grad()
     def __call__(self, recording: Recording) -> Prediction:

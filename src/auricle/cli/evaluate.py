@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,8 +45,7 @@ def evaluate(
     from auricle.tasks import load_task
     from auricle.train.watch import ConsoleWatcher
 
-    weights = run / "model" if (run / "model").is_dir() else run
-    card, _ = load_card(weights)
+    card, weights = load_card(run)
     about: dict[str, Any] = card["about"]
     opened, question = Store(store), load_task(task)
     setting = Setting(
@@ -79,7 +79,7 @@ def run_protocols(setting: Any, protocols: list[str] | None, shares: list[float]
     from auricle.evaluate.protocols import finetuned, linear_probe, linear_recovery, zero_shot
     from auricle.methods import AlignsText, Classifies
 
-    known = {
+    known: dict[str, Callable[[], Any]] = {
         "zero_shot": lambda: zero_shot(setting),
         "linear_probe": lambda: linear_probe(setting, shares, seeds),
         "finetune": lambda: finetuned(setting),

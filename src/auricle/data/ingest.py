@@ -79,7 +79,7 @@ def ingest(
     }
     with _writer_lock(out):
         _begin(out, plan)
-        rows = index.to_dict("records")
+        rows: list[dict[str, Any]] = [dict(row) for row in index.to_dict("records")]  # type: ignore[arg-type]
         todo = [
             (number, rows[start : start + shard_records])
             for number, start in enumerate(range(0, len(rows), shard_records))

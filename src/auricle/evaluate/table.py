@@ -129,7 +129,13 @@ def build(
     Raises:
         DataError: published rows are asked for where there are none.
     """
-    ours = [r for r in results if r["meta"]["task"] == task and r["meta"]["protocol"] in (protocol, _ZERO_SHOT)]
+    shown = (protocol, _ZERO_SHOT)
+    # A sanity row stands in every table, by whatever protocol it was made: `supervised` is trained, not probed.
+    ours = [
+        r
+        for r in results
+        if r["meta"]["task"] == task and (r["meta"]["protocol"] in shown or r["meta"]["method"] in SANITY_ROWS)
+    ]
     by_row: dict[tuple[str, str, str], list[Result]] = {}
     for result in ours:
         meta = result["meta"]
@@ -143,6 +149,15 @@ def build(
         notes.append(PUBLISHED_NOTE)
     header = ("method", *(f"{_percent(fraction)} %" for fraction in fractions), "zero-shot", "saw test signals")
     return Table(header, tuple(rows), _caption(ours, task, protocol, metric), tuple(notes))
+
+
+def per_class(result: Result) -> list[list[str]]:
+    """One result class by class, as rows with a header: positives, AUROC and AUPRC with intervals, in per cent."""
+    rows = [["class", "positives", "AUROC", "AUPRC"]]
+    for name, entry in result["classes"].items():
+        cells = [_cell([{"macro": {metric: entry[metric]}}], metric) for metric in ("auroc", "auprc")]
+        rows.append([name, f"{entry['n_positive']} of {entry['n']}", *cells])
+    return rows
 
 
 def _sanity_rank(method: str) -> int:

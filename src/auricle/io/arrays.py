@@ -72,6 +72,7 @@ def read(path: Path, **context: object) -> Recording:
         ReadError: damaged, pickled, or without rate and leads.
     """
     rate_hz, leads = context.pop("rate_hz", None), context.pop("leads", None)
+    record_id = str(context.pop("record_id", None) or path.stem)
     unit = "mV"
     try:
         # mmap: the array is as large as the file, whatever its header claims.
@@ -101,4 +102,4 @@ def read(path: Path, **context: object) -> Recording:
         raise ReadError(f"{path}: says neither rate nor leads; store an .npz with signal, rate_hz and leads")
     if not isinstance(leads, Sequence):
         raise ReadError(f"{path}: leads must be a list of names")
-    return from_array(signal, float(str(rate_hz)), list(leads), unit=unit, record_id=path.stem, **context)
+    return from_array(signal, float(str(rate_hz)), list(leads), unit=unit, record_id=record_id, **context)

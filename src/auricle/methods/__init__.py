@@ -73,7 +73,7 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
 
 
 def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
-    """The card of saved weights and the folder it lies in; a name that is no folder is asked from the Hugging Face hub.
+    """The card of saved weights and the folder it lies in; `where` is that folder, a run folder, or a name on the hub.
 
     Raises:
         CheckpointError: nothing there, not ours, or of another version.
@@ -81,6 +81,8 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
     folder = Path(where)
     if not folder.exists():
         folder = _download(str(where))
+    if not (folder / _CARD).exists() and (folder / "model" / _CARD).exists():
+        folder = folder / "model"  # a run folder keeps its weights there
     try:
         card: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
         version = card["weights_version"]

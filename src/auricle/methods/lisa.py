@@ -47,7 +47,6 @@ _FIT_PAIRS: Final = 20_000
 _MAX_LOGIT_SCALE: Final = math.log(100.0)
 _SIGLIP_START: Final = (math.log(10.0), -10.0)
 
-_NANO = {"input": {"rate_hz": 250, "band_hz": (0.5, 100)}, "encoder": {"name": "lead_groups", "preset": "nano"}}
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {
         "input": {"rate_hz": 250, "seconds": 2.0},
@@ -55,7 +54,11 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "projection": 16,
         "recipe": {"lr": 3e-3},
     },
-    "nano": _NANO,
+    "nano": {
+        "input": {"rate_hz": 250, "band_hz": (0.5, 100)},
+        "encoder": {"name": "lead_groups", "preset": "nano"},
+        "recipe": {"lr": 2e-3},
+    },
     "small": {"encoder": {"name": "lead_groups", "preset": "small"}, "recipe": {"lr": 5e-4}},
     "base": {"encoder": {"name": "lead_groups", "preset": "base"}, "recipe": {"lr": 3e-4}},
 }

@@ -23,7 +23,7 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
         leads: canonical names.
         rate_hz: samples per second.
     """
-    from sleepecg import detect_heartbeats
+    from sleepecg.heartbeats import detect_heartbeats
 
     none = np.zeros(0, dtype=np.int64)
     lead = _best_lead(signal, leads)
@@ -46,5 +46,6 @@ def _best_lead(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.
     for row in sorted(range(len(leads)), key=lambda row: rank.get(leads[row], len(rank))):
         known = np.isfinite(signal[row])
         if known.mean() > 0.5 and np.ptp(signal[row][known]) > 0.05:
-            return np.where(known, signal[row], np.median(signal[row][known])).astype(np.float32)
+            filled: NDArray[np.float32] = np.where(known, signal[row], np.median(signal[row][known])).astype(np.float32)
+            return filled
     return None

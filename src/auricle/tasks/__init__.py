@@ -78,7 +78,7 @@ class Task(Config):
         shares = self.split.model_dump(exclude={"by"})
         parts = by_fold(store, shares) if self.split.by == "fold" else by_patient(store, shares)
         if self.require_any:
-            labelled = self.targets(store.column("labels")).any(axis=1)
+            labelled = np.asarray(self.targets(store.column("labels")).any(axis=1))
             parts = {name: rows[labelled[rows]] for name, rows in parts.items()}
         return parts
 

@@ -7,6 +7,7 @@ dropout are functions of (seed, step, rank), so a resumed run is the run that wa
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 import warnings
@@ -75,10 +76,10 @@ def fit(
     first = _open_run_folder(config, out, resume)
     watcher.begin(_estimate(config, method, steps, first), config)
     loop = _loop(method, config, steps, first, out, watcher)
-    trainer = _trainer(config)
     point = out / RESUME_POINT
     with warnings.catch_warnings():
         _quiet_lightning()
+        trainer = _trainer(config)
         trainer.fit(loop, ckpt_path=str(point) if first else None, weights_only=True if first else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -86,9 +87,22 @@ def fit(
     method = method.cpu().eval()
     if on_method:
         on_method(method)
-    facts = {"steps": config.train.steps, "seed": config.train.seed, "n_records": len(steps.view.rows)}
-    save_method(method, out / "model", {**facts, "store": config.data.store.name, **(about or {})})
+    save_method(method, out / "model", {**_facts(config, steps), **(about or {})})
     return out / "model"
+
+
+def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
+    """What to keep with the weights: on what they were trained and for how long."""
+    return {
+        "source": steps.view.store.info["source"],
+        "task": config.data.task,
+        "part": config.data.part,
+        "n_records": len(steps.view.rows),
+        "steps": config.train.steps,
+        "batch_size": config.train.batch_size * config.train.accumulate,
+        "seed": config.train.seed,
+        "init_from": config.init_from,
+    }
 
 
 def _open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
@@ -187,10 +201,10 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
             result = method.step(batch, Progress(self.global_step, config.train.steps))
             if not torch.isfinite(result.loss):
                 raise DataError(
-                    f"the loss is {float(result.loss)} at step {self.global_step}, "
+                    f"the loss is {result.loss.item()} at step {self.global_step}, "
                     f"in the batch of records {', '.join(batch.record_id)}"
                 )
-            self.terms = {name: float(value) for name, value in result.terms.items()}
+            self.terms = {name: value.item() for name, value in result.terms.items()}
             return result.loss
 
         def on_train_batch_end(self, outputs: Any, batch: ECGBatch, batch_idx: int) -> None:
@@ -248,7 +262,6 @@ def _trainer(config: RunConfig) -> Any:
 
 def _quiet_lightning() -> None:
     """Lightning's advice on workers and logging intervals does not apply: ours is a stateless loader."""
-    import logging
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning", "lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

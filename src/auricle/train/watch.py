@@ -59,6 +59,7 @@ class ConsoleWatcher(Watcher):
             f"{config.train.steps} steps of {config.train.batch_size * config.train.accumulate}{start}; "
             f"{estimate.records_per_second:.0f} records/s measured, about {duration(estimate.seconds)}",
             highlight=False,
+            soft_wrap=True,
         )
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
@@ -82,7 +83,7 @@ class ConsoleWatcher(Watcher):
             text += f"  {sum(n for _, n in list(self._times)[1:]) / max(elapsed, 1e-9):.0f} records/s"
         self._bar.update(self._task, completed=step, terms=text)
         if not self.console.is_terminal and (now - self._last_line > _LINE_EVERY_S or step == self._n_steps):
-            self.console.print(f"  step {step}/{self._n_steps}  {text}", highlight=False)
+            self.console.print(f"  step {step}/{self._n_steps}  {text}", highlight=False, soft_wrap=True)
             self._last_line = now
 
     def end(self) -> None:

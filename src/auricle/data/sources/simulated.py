@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from auricle.errors import DataError, require
 from auricle.recording import Recording
@@ -39,7 +39,7 @@ class Simulated:
         self,
         n: int = 1000,
         seed: int = 0,
-        ages: str = "all",
+        ages: Literal["all", "adults", "children"] = "all",
         age_interaction: bool = True,
         rate_hz: float = 500.0,
         seconds: float = 10.0,

@@ -1,0 +1,227 @@
+"""Training: a run killed and resumed is the run that was never killed, and a run folder rebuilds its model alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from auricle.config import read_toml, validate
+from auricle.data.ingest import ingest
+from auricle.errors import CheckpointError, ConfigError, DataError
+from auricle.methods import load_card, load_method
+from auricle.train.config import RunConfig
+from auricle.train.fit import Estimate, fit, resume_step, schedule
+from auricle.train.setup import finetune_values
+from auricle.train.watch import Watcher, duration
+
+OPTIONS = {"n": 80, "rate_hz": 100.0, "seconds": 4.0}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("store") / "s"
+    ingest("simulated", Path(), out, options=OPTIONS, rate_hz=100, workers=1)
+    return out
+
+
+def values(store: Path, method: str = "lisa", **train: object) -> dict:
+    return {
+        "model": {"name": method, "preset": "tiny", "input": {"rate_hz": 100, "band_hz": [0.5, 45]}},
+        "data": {"store": str(store), "task": "simulated/diagnosis"},
+        "train": {"steps": 12, "batch_size": 8, "checkpoint_every": 3, "log_every": 1, **train},
+    }
+
+
+def config(store: Path, method: str = "lisa", **train: object) -> RunConfig:
+    made = values(store, method, **train)
+    if method == "lisa":
+        made["model"]["text"] = {"tower": "ngrams"}
+    return validate(RunConfig, made, "test")
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_method(folder).state_dict()
+
+
+def equal(one: Path, other: Path) -> bool:
+    first, second = tensors(one), tensors(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class StopError(Exception):
+    """What a test raises to end a run in the middle."""
+
+
+class StopAt(Watcher):
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.seen: list[int] = []
+        self.estimate: Estimate | None = None
+
+    def begin(self, estimate: Estimate, config: RunConfig) -> None:
+        self.estimate = estimate
+
+    def step(self, step: int, terms: dict[str, float], n_records: int) -> None:
+        self.seen.append(step)
+        if step == self.at:
+            raise StopError
+
+
+@pytest.mark.parametrize("method", ["lisa", "supervised"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_stopped_and_resumed_is_never_stopped(store: Path, tmp_path: Path, method: str, accumulate: int) -> None:
+    run = config(store, method, accumulate=accumulate)
+    whole = fit(run, tmp_path / "whole")
+    for at in (5, 10):  # between resume points: steps 4-5 and 10 are done again
+        with pytest.raises(StopError):
+            fit(run, tmp_path / "parts", resume=at > 5, watcher=StopAt(at))
+    assert resume_step(tmp_path / "parts") == 9
+    watcher = StopAt(-1)
+    resumed = fit(run, tmp_path / "parts", resume=True, watcher=watcher)
+    assert watcher.seen == [10, 11, 12]
+    assert equal(whole, resumed)
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+    assert [json.loads(line)["step"] for line in logs[0].splitlines()] == list(range(1, 13))
+
+
+def test_sigkill_and_resume_is_never_killed(store: Path, tmp_path: Path) -> None:
+    run = config(store, "supervised", steps=60, checkpoint_every=5)
+    script = tmp_path / "run.py"
+    script.write_text(
+        "from pathlib import Path\nfrom auricle.train.setup import load_run\nfrom auricle.train.fit import fit\n"
+        "import torch\ntorch.set_num_threads(1)\n"
+        f"fit(load_run(Path({str(tmp_path / 'config')!r})), Path({str(tmp_path / 'killed')!r}))\n"
+    )
+    (tmp_path / "config").mkdir()
+    from auricle.config import write_toml
+
+    write_toml(run, tmp_path / "config" / "run.toml")
+    process = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "killed" / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "model").exists()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        killed = fit(run, tmp_path / "killed", resume=True)
+        whole = fit(run, tmp_path / "whole")
+    finally:
+        torch.set_num_threads(threads)
+    assert equal(killed, whole)
+
+
+def test_workers_do_not_matter(store: Path, tmp_path: Path) -> None:
+    one = fit(config(store, "supervised", steps=4), tmp_path / "a")
+    two = fit(config(store, "supervised", steps=4, workers=2), tmp_path / "b")
+    assert equal(one, two)
+
+
+def test_a_run_folder_rebuilds_everything(store: Path, tmp_path: Path) -> None:
+    weights = fit(config(store, steps=3), tmp_path / "run")
+    again = validate(RunConfig, read_toml(tmp_path / "run" / "run.toml"), "run.toml")
+    assert equal(weights, fit(again, tmp_path / "again"))
+    card, folder = load_card(tmp_path / "run")
+    assert folder == weights
+    assert card["about"]["steps"] == 3
+    assert card["about"]["source"] == "simulated"
+
+
+def test_finetuning_takes_the_donors_encoder(store: Path, tmp_path: Path) -> None:
+    donor = fit(config(store, steps=3), tmp_path / "donor")
+    made = finetune_values(
+        {
+            "init_from": str(tmp_path / "donor"),
+            "model": {"name": "supervised", "gate": {}, "backbone": "frozen"},
+            "data": {"store": str(store), "task": "simulated/diagnosis"},
+            "train": {"steps": 3, "batch_size": 8},
+        }
+    )
+    tuned = fit(validate(RunConfig, made, "test"), tmp_path / "tuned")
+    before, after = tensors(donor), tensors(tuned)
+    shared = [name for name in before if name.startswith("encoder.") and name in after]
+    assert shared
+    assert all(torch.equal(before[name], after[name]) for name in shared)
+    assert load_method(tuned).class_names[0] == "NORM"
+
+
+def test_a_run_is_not_overwritten_and_not_mixed(store: Path, tmp_path: Path) -> None:
+    fit(config(store, "supervised", steps=2), tmp_path / "run")
+    with pytest.raises(ConfigError, match="--resume"):
+        fit(config(store, "supervised", steps=2), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"another train\.seed"):
+        fit(config(store, "supervised", steps=2, seed=5), tmp_path / "run", resume=True)
+
+
+def test_a_damaged_resume_point_is_named(store: Path, tmp_path: Path) -> None:
+    run = config(store, "supervised", steps=6)
+    with pytest.raises(StopError):
+        fit(run, tmp_path / "run", watcher=StopAt(4))
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match="remove it to start again"):
+        fit(run, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_names_the_records(store: Path, tmp_path: Path) -> None:
+    run = config(store, "supervised", steps=2)
+    from unittest.mock import patch
+
+    from auricle.methods import Step
+    from auricle.methods.supervised import Supervised
+
+    real = Supervised.step
+
+    def broken(self: Supervised, batch: object, progress: object) -> Step:
+        result = real(self, batch, progress)
+        return Step(result.loss * torch.nan if progress.step == 1 else result.loss, result.terms)
+
+    with (
+        patch.object(Supervised, "step", broken),
+        pytest.raises(DataError, match=r"step 1, in the batch of records sim0-"),
+    ):
+        fit(run, tmp_path / "run")
+
+
+def test_the_estimate_comes_first_and_leaves_no_trace(store: Path, tmp_path: Path) -> None:
+    watcher = StopAt(1)
+    with pytest.raises(StopError):
+        fit(config(store, "supervised"), tmp_path / "run", watcher=watcher)
+    assert watcher.estimate is not None
+    assert watcher.estimate.records_per_second > 0
+    assert watcher.estimate.seconds > 0
+
+
+def test_bf16_trains_through_the_loop(store: Path, tmp_path: Path) -> None:
+    weights = fit(config(store, steps=2, precision="bf16-mixed"), tmp_path / "run")
+    assert all(torch.isfinite(tensor).all() for tensor in tensors(weights).values() if tensor.is_floating_point())
+
+
+def test_schedule_rises_then_falls_to_a_tenth() -> None:
+    factors = [schedule(step, 100, 0.1) for step in range(100)]
+    assert max(factors) == pytest.approx(1.0, abs=0.01)
+    assert factors.index(max(factors)) in (9, 10)
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[-1] == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")])
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_task_is_needed_for_labels(store: Path, tmp_path: Path) -> None:
+    made = values(store, "supervised")
+    del made["data"]["task"]
+    with pytest.raises(ConfigError, match="needs labels"):
+        fit(validate(RunConfig, made, "test"), tmp_path / "run")

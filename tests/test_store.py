@@ -1,0 +1,234 @@
+"""Ingest and store: what goes in comes out, a kill loses and doubles nothing, and what cannot be read says why."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from auricle.data.ingest import ingest
+from auricle.data.loader import Steps, View, rows_of_step, windows
+from auricle.data.shard import MISSING, dequantise, quantise
+from auricle.data.splits import by_patient, share_of_patients
+from auricle.data.store import Store
+from auricle.errors import ConfigError, DataError, StoreError, UnknownNameError
+from auricle.leads import STANDARD
+from auricle.simulate import cohort
+
+SMALL = {"n": 96, "rate_hz": 100.0, "seconds": 4.0}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    out = tmp_path_factory.mktemp("store")
+    ingest("simulated", Path(), out, options=SMALL, rate_hz=100, shard_records=32, workers=1)
+    return Store(out)
+
+
+@given(arrays.arrays(np.float32, (3, 20), elements=st.floats(-4000, 4000, width=32) | st.just(np.float32(np.nan))))
+def test_quantising_never_clips_and_keeps_gaps(values: np.ndarray) -> None:
+    steps, gain = quantise(values)
+    back = dequantise(steps, gain)
+    assert np.array_equal(np.isnan(values), np.isnan(back))
+    known = ~np.isnan(values)
+    assert np.abs(back[known] - values[known]).max(initial=0) <= gain * 0.51
+    assert gain >= 0.001
+
+
+def test_missing_is_wfdbs_sentinel() -> None:
+    assert quantise(np.array([[np.nan, 1.0]], dtype=np.float32))[0][0, 0] == MISSING == -32768
+
+
+def test_einthoven_survives_storage(store: Store) -> None:
+    recording = store.recording(3)
+    one, two, three = (recording.signal[recording.leads.index(name)] for name in ("I", "II", "III"))
+    assert np.abs(one + three - two).max() <= 0.002
+
+
+def test_a_store_gives_back_what_was_simulated(store: Store) -> None:
+    assert len(store) == 96
+    expected = list(cohort(40, 0, rate_hz=100, seconds=4).recordings())
+    for row in (0, 31, 32, 39):
+        got = store.recording(row)
+        assert got.record_id == expected[row].record_id
+        assert got.labels == expected[row].labels
+        assert got.sex == expected[row].sex
+        assert got.age is not None
+        assert got.age.days == pytest.approx(expected[row].age.days)
+        assert np.abs(got.signal - expected[row].signal).max() < 0.001
+    assert len({report["text"] for report in store.reports}) == len(store.reports)
+    assert set(store.measurements()) >= {"heart_rate", "qrs_ms", "qrs_axis_deg", "rs_ratio_v1"}
+    assert "quality:noise_mv" in store.table.column_names
+
+
+def test_shards_and_workers_do_not_matter(store: Store, tmp_path: Path) -> None:
+    ingest("simulated", Path(), tmp_path, options=SMALL, rate_hz=100, shard_records=64, workers=2)
+    other = Store(tmp_path)
+    assert other.column("record_id").tolist() == store.column("record_id").tolist()
+    assert np.array_equal(other.samples(70)[0], store.samples(70)[0])
+
+
+def test_a_finished_ingest_is_not_done_again(store: Store) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (store.path / "shards").iterdir()}
+    done = ingest("simulated", Path(), store.path, options=SMALL, rate_hz=100, shard_records=32, workers=1)
+    assert done.n_stored == 96
+    assert before == {path: path.stat().st_mtime_ns for path in (store.path / "shards").iterdir()}
+
+
+def test_a_store_refuses_to_be_mixed(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"begun with another .*options"):
+        ingest("simulated", Path(), store.path, options={**SMALL, "seed": 1}, rate_hz=100, shard_records=32)
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(StoreError, match="not empty and not a store"):
+        ingest("simulated", Path(), tmp_path, options=SMALL)
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    import fcntl
+
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="another process"):
+            ingest("simulated", Path(), tmp_path, options=SMALL)
+
+
+def test_sigkill_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Killed several times at different moments, then finished: byte for byte the store that was never killed."""
+    options = {"n": 160, "rate_hz": 100.0, "seconds": 10.0}
+    code = (
+        "from auricle.data.ingest import ingest; from pathlib import Path\n"
+        "if __name__ == '__main__':\n"
+        f"    ingest('simulated', Path(), Path({str(tmp_path / 'killed')!r}), options={options!r}, rate_hz=100,\n"
+        "           shard_records=16, workers=1)\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    for wanted in (1, 4, 7):
+        process = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
+        deadline = time.monotonic() + 60
+        while len(list((tmp_path / "killed" / "shards").glob("*.parquet"))) < wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+            if process.poll() is not None:
+                break
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if not (tmp_path / "killed" / "store.json").exists():
+        with pytest.raises(StoreError, match="has not finished"):
+            Store(tmp_path / "killed")
+    for name in ("killed", "whole"):
+        ingest("simulated", Path(), tmp_path / name, options=options, rate_hz=100, shard_records=16, workers=1)
+    killed, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
+    assert killed.table.equals(whole.table)
+    for path in sorted((tmp_path / "whole" / "shards").glob("*.bin")):
+        assert path.read_bytes() == (tmp_path / "killed" / "shards" / path.name).read_bytes()
+    assert not list((tmp_path / "killed").rglob("*.tmp"))
+
+
+def test_what_cannot_be_read_is_rejected_with_its_reason(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "good.npz", signal=np.random.default_rng(0).normal(size=(2, 500)), rate_hz=250, leads=["I", "II"]
+    )
+    np.savez(tmp_path / "empty.npz", signal=np.full((2, 500), np.nan), rate_hz=250, leads=["I", "II"])
+    (tmp_path / "m.csv").write_text("file,age,sex\ngood.npz,3d,F\nempty.npz,,\nabsent.npz,,\n")
+    done = ingest("manifest", tmp_path / "m.csv", tmp_path / "out", rate_hz=500, workers=1)
+    assert (done.n_stored, done.n_rejected) == (1, 2)
+    import pyarrow.parquet as parquet
+
+    reasons = dict(zip(*parquet.read_table(tmp_path / "out" / "rejected.parquet").to_pydict().values(), strict=True))
+    assert "usable sample" in reasons["empty"]
+    assert "does not exist" in reasons["absent"]
+    recording = Store(tmp_path / "out").recording(0)
+    assert recording.leads == STANDARD[:6], "limb leads are derived"
+    assert recording.rate_hz == 500
+    assert recording.signal.shape[1] == 1000
+    assert recording.age.days == 3
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("file\nabsent.npz\n")
+    with pytest.raises(StoreError, match="not one of 1 records could be read"):
+        ingest("manifest", tmp_path / "m.csv", tmp_path / "out", workers=1)
+
+
+def test_another_version_and_no_store_are_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a store"):
+        Store(tmp_path)
+    (tmp_path / "store.json").write_text(json.dumps({**store.info, "version": 99}))
+    with pytest.raises(StoreError, match="version 99"):
+        Store(tmp_path)
+
+
+def test_names_and_options_are_suggested(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'simulated'"):
+        ingest("simulate", Path(), tmp_path / "a")
+    with pytest.raises(ConfigError, match="unexpected keyword argument 'sed'"):
+        ingest("simulated", Path(), tmp_path / "b", options={"sed": 1})
+
+
+def test_an_epoch_reads_every_record_once_on_any_number_of_ranks() -> None:
+    one = np.concatenate([rows_of_step(96, step, 16, seed=4) for step in range(6)])
+    assert sorted(one.tolist()) == list(range(96))
+    two = [rows_of_step(96, step, 8, seed=4, rank=rank, world=2) for step in range(6) for rank in range(2)]
+    assert np.array_equal(np.concatenate(two), one)
+    next_epoch = np.concatenate([rows_of_step(96, step, 16, seed=4) for step in range(6, 12)])
+    assert not np.array_equal(next_epoch, one)
+    with pytest.raises(DataError, match="fewer than one batch"):
+        rows_of_step(10, 0, 16, seed=0)
+
+
+def test_batches_are_functions_of_their_number(store: Store) -> None:
+    steps = Steps(View(store, np.arange(96), STANDARD, 2.0), 16, seed=1)
+    again = Steps(View(store, np.arange(96), STANDARD, 2.0), 16, seed=1)
+    assert again[5].record_id == steps[5].record_id
+    assert (again[5].signal == steps[5].signal).all()
+    assert steps[5].signal.shape == (16, 12, 200)
+    assert (steps[5].beats < 200).all()
+
+
+def test_windows_cover_every_sample(store: Store) -> None:
+    view = View(store, np.arange(5), STANDARD, 1.5)
+    seen = {row: np.zeros(400, dtype=bool) for row in range(5)}
+    counts = np.zeros(5, dtype=int)
+    for positions, batch in windows(view, 7):
+        for position, signal_row in zip(positions, batch.signal, strict=True):
+            counts[position] += 1
+            whole = store.recording(int(position)).signal
+            match = [s for s in range(251) if np.array_equal(whole[:, s : s + 150], signal_row.numpy())]
+            assert match
+            seen[int(position)][match[0] : match[0] + 150] = True
+    assert (counts == 3).all()
+    assert all(covered.all() for covered in seen.values())
+
+
+def test_splits_keep_patients_apart_and_shares_are_nested(store: Store) -> None:
+    parts = by_patient(store, {"train": 0.6, "validation": 0.2, "test": 0.2})
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(96))
+    patients = np.array([f"p{i // 3}" for i in range(60)])
+    small, large = share_of_patients(patients, 0.1, 0), share_of_patients(patients, 0.5, 0)
+    assert set(small) <= set(large)
+    assert len(small) == 6
+
+
+def test_spawned_workers_read_the_same_batches(store: Store) -> None:
+    from auricle.data.loader import training_loader
+
+    assert multiprocessing.get_start_method(allow_none=True) in (None, "fork", "spawn")
+    steps = Steps(View(store, np.arange(96), STANDARD, 2.0), 16, seed=1)
+    alone = [batch.record_id for batch in training_loader(steps, 2, 5)]
+    helped = [batch.record_id for batch in training_loader(steps, 2, 5, workers=2)]
+    assert alone == helped == [steps[number].record_id for number in (2, 3, 4)]
