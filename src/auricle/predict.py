@@ -21,6 +21,8 @@ from auricle.methods import AlignsText, Classifies, Method, load_card, load_meth
 from auricle.recording import Recording
 from auricle.signal.preprocess import InputSpec
 
+# Weights that come with auricle: lisa nano, pre-trained and fine-tuned on simulated people (examples/weights.sh).
+SHIPPED_WEIGHTS: Final = Path(__file__).parent / "weights" / "nano"
 DISCLAIMER: Final = "Research use, not a diagnosis."
 # The ages at which the same trace is asked again, to show what age does to the answer.
 OTHER_AGES_DAYS: Final = (
@@ -100,8 +102,8 @@ class Predictor:
             )
 
     @classmethod
-    def from_pretrained(cls, where: Path | str, task: str | None = None) -> Predictor:
-        """From a folder that a run saved (its `model` folder, or the run folder), or a name on the hub.
+    def from_pretrained(cls, where: Path | str = SHIPPED_WEIGHTS, task: str | None = None) -> Predictor:
+        """From a run folder, a folder of saved weights, or a name on the hub; by default the weights that come along.
 
         Raises:
             CheckpointError: nothing there, or weights of another version.

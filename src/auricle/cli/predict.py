@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Recordings in any readable format.", show_default=False)],
-    weights: Annotated[str, typer.Option(help="Run folder, folder of weights, or a name on the hub.")],
+    weights: Annotated[
+        str | None, typer.Option(help="Run folder, folder of weights, or a name on the hub; by default those shipped.")
+    ] = None,
     age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
     sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
     task: Annotated[str | None, typer.Option(help="Which stored prompts to ask, for zero-shot weights.")] = None,
@@ -32,10 +34,10 @@ def predict(
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
     from auricle.io import read
-    from auricle.predict import Predictor
+    from auricle.predict import SHIPPED_WEIGHTS, Predictor
 
     known_age = ages.parse(age)
-    predictor = Predictor.from_pretrained(weights, task)
+    predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     console = Console()
     for file in files:
         recording = read(file, age=known_age, sex=parse_sex(sex))
