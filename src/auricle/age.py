@@ -63,7 +63,7 @@ class Age:
 def describe(days: float) -> str:
     """An age as a clinician would say it: `3 d`, `6 wk`, `16 mo`, `7.5 yr`."""
     if days < 14:
-        return f"{days:.3g} d"
+        return f"{round(days, 2):g} d"
     if days < 90:
         return f"{days / 7:.0f} wk"
     if days < 2 * DAYS_PER_YEAR:

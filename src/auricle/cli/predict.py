@@ -13,7 +13,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from auricle.predict import Prediction
 
-_BAR_WIDTH = 24
+_BAR_WIDTH = 16
+# Every second of the ages asked, so that the table fits a terminal; JSON has them all.
+_AGES_SHOWN = slice(0, None, 2)
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +78,7 @@ def show(prediction: Prediction, console: Console, title: str) -> None:
     without = prediction.scores_without_age
     if without:
         table.add_column("age unknown", justify="right")
-    ages = prediction.age_effect
+    ages = prediction.age_effect[_AGES_SHOWN]
     for days, _ in ages:
         table.add_column(describe(days), justify="right", style="dim")
     for name, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):

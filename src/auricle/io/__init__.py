@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from auricle.errors import DataError, ReadError
+from auricle.errors import AuricleError, ReadError
 from auricle.io import arrays, wfdb
 from auricle.recording import Recording
 
@@ -43,7 +43,7 @@ def read(path: Path | str, **context: object) -> Recording:
                 recording: Recording = format_module.read(target, **context)
             except ReadError:
                 raise
-            except DataError as error:
+            except AuricleError as error:
                 raise ReadError(f"{target}: {error}") from None
             return recording
     raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy or .npz)")

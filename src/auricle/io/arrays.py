@@ -7,12 +7,13 @@ A bare .npy holds the signal; rate and leads come from the caller.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from auricle import age as ages
 from auricle.errors import DataError, ReadError
@@ -73,33 +74,32 @@ def read(path: Path, **context: object) -> Recording:
     """
     rate_hz, leads = context.pop("rate_hz", None), context.pop("leads", None)
     record_id = str(context.pop("record_id", None) or path.stem)
-    unit = "mV"
-    try:
-        # mmap: the array is as large as the file, whatever its header claims.
-        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ReadError(f"{path}: not a readable array ({error})") from None
-    if isinstance(loaded, np.lib.npyio.NpzFile):
-        try:
-            with loaded as archive:
-                stored = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-            raise ReadError(f"{path}: damaged archive ({error})") from None
-        if "signal" not in stored:
-            raise ReadError(f"{path}: no array named signal in it, only {', '.join(sorted(stored)) or 'nothing'}")
-        signal = stored["signal"]
-        rate_hz = stored["rate_hz"].item() if rate_hz is None and "rate_hz" in stored else rate_hz
-        leads = [str(lead) for lead in stored["leads"]] if leads is None and "leads" in stored else leads
-        unit = str(stored.get("unit", unit))
-        context.setdefault("age", None)
-        if context["age"] is None and "age" in stored:
-            context["age"] = ages.parse(str(stored["age"]))
-        if context.get("sex") is None and str(stored.get("sex", "")) in {"F", "M"}:
-            context["sex"] = str(stored["sex"])
-    else:
-        signal = np.asarray(loaded)
+    stored = _load(path)
+    if "signal" not in stored:
+        raise ReadError(f"{path}: no array named signal in it, only {', '.join(sorted(stored)) or 'nothing'}")
+    rate_hz = stored["rate_hz"].item() if rate_hz is None and "rate_hz" in stored else rate_hz
+    leads = [str(lead) for lead in stored["leads"]] if leads is None and "leads" in stored else leads
+    unit = str(stored.get("unit", "mV"))
+    if context.get("age") is None and "age" in stored:
+        context["age"] = ages.parse(str(stored["age"]))
+    if context.get("sex") is None and str(stored.get("sex", "")) in {"F", "M"}:
+        context["sex"] = str(stored["sex"])
     if rate_hz is None or leads is None:
         raise ReadError(f"{path}: says neither rate nor leads; store an .npz with signal, rate_hz and leads")
     if not isinstance(leads, Sequence):
         raise ReadError(f"{path}: leads must be a list of names")
-    return from_array(signal, float(str(rate_hz)), list(leads), unit=unit, record_id=record_id, **context)
+    return from_array(stored["signal"], float(str(rate_hz)), list(leads), unit=unit, record_id=record_id, **context)
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file by name; a bare .npy is `signal`. Nothing is unpickled."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(2).startswith(b"PK"):
+                # Mapped, the array is as large as the file, whatever its header claims.
+                return {"signal": np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))}
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ReadError(f"{path}: not a readable array ({error})") from None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle import age as ages
-from auricle.errors import DataError, ReadError, require
+from auricle.errors import AuricleError, DataError, ReadError, require
 from auricle.io.arrays import unit_factor
 from auricle.leads import is_other_channel
 from auricle.recording import Recording, Sex, make_recording
@@ -94,7 +94,7 @@ def read(path: Path, **context: object) -> Recording:
         signal = _read_by_wfdb(path, keep)
     try:
         recording = make_recording(signal, header.rate_hz, [channel.name for channel in chosen], header.name)
-    except DataError as error:
+    except AuricleError as error:
         raise ReadError(f"{path}: {str(error).removeprefix(header.name + ': ')}") from None
     own = _context_of(header, path)
     return recording.with_context(**own).with_context(**context)

@@ -57,6 +57,7 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
     partial = folder / f"{_TENSORS}.tmp"
     save_file(tensors, partial)
+    partial.chmod(0o644)  # as any other file, so that a colleague can read it
     partial.rename(folder / _TENSORS)
     card = {
         "weights_version": WEIGHTS_VERSION,

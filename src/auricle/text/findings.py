@@ -28,15 +28,17 @@ _NEGATION: Final = re.compile(
     r"\b(?:no|not|without|absence of|absent|denies|never|no (?:ecg )?evidence (?:of|to suggest)|negative for)\b"
 )
 _UNCERTAIN_BEFORE: Final = re.compile(
-    r"\b(?:possibl[ey]|probabl[ey]|likely|suggest(?:s|ing|ive)?(?: of)?|consider|borderline|may be(?: due to)?|"
+    r"\b(?:(?<!is )possibl[ey]|probabl[ey]|likely|suggest(?:s|ing|ive)?(?: of)?|consider|borderline|may be(?: due to)?|"
     r"suspect(?:ed)?|consistent with|cannot exclude|as in)\b"
 )
 _UNCERTAIN_AFTER: Final = re.compile(
-    r"^\W*(?:age undetermined\W*)?(?:cannot be excluded|can not be excluded|possible|probable|should be considered|"
-    r"likely|is likely|is a likely cause|probably (?:old|normal))"
+    r"^\W*(?:age undetermined\W*)?(?:cannot be excluded|can not be excluded|possible|is possible|probable|"
+    r"should be considered|likely|is likely|is a likely cause|probably (?:old|normal))"
 )
 # Words after which an earlier denial no longer holds.
 _SCOPE_END: Final = re.compile(r"\b(?:but|however|otherwise|although|except|with|now)\b")
+# Findings joined so share a denial or a doubt; others do not.
+_ALTERNATIVE: Final = re.compile(r"^\W*(?:or|nor)\W*$")
 # A denial or a doubt reaches this many words ahead; carts write without punctuation.
 _REACH_WORDS: Final = 6
 _DEGREES: Final = {
@@ -147,43 +149,43 @@ def _statements(sentence: str) -> Iterable[Statement]:
         if start >= taken_until:  # at one place the longest pattern speaks
             kept.append((match, concept))
             taken_until = match.end()
+    before: Statement | None = None
     for number, (match, concept) in enumerate(kept):
-        before_end = kept[number - 1][0].end() if number else 0
+        between = sentence[kept[number - 1][0].end() if number else 0 : match.start()]
         after_start = kept[number + 1][0].start() if number + 1 < len(kept) else len(sentence)
-        yield _statement(sentence, match, concept, before_end, after_start)
+        joined = before if before is not None and _ALTERNATIVE.match(between) else None
+        before = _statement(match, concept, between, sentence[match.end() : after_start], joined)
+        yield before
 
 
-def _statement(sentence: str, match: re.Match[str], concept: _Concept, before_end: int, after_start: int) -> Statement:
+def _statement(
+    match: re.Match[str], concept: _Concept, between: str, behind: str, joined: Statement | None
+) -> Statement:
+    """One statement from its match, the words since the last one, the words up to the next, and the one it is an
+    alternative to (`no st elevation or depression`, `strain or ischaemia`), whose denial or doubt it shares."""
     groups = match.groupdict()
     degree = groups.get("degree") or groups.get("degree2") or ""
     side = groups.get("side") or ""
-    affirms_by_denying = match.group().startswith(("no ", "within"))
-    negated = not affirms_by_denying and _denied(sentence, match.start())
-    nearby, behind = sentence[before_end : match.start()], sentence[match.end() : after_start]
-    possible = bool(
-        _UNCERTAIN_BEFORE.search(" ".join(nearby.split()[-_REACH_WORDS:])) or _UNCERTAIN_AFTER.match(behind)
-    )
+    affirms_by_denying = match.group().startswith(("no ", "with"))
+    negated = not affirms_by_denying and (_denied(between) or (joined is not None and joined.negated))
+    words_before = " ".join(between.split()[-_REACH_WORDS:])
+    possible = bool(_UNCERTAIN_BEFORE.search(words_before) or _UNCERTAIN_AFTER.match(behind))
+    possible = possible or (joined is not None and joined.possible)
     territory = ""
-    if concept.has_territory:
-        territory = _territory(nearby) or _territory(behind)
+    if concept.has_territory and not negated:
+        territory = _territory(between) or _territory(behind)
     return Statement(
-        concept.name,
-        _SIDES.get(side, side),
-        concept.degrees.get(degree, degree),
-        "" if negated else territory,
-        negated,
-        possible,
+        concept.name, _SIDES.get(side, side), concept.degrees.get(degree, degree), territory, negated, possible
     )
 
 
-def _denied(sentence: str, start: int) -> bool:
-    """Whether a denial stands before, in reach, with nothing between that ends its scope."""
-    before = sentence[:start]
-    denials = list(_NEGATION.finditer(before))
+def _denied(between: str) -> bool:
+    """Whether the words before a finding deny it: a denial in reach, with nothing after it that ends its scope."""
+    denials = list(_NEGATION.finditer(between))
     if not denials:
         return False
-    between = before[denials[-1].end() :]
-    return len(between.split()) <= _REACH_WORDS and not _SCOPE_END.search(between)
+    reach = between[denials[-1].end() :]
+    return len(reach.split()) <= _REACH_WORDS and not _SCOPE_END.search(reach)
 
 
 def _territory(text: str) -> str:

@@ -2,7 +2,8 @@
 
 Carts speak in a phrase book, so a phrase book translates them: the longest phrase that matches wins, word by word from
 the left. Words that it does not know pass through untouched and are listed, so that its coverage can be measured.
-Matching forgives what data sets do to umlauts: `ä`, `ae`, `a` and a lost one (`#`, as in PTB-XL) are the same.
+Matching forgives what data sets do to letters: `ä`, `ae`, `a` are the same, so are a lost umlaut (`#`, as in PTB-XL)
+and `ü`, and `á` and `ß` (one code page read as another).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 _WORD: Final = re.compile(r"[^\W_]+(?:#[^\W_]*)*|#[^\W_]+|[^\w\s]")
 _PLURAL_IN_BRACKETS: Final = re.compile(r"(?<=\w)\((\w+)\)")
-_FOLD: Final = str.maketrans({"ä": "a", "ö": "o", "ü": "u", "å": "a", "á": "a", "é": "e", "ß": "s", "#": "u", "ø": "o"})
+_FOLD: Final = str.maketrans({"ä": "a", "ö": "o", "ü": "u", "å": "a", "á": "s", "é": "e", "ß": "s", "#": "u", "ø": "o"})
 _LONGEST_PHRASE: Final = 12
 
 

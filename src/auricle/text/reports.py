@@ -11,14 +11,14 @@ from typing import Final
 _EDIT: Final = re.compile(r"\bedit:.*", re.IGNORECASE | re.DOTALL)
 # Carts mark unconfirmed reports with stars and underline with equals signs (MIMIC-IV-ECG).
 _MARKS: Final = re.compile(r"[*=_]{2,}")
-_SENTENCE: Final = re.compile(r"(?<!\d)[.;:!?](?=\s|$)|\n")
+_SENTENCE: Final = re.compile(r"[.;:!?](?=\s|$)|\n")
 
 
 def clean(text: str) -> str:
     """Lower case, one space between words, no control characters, no decoration, no appended labels. Idempotent."""
     text = unicodedata.normalize("NFC", text)
     text = "".join(" " if unicodedata.category(letter) in {"Cc", "Cf", "Co", "Cs"} else letter for letter in text)
-    text = _MARKS.sub(" ", _EDIT.sub(" ", text)).lower()
+    text = _EDIT.sub(" ", _MARKS.sub(" ", text)).lower()
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 

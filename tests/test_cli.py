@@ -1,0 +1,172 @@
+"""The command line: wrong input is one line and exit status 2, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auricle.methods import create_method, save_method
+
+
+def auricle(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    code = "import torch; torch.set_num_threads(1); from auricle.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    save_method(create_method("supervised", "tiny", classes=("A", "B"), gate={}), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ecg") / "ecg.npz"
+    signal = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32) * 0.3
+    np.savez(path, signal=signal, rate_hz=500, leads=["I", "II", "V1"])
+    return path
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("auricle: ") and "note:" not in line]
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_predict_for_a_person_and_for_a_program(npz: Path, weights: Path) -> None:
+    shown = auricle("predict", npz, "--weights", weights, "--age", "3d", "--sex", "F")
+    assert shown.returncode == 0, shown.stderr
+    assert "age 3 d" in shown.stdout
+    assert "Research use, not a diagnosis." in shown.stdout
+    plain = auricle("predict", npz, npz, "--weights", weights, "--age", "5y4m", "--json")
+    first, second = (json.loads(line) for line in plain.stdout.splitlines())
+    assert first == second
+    assert first["age_days"] == pytest.approx(5 * 365.25 + 4 * 365.25 / 12)
+    assert first["disclaimer"]
+
+
+def test_wrong_input_to_predict_is_one_line(npz: Path, weights: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    refused(auricle("predict", tmp_path / "absent.hea", "--weights", weights), "absent.hea", "no such file")
+    (tmp_path / "note.txt").write_text("Dear colleague")
+    refused(auricle("predict", tmp_path / "note.txt", "--weights", weights), "note.txt", "no ECG")
+    refused(auricle("predict", npz, "--weights", weights, "--age", "-3d"), "negative age")
+    refused(auricle("predict", npz, "--weights", weights, "--age", "three"), "not an age")
+    refused(auricle("predict", npz, "--weights", weights, "--sex", "x"), "give F or M")
+    np.savez(tmp_path / "nan.npz", signal=np.full((1, 500), np.nan), rate_hz=250, leads=["I"])
+    refused(auricle("predict", tmp_path / "nan.npz", "--weights", weights), "nan.npz", "no lead has a usable sample")
+    np.savez(tmp_path / "lead.npz", signal=rng.normal(size=(1, 500)), rate_hz=250, leads=["avx"])
+    refused(auricle("predict", tmp_path / "lead.npz", "--weights", weights), "unknown lead 'avx'", "did you mean")
+    np.savez(tmp_path / "v4r.npz", signal=rng.normal(size=(1, 500)), rate_hz=250, leads=["V4R"])
+    refused(auricle("predict", tmp_path / "v4r.npz", "--weights", weights), "none of the leads")
+
+
+def test_a_truncated_record_is_one_line(weights: Path, tmp_path: Path) -> None:
+    header = "r 2 500 1000\nr.dat 16 1000/mV 16 0 0 0 0 I\nr.dat 16 1000/mV 16 0 0 0 0 II\n"
+    (tmp_path / "r.hea").write_text(header)
+    (tmp_path / "r.dat").write_bytes(b"\x01\x00" * 500)
+    refused(auricle("predict", tmp_path / "r.hea", "--weights", weights), "r.dat", "truncated")
+    (tmp_path / "r.dat").write_bytes(b"\x01\x00" * 9000)
+    refused(auricle("predict", tmp_path / "r.hea", "--weights", weights), "header is wrong")
+
+
+def test_weights_of_another_version_are_one_line(npz: Path, weights: Path, tmp_path: Path) -> None:
+    card = json.loads((weights / "auricle.json").read_text())
+    (tmp_path / "auricle.json").write_text(json.dumps({**card, "weights_version": 7}))
+    refused(auricle("predict", npz, "--weights", tmp_path), "version 7")
+
+
+def test_unknown_options_and_names_are_suggested(tmp_path: Path) -> None:
+    result = auricle("predict", "x.hea", "--weigths", "w")
+    assert result.returncode == 2
+    assert "--weights" in result.stderr
+    refused(auricle("list", "method"), "did you mean 'methods'")
+    refused(auricle("ingest", "ptbxl", tmp_path, tmp_path / "out"), "did you mean 'ptb_xl'")
+    refused(auricle("ingest", "ptb_xl", tmp_path / "absent", tmp_path / "out"), "no such file or folder")
+    refused(auricle("pretrain", tmp_path, tmp_path / "run", "--method", "lissa"), "did you mean 'lisa'")
+    refused(auricle("pretrain", tmp_path, tmp_path / "run", "train.stepz=3"), "did you mean 'steps'")
+    refused(auricle("pretrain", tmp_path, tmp_path / "run", "--task", "ptb_xl/supper"), "not a store")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("store.json"))
+    assert not (tmp_path / "run").exists(), "nothing half-written"
+
+
+def test_a_manifest_with_a_mistake_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("file,agee\na.hea,3d\n")
+    refused(auricle("ingest", "manifest", tmp_path / "m.csv", tmp_path / "out"), "agee", "did you mean 'age'")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_lists_list() -> None:
+    assert "lisa" in auricle("list").stdout
+    assert "lead_groups" in auricle("list", "encoders").stdout
+    assert "ptb_xl/super" in auricle("list", "tasks").stdout
+    assert "manifest" in auricle("list", "sources").stdout
+    assert auricle("--version").stdout.startswith("auricle ")
+
+
+def test_the_whole_road_in_small(tmp_path: Path) -> None:
+    """simulate, pretrain, evaluate, finetune, predict: each its own command, reading what the one before wrote."""
+    tiny = ["--preset", "tiny", "--task", "simulated/diagnosis", "--steps", "4", "--batch-size", "8"]
+    at_100 = ["model.input.rate_hz=100", "model.input.band_hz=[0.5, 45]"]
+    for arguments in (
+        ["simulate", "store", "-n", "240", "--rate-hz", "100", "--seconds", "4", "--workers", "1"],
+        ["pretrain", "store", "lisa", *tiny, *at_100],
+        [
+            "evaluate",
+            "lisa",
+            "store",
+            "results",
+            "--task",
+            "simulated/diagnosis",
+            "--seeds",
+            "1",
+            "--rows",
+            "class_prior,random_encoder",
+        ],
+        [
+            "finetune",
+            "store",
+            "gate",
+            "--from",
+            "lisa",
+            "--task",
+            "simulated/diagnosis",
+            "--steps",
+            "3",
+            "--batch-size",
+            "8",
+        ],
+        [
+            "evaluate",
+            "gate",
+            "store",
+            "results",
+            "--task",
+            "simulated/diagnosis",
+            "--protocol",
+            "finetune",
+            "--rows",
+            "",
+        ],
+    ):
+        result = auricle(*arguments, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    table = auricle("table", "results", "--task", "simulated/diagnosis", cwd=tmp_path).stdout
+    for row in ("class_prior", "random_encoder", "lisa"):
+        assert f"| {row}" in table
+    assert "| supervised | not run" in table or "| supervised (gate) " in table
+    again = auricle("pretrain", "store", "lisa", *tiny, *at_100, cwd=tmp_path)
+    refused(again, "already holds a run")
+    resumed = auricle("pretrain", "store", "lisa", *tiny, *at_100, "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr

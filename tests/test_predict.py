@@ -1,0 +1,125 @@
+"""Prediction: the same preprocessing as in training, any leads and length, and what age does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from auricle.age import Age
+from auricle.errors import CheckpointError, DataError
+from auricle.methods import create_method, save_method
+from auricle.nn.film import FiLM
+from auricle.predict import DISCLAIMER, OTHER_AGES_DAYS, Predictor
+from auricle.recording import Recording
+from auricle.simulate import cohort
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return next(cohort(1, 3, ages=np.array([3.0]), diagnoses={}).recordings())
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    torch.manual_seed(0)
+    method = create_method("supervised", "tiny", classes=("A", "B"), gate={})
+    for module in method.modules():
+        if isinstance(module, FiLM):
+            torch.nn.init.normal_(module.net[-1].weight, std=0.3)
+    return Predictor(method)
+
+
+def test_a_prediction_says_what_it_rests_on(predictor: Predictor, recording: Recording) -> None:
+    prediction = predictor(recording)
+    assert set(prediction.scores) == {"A", "B"}
+    assert all(0 <= score <= 1 for score in prediction.scores.values())
+    assert sum(prediction.group_contributions.values()) == pytest.approx(1)
+    assert prediction.n_windows == 5, "ten seconds in windows of two"
+    assert prediction.age_days == 3
+    assert [days for days, _ in prediction.age_effect] == list(OTHER_AGES_DAYS)
+    assert prediction.scores_without_age != prediction.scores
+    assert prediction.disclaimer == DISCLAIMER
+    assert json.loads(json.dumps(prediction.to_dict()))["scores"] == prediction.scores
+
+
+def test_the_answer_at_its_age_is_the_curves_value_there(predictor: Predictor, recording: Recording) -> None:
+    curve = predictor.age_curve(recording, [3.0, 5000.0])
+    prediction = predictor(recording)
+    assert curve["A"][0] == pytest.approx(prediction.scores["A"], abs=1e-6)
+    assert curve["A"][1] != pytest.approx(prediction.scores["A"], abs=1e-3)
+
+
+def test_an_unknown_age_is_said_and_used(predictor: Predictor, recording: Recording) -> None:
+    unknown = predictor(replace(recording, age=None))
+    assert unknown.age_days is None
+    assert unknown.scores == unknown.scores_without_age
+    assert any("age unknown" in note for note in unknown.notes)
+    coarse = predictor(replace(recording, age=Age(365.25, 365.25)))
+    assert any("too coarse" in note for note in coarse.notes)
+
+
+def test_rate_length_and_leads_may_be_others(predictor: Predictor, recording: Recording) -> None:
+    full = predictor(recording)
+    slower = replace(recording, signal=recording.signal[:, ::2].copy(), rate_hz=recording.rate_hz / 2)
+    assert predictor(slower).scores["A"] == pytest.approx(full.scores["A"], abs=0.05)
+    short = replace(recording, signal=recording.signal[:, :400])
+    assert any("padded and masked" in note for note in predictor(short).notes)
+    nine = [row for row, lead in enumerate(recording.leads) if lead not in ("V2", "V4", "V6")]
+    few = replace(recording, signal=recording.signal[nine], leads=tuple(recording.leads[row] for row in nine))
+    prediction = predictor(few)
+    assert prediction.leads_missing == ("V2", "V4", "V6")
+    assert any("V2, V4, V6" in note for note in prediction.notes)
+
+
+def test_no_lead_that_can_be_read_is_an_error(predictor: Predictor, recording: Recording) -> None:
+    alone = replace(recording, signal=recording.signal[:1], leads=("V4R",))
+    with pytest.raises(DataError, match="none of the leads"):
+        predictor(alone)
+
+
+def test_loading_gives_the_same_answer(predictor: Predictor, recording: Recording, tmp_path: Path) -> None:
+    save_method(predictor.method, tmp_path / "run" / "model")
+    for where in (tmp_path / "run", tmp_path / "run" / "model"):
+        assert Predictor.from_pretrained(where)(recording).scores == predictor(recording).scores
+
+
+def test_weights_without_a_question_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="answer no question"):
+        Predictor(create_method("lisa", "tiny"))
+
+
+def test_zero_shot_weights_answer_by_similarity(recording: Recording) -> None:
+    method = create_method("lisa", "tiny").eval()
+    method.keep_prompts("a/task", ["x", "y"], torch.eye(2, 384))
+    prediction = Predictor(method)(recording)
+    assert prediction.kind == "similarity"
+    assert prediction.scores_without_age is None
+    assert any("do not use the age" in note for note in prediction.notes)
+    with pytest.raises(CheckpointError, match="no prompts of b/task"):
+        Predictor(method, task="b/task")
+
+
+def test_the_weights_that_come_along_know_what_age_means() -> None:
+    """A healthy newborn: right-sided forces must worry less at three days than in an adult."""
+    predictor = Predictor.from_pretrained()
+    newborns = list(cohort(24, 9, ages=np.full(24, 3.0), diagnoses={}).recordings())
+    at_three_days = np.mean([predictor(newborn).scores["RVH"] for newborn in newborns])
+    as_adults = np.mean([predictor.age_curve(newborn, [30 * 365.25])["RVH"][0] for newborn in newborns])
+    assert as_adults > at_three_days + 0.05
+
+
+def test_real_children_are_read(real_data: Path) -> None:
+    from auricle.io import read
+
+    predictor = Predictor.from_pretrained()
+    files = sorted((real_data / "zzu-pecg").glob("*.hea"))
+    assert len(files) == 11
+    for file in files:
+        prediction = predictor(read(file))
+        assert prediction.age_days is not None
+        assert all(np.isfinite(list(prediction.scores.values())))
