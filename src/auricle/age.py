@@ -53,8 +53,8 @@ class Age:
 
     @property
     def best_days(self) -> float:
-        """The middle of what the age may be: what a model should be told when only whole years are known."""
-        return self.days + (self.resolution_days / 2 if self.resolution_days > 1 else 0.0)
+        """What a model should be told: the middle of the year where only whole years are known, else the age itself."""
+        return self.days + (self.resolution_days / 2 if self.resolution_days > 2 * DAYS_PER_MONTH else 0.0)
 
     def __str__(self) -> str:
         return describe(self.days)

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
     from auricle.predict import Prediction
 
-_BAR_WIDTH = 16
+_BAR_WIDTH = 10
 # Every second of the ages asked, so that the table fits a terminal; JSON has them all.
 _AGES_SHOWN = slice(0, None, 2)
+_HEADING = {"probability": "prob.", "similarity": "cosine"}
 
 
 def register(app: typer.Typer) -> None:
@@ -71,16 +73,13 @@ def show(prediction: Prediction, console: Console, title: str) -> None:
     from auricle.age import describe
 
     age = "unknown" if prediction.age_days is None else describe(prediction.age_days)
-    table = Table(title=f"{title}, age {age}", title_justify="left")
-    table.add_column("class")
-    table.add_column(prediction.kind, justify="right")
-    table.add_column("")
-    without = prediction.scores_without_age
-    if without:
-        table.add_column("age unknown", justify="right")
-    ages = prediction.age_effect[_AGES_SHOWN]
-    for days, _ in ages:
-        table.add_column(describe(days), justify="right", style="dim")
+    without, ages = prediction.scores_without_age, prediction.age_effect[_AGES_SHOWN]
+    aside = " (right: the same trace without it and at others)" if without else ""
+    console.print(f"[bold]{title}[/bold], age {age}{aside}", highlight=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    headings = ["class", _HEADING[prediction.kind], ""] + (["no age"] if without else [])
+    for number, heading in enumerate(headings + [describe(days) for days, _ in ages]):
+        table.add_column(heading, justify="left" if number in (0, 2) else "right", no_wrap=True)
     for name, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
         filled = round(max(0.0, min(1.0, score)) * _BAR_WIDTH)
         row = [name, f"{score:.2f}", "█" * filled + "·" * (_BAR_WIDTH - filled)]
