@@ -163,10 +163,10 @@ def test_masked_bce_reads_annotated_entries_only() -> None:
     target = torch.tensor([[1.0, torch.nan], [0.0, torch.nan]])
     loss = masked_bce(logits, target)
     expected = (math.log1p(math.exp(-2.0)) + math.log1p(math.exp(0.5))) / 2
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
     loss.backward()
     assert (logits.grad[:, 1] == 0).all()
-    assert float(masked_bce(logits, torch.full((2, 2), torch.nan))) == 0
+    assert masked_bce(logits, torch.full((2, 2), torch.nan)).item() == 0
 
 
 def _losses(vectors: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

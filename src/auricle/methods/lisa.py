@@ -164,39 +164,46 @@ class Lisa(Method):
         assert batch.text is not None
         assert batch.text.embedding is not None
         ready = augment(self.preprocess(batch), self.config.augment)
-        signal = F.normalize(
-            self.project_signal(self.encoder(ready.signal, ready.lead_mask, ready.time_mask).pooled), dim=-1
-        )
+        pooled = self.encoder(ready.signal, ready.lead_mask, ready.time_mask).pooled
+        signal = F.normalize(self.project_signal(pooled), dim=-1)
         report = self.project_text(batch.text.embedding)
-        everyone = _gather_text(batch.text)
-        with torch.no_grad():
-            similarity = report_similarity(self.config.diag_sim.similarity, batch.text, everyone)
-            same = same_report(batch.text, everyone)
-            config = self.config.diag_sim
-            ramp = (float(self.ramp[0]), float(self.ramp[1]))
-            weight = negative_weights(similarity, same, config.weighting, ramp, config.power)
-            # A record without a report has no partner to be drawn to and is nobody's negative.
-            weight = torch.where((everyone.report_id >= 0)[None], weight, 0.0)
+        # Cosines, temperatures and weights are compared to the third decimal: full precision, also under bf16.
+        with torch.autocast(signal.device.type, enabled=False):
+            return self._align(signal.float(), report.float(), batch.text)
+
+    def _align(self, signal: Tensor, report: Tensor, text: TextBatch) -> Step:
+        """The loss of unit vectors of recordings and of their reports, rows of this process against all columns."""
+        everyone = _gather_text(text)
+        weight, same = self._weights(text, everyone)
         scale = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
         positive = positive_columns(len(signal), world()[0], signal.device)
-        has_report = batch.text.report_id >= 0
-        to_text, active = self._direction(scale * signal @ gather(report).T, positive, weight, has_report)
+        has_report = text.report_id >= 0
+        logits = scale * signal @ gather(report).T
+        loss, active = self._direction(logits, positive, weight, has_report)
         share = self.config.text_to_ecg
-        loss = to_text
         if share:
-            to_signal, _ = self._direction(scale * report @ gather(signal).T, positive, weight, has_report)
-            loss = (1 - share) * to_text + share * to_signal
-        with torch.no_grad():
-            best = (signal @ gather(report).T).argmax(1)
-            hit = same[torch.arange(len(best)), best].float().mean()
+            back, _ = self._direction(scale * report @ gather(signal).T, positive, weight, has_report)
+            loss = (1 - share) * loss + share * back
+        hit = same[torch.arange(len(logits), device=logits.device), logits.argmax(1)]
         terms = {
             "loss": loss.detach(),
             "temperature": 1 / scale.detach(),
             "mean_weight": weight.mean(),
             "active": active.float().mean(),
-            "top1": hit,
+            "top1": hit.float().mean(),
         }
         return Step(loss, terms)
+
+    @torch.no_grad()
+    def _weights(self, text: TextBatch, everyone: TextBatch) -> tuple[Tensor, Tensor]:
+        """a_ij of this process's rows against all columns, and which pairs have the same report."""
+        config = self.config.diag_sim
+        same = same_report(text, everyone)
+        similarity = report_similarity(config.similarity, text, everyone)
+        ramp = (float(self.ramp[0]), float(self.ramp[1]))
+        weight = negative_weights(similarity, same, config.weighting, ramp, config.power)
+        # A record without a report has no partner to be drawn to and is nobody's negative.
+        return torch.where((everyone.report_id >= 0)[None], weight, 0.0), same
 
     def _direction(self, logits: Tensor, positive: Tensor, weight: Tensor, has_report: Tensor) -> tuple[Tensor, Tensor]:
         if self.config.objective == "siglip":
