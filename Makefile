@@ -1,6 +1,6 @@
 # Each target does all of its own set-up. TORCH_INDEX: another index to take torch from, for other builds of it.
 VENV   ?= .venv
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH  := $(shell grep '^torch==' constraints.txt)
 BIN    := $(VENV)/bin
 TORCH_INDEX ?=

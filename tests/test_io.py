@@ -116,6 +116,9 @@ def damaged(tmp_path: Path, **changes: object) -> Path:
         ({"replace": {" I\n": " banana\n"}}, "unknown lead 'banana'"),
         ({"replace": {" I\n": " vx\n", " II": " vy"}}, "is an ECG lead"),
         ({"replace": {"/mV": "/kg"}}, "unknown unit"),
+        ({"replace": {"(0)": "(" + "9" * 400 + ")"}}, "no converter"),
+        ({"replace": {"r.dat 16": "r.dat 212", "r 2 500 1000": "r 2 500 99999999999"}}, "announces"),
+        ({"replace": {"r.dat": "x" * 300}}, "is missing"),
     ],
 )
 def test_damage_is_one_line(tmp_path: Path, changes: dict, message: str) -> None:
@@ -132,8 +135,9 @@ def test_what_is_no_ecg(tmp_path: Path) -> None:
             read(tmp_path / name)
     with pytest.raises(ReadError, match="no such file"):
         read(tmp_path / "absent.hea")
-    with pytest.raises(ReadError):
-        read(tmp_path)
+    for nowhere in (tmp_path, "", ".", "/", "x" * 400):
+        with pytest.raises(ReadError):
+            read(nowhere)
     header = write_wfdb(tmp_path / "nan", np.full((2, 50), np.nan), ["I", "II"])
     with pytest.raises(ReadError, match="no lead has a usable sample"):
         read(header)
@@ -157,6 +161,20 @@ def test_mutations_give_an_error_or_a_recording(data: st.DataObject) -> None:
             except ReadError as error:
                 message = str(error)
         assert "\n" not in message
+
+
+def test_other_formats_are_read_by_the_wfdb_package(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wfdb = pytest.importorskip("wfdb", reason="needs the extra wfdb")
+        signal = trace()
+        wfdb.wrsamp(
+            "r", 500, ["mV", "mV"], ["I", "II"], p_signal=signal.T, fmt=["212", "212"],
+            adc_gain=[500, 500], baseline=[0, 0], write_dir=str(tmp_path),
+        )  # fmt: skip
+        recording = read(tmp_path / "r.hea")
+    assert np.abs(recording.signal[0] - signal[0]).max() < 0.003
+    assert recording.leads == STANDARD[:6]
 
 
 def test_arrays_say_what_is_wrong(tmp_path: Path) -> None:
@@ -221,6 +239,10 @@ def test_a_whole_manifest_row(tmp_path: Path) -> None:
         ("file,age\na,-3d\n", ":2: negative age"),
         ("file,age_days\na,-3\n", ":2: negative age"),
         ("file,sex\na,Secret Name\n", ":2: sex should be F, M or empty"),
+        ("file,age\na,Secret Name\n", ":2: the age cannot be read"),
+        ("file,fold\na,inf\n", ":2: fold should be a number"),
+        ("file,fold\na,2.7\n", ":2: fold should be a whole number"),
+        ("file,lab:x\na,nan\n", ":2: lab:x should be a number"),
         ("file,age\na,3d,extra\n", ":2: has another number of cells"),
         ("file,age\n,3d\n", ":2: names no file"),
     ],

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from auricle.errors import DataError
 from auricle.evaluate.metrics import auroc
-from auricle.evaluate.probe import PENALTIES, fit_probe, fit_ridge, recovery, subset_by_patient
+from auricle.evaluate.probe import PENALTIES, fit_probe, fit_ridge, recovery
 
 
 @pytest.fixture(autouse=True)
@@ -105,21 +105,6 @@ def test_unusable_features_are_refused():
         fit_probe(features * np.nan, targets, features, targets)
     with pytest.raises(DataError, match="a probe needs"):
         fit_probe(features[:10], targets, features, targets)
-
-
-def test_subsets_are_nested_by_patient_and_of_the_asked_size():
-    random = np.random.default_rng(0)
-    patients = [f"p{code}" for code in random.integers(300, size=900)]
-    one, ten, all_ = (set(subset_by_patient(patients, fraction, seed=7)) for fraction in (0.01, 0.1, 1))
-    assert one < ten < all_ == set(range(900))
-    chosen = {patients[row] for row in ten}
-    assert len(chosen) == np.ceil(0.1 * len(set(patients)))
-    assert not chosen & {patients[row] for row in all_ - ten}
-    assert set(subset_by_patient(patients, 0.1, seed=8)) != ten
-    assert len(subset_by_patient(["only"], 0.01, seed=0)) == 1
-    assert len(subset_by_patient([None] * 100, 0.07, seed=0)) == 7
-    with pytest.raises(DataError, match="fraction"):
-        subset_by_patient(patients, 0, seed=0)
 
 
 def test_recovery_finds_what_is_linear_and_not_what_is_absent():

@@ -215,13 +215,24 @@ def test_windows_cover_every_sample(store: Store) -> None:
     assert all(covered.all() for covered in seen.values())
 
 
-def test_splits_keep_patients_apart_and_shares_are_nested(store: Store) -> None:
+def test_splits_keep_patients_apart(store: Store) -> None:
     parts = by_patient(store, {"train": 0.6, "validation": 0.2, "test": 0.2})
     assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(96))
-    patients = np.array([f"p{i // 3}" for i in range(60)])
-    small, large = share_of_patients(patients, 0.1, 0), share_of_patients(patients, 0.5, 0)
-    assert set(small) <= set(large)
-    assert len(small) == 6
+
+
+def test_subsets_are_nested_by_patient_and_of_the_asked_size() -> None:
+    random = np.random.default_rng(0)
+    patients = [f"p{code}" for code in random.integers(300, size=900)]
+    one, ten, all_ = (set(share_of_patients(patients, fraction, seed=7)) for fraction in (0.01, 0.1, 1))
+    assert one < ten < all_ == set(range(900))
+    chosen = {patients[row] for row in ten}
+    assert len(chosen) == np.ceil(0.1 * len(set(patients)))
+    assert not chosen & {patients[row] for row in all_ - ten}
+    assert set(share_of_patients(patients, 0.1, seed=8)) != ten
+    assert len(share_of_patients(["only"], 0.01, seed=0)) == 1
+    assert len(share_of_patients([f"p{row}" for row in range(100)], 0.07, seed=0)) == 7
+    with pytest.raises(DataError, match="fraction"):
+        share_of_patients(patients, 0, seed=0)
 
 
 def test_spawned_workers_read_the_same_batches(store: Store) -> None:

@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
+from auricle.atomic import write_json, write_with
 from auricle.data.shard import STORE_VERSION, write_shard
 from auricle.data.sources import get_source
 from auricle.errors import DataError, StoreError, require
@@ -150,14 +151,15 @@ def _finish(out: Path, plan: Mapping[str, Any]) -> Ingested:
     joined = pa.concat_tables(tables, promote_options="default")
     rejected = joined.filter(pc.is_valid(joined["reason"])).select(["record_id", "reason"])
     stored = joined.filter(pc.is_null(joined["reason"]))
-    parquet.write_table(rejected, out / "rejected.parquet")
+    write_with(out / "rejected.parquet", lambda path: parquet.write_table(rejected, path))
     if not len(stored):
         first = rejected["reason"][0].as_py()
         raise StoreError(f"{out}: not one of {len(joined)} records could be read; the first: {first}")
     reports, ids = _reports(stored["report"].to_pylist())
     records = stored.drop_columns(["reason", "report"]).append_column("report_id", pa.array(ids, pa.int64()))
-    parquet.write_table(records, out / "records.parquet")
-    parquet.write_table(pa.Table.from_pylist(reports, schema=_report_schema()), out / "reports.parquet")
+    distinct = pa.Table.from_pylist(reports, schema=_report_schema())
+    write_with(out / "records.parquet", lambda path: parquet.write_table(records, path))
+    write_with(out / "reports.parquet", lambda path: parquet.write_table(distinct, path))
     write_json(out / "store.json", {**plan, "n_records": len(records), "n_rejected": len(rejected)})
     return Ingested(out, len(records), len(rejected), len(reports))
 
@@ -179,10 +181,3 @@ def _reports(texts: list[str | None]) -> tuple[list[dict[str, str]], list[int]]:
             "english": translation.text, "language": translation.language,
         })  # fmt: skip
     return reports, ids
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
-    partial.rename(path)

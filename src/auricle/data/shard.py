@@ -7,7 +7,6 @@ place last: a shard whose table exists is whole.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from auricle.atomic import write_with
 from auricle.data.sources import Source, get_source
 from auricle.errors import AuricleError, require
 from auricle.recording import Recording
@@ -74,19 +74,19 @@ def write_shard(
     torch.set_num_threads(1)  # several of these run side by side
     source = get_source(source_name, **options)
     table: list[dict[str, Any]] = []
-    offset = 0
-    partial = stem.with_suffix(".bin.tmp")
-    with partial.open("wb") as file:
-        for row in rows:
-            entry, steps = _entry(source, root, row, rate_hz)
-            if steps is not None:
-                entry["offset"] = offset
-                file.write(steps.tobytes())
-                offset += steps.size
-            table.append(entry)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(stem.with_suffix(".bin"))
+
+    def write_samples(path: Path) -> None:
+        offset = 0
+        with path.open("wb") as file:
+            for row in rows:
+                entry, steps = _entry(source, root, row, rate_hz)
+                if steps is not None:
+                    entry["offset"] = offset
+                    file.write(steps.tobytes())
+                    offset += steps.size
+                table.append(entry)
+
+    write_with(stem.with_suffix(".bin"), write_samples)
     _write_table(table, stem.with_suffix(".parquet"))
     stored = sum(entry["reason"] is None for entry in table)
     return stored, len(table) - stored
@@ -138,8 +138,5 @@ def _write_table(entries: list[dict[str, Any]], path: Path) -> None:
     extra = sorted({name for entry in entries for name in entry} - known)
     schema = pa.schema(fixed + [(name, pa.float64()) for name in extra])
     columns = {name: [entry.get(name) for entry in entries] for name in schema.names}
-    partial = path.with_suffix(".parquet.tmp")
-    parquet.write_table(pa.table(columns, schema=schema), partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.rename(path)
+    table = pa.table(columns, schema=schema)
+    write_with(path, lambda temporary: parquet.write_table(table, temporary))

@@ -5,7 +5,6 @@ A class without a positive or a negative has no AUROC: it is NaN, left out of th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.atomic import write_json
 from auricle.errors import DataError
-from auricle.evaluate.predictions import Predictions, patient_codes, write_atomically
+from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.evaluate.ranking import Metric, Values, auroc, average_precision, divide, macro, rank
 
 __all__ = [
@@ -307,4 +307,4 @@ def _number(value: float) -> float | None:
 
 def write_result(result: Mapping[str, Any], path: str | Path) -> None:
     """Write a result of `summarise` as JSON, whole or not at all."""
-    write_atomically(path, json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False).encode())
+    write_json(path, result)

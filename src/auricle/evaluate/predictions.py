@@ -8,17 +8,16 @@ the schema metadata as JSON, so that a file moved out of its folder still says w
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from auricle.atomic import write_bytes
 from auricle.config import Config
 from auricle.errors import DataError, require
 
@@ -125,7 +124,7 @@ class Predictions:
         table = pyarrow.table(columns).replace_schema_metadata({_METADATA_KEY: self.meta.model_dump_json().encode()})
         content = io.BytesIO()
         parquet.write_table(table, content, compression="zstd")
-        write_atomically(path, content.getvalue())
+        write_bytes(path, content.getvalue())
 
     @classmethod
     def read(cls, path: str | Path) -> Predictions:
@@ -167,19 +166,3 @@ def patient_codes(patient_ids: Sequence[str | None]) -> NDArray[np.int64]:
     known: dict[object, int] = {}
     codes = [known.setdefault(row if name is None else name, len(known)) for row, name in enumerate(patient_ids)]
     return np.array(codes, dtype=np.int64)
-
-
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file that a reader sees whole or not at all, and that a crash cannot leave half written."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

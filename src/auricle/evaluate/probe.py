@@ -170,22 +170,6 @@ def _principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
     return axes[:, kept], variance[kept]
 
 
-def subset_by_patient(patient_ids: Sequence[str | None], fraction: float, seed: int) -> NDArray[np.intp]:
-    """Positions of the records of a random share of the patients, in their old order; at least one patient.
-
-    For one seed the subsets are nested: the patients of 1 % are among those of 10 %, so a curve over fractions grows
-    by adding patients and not by exchanging them.
-    """
-    if not 0 < fraction <= 1:
-        raise DataError(f"a training fraction of {fraction:g} is not possible: give a number in (0, 1]")
-    codes = patient_codes(patient_ids)
-    n_patients = int(codes.max(initial=-1)) + 1
-    order = np.random.default_rng(seed).permutation(n_patients)
-    # 1e-9 forgives binary fractions: .07 * 100 is 7.000000000000001.
-    chosen = order[: max(1, math.ceil(fraction * n_patients - 1e-9))]
-    return np.flatnonzero(np.isin(codes, chosen))
-
-
 def recovery(
     features: Features,
     values: Mapping[str, ArrayLike],

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from auricle.data.loader import View
+from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.embed import OnProgress, over_records
 from auricle.evaluate.metrics import summarise, write_result
 from auricle.evaluate.predictions import PredictionMeta, Predictions
-from auricle.evaluate.probe import fit_probe, recovery, subset_by_patient
+from auricle.evaluate.probe import fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
 from auricle.tasks import Task
 from auricle.text.towers import Tower, load_tower
@@ -142,11 +143,11 @@ def linear_probe(setting: Setting, fractions: Iterable[float] = FRACTIONS, seeds
     parts = setting.task.parts(setting.store)
     features = {part: setting.each(setting.method.embed, rows) for part, rows in parts.items()}
     targets = {part: setting.targets(rows) for part, rows in parts.items()}
-    patients = [str(patient) for patient in setting.store.patients[parts["train"]]]
+    patients = setting.store.patients[parts["train"]]
     saved = []
     for fraction in fractions:
         for seed in seeds if fraction < 1 else [0]:  # all patients are all patients, whatever the seed
-            chosen = subset_by_patient(patients, fraction, seed)
+            chosen = share_of_patients(patients, fraction, seed)
             probe = fit_probe(
                 features["train"][chosen], targets["train"][chosen], features["validation"], targets["validation"]
             )

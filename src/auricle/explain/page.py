@@ -19,8 +19,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from auricle.atomic import write_bytes
 from auricle.errors import DataError
-from auricle.evaluate.predictions import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,7 +97,7 @@ class Page:
 
     def write(self, path: str | Path) -> None:
         """Write the page, whole or not at all."""
-        write_atomically(path, self.to_html().encode("utf-8"))
+        write_bytes(path, self.to_html().encode("utf-8"))
 
 
 def _resource(name: str) -> str:

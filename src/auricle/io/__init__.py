@@ -29,14 +29,14 @@ def read(path: Path | str, **context: object) -> Recording:
         ReadError: no such file, no ECG in it, or a damaged one; one line with file and remedy.
     """
     path = Path(path)
-    target = path if path.is_file() else wfdb.header_of(path)
-    if target is None:
-        raise ReadError(f"{path}: no such file")
     try:
+        target = path if path.is_file() else wfdb.header_of(path)
+        if target is None:
+            raise ReadError(f"{path}: no such file")
         with target.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
-        raise ReadError(f"{target}: cannot be opened ({error.strerror})") from None
+        raise ReadError(f"{path}: cannot be opened ({error.strerror})") from None
     for format_module in _FORMATS:
         if format_module.sniff(target, head):
             try:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -58,6 +59,8 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         raise DataError(f"{path}: no such manifest") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not UTF-8; save it as CSV UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror}); give the CSV file itself") from None
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -118,15 +121,27 @@ def _row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> Manif
             sex=sex,
             report=cell("report") or None,
             labels=tuple(label.strip() for label in cell("labels").split(";") if label.strip()),
-            fold=int(_number(fold, "fold")) if fold else None,
+            fold=_whole(fold) if fold else None,
             labs=_labs(cells),
         )
     except DataError as error:
         raise DataError(f"{path}:{line}: {error}") from None
 
 
-def _age(cell: object) -> Age | None:
-    assert callable(cell)
+def _age(cell: Callable[[str], str]) -> Age | None:
+    """The age of a row; the message never repeats the cell, which may hold a name by mistake."""
+    try:
+        return _written_age(cell)
+    except DataError as error:
+        negative = "negative age" in str(error)
+        raise DataError(
+            "negative age: the dates or numbers are wrong"
+            if negative
+            else "the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m, and dates as 2024-05-31"
+        ) from None
+
+
+def _written_age(cell: Callable[[str], str]) -> Age | None:
     if cell("birth_date") and cell("recording_date"):
         return ages.between(cell("birth_date"), cell("recording_date"))
     if cell("age_days"):
@@ -144,6 +159,16 @@ def _labs(cells: Mapping[str | None, str | None]) -> dict[str, float]:
 
 def _number(text: str, what: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise DataError(f"{what} should be a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{what} should be a number")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = _number(text, "fold")
+    if number != int(number):
+        raise DataError("fold should be a whole number")
+    return int(number)

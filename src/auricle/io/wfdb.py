@@ -26,6 +26,9 @@ _DEFAULT_GAIN: Final = 200.0
 _DEFAULT_RATE_HZ: Final = 250.0
 _MISSING_16: Final = -32768
 _LARGEST_HEADER: Final = 1_000_000
+_LARGEST_BASELINE: Final = 2**31
+# No format, compressed ones included, packs more samples than this into a byte.
+_SAMPLES_PER_BYTE: Final = 16
 _RECORD: Final = re.compile(
     r"^(?P<name>[^\s/]+)(?:/(?P<segments>\d+))?\s+(?P<signals>\d+)"
     r"(?:\s+(?P<rate>[\d.eE+-]+)(?:/[^\s]+)?(?:\s+(?P<samples>\d+)(?:\s+.*)?)?)?\s*$"
@@ -58,6 +61,8 @@ class _Header:
 
 def header_of(path: Path) -> Path | None:
     """The header that belongs to a signal file or to a record name without suffix; None if there is none."""
+    if not path.name:
+        return None
     for candidate in (path.with_suffix(".hea"), path.with_name(path.name + ".hea")):
         if candidate.is_file():
             return candidate
@@ -91,7 +96,7 @@ def read(path: Path, **context: object) -> Recording:
     if all(channel.format == 16 for channel in header.channels):
         signal = _read_16(path, header, keep)
     else:
-        signal = _read_by_wfdb(path, keep)
+        signal = _read_by_wfdb(path, header, keep)
     try:
         recording = make_recording(signal, header.rate_hz, [channel.name for channel in chosen], header.name)
     except AuricleError as error:
@@ -151,12 +156,15 @@ def _channel(line: str) -> _Channel:
         raise ValueError(f"gain {words[2]!r}")
     zero = int(words[4]) if len(words) > 4 else 0
     scale = float(gain["gain"]) if gain else 0.0
+    baseline = int(gain["baseline"]) if gain and gain["baseline"] else zero
+    if abs(baseline) > _LARGEST_BASELINE or abs(zero) > _LARGEST_BASELINE:
+        raise ValueError("a baseline that no converter has")
     return _Channel(
         file=words[0],
         format=int(kind["format"]),
         offset=int(kind["offset"] or 0),
         gain=scale or _DEFAULT_GAIN,
-        baseline=int(gain["baseline"]) if gain and gain["baseline"] else zero,
+        baseline=baseline,
         unit=(gain["unit"] if gain else None) or "mV",
         name=words[8].strip() if len(words) > 8 else "",
     )
@@ -172,9 +180,10 @@ def _read_16(path: Path, header: _Header, keep: list[int]) -> NDArray[np.float32
             if number in keep:
                 channel = header.channels[number]
                 steps = counts[:, column]
-                value = (steps.astype(np.float32) - channel.baseline) * np.float32(
-                    unit_factor(channel.unit) / channel.gain
-                )
+                with np.errstate(over="ignore", invalid="ignore"):  # a senseless gain is refused by its result
+                    value = (steps.astype(np.float32) - np.float32(channel.baseline)) * np.float32(
+                        unit_factor(channel.unit) / channel.gain
+                    )
                 rows[number] = np.where(steps == _MISSING_16, np.nan, value)
     lengths = {len(row) for row in rows.values()}
     if len(lengths) != 1:
@@ -184,11 +193,7 @@ def _read_16(path: Path, header: _Header, keep: list[int]) -> NDArray[np.float32
 
 def _counts(path: Path, header: _Header, name: str, members: list[int]) -> NDArray[np.int16]:
     """(time, channel) of one signal file, exactly as many samples as the header announces."""
-    if Path(name).name != name or name in {"-", "~", "..", "."}:
-        raise ReadError(f"{path}: names a signal file outside of its folder")
-    file = path.with_name(name)
-    if not file.is_file():
-        raise ReadError(f"{path}: its signal file {name} is missing: copy it beside the header")
+    file = path.with_name(_own_name(path, name))
     offset = header.channels[members[0]].offset
     held = max(0, file.stat().st_size - offset)
     frame = 2 * len(members)
@@ -201,7 +206,7 @@ def _counts(path: Path, header: _Header, name: str, members: list[int]) -> NDArr
         )
     else:
         n_samples = header.n_samples
-        if held - n_samples * frame >= frame and offset == 0:
+        if held - n_samples * frame >= frame:
             raise ReadError(
                 f"{file}: holds {held} bytes where its header announces {n_samples * frame}: the header is wrong "
                 "about the length or the number of signals"
@@ -212,9 +217,32 @@ def _counts(path: Path, header: _Header, name: str, members: list[int]) -> NDArr
     return values.reshape(n_samples, len(members))
 
 
-def _read_by_wfdb(path: Path, keep: list[int]) -> NDArray[np.float32]:
+def _own_name(path: Path, name: str) -> str:
+    """The name of a signal file, if it lies beside the header.
+
+    Raises:
+        ReadError: it lies elsewhere, or is not there.
+    """
+    if Path(name).name != name or name in {"-", "~", "..", "."}:
+        raise ReadError(f"{path}: names a signal file outside of its folder")
+    try:
+        there = path.with_name(name).is_file()
+    except OSError:
+        there = False
+    if not there:
+        raise ReadError(f"{path}: its signal file {name[:80]} is missing: copy it beside the header")
+    return name
+
+
+def _read_by_wfdb(path: Path, header: _Header, keep: list[int]) -> NDArray[np.float32]:
     """Any other format, through the wfdb package."""
-    wfdb = require("wfdb", "wfdb")
+    files = {channel.file for channel in header.channels}
+    held = sum(path.with_name(_own_name(path, name)).stat().st_size for name in files)
+    if (header.n_samples or 0) * len(header.channels) > _SAMPLES_PER_BYTE * held:
+        raise ReadError(f"{path}: announces {header.n_samples} samples, its signal files hold {held} bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports
+        wfdb = require("wfdb", "wfdb")
     try:
         record = wfdb.rdrecord(str(path.with_suffix("")), channels=keep)
     except Exception as error:  # the package raises whatever its parser trips over

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from auricle import __version__
+from auricle.atomic import write_json, write_with
 from auricle.config import configure, dump
 from auricle.errors import CheckpointError, ConfigError
 from auricle.methods._base import AlignsText, Classifies, Method, MethodConfig, Progress, Recipe, Step
@@ -53,12 +54,13 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
         about: facts to keep with the weights: data, steps, seed.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
-    partial = folder / f"{_TENSORS}.tmp"
-    save_file(tensors, partial)
-    partial.chmod(0o644)  # as any other file, so that a colleague can read it
-    partial.rename(folder / _TENSORS)
+
+    def write_tensors(path: Path) -> None:
+        save_file(tensors, path)
+        path.chmod(0o644)  # as any other file, so that a colleague can read it
+
+    write_with(folder / _TENSORS, write_tensors)
     card = {
         "weights_version": WEIGHTS_VERSION,
         "auricle": __version__,
@@ -68,9 +70,7 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
         "about": dict(about or {}),
         "use": "research use, not a diagnosis",
     }
-    partial = folder / f"{_CARD}.tmp"
-    partial.write_text(json.dumps(card, indent=1), encoding="utf-8")
-    partial.rename(folder / _CARD)
+    write_json(folder / _CARD, card)
 
 
 def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:

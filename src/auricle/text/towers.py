@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.atomic import write_with
 from auricle.errors import ConfigError, require
 from auricle.text.reports import report_key
 
@@ -137,8 +138,6 @@ def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np
     fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
     if fresh:
         known |= dict(zip(fresh, tower.embed(list(fresh.values())), strict=True))
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp.npz")
-        np.savez(partial, keys=np.array(list(known)), vectors=np.stack(list(known.values())))
-        partial.rename(path)
+        names, vectors = np.array(list(known)), np.stack(list(known.values()))
+        write_with(path, lambda temporary: np.savez(temporary, keys=names, vectors=vectors))
     return np.stack([known[key] for key in keys])

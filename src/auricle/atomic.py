@@ -1,0 +1,38 @@
+"""Files that a reader sees whole or not at all: written beside their place, synced, and renamed into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+
+def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file under a temporary name (of the same suffix) and put it in place when it is whole.
+
+    What fails or is killed in between leaves the old file as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.tmp{path.suffix}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write bytes."""
+    write_with(path, lambda temporary: temporary.write_bytes(content))
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON; a number that is not finite is an error and not a broken file."""
+    write_bytes(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode())
