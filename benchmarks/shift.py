@@ -1,8 +1,8 @@
 """How far the features of an encoder move when a recording is shifted by a few milliseconds, the weakness of patches.
 
 For shifts inside a patch: distance between the features of a record and of the same record shifted, as a share of the
-distance between different records. 0 is blind to the shift, 1 is another patient. Peers in the same run: the same encoder
-untrained, a plain transformer over patches (vit1d), and a ResNet18-1D, both untrained.
+distance between different records. 0 is blind to the shift, 1 is another patient. Peers in the same run: the encoder
+itself untrained, a plain transformer over patches (vit1d), and a ResNet18-1D, both untrained.
 
 python benchmarks/shift.py [WEIGHTS]; prints a table and writes benchmarks/results/shift.json.
 """

@@ -136,7 +136,7 @@ def test_sigkill_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert killed.table.equals(whole.table)
     for path in sorted((tmp_path / "whole" / "shards").glob("*.bin")):
         assert path.read_bytes() == (tmp_path / "killed" / "shards" / path.name).read_bytes()
-    assert not list((tmp_path / "killed").rglob("*.tmp"))
+    assert not list((tmp_path / "killed").rglob("*.partial"))
 
 
 def test_what_cannot_be_read_is_rejected_with_its_reason(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def describe(days: float) -> str:
     if days < 14:
         return f"{round(days, 2):g} d"
     if days < 90:
-        return f"{days / 7:.0f} wk"
+        return f"{days / 7:.2g} wk"
     if days < 2 * DAYS_PER_YEAR:
         return f"{days / DAYS_PER_MONTH:.0f} mo"
     return f"{days / DAYS_PER_YEAR:.3g} yr"

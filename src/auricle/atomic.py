@@ -6,18 +6,21 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
+
+# What the names of unfinished files end in: no pattern for finished ones matches them.
+PARTIAL: Final = ".partial"
 
 
 def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name (of the same suffix) and put it in place when it is whole.
+    """Let `write` make a file under a temporary name and put it in place when it is whole.
 
-    What fails or is killed in between leaves the old file as it was.
+    What fails in between leaves nothing; what is killed leaves the old file as it was, and a `PARTIAL` beside it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}{PARTIAL}")
     try:
         write(temporary)
         with temporary.open("rb") as file:

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from auricle.atomic import write_json, write_with
+from auricle.atomic import PARTIAL, write_json, write_with
 from auricle.data.shard import STORE_VERSION, write_shard
 from auricle.data.sources import get_source
 from auricle.errors import DataError, StoreError, require
@@ -135,6 +135,8 @@ def _begin(out: Path, plan: Mapping[str, Any]) -> None:
     elif any(entry.name != ".lock" for entry in out.iterdir()):
         raise StoreError(f"{out}: is not empty and not a store; choose another folder")
     (out / "shards").mkdir(exist_ok=True)
+    for left_by_a_kill in out.rglob(f"*{PARTIAL}"):
+        left_by_a_kill.unlink()
     write_json(path, plan)
 
 

@@ -139,5 +139,10 @@ def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np
     if fresh:
         known |= dict(zip(fresh, tower.embed(list(fresh.values())), strict=True))
         names, vectors = np.array(list(known)), np.stack(list(known.values()))
-        write_with(path, lambda temporary: np.savez(temporary, keys=names, vectors=vectors))
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:  # given a path, numpy would add a suffix to it
+                np.savez(file, keys=names, vectors=vectors)
+
+        write_with(path, write)
     return np.stack([known[key] for key in keys])
