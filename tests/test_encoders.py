@@ -120,6 +120,16 @@ def test_axis_and_septum_are_not_averaged_away(stem: str, attention: str) -> Non
     assert not torch.allclose(before, run(encoder, batch, signal=septum), atol=1e-3)
 
 
+def test_overlapping_patches_see_their_neighbours_and_no_padding() -> None:
+    plain, wide = tiny("lead_groups"), tiny("lead_groups", overlap=0.5)
+    batch = make_batch()
+    assert plain.scales[0].stem.kernels[0].shape[0] == 5 * 25, "five lateral leads, 100 ms"
+    assert wide.scales[0].stem.kernels[0].shape[0] == 5 * (25 + 2 * 12)
+    longer = torch.nn.functional.pad(batch.signal, (0, 77))
+    mask = torch.nn.functional.pad(batch.time_mask, (0, 77))
+    assert torch.allclose(run(wide, batch), run(wide, batch, signal=longer, time_mask=mask), atol=1e-5)
+
+
 @pytest.mark.parametrize("stem", ["group", "per_lead"])
 def test_absent_groups_weigh_nothing(stem: str) -> None:
     encoder, batch = tiny("lead_groups", stem=stem), make_batch()

@@ -45,7 +45,9 @@ class LeadGroupsConfig(ComponentConfig):
     Attributes:
         width: channels per scale; the pooled representation is `len(patch_ms)` times as wide.
         depth: transformer blocks per scale.
-        patch_ms: kernel and stride of each scale, in ms (ours: waveform, complex, rhythm), so they follow the rate.
+        patch_ms: stride of each scale, in ms (ours: waveform, complex, rhythm), so they follow the rate.
+        overlap: how far a patch sees into its neighbours on either side, as a share of the stride; with 0 kernel and
+            stride are equal, as in the proposal, and a shift inside a patch matters more (`benchmarks/shift.py`).
         groups: lead groups; a lead of the input in no group is not read.
         stem: `group` (each lead its own kernel, summed in the group) or `per_lead` (the temporal encoder runs on
             every lead, then attention pooling inside the group: the literal reading of 3.1, and dearer).
@@ -59,6 +61,7 @@ class LeadGroupsConfig(ComponentConfig):
     mlp_ratio: float = 4.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_ms: tuple[float, ...] = (40, 100, 500)
+    overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
     groups: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict(lead_names.LISA_GROUPS))
     stem: Literal["group", "per_lead"] = "group"
     attention: Literal["se", "eca", "none"] = "se"
@@ -130,12 +133,13 @@ class _Scale(nn.Module):
     """One time scale: stem, transformer over time with weights shared by all streams, attention between groups."""
 
     patch: int
+    reach: int
 
     def __init__(self, encoder: LeadGroups, config: LeadGroupsConfig, number: int, patch: int) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, self.reach = patch, round(patch * config.overlap)
         n_groups = len(encoder.group_names)
-        self.stem = _STEMS[config.stem](encoder.group_rows, patch, config.width)
+        self.stem = _STEMS[config.stem](encoder.group_rows, patch + 2 * self.reach, config.width)
         self.rotary = Rotary(config.width // config.n_heads)
         self.blocks = nn.ModuleList(
             Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
@@ -157,7 +161,7 @@ class _Scale(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Tokens (b, g, n, d), their mask (b, n), the groups' parts of the pooled output (b, g, d), weights (b, g)."""
         mask = patch_mask(time_mask, self.patch)
-        x = self.stem(patchify(signal, self.patch), lead_mask)
+        x = self.stem(patchify(signal, self.patch, self.reach), lead_mask)
         b, s, n, _ = x.shape
         cos, sin = self.rotary(n)
         # Attention without a mask takes the fast path, and most batches have no padding.

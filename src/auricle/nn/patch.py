@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def patchify(signal: Float[Tensor, "b l t"], size: int) -> Float[Tensor, "b l n p"]:
-    """Side-by-side patches of `size` samples; the end is padded with zeros."""
-    padded = F.pad(signal, (0, -signal.shape[-1] % size))
-    return padded.reshape(*padded.shape[:-1], -1, size)
+def patchify(signal: Float[Tensor, "b l t"], size: int, reach: int = 0) -> Float[Tensor, "b l n p"]:
+    """Patches every `size` samples that also see `reach` samples on either side; beyond the ends there are zeros."""
+    padded = F.pad(signal, (reach, -signal.shape[-1] % size + reach))
+    return padded.unfold(-1, size + 2 * reach, size)
 
 
 def patch_mask(time_mask: Bool[Tensor, "b t"], size: int) -> Bool[Tensor, "b n"]:
