@@ -6,6 +6,7 @@ for a class.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, runtime_checkable
@@ -70,7 +71,7 @@ class Step:
     terms: dict[str, Tensor]
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """Base of all methods. A subclass sets `needs`, implements `step`, and may override the rest.
 
     Attributes:
@@ -90,9 +91,9 @@ class Method(nn.Module):
     def prepare(self, corpus: Corpus | None) -> None:
         """Fit once, before training, what depends on the corpus as a whole. By default nothing."""
 
+    @abstractmethod
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """The objective on one batch, as it comes from the loader."""
-        raise NotImplementedError
 
     def after_step(self, progress: Progress) -> None:
         """Called after the optimiser (moving averages, queues). By default nothing."""

@@ -1,0 +1,149 @@
+"""Protocols: predictions first, metrics from files; abilities are asked for; figures of gates read what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from auricle.data.ingest import ingest
+from auricle.data.loader import View
+from auricle.data.store import Store
+from auricle.errors import ConfigError, DataError, UnknownNameError
+from auricle.evaluate.embed import over_records
+from auricle.evaluate.metrics import auroc
+from auricle.evaluate.predictions import Predictions
+from auricle.evaluate.protocols import Setting, embed_prompts, finetuned, linear_probe, linear_recovery, zero_shot
+from auricle.evaluate.reference import class_prior, reference_rows, untrained
+from auricle.explain.gates import gate_curves
+from auricle.methods import create_method
+from auricle.nn.film import FiLM
+from auricle.tasks import Task, list_tasks, load_task
+from auricle.text.towers import load_tower
+from auricle.train.watch import Watcher
+from conftest import make_batch
+
+INPUT = {"rate_hz": 100, "seconds": 2.0, "band_hz": (0.5, 45)}
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    folder = tmp_path_factory.mktemp("protocols")
+    ingest("simulated", Path(), folder / "store", options={"n": 240, "rate_hz": 100.0, "seconds": 5.0}, rate_hz=100)
+    torch.manual_seed(0)
+    method = create_method("lisa", "tiny", input=INPUT, text={"tower": "ngrams"}).eval()
+    task = load_task("simulated/diagnosis")
+    return Setting(method, Store(folder / "store"), task, folder / "out", name="lisa", preset="tiny")
+
+
+def test_windows_are_pooled_by_their_mean(setting: Setting) -> None:
+    view = View(setting.store, np.arange(7), setting.method.config.input.leads, 2.0)
+    pooled = over_records(setting.method.embed, view, batch_size=4)
+    with torch.no_grad():
+        by_hand = setting.method.embed(view.batch(np.array([3, 3, 3]), [0, 200, 300])).mean(0)
+    assert np.allclose(pooled[3], by_hand, atol=1e-5)
+
+
+def test_zero_shot_writes_predictions_then_metrics(setting: Setting) -> None:
+    where = zero_shot(setting)
+    test, validation = (Predictions.read(where / f"{name}.parquet") for name in ("predictions", "validation"))
+    assert not set(test.patient_id) & set(validation.patient_id)
+    assert test.meta.protocol == "zero_shot"
+    assert not test.meta.scores_are_probabilities
+    assert np.abs(test.score).max() <= 1 + 1e-6
+    result = json.loads((where / "result.json").read_text())
+    assert result["classes"]["CRBBB"]["auroc"]["value"] == pytest.approx(auroc(test.truth, test.score)[1])
+    assert setting.task.id in setting.method.prompt_sets
+
+
+def test_the_probe_uses_shares_of_patients_and_seeds(setting: Setting) -> None:
+    saved = linear_probe(setting, fractions=(0.1, 1.0), seeds=(0, 1))
+    metas = [Predictions.read(where / "predictions.parquet").meta for where in saved]
+    assert [(meta.fraction, meta.seed) for meta in metas] == [(0.1, 0), (0.1, 1), (1.0, 0)]
+    assert metas[0].n_train < metas[2].n_train
+
+
+def test_the_prior_knows_nothing_and_says_so(setting: Setting) -> None:
+    result = json.loads((class_prior(setting) / "result.json").read_text())
+    assert result["macro"]["auroc"]["value"] == 0.5
+
+
+def test_an_untrained_encoder_is_another_one(setting: Setting) -> None:
+    fresh = untrained(setting.method, seed=3)
+    assert fresh.config == setting.method.config
+    batch = make_batch(4, 2.0, 100)
+    with torch.no_grad():
+        assert not torch.allclose(fresh.embed(batch), setting.method.embed(batch))
+    with pytest.raises(UnknownNameError, match="did you mean 'supervised'"):
+        reference_rows(setting, ["supervise"], [1.0], [0], Watcher())
+
+
+def test_recovery_reads_what_was_measured(setting: Setting) -> None:
+    scores = linear_recovery(setting, ["heart_rate", "qrs_axis_deg"])
+    assert set(scores) == {"heart_rate", "qrs_axis_deg"}
+    assert all(score <= 1 for score in scores.values())
+    with pytest.raises(ConfigError, match="no measurements height"):
+        linear_recovery(setting, ["height"])
+
+
+def test_abilities_are_asked_for(setting: Setting) -> None:
+    with pytest.raises(ConfigError, match="fine-tune it first"):
+        finetuned(setting)
+    from dataclasses import replace
+
+    classifier = create_method("supervised", "tiny", input=INPUT, classes=("x",)).eval()
+    with pytest.raises(ConfigError, match="not aligned with text"):
+        zero_shot(replace(setting, method=classifier, name="supervised"))
+
+
+def test_prompts_are_means_of_unit_vectors(setting: Setting) -> None:
+    prompts = embed_prompts(setting.task, load_tower("ngrams"))
+    assert prompts.shape == (8, 384)
+    assert torch.allclose(prompts.norm(dim=1), torch.ones(8), atol=1e-5)
+    bare = setting.task.model_copy(update={"classes": (setting.task.classes[0].model_copy(update={"prompts": ()}),)})
+    with pytest.raises(ConfigError, match="no prompts for NORM"):
+        embed_prompts(bare, load_tower("ngrams"))
+
+
+def test_every_task_that_comes_along_is_whole() -> None:
+    for name in list_tasks():
+        task = load_task(name)
+        assert task.id == name
+        assert all(entry.codes and entry.prompts for entry in task.classes)
+
+
+def test_labels_match_by_exact_code(tmp_path: Path) -> None:
+    task: Task = load_task("ptb_xl/super")
+    targets = task.targets([["NORM"], ["IMI", "LVH"], ["XIMI"], []])
+    names = task.class_names
+    assert targets[0, names.index("NORM")] == 1
+    assert targets[1, names.index("MI")] == targets[1, names.index("HYP")] == 1
+    assert targets[2:].sum() == 0
+    own = (tmp_path / "own.toml").resolve()
+    own.write_text(
+        'id="own"\ntitle="t"\nsource="manifest"\n[split]\nby="patient"\ntrain=0.8\nvalidation=0.1\ntest=0.1\n[[classes]]\nname="a"\ncodes=["A"]\n'
+    )
+    assert load_task(own).class_names == ("a",)
+    own.write_text(own.read_text() + '[[classes]]\nname="a"\ncodes=["B"]\n')
+    with pytest.raises(DataError, match="same name"):
+        load_task(own)
+
+
+def test_gate_curves_start_at_one_and_follow_the_gates() -> None:
+    method, batch = create_method("supervised", "tiny", gate={}).eval(), make_batch()
+    fresh = gate_curves(method, batch, [0.0, 100.0, 9000.0])
+    assert fresh.gamma.shape == (3, 7, 4)
+    assert (fresh.gamma[np.isfinite(fresh.gamma)] == 1).all()
+    assert np.isnan(fresh.gamma[:, -1]).all(), "the gains of scales have no groups"
+    assert np.allclose(fresh.contribution.sum(1), 1)
+    for module in method.modules():
+        if isinstance(module, FiLM):
+            torch.nn.init.normal_(module.net[-1].weight, std=0.5)
+    trained = gate_curves(method, batch, [0.0, 9000.0])
+    assert not np.allclose(trained.gamma[0, :-1], trained.gamma[1, :-1])
+    assert not np.allclose(trained.contribution[0], trained.contribution[1])
+    with pytest.raises(ConfigError, match="need an age gate"):
+        gate_curves(create_method("supervised", "resnet_nano"), batch, [0.0])
