@@ -75,5 +75,6 @@ def train(values: dict[str, object], out: Path, resume: bool, title: str) -> Pat
             method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
 
     weights = fit(config, out, resume=resume, watcher=ConsoleWatcher(title), on_method=keep_prompts)
-    Console(stderr=True).print(f"weights: {weights}", highlight=False)
+    if (weights / "auricle.json").exists():  # with several devices the first process writes them
+        Console(stderr=True).print(f"weights: {weights}", highlight=False)
     return weights

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -71,9 +72,11 @@ def fit(
         ConfigError: the folder holds a run already, or another run than the one to resume.
         DataError: a loss that is not finite; names the records of the batch.
     """
-    watcher = watcher or Watcher()
+    # With several devices Lightning starts this program again for each: only the first owns the folder and speaks.
+    leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    watcher = (watcher if leads else None) or Watcher()
     config, method, steps = build(config)
-    first = _open_run_folder(config, out, resume)
+    first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     watcher.begin(_estimate(config, method, steps, first), config)
     loop = _loop(method, config, steps, first, out, watcher)
     point = out / RESUME_POINT
@@ -84,6 +87,8 @@ def fit(
     if trainer.interrupted:
         raise KeyboardInterrupt
     watcher.end()
+    if not leads:
+        return out / "model"
     method = method.cpu().eval()
     if on_method:
         on_method(method)

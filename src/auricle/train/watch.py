@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from auricle.train.config import RunConfig
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Steps over which speed and loss are averaged for the eye.
 _WINDOW: Final = 20
 _LINE_EVERY_S: Final = 15.0
+_BAR_WIDTH: Final = 20
+# The first terms of a method, its loss before all; log.jsonl has them all.
+_TERMS_SHOWN: Final = 3
 
 
 class Watcher:
@@ -62,8 +65,8 @@ class ConsoleWatcher(Watcher):
             soft_wrap=True,
         )
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[terms]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"), BarColumn(_BAR_WIDTH), TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(compact=True), TextColumn("{task.fields[terms]}"),
             console=self.console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task(self.title, total=config.train.steps, completed=estimate.first_step, terms="")
@@ -77,10 +80,10 @@ class ConsoleWatcher(Watcher):
         self._times.append((now, n_records))
         self._losses.append(terms.get("loss", float("nan")))
         shown = {**terms, "loss": sum(self._losses) / len(self._losses)}
-        text = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
+        text = "  ".join(f"{name} {value:.3g}" for name, value in list(shown.items())[:_TERMS_SHOWN])
         if len(self._times) > 1:
             elapsed = now - self._times[0][0]
-            text += f"  {sum(n for _, n in list(self._times)[1:]) / max(elapsed, 1e-9):.0f} records/s"
+            text = f"{sum(n for _, n in list(self._times)[1:]) / max(elapsed, 1e-9):.0f} records/s  {text}"
         self._bar.update(self._task, completed=step, terms=text)
         if not self.console.is_terminal and (now - self._last_line > _LINE_EVERY_S or step == self._n_steps):
             self.console.print(f"  step {step}/{self._n_steps}  {text}", highlight=False, soft_wrap=True)
