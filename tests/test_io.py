@@ -191,6 +191,9 @@ def test_arrays_say_what_is_wrong(tmp_path: Path) -> None:
     np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(ReadError, match="not a readable array"):
         read(tmp_path / "pickled.npy", rate_hz=1, leads=["I"])
+    np.savez(tmp_path / "rates.npz", signal=trace(), rate_hz=[250, 500], leads=["I", "II"])
+    with pytest.raises(ReadError, match="one number"):
+        read(tmp_path / "rates.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "full.npz").read_bytes()[:700])
     with pytest.raises(ReadError):
         read(tmp_path / "cut.npz")
@@ -288,6 +291,8 @@ def test_real_recordings_of_every_kind(real_data: Path) -> None:
     challenge = [read(path) for path in sorted((real_data / "challenge-2021").glob("*.hea"))]
     assert len(challenge) > 50
     assert all(recording.labels for recording in challenge)
+    ludb = [read(path) for path in sorted((real_data / "ludb" / "data").glob("*.hea"))[:10]]
+    assert all(recording.age is not None and recording.sex for recording in ludb)
 
 
 def test_the_real_header_that_lies(real_data: Path) -> None:

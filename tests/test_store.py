@@ -243,3 +243,21 @@ def test_spawned_workers_read_the_same_batches(store: Store) -> None:
     alone = [batch.record_id for batch in training_loader(steps, 2, 5)]
     helped = [batch.record_id for batch in training_loader(steps, 2, 5, workers=2)]
     assert alone == helped == [steps[number].record_id for number in (2, 3, 4)]
+
+
+def test_a_corpus_is_shaped_by_training_reports_only(store: Store) -> None:
+    from auricle.data.corpus import Corpus
+
+    rows = np.arange(20)
+    corpus = Corpus.from_store(store, rows, "ngrams", {"findings"})
+    ids = store.column("report_id")
+    assert int(corpus.n_records.sum()) == (ids[rows] >= 0).sum()
+    unseen = np.setdiff1d(ids, ids[rows])
+    assert len(unseen)
+    assert (corpus.n_records[unseen] == 0).all()
+    text = corpus.text_batch(np.array([ids[0], -1]))
+    assert text.embedding is None
+    assert text.findings is not None
+    assert (text.findings[1] == 0).all()
+    with pytest.raises(DataError, match="no reports to train on"):
+        Corpus.from_store(store, np.array([], dtype=np.int64), "ngrams", {"findings"})

@@ -23,9 +23,9 @@ class Corpus:
 
     Attributes:
         english: the reports, cleaned and translated.
-        n_records: (R,) how many records carry each report.
+        n_records: (R,) how many training records carry each report; 0 for reports of other parts.
         embedding: (R, d) of the frozen tower, or None if not asked for.
-        space: the statements these reports make, with their weights.
+        space: the statements that training reports make, with their weights.
         findings: (R, f) and `concepts`: (R, k), see `FindingsSpace`.
     """
 
@@ -37,18 +37,20 @@ class Corpus:
     concepts: Tensor
 
     @classmethod
-    def from_store(cls, store: Store, tower: str, needs: Collection[str]) -> Corpus:
+    def from_store(cls, store: Store, rows: NDArray[np.int64], tower: str, needs: Collection[str]) -> Corpus:
         """Read, parse and (if `needs` has "embedding") embed the reports of a store, using its cache on disk.
 
+        Weights and counts come from the training records at `rows` alone: test reports must not shape training.
+
         Raises:
-            DataError: the store has no reports.
+            DataError: the training records have no reports.
         """
         english = tuple(report["english"] for report in store.reports)
-        if not english:
-            raise DataError(f"{store.path}: has no reports, and aligning with text needs them")
-        ids = store.column("report_id")
+        ids = store.column("report_id")[rows]
         counts = np.bincount(ids[ids >= 0], minlength=len(english))
-        space = FindingsSpace.fit(english)
+        if not counts.any():
+            raise DataError(f"{store.path}: has no reports to train on, and aligning with text needs them")
+        space = FindingsSpace.fit([text for text, count in zip(english, counts, strict=True) if count])
         findings, concepts = space.encode(english)
         embedding = None
         if "embedding" in needs:

@@ -77,7 +77,7 @@ def read(path: Path, **context: object) -> Recording:
     stored = _load(path)
     if "signal" not in stored:
         raise ReadError(f"{path}: no array named signal in it, only {', '.join(sorted(stored)) or 'nothing'}")
-    rate_hz = stored["rate_hz"].item() if rate_hz is None and "rate_hz" in stored else rate_hz
+    rate_hz = stored["rate_hz"] if rate_hz is None and "rate_hz" in stored else rate_hz
     leads = [str(lead) for lead in stored["leads"]] if leads is None and "leads" in stored else leads
     unit = str(stored.get("unit", "mV"))
     if context.get("age") is None and "age" in stored:
@@ -88,7 +88,11 @@ def read(path: Path, **context: object) -> Recording:
         raise ReadError(f"{path}: says neither rate nor leads; store an .npz with signal, rate_hz and leads")
     if not isinstance(leads, Sequence):
         raise ReadError(f"{path}: leads must be a list of names")
-    return from_array(stored["signal"], float(str(rate_hz)), list(leads), unit=unit, record_id=record_id, **context)
+    try:
+        rate = float(np.asarray(rate_hz).item())
+    except (ValueError, TypeError):
+        raise ReadError(f"{path}: rate_hz must be one number") from None
+    return from_array(stored["signal"], rate, list(leads), unit=unit, record_id=record_id, **context)
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
@@ -101,5 +105,5 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ReadError(f"{path}: not a readable array ({error})") from None

@@ -109,7 +109,7 @@ def _row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> Manif
         if not cell("file"):
             raise DataError("names no file")
         sex = sex_of(cell("sex"))
-        if sex is None and cell("sex").casefold() not in {"", "unknown", "nan", "u", "?"}:
+        if sex is None and cell("sex").casefold() not in {"", "unknown", "nan", "u", "?", "other", "o", "x", "未知"}:
             raise DataError("sex should be F, M or empty")
         fold = cell("fold")
         return ManifestRow(

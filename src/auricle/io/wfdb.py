@@ -140,7 +140,7 @@ def parse_header(path: Path) -> _Header:
 
 def _comment(line: str) -> tuple[str, str]:
     key, _, value = line.lstrip("# ").partition(":")
-    return key.strip().casefold(), value.strip()
+    return key.strip(" <>").casefold(), value.strip()  # LUDB writes `<age>: 51`
 
 
 def _channel(line: str) -> _Channel:

@@ -26,8 +26,10 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
     from sleepecg.heartbeats import detect_heartbeats
 
     none = np.zeros(0, dtype=np.int64)
+    if signal.shape[1] < _LEAST_SECONDS * rate_hz:
+        return none
     lead = _best_lead(signal, leads)
-    if lead is None or signal.shape[1] < _LEAST_SECONDS * rate_hz:
+    if lead is None:
         return none
     trace = lead - np.median(lead)
     if not np.ptp(trace) > 0:

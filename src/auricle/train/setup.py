@@ -61,19 +61,13 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     method = build_method(config.model)
     if config.init_from:
         init_encoder_from(method, config.init_from)
-    corpus = None
+    rows, corpus = training_rows(store, config, task), None
     if method.needs & _TEXT_NEEDS:
-        corpus = Corpus.from_store(store, getattr(method, "text_tower", ""), method.needs)
+        corpus = Corpus.from_store(store, rows, getattr(method, "text_tower", ""), method.needs)
     method.prepare(corpus)
     targets = task.targets(store.column("labels")) if task and "target" in method.needs else None
-    view = View(
-        store,
-        training_rows(store, config, task),
-        method.config.input.leads,
-        method.config.input.seconds,
-        corpus,
-        targets,
-    )
+    spec = method.config.input
+    view = View(store, rows, spec.leads, spec.seconds, corpus, targets)
     return config, method, Steps(view, config.train.batch_size, config.train.seed)
 
 

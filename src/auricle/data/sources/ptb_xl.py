@@ -75,4 +75,6 @@ def _codes(text: str) -> tuple[str, ...]:
         codes = ast.literal_eval(text or "{}")
     except (ValueError, SyntaxError):
         raise DataError("its scp_codes are not a dictionary") from None
+    if not isinstance(codes, dict):
+        raise DataError("its scp_codes are not a dictionary")
     return tuple(str(code) for code in codes)
