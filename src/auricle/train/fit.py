@@ -97,7 +97,7 @@ def fit(
 
 
 def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
-    """What to keep with the weights: on what they were trained and for how long."""
+    """What to keep with the weights: on what they were trained and for how long; names, no paths of this machine."""
     return {
         "source": steps.view.store.info["source"],
         "task": config.data.task,
@@ -106,7 +106,7 @@ def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
         "steps": config.train.steps,
         "batch_size": config.train.batch_size * config.train.accumulate,
         "seed": config.train.seed,
-        "init_from": config.init_from,
+        "init_from": Path(config.init_from).name if config.init_from else None,
     }
 
 
