@@ -121,6 +121,8 @@ class Predictor:
         """
         batch, n_windows = self._batch(recording)
         tokens = self.method.encode(batch)
+        usable = self.method.preprocess(batch).lead_mask.any(0).tolist()
+        present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
         contributions = {}
         if tokens.group_contribution is not None:
             shares = tokens.group_contribution.mean(0).tolist()
@@ -134,10 +136,10 @@ class Predictor:
             age_days=recording.age.best_days if recording.age else None,
             scores_without_age=self._scores(batch.without_age()) if sees_age else None,
             age_effect=tuple((days, self._scores(batch.at_age(days))) for days in OTHER_AGES_DAYS) if sees_age else (),
-            leads_read=tuple(lead for lead in self.spec.leads if lead in recording.leads),
-            leads_missing=tuple(lead for lead in self.spec.leads if lead not in recording.leads),
+            leads_read=present,
+            leads_missing=tuple(lead for lead in self.spec.leads if lead not in present),
             n_windows=n_windows,
-            notes=tuple(self._notes(recording, sees_age)),
+            notes=tuple(self._notes(recording, sees_age, present)),
             model=self.about,
         )
 
@@ -165,7 +167,7 @@ class Predictor:
             raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
         return dict(zip(self.classes, values.tolist(), strict=True))
 
-    def _notes(self, recording: Recording, sees_age: bool) -> list[str]:
+    def _notes(self, recording: Recording, sees_age: bool, present: Sequence[str]) -> list[str]:
         notes = []
         if not sees_age:
             notes.append("these weights do not use the age")
@@ -173,9 +175,9 @@ class Predictor:
             notes.append("age unknown: the answer holds for no age in particular; give --age")
         elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
             notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
-        absent = [lead for lead in self.spec.leads if lead not in recording.leads]
+        absent = [lead for lead in self.spec.leads if lead not in present]
         if absent:
-            notes.append(f"leads not recorded: {', '.join(absent)}")
+            notes.append(f"leads not recorded, or mostly missing: {', '.join(absent)}")
         if recording.seconds < self.spec.seconds:
             notes.append(f"{recording.seconds:.1f} s recorded, {self.spec.seconds:g} s expected: padded and masked")
         return notes

@@ -135,7 +135,7 @@ def _evaluate(folders: _Folders) -> Setting:
         pretrained_on=("simulated",),
     )
     fractions, seeds = (0.01, 0.1, 1.0), (0, 1, 2)
-    if not (folders.results / "supervised" / "finetune-1-0" / "result.json").exists():
+    if not (folders.results / "simulated-diagnosis" / "supervised" / "finetune-1-0" / "result.json").exists():
         zero_shot(setting)
         linear_probe(setting, fractions, seeds)
         reference_rows(setting, ROWS, fractions, seeds, ConsoleWatcher("supervised"))

@@ -33,33 +33,38 @@ def evaluate(
     ] = "class_prior,random_encoder,supervised",
     fractions: Annotated[str, typer.Option(help="Shares of the training patients, in per cent.")] = "1,10,100",
     seeds: Annotated[int, typer.Option(help="Subset seeds per share below 100 %.", min=1)] = 3,
-    name: Annotated[str | None, typer.Option(help="Name of the row; by default the method's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the row; by default the run's.")] = None,
 ) -> None:
     """Evaluate saved weights on a task and print the table."""
     from rich.console import Console
 
     from auricle.data.store import Store
     from auricle.evaluate.protocols import Setting
-    from auricle.evaluate.reference import reference_rows
+    from auricle.evaluate.reference import ROWS, reference_rows
     from auricle.methods import load_card, load_method
     from auricle.tasks import load_task
     from auricle.train.watch import ConsoleWatcher
 
     card, weights = load_card(run)
-    about: dict[str, Any] = card["about"]
+    lineage = _lineage(card["about"])
     opened, question = Store(store), load_task(task)
+    if (name or run.resolve().name) in ROWS:
+        raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another with --name")
     setting = Setting(
         method=load_method(weights),
         store=opened,
         task=question,
         out=out,
-        name=name or card["method"],
-        preset=run.name,
-        pretrained_on=(about["source"],) if about.get("source") else (),
-        overlap=about.get("source") == opened.info["source"] and about.get("task") != question.id,
+        name=name or run.resolve().name,
+        preset=card["method"],
+        pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in lineage)),
+        overlap=any(
+            entry["source"] == opened.info["source"] and (entry["task"], entry["part"]) != (question.id, "train")
+            for entry in lineage
+        ),
     )
     shares = [_share(text) for text in fractions.split(",")]
-    run_protocols(setting, protocol, shares, range(seeds))
+    run_protocols(setting, protocol, shares, range(seeds), card["about"])
     reference_rows(setting, [row for row in rows.split(",") if row], shares, range(seeds), ConsoleWatcher("supervised"))
     print_table(out, question.id, Console())
 
@@ -74,19 +79,30 @@ def _share(text: str) -> float:
     return share
 
 
-def run_protocols(setting: Any, protocols: list[str] | None, shares: list[float], seeds: range) -> None:
-    """What was asked for, or all that the weights can do."""
+def _lineage(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a run and those it started from were trained on, the latest first."""
+    own = [{key: about.get(key) for key in ("source", "task", "part")}] if about.get("source") else []
+    return own + (_lineage(about["donor"]) if about.get("donor") else [])
+
+
+def run_protocols(
+    setting: Any, protocols: list[str] | None, shares: list[float], seeds: range, about: dict[str, Any]
+) -> None:
+    """What was asked for, or all that the weights can do; a probe of weights that saw the labels only if asked for."""
     from auricle.evaluate.protocols import finetuned, linear_probe, linear_recovery, zero_shot
     from auricle.methods import AlignsText, Classifies
 
     known: dict[str, Callable[[], Any]] = {
         "zero_shot": lambda: zero_shot(setting),
         "linear_probe": lambda: linear_probe(setting, shares, seeds),
-        "finetune": lambda: finetuned(setting),
+        "finetune": lambda: finetuned(
+            setting, about.get("label_share", 1.0), about.get("seed", 0), about.get("n_records")
+        ),
         "recovery": lambda: _print_recovery(linear_recovery(setting)),
     }
-    able = {"zero_shot": isinstance(setting.method, AlignsText), "finetune": isinstance(setting.method, Classifies)}
-    wanted = protocols or [name for name in ("zero_shot", "linear_probe", "finetune") if able.get(name, True)]
+    tuned = isinstance(setting.method, Classifies)
+    able = {"zero_shot": isinstance(setting.method, AlignsText), "linear_probe": not tuned, "finetune": tuned}
+    wanted = protocols or [name for name, is_able in able.items() if is_able]
     for name in wanted:
         if name not in known:
             raise ConfigError(f"unknown protocol {name!r}: choose from {', '.join(known)}")

@@ -76,7 +76,7 @@ def ingest(
         "rate_hz": rate_hz,
         "shard_records": shard_records,
         "n_listed": len(index),
-        "index_sha256": hashlib.sha256("\n".join(map(str, index["record_id"])).encode()).hexdigest(),
+        "index_sha256": hashlib.sha256(index.astype(str).to_csv(index=False).encode()).hexdigest(),
     }
     with _writer_lock(out):
         _begin(out, plan)

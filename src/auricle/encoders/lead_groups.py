@@ -224,8 +224,11 @@ class LeadGroups(EncoderModule):
             parts.append(part)
             weights.append(weight)
         per_scale = torch.stack(parts, dim=1)
-        gained = self.modulate[self.gain_point](per_scale.sum(2), condition)
-        sizes = per_scale.norm(dim=-1).sum(1)
+        summed = per_scale.sum(2)
+        gained = self.modulate[self.gain_point](summed, condition)
+        # A scale that the gate turns up counts more in what each group contributes.
+        gain = gained.norm(dim=-1) / summed.norm(dim=-1).clamp_min(1e-9)
+        sizes = (per_scale.norm(dim=-1) * gain[..., None]).sum(1)
         group = [
             torch.arange(len(self.group_names)).repeat_interleave(x.shape[1] // len(self.group_names)) for x in tokens
         ]

@@ -52,6 +52,11 @@ class Setting:
     device: str = "cpu"
     on_progress: OnProgress | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Where this row's results of this task go; several runs and tasks may share `out`."""
+        return self.out / self.task.id.replace("/", "-") / self.name
+
     def view(self, rows: NDArray[np.int64]) -> View:
         """Some rows of the store as the method wants to see them."""
         spec = self.method.config.input
@@ -91,7 +96,7 @@ def predictions_of(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any
 
 def save(setting: Setting, folder: str, test: Predictions, validation: Predictions | None) -> Path:
     """Write predictions, then the metrics read from them, below the setting's folder; returns where."""
-    where = setting.out / setting.name / folder
+    where = setting.folder / folder
     where.mkdir(parents=True, exist_ok=True)
     test.write(where / "predictions.parquet")
     if validation is not None:
@@ -122,7 +127,7 @@ def zero_shot(setting: Setting) -> Path:
     method, task = setting.method, setting.task
     if not isinstance(method, AlignsText):
         raise ConfigError(f"{setting.name} is not aligned with text: zero-shot needs a method such as lisa")
-    if task.id not in method.prompt_sets:
+    if method.prompt_sets.get(task.id) != task.class_names:
         method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
     parts = task.parts(setting.store)
     scored = {

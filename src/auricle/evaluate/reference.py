@@ -68,7 +68,7 @@ def untrained(method: Method, seed: int = 0) -> Method:
 
 def supervised(setting: Setting, watcher: Watcher) -> Path:
     """A ResNet18-1D from scratch on all training labels, reading what the setting's method reads."""
-    folder = setting.out / setting.name / "run"
+    folder = setting.folder / "run"
     n_train = len(setting.task.parts(setting.store)["train"])
     if not (folder / "model").is_dir():
         batch_size = min(_SUPERVISED_BATCH, n_train)

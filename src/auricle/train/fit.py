@@ -25,7 +25,8 @@ from auricle.batch import ECGBatch
 from auricle.config import write_toml
 from auricle.data.loader import Steps, training_loader
 from auricle.errors import CheckpointError, ConfigError, DataError, require
-from auricle.methods import Method, Progress, save_method
+from auricle.methods import Method, Progress, load_card, save_method
+from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.setup import build, load_run, same_run
 from auricle.train.watch import Watcher
@@ -100,13 +101,15 @@ def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
     """What to keep with the weights: on what they were trained and for how long; names, no paths of this machine."""
     return {
         "source": steps.view.store.info["source"],
-        "task": config.data.task,
+        "task": load_task(config.data.task).id if config.data.task else None,
         "part": config.data.part,
+        "label_share": config.data.label_share,
         "n_records": len(steps.view.rows),
         "steps": config.train.steps,
         "batch_size": config.train.batch_size * config.train.accumulate,
         "seed": config.train.seed,
         "init_from": Path(config.init_from).name if config.init_from else None,
+        "donor": load_card(config.init_from)[0]["about"] if config.init_from else None,
     }
 
 

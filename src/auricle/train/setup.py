@@ -22,6 +22,7 @@ from auricle.tasks import Task, load_task
 from auricle.train.config import RunConfig
 
 _TEXT_NEEDS = {"embedding", "findings"}
+_NO_EFFECT = {"train.checkpoint_every", "train.log_every", "train.workers"}
 
 
 def finetune_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
         init_encoder_from(method, config.init_from)
     rows, corpus = training_rows(store, config, task), None
     if method.needs & _TEXT_NEEDS:
+        rows = rows[store.column("report_id")[rows] >= 0]  # a recording without a report has nothing to be aligned with
         corpus = Corpus.from_store(store, rows, getattr(method, "text_tower", ""), method.needs)
     method.prepare(corpus)
     targets = task.targets(store.column("labels")) if task and "target" in method.needs else None
@@ -77,10 +79,10 @@ def load_run(folder: Path) -> RunConfig:
 
 
 def same_run(one: RunConfig, other: RunConfig) -> list[str]:
-    """Dotted keys in which two configurations differ, the number of steps aside."""
+    """Dotted keys in which two configurations differ, those aside that cannot change what is learned."""
     first, second = _flat(dump(one)), _flat(dump(other))
     keys = sorted(first.keys() | second.keys())
-    return [key for key in keys if first.get(key) != second.get(key) and key != "train.checkpoint_every"]
+    return [key for key in keys if first.get(key) != second.get(key) and key not in _NO_EFFECT]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
