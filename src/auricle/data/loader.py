@@ -33,6 +33,7 @@ class View:
         seconds: crop length.
         corpus: text side, if the method needs one.
         targets: (len(store), c) with NaN where not annotated, if there is a task.
+        lengths: (len(store),) samples of each record.
     """
 
     store: Store
@@ -41,9 +42,12 @@ class View:
     seconds: float
     corpus: Corpus | None = None
     targets: NDArray[np.float32] | None = None
+    lengths: NDArray[np.int64] = field(init=False, repr=False)
     _report_ids: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # Columns of the whole store, read once: every step asks for a few of their entries.
+        object.__setattr__(self, "lengths", self.store.column("n_samples"))
         object.__setattr__(self, "_report_ids", self.store.column("report_id"))
 
     @property
@@ -99,7 +103,7 @@ class Steps(Dataset[ECGBatch]):
         rows = self.view.rows[
             rows_of_step(len(self.view.rows), step, self.batch_size, self.seed, self.rank, self.world)
         ]
-        slack = (self.view.store.column("n_samples")[rows] - self.view.n_samples).clip(min=0)
+        slack = (self.view.lengths[rows] - self.view.n_samples).clip(min=0)
         generator = np.random.default_rng([self.seed, step, self.rank, 1])
         return self.view.batch(rows, generator.integers(0, slack + 1).tolist())
 
@@ -131,7 +135,7 @@ def training_loader(steps: Steps, first_step: int, n_steps: int, workers: int = 
 
 def windows(view: View, batch_size: int) -> Iterator[tuple[NDArray[np.int64], ECGBatch]]:
     """Every window of every record of a view, in order, with the position in `view.rows` that each belongs to."""
-    lengths = view.store.column("n_samples")[view.rows]
+    lengths = view.lengths[view.rows]
     pairs = [(i, s) for i, n in enumerate(lengths.tolist()) for s in window_starts(n, view.n_samples)]
     for first in range(0, len(pairs), batch_size):
         part = pairs[first : first + batch_size]
