@@ -76,3 +76,173 @@ def write_ptb_xl(root: Path, n: int = 6) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return root
+
+
+STANDARD = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def heart(n: int = 5000, n_leads: int = 12, seed: int = 0) -> NDArray[np.float64]:
+    """Millivolts (lead, time) that obey Einthoven and Goldberger in the first six rows."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n_leads, n)) * 0.2
+    if n_leads >= 6:
+        one, two = rows[0], rows[1]
+        rows[2:6] = two - one, -(one + two) / 2, one - two / 2, two - one / 2
+    return rows
+
+
+def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """A CSV of dictionaries with the first one's columns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_challenge2021(root: Path) -> Path:
+    """Georgia, Ningbo, PTB-XL, CPSC as the Challenge has them: RECORDS in every folder, headers that vary."""
+    where = {"training/georgia/g1": ["E00001", "E00002"], "training/ningbo/g1": ["JS10647"]}
+    where |= {"training/ptb-xl/g1": ["HR00001"], "training/cpsc_2018/g1": ["A0001"]}
+    (root / "training").mkdir(parents=True)
+    for number, (folder, names) in enumerate(where.items()):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "RECORDS").write_text("\n".join(names) + "\n")
+        for name in names:
+            unit, mark = ("mv", "#") if name.startswith("HR") else ("mV", "# ")
+            header = write_wfdb(root / folder / name, heart(seed=number), STANDARD, 500, 1000, unit=unit, offset=24)
+            text = header.read_text().replace("16x1+24", "16+24" if name == "A0001" else "16x1+24")
+            header.write_text(f"{text}{mark}Age: {60 + number}\n{mark}Sex: Male\n{mark}Dx: 426783006,164934002\n")
+    (root / "RECORDS").write_text("".join(f"{folder}/\n" for folder in where) + "training/never_downloaded/g1/\n")
+    return root
+
+
+def write_csn(root: Path) -> Path:
+    """The ecg-arrhythmia layout, one header with an age that is none and one with a false neighbour of a code."""
+    stems = ["WFDBRecords/01/010/JS00001", "WFDBRecords/01/010/JS00002", "WFDBRecords/02/020/JS01000"]
+    for number, stem in enumerate(stems):
+        (root / stem).parent.mkdir(parents=True, exist_ok=True)
+        dx = ("164890007", "1648900071,426177001", "426177001")[number]
+        age = ("85", "NaN", "12")[number]
+        write_wfdb(
+            root / stem, heart(seed=number), STANDARD, 500, 1000, offset=24,
+            comments=[f"Age: {age}", "Sex: Female", f"Dx: {dx}"],
+        )  # fmt: skip
+    (root / "RECORDS").write_text("WFDBRecords/01/010/\nWFDBRecords/02/020/\n")
+    return root
+
+
+def write_cpsc2018(root: Path) -> Path:
+    """CPSC2018 as it was handed out: folders of .mat structs and one REFERENCE.csv."""
+    from scipy.io import savemat
+
+    rows: list[dict[str, object]] = []
+    for number, labels in enumerate((("5", "", ""), ("2", "8", ""), ("1", "", "")), start=1):
+        name = f"A000{number}"
+        folder = root / f"TrainingSet{1 + number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        struct = {"sex": "Female", "age": np.uint8(40 + number), "data": heart(3000 + 500 * number, seed=number)}
+        savemat(folder / f"{name}.mat", {"ECG": struct}, do_compression=number == 2)
+        rows.append({"Recording": name, "First_label": labels[0], "Second_label": labels[1], "Third_label": labels[2]})
+    rows.append({"Recording": "A0099", "First_label": "1", "Second_label": "", "Third_label": ""})  # its file is lost
+    write_table(root / "TrainingSet1" / "REFERENCE.csv", rows)
+    return root
+
+
+def write_sph(root: Path) -> Path:
+    """SPH's HDF5 records and metadata."""
+    import h5py
+
+    (root / "records").mkdir(parents=True)
+    for number in (1, 2):
+        with h5py.File(root / "records" / f"A0000{number}.h5", "w") as file:
+            file.create_dataset("ecg", data=heart(seed=number).astype(np.float16), compression="gzip")
+    rows = [
+        {"ECG_ID": "A00001", "AHA_Code": "22;23", "Patient_ID": "S1", "Age": 55, "Sex": "M", "N": 5000, "Date": ""},
+        {"ECG_ID": "A00002", "AHA_Code": "30+308", "Patient_ID": "S2", "Age": 32, "Sex": "F", "N": 5000, "Date": ""},
+    ]  # fmt: skip
+    write_table(root / "metadata.csv", rows)
+    return root
+
+
+def write_zzu_pecg(root: Path) -> Path:
+    """ZZU-pECG's native layout: a child of twelve leads, and a newborn of nine."""
+    nine = [name for name in STANDARD if name not in {"V2", "V4", "V6"}]
+    rows = []
+    for name, leads, age, aha in (
+        ("P00001_E01", STANDARD, "572d", "'C21';'D30+Modifier308'"),
+        ("P00002_E01", nine, "3d", "'A1'"),
+    ):
+        stem = f"P00/{name[:6]}/{name}"
+        (root / "Child_ecg" / stem).parent.mkdir(parents=True, exist_ok=True)
+        signal = heart(5000, 12)[[STANDARD.index(lead) for lead in leads]]
+        write_wfdb(root / "Child_ecg" / stem, signal, [lead.upper() for lead in leads], 500, 1000)
+        rows.append({
+            "Filename": stem, "ECG_ID": name, "Patient_ID": name[:6], "Age": age, "Gender": "'Female'",
+            "Acquisition_date": "2020-01-01 10:00:00", "Sampling_point": 5000, "Lead": len(leads), "AHA_code": aha,
+            "CHN_code": "'C13'", "ICD-10 code": "'Q21.0';'(FO) Q21.1'", "pSQI": "", "basSQI": "", "bSQI": "",
+        })  # fmt: skip
+    write_table(root / "AttributesDictionary.csv", rows)
+    return root
+
+
+# MIMIC-IV-ECG's own order of the limb leads: aVF before aVL.
+MIMIC_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def write_mimic(root: Path) -> Path:
+    """MIMIC-IV-ECG and the two tables of MIMIC-IV that can be joined to it."""
+    records, statements = [], []
+    reports = [
+        ("Sinus rhythm", "Left bundle branch block", "*** Abnormal ECG ***"),
+        ("Normal ECG", "", ""),  # under four words: no report
+        ("Atrial fibrillation", "No right bundle branch block", ""),
+    ]
+    for number, lines in enumerate(reports, start=1):
+        subject, study = f"1000{number}", f"4000{number}"
+        stem = f"files/p1000/p{subject}/s{study}/{study}"
+        (root / stem).parent.mkdir(parents=True, exist_ok=True)
+        order = [STANDARD.index(lead) for lead in MIMIC_LEADS]
+        write_wfdb(root / stem, heart(seed=number)[order], MIMIC_LEADS, 500, 200)
+        moment = f"2150-03-0{number} 12:00:00"
+        records.append({"subject_id": subject, "study_id": study, "file_name": study, "ecg_time": moment, "path": stem})
+        row: dict[str, object] = {"subject_id": subject, "study_id": study, "cart_id": 1, "ecg_time": moment}
+        row |= {f"report_{i}": lines[i] if i < len(lines) else "" for i in range(18)}
+        row |= {"bandwidth": "0.005-150 Hz", "filtering": "", "rr_interval": 800, "p_onset": 40, "p_end": 150}
+        row |= {"qrs_onset": 200, "qrs_end": 290, "t_end": 29999, "p_axis": 40, "qrs_axis": -20, "t_axis": 29999}
+        statements.append(row)
+    write_table(root / "record_list.csv", records)
+    write_table(root / "machine_measurements.csv", statements)
+    write_table(
+        root / "patients.csv",
+        [
+            {"subject_id": "10001", "gender": "F", "anchor_age": 40, "anchor_year": 2148, "dod": ""},
+            {"subject_id": "10002", "gender": "M", "anchor_age": 91, "anchor_year": 2150, "dod": ""},
+        ],
+    )
+    draws = [("2150-03-01 09:00:00", "0.10"), ("2150-03-01 11:30:00", "0.25"), ("2150-03-01 12:30:00", "9.99")]
+    rows = [
+        {"labevent_id": i, "subject_id": "10001", "itemid": "51003", "charttime": moment, "valuenum": value}
+        for i, (moment, value) in enumerate(draws)
+    ]
+    rows.append({"labevent_id": 9, "subject_id": "10003", "itemid": "51003", "charttime": "2150-03-01 12:00:00",
+                 "valuenum": "5"})  # fmt: skip
+    write_table(root / "labevents.csv", rows)
+    return root
+
+
+def write_ptb_xl_mini(root: Path) -> Path:
+    """The arrays of PTB-XL's small, z-scored edition."""
+    root.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    signal = (rng.normal(size=(20, 12, 1000)) * 1000).astype(np.int16)
+    np.savez(root / "signals_100hz_zscore_milli.npz", signal=signal, ecg_id=np.arange(100, 120))
+    rows: list[dict[str, object]] = [
+        {
+            "ecg_id": 100 + i, "patient_id": f"{500 + i}.0", "strat_fold": i % 10 + 1,
+            "super_class": "CD;STTC" if i % 2 else "NORM", "sub_class": "", "form": "", "rhythm": "SR",
+        }
+        for i in range(20)
+    ]  # fmt: skip
+    write_table(root / "labels.csv", rows)
+    return root

@@ -37,6 +37,8 @@ class Recording:
         fold: the source's own cross-validation fold.
         cart_band_hz: (high-pass, low-pass) of the cart, where it says so.
         source: the name of the data set or file it came from.
+        amplitude_known: false where the gain is lost (z-scored copies): `signal` then has no unit, and models that
+            read millivolts refuse it.
     """
 
     signal: NDArray[np.float32]
@@ -53,6 +55,7 @@ class Recording:
     fold: int | None = None
     cart_band_hz: tuple[float, float] | None = None
     source: str = ""
+    amplitude_known: bool = True
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads):

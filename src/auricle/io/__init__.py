@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Final
 
 from auricle.errors import AuricleError, ReadError
-from auricle.io import arrays, wfdb
+from auricle.io import arrays, hdf5, mat, wfdb
 from auricle.recording import Recording
 
-_FORMATS: Final[tuple[ModuleType, ...]] = (arrays, wfdb)
+_FORMATS: Final[tuple[ModuleType, ...]] = (arrays, hdf5, wfdb, mat)
 _HEAD_BYTES: Final = 512
 
 
@@ -21,9 +21,9 @@ def read(path: Path | str, **context: object) -> Recording:
     """One recording from a file.
 
     Args:
-        path: a WFDB header (or its signal file, or its name without suffix), .npy or .npz.
+        path: a WFDB header (or its signal file, or its name without suffix), .npy, .npz, MATLAB .mat or HDF5.
         **context: what the caller knows and the file may not: age, sex, report ...; None changes nothing. A bare
-            array also needs `rate_hz` and `leads`.
+            array (.npy, .mat, HDF5) also needs `rate_hz` and `leads`.
 
     Raises:
         ReadError: no such file, no ECG in it, or a damaged one; one line with file and remedy.
@@ -46,7 +46,7 @@ def read(path: Path | str, **context: object) -> Recording:
             except AuricleError as error:
                 raise ReadError(f"{target}: {error}") from None
             return recording
-    raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy or .npz)")
+    raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy, .npz, .mat or HDF5)")
 
 
 __all__ = ["read"]

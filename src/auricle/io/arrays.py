@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,18 +72,31 @@ def read(path: Path, **context: object) -> Recording:
     Raises:
         ReadError: damaged, pickled, or without rate and leads.
     """
-    rate_hz, leads = context.pop("rate_hz", None), context.pop("leads", None)
-    record_id = str(context.pop("record_id", None) or path.stem)
-    stored = _load(path)
+    stored = load_arrays(path)
     if "signal" not in stored:
         raise ReadError(f"{path}: no array named signal in it, only {', '.join(sorted(stored)) or 'nothing'}")
-    rate_hz = stored["rate_hz"] if rate_hz is None and "rate_hz" in stored else rate_hz
-    leads = [str(lead) for lead in stored["leads"]] if leads is None and "leads" in stored else leads
-    unit = str(stored.get("unit", "mV"))
-    if context.get("age") is None and "age" in stored:
-        context["age"] = ages.parse(str(stored["age"]))
-    if context.get("sex") is None and str(stored.get("sex", "")) in {"F", "M"}:
-        context["sex"] = str(stored["sex"])
+    known: dict[str, object] = {"unit": str(stored.get("unit", "mV"))}
+    if "rate_hz" in stored:
+        known["rate_hz"] = stored["rate_hz"]
+    if "leads" in stored:
+        known["leads"] = [str(lead) for lead in stored["leads"]]
+    if "age" in stored:
+        known["age"] = ages.parse(str(stored["age"]))
+    if str(stored.get("sex", "")) in {"F", "M"}:
+        known["sex"] = str(stored["sex"])
+    given = {name: value for name, value in context.items() if value is not None}
+    return bare(path, stored["signal"], {**known, **given})
+
+
+def bare(path: Path, signal: ArrayLike, context: Mapping[str, object]) -> Recording:
+    """A recording from the array of a file; what the array does not say (`rate_hz`, `leads`) is in `context`.
+
+    Raises:
+        ReadError: rate or leads are not known.
+    """
+    rest = dict(context)
+    rate_hz, leads = rest.pop("rate_hz", None), rest.pop("leads", None)
+    unit, record_id = str(rest.pop("unit", "mV")), str(rest.pop("record_id", None) or path.stem)
     if rate_hz is None or leads is None:
         raise ReadError(f"{path}: says neither rate nor leads; store an .npz with signal, rate_hz and leads")
     if not isinstance(leads, Sequence):
@@ -92,11 +105,15 @@ def read(path: Path, **context: object) -> Recording:
         rate = float(np.asarray(rate_hz).item())
     except (ValueError, TypeError):
         raise ReadError(f"{path}: rate_hz must be one number") from None
-    return from_array(stored["signal"], rate, list(leads), unit=unit, record_id=record_id, **context)
+    return from_array(signal, rate, list(leads), unit=unit, record_id=record_id, **rest)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by name; a bare .npy is `signal`. Nothing is unpickled."""
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file by name; a bare .npy is `signal`. Nothing is unpickled.
+
+    Raises:
+        ReadError: damaged or missing.
+    """
     try:
         with path.open("rb") as file:
             if not file.read(2).startswith(b"PK"):

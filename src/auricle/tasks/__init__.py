@@ -1,33 +1,50 @@
 """Tasks: what is asked of a data set, as data. Each is a TOML file, `ptb_xl/super.toml` being the task `ptb_xl/super`.
 
-A path to a TOML file of the same form is a task as well: that is how an owner of private data defines theirs.
+A path to a TOML file of the same form is a task as well: that is how an owner of private data defines theirs. The split
+files and the prompts that others published are read from where their user has them (`load_task`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from auricle.config import Config, read_toml, validate
-from auricle.data.splits import Parts, by_fold, by_patient
+from auricle.data.splits import Parts, by_fold, by_patient, by_record
 from auricle.data.store import Store
 from auricle.errors import DataError, UnknownNameError
+from auricle.tasks.published import Published, PublishedTable, read_published
 
 _HERE = Path(__file__).parent
 
 
+Language = Literal["en", "de", "zh"]
+TRACKS: Final = ("clean", "legacy")
+
+
+def _in_english(prompts: Any) -> Any:
+    """A bare list of prompts is English."""
+    return prompts if isinstance(prompts, Mapping) else {"en": prompts}
+
+
 class ClassSpec(Config):
-    """One class: the codes that make a record positive, and the sentences that describe it to a text tower."""
+    """One class: the codes that make a record positive, and the sentences that describe it to a text tower.
+
+    Attributes:
+        codes: labels as the source spells them, matched whole.
+        prompts: sentences by language; a bare list is English.
+    """
 
     name: str
     title: str = ""
     codes: tuple[str, ...]
-    prompts: tuple[str, ...] = ()
+    prompts: Annotated[dict[Language, tuple[str, ...]], BeforeValidator(_in_english)] = Field(default_factory=dict)
 
 
 class FoldSplit(Config):
@@ -52,16 +69,27 @@ class Task(Config):
     """Source, classes, split and prompts of one question.
 
     Attributes:
+        subset: the part of a source of several data sets that is asked about, such as `ningbo`.
         require_any: leave out records that have none of the classes, as published PTB-XL tasks do.
+        published: where the published split files of this question lie below their folder.
+        published_folder: that folder, if the published parts are to be used.
+        track: `clean` takes labels from the records, whole codes only; `legacy` takes the columns of the published
+            files, with their faults, for rows beside a published table.
+        origin: the name or file it was loaded by.
     """
 
     id: str
     title: str
     source: str
+    subset: str = ""
     prompts_version: int = 1
     require_any: bool = False
     split: Annotated[FoldSplit | PatientSplit, Field(discriminator="by")]
+    published: Published | None = None
+    published_folder: Path | None = None
+    track: Literal["clean", "legacy"] = "clean"
     classes: tuple[ClassSpec, ...]
+    origin: str = ""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -73,14 +101,57 @@ class Task(Config):
         code_sets = [set(entry.codes) for entry in self.classes]
         return np.array([[float(not codes.isdisjoint(own)) for codes in code_sets] for own in labels], dtype=np.float32)
 
+    def store_targets(self, store: Store) -> NDArray[np.float32]:
+        """(record, class) of all of a store: 0/1, or NaN for a record the `legacy` track has no labels of."""
+        if self.track == "clean":
+            return self.targets(store.column("labels"))
+        table = self._published_table().labels(self.class_names)
+        unknown = np.full(len(self.classes), np.nan, dtype=np.float32)
+        return np.stack([table.get(str(record), unknown) for record in store.column("record_id")])
+
     def parts(self, store: Store) -> Parts:
-        """Row numbers of train, validation and test; patient-disjoint, checked."""
+        """Row numbers of train, validation and test; patient-disjoint, checked.
+
+        Raises:
+            DataError: a part is empty, or a patient is in two of them.
+        """
+        rows = self._rows(store)
+        if self.published_folder is not None:
+            # The published parts say themselves which records take part, and are not always patient-disjoint.
+            return by_record(store, self._published_table().parts, rows)
         shares = self.split.model_dump(exclude={"by"})
-        parts = by_fold(store, shares) if self.split.by == "fold" else by_patient(store, shares)
+        parts = by_fold(store, shares, rows) if self.split.by == "fold" else by_patient(store, shares, rows)
         if self.require_any:
             labelled = np.asarray(self.targets(store.column("labels")).any(axis=1))
             parts = {name: rows[labelled[rows]] for name, rows in parts.items()}
         return parts
+
+    def prompt_sentences(self, language: Language = "en") -> tuple[tuple[str, ...], ...]:
+        """For each class its prompts.
+
+        Raises:
+            DataError: a class has none in this language.
+        """
+        empty = [entry.name for entry in self.classes if not entry.prompts.get(language)]
+        if empty:
+            raise DataError(
+                f"task {self.id}: no prompts ({language}) for {', '.join(empty)}; zero-shot needs a sentence per class"
+            )
+        return tuple(entry.prompts[language] for entry in self.classes)
+
+    def _rows(self, store: Store) -> NDArray[np.int64]:
+        """The records of the asked part of the source; all of them where the task names none."""
+        if not self.subset:
+            return np.arange(len(store))
+        rows = np.flatnonzero(store.column("source") == f"{self.source}/{self.subset}")
+        if not len(rows):
+            raise DataError(f"{store.path}: has no record of {self.source}/{self.subset}, as {self.id} needs")
+        return rows
+
+    def _published_table(self) -> PublishedTable:
+        assert self.published is not None
+        assert self.published_folder is not None
+        return read_published(self.published, self.published_folder)
 
 
 def list_tasks() -> list[str]:
@@ -88,12 +159,25 @@ def list_tasks() -> list[str]:
     return sorted(str(path.relative_to(_HERE).with_suffix("")) for path in _HERE.rglob("*.toml"))
 
 
-def load_task(name: str | Path) -> Task:
+def load_task(
+    name: str | Path,
+    *,
+    published: Path | None = None,
+    track: str = "clean",
+    prompts: Path | None = None,
+) -> Task:
     """A task by its id, or from a TOML file of one's own.
+
+    Args:
+        name: id or file.
+        published: folder of the published split files; its parts replace the task's own.
+        track: `legacy` also takes the labels of those files.
+        prompts: a published prompt file (JSON: class name to sentence) that replaces the English prompts.
 
     Raises:
         UnknownNameError: no such task; suggests the nearest.
         ConfigError: the file is not a task.
+        DataError: published parts or prompts are asked for and not there.
     """
     path = Path(name) if str(name).endswith(".toml") else _HERE / f"{name}.toml"
     if not path.exists() and not str(name).endswith(".toml"):
@@ -101,4 +185,26 @@ def load_task(name: str | Path) -> Task:
     task = validate(Task, read_toml(path), str(path))
     if len(set(task.class_names)) != len(task.class_names):
         raise DataError(f"{path}: two classes have the same name")
-    return task
+    if track not in TRACKS:
+        raise UnknownNameError("track", track, TRACKS)
+    if published is not None and task.published is None:
+        raise DataError(f"task {task.id}: there are no published split files for it")
+    if track == "legacy" and published is None:
+        raise DataError("the legacy track needs the folder of the published split files: give it as well")
+    task = task.model_copy(update={"published_folder": published, "track": track, "origin": str(name)})
+    return task if prompts is None else _with_prompts(task, prompts)
+
+
+def _with_prompts(task: Task, path: Path) -> Task:
+    try:
+        sentences = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a prompt file ({error}); it should be JSON from class name to sentence") from None
+    missing = [entry.name for entry in task.classes if not isinstance(sentences.get(entry.name), str)]
+    if missing:
+        raise DataError(f"{path}: has no sentence for {', '.join(missing)} of task {task.id}")
+    classes = tuple(
+        entry.model_copy(update={"prompts": {**entry.prompts, "en": (sentences[entry.name].strip(),)}})
+        for entry in task.classes
+    )
+    return task.model_copy(update={"classes": classes})

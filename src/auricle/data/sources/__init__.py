@@ -42,7 +42,7 @@ class Source(Protocol):
 
 def list_sources() -> list[str]:
     """Names of all sources."""
-    return sorted(module.name for module in iter_modules(__path__))
+    return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def describe_source(name: str) -> str:
