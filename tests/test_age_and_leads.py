@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR, Age, between, code, describe, parse
 from auricle.errors import DataError, UnknownNameError
-from auricle.leads import CANONICAL, LISA_GROUPS, STANDARD, canonical, derive_limb, group_index, place
+from auricle.leads import CANONICAL, LISA_GROUPS, STANDARD, canonical, derive_limb, group_index, rows_onto
 from auricle.recording import Recording, make_recording
 
 
@@ -115,11 +115,9 @@ def test_recorded_leads_are_never_replaced_and_order_is_canonical() -> None:
         derive_limb(signal, ["II", "II", "V1"])
 
 
-def test_placing_masks_what_is_absent() -> None:
-    placed, present = place(np.ones((2, 4), dtype=np.float32), ["V6", "I"], STANDARD)
-    assert present.sum() == 2
-    assert placed[present].sum() == 8
-    assert placed[~present].sum() == 0
+def test_rows_go_where_their_lead_is_and_the_others_nowhere() -> None:
+    assert rows_onto(("V6", "I", "V7"), STANDARD) == ((1, 0), (0, 11))
+    assert rows_onto(("V7",), STANDARD) == ((), ())
 
 
 def test_lisa_groups_cover_the_twelve_once() -> None:

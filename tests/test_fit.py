@@ -18,7 +18,7 @@ from auricle.data.ingest import ingest
 from auricle.errors import CheckpointError, ConfigError, DataError
 from auricle.methods import load_card, load_method
 from auricle.train.config import RunConfig
-from auricle.train.fit import Estimate, fit, resume_step, schedule
+from auricle.train.fit import Estimate, fit, resume_point, resume_step, schedule
 from auricle.train.setup import finetune_values
 from auricle.train.watch import Watcher, duration
 
@@ -107,7 +107,7 @@ def test_sigkill_and_resume_is_never_killed(store: Path, tmp_path: Path) -> None
     write_toml(run, tmp_path / "config" / "run.toml")
     process = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 90
-    while not (tmp_path / "killed" / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+    while resume_step(tmp_path / "killed") == 0 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -168,7 +168,7 @@ def test_a_damaged_resume_point_is_named(store: Path, tmp_path: Path) -> None:
     run = config(store, "supervised", steps=6)
     with pytest.raises(StopError):
         fit(run, tmp_path / "run", watcher=StopAt(4))
-    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"not a checkpoint")
+    resume_point(tmp_path / "run", 3).write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match="remove it to start again"):
         fit(run, tmp_path / "run", resume=True)
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from auricle.data.ingest import ingest
-from auricle.data.loader import View
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.evaluate.embed import over_records
@@ -40,7 +39,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
 
 
 def test_windows_are_pooled_by_their_mean(setting: Setting) -> None:
-    view = View(setting.store, np.arange(7), setting.method.config.input.leads, 2.0)
+    view = setting.view(np.arange(7))
     pooled = over_records(setting.method.embed, view, batch_size=4)
     with torch.no_grad():
         by_hand = setting.method.embed(view.batch(np.array([3, 3, 3]), [0, 200, 300])).mean(0)
@@ -103,8 +102,8 @@ def test_prompts_are_means_of_unit_vectors(setting: Setting) -> None:
     prompts = embed_prompts(setting.task, load_tower("ngrams"))
     assert prompts.shape == (8, 384)
     assert torch.allclose(prompts.norm(dim=1), torch.ones(8), atol=1e-5)
-    bare = setting.task.model_copy(update={"classes": (setting.task.classes[0].model_copy(update={"prompts": ()}),)})
-    with pytest.raises(ConfigError, match="no prompts for NORM"):
+    bare = setting.task.model_copy(update={"classes": (setting.task.classes[0].model_copy(update={"prompts": {}}),)})
+    with pytest.raises(DataError, match=r"no prompts \(en\) for NORM"):
         embed_prompts(bare, load_tower("ngrams"))
 
 

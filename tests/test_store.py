@@ -18,15 +18,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from auricle.data.ingest import ingest
-from auricle.data.loader import Steps, View, rows_of_step, windows
+from auricle.data.loader import Steps, View, windows
+from auricle.data.order import Order, Share, Shuffle
 from auricle.data.shard import MISSING, dequantise, quantise
 from auricle.data.splits import by_patient, share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, StoreError, UnknownNameError
 from auricle.leads import STANDARD
+from auricle.signal.preprocess import InputSpec
 from auricle.simulate import cohort
 
 SMALL = {"n": 96, "rate_hz": 100.0, "seconds": 4.0}
+SPEC = InputSpec(rate_hz=100, seconds=2.0, band_hz=(0.5, 45))
+FEW_BLOCKS = Shuffle(block=8, pool=3)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,7 @@ def test_shards_and_workers_do_not_matter(store: Store, tmp_path: Path) -> None:
     ingest("simulated", Path(), tmp_path, options=SMALL, rate_hz=100, shard_records=64, workers=2)
     other = Store(tmp_path)
     assert other.column("record_id").tolist() == store.column("record_id").tolist()
-    assert np.array_equal(other.samples(70)[0], store.samples(70)[0])
+    assert np.array_equal(other.record(70).signal, store.record(70).signal)
 
 
 def test_a_finished_ingest_is_not_done_again(store: Store) -> None:
@@ -180,20 +184,57 @@ def test_names_and_options_are_suggested(tmp_path: Path) -> None:
         ingest("simulated", Path(), tmp_path / "b", options={"sed": 1})
 
 
-def test_an_epoch_reads_every_record_once_on_any_number_of_ranks() -> None:
-    one = np.concatenate([rows_of_step(96, step, 16, seed=4) for step in range(6)])
-    assert sorted(one.tolist()) == list(range(96))
-    two = [rows_of_step(96, step, 8, seed=4, rank=rank, world=2) for step in range(6) for rank in range(2)]
-    assert np.array_equal(np.concatenate(two), one)
-    next_epoch = np.concatenate([rows_of_step(96, step, 16, seed=4) for step in range(6, 12)])
-    assert not np.array_equal(next_epoch, one)
+@pytest.mark.parametrize("shuffle", [Shuffle(), FEW_BLOCKS, Shuffle(block=8, pool=3, same_patient=True)])
+def test_an_epoch_reads_every_record_once_on_any_number_of_ranks(shuffle: Shuffle) -> None:
+    patients = np.array([f"p{i % 40}" for i in range(96)])
+    one = Order(96, 16, 4, shuffle, patients=patients if shuffle.same_patient else None)
+    first = np.concatenate([one[step] for step in range(6)])
+    assert sorted(first.tolist()) == list(range(96))
+    ranks = [
+        Order(96, 8, 4, shuffle, Share(rank=rank, world=2), patients if shuffle.same_patient else None)
+        for rank in range(2)
+    ]
+    two = [ranks[rank][step] for step in range(6) for rank in range(2)]
+    assert np.array_equal(np.concatenate(two), first)
+    assert not np.array_equal(np.concatenate([one[step] for step in range(6, 12)]), first)
+    assert np.array_equal(one[2], first[32:48])  # going back is possible: there is no state
     with pytest.raises(DataError, match="fewer than one batch"):
-        rows_of_step(10, 0, 16, seed=0)
+        Order(10, 16, 0)
+
+
+def test_a_batch_touches_few_blocks_and_epochs_cut_blocks_elsewhere() -> None:
+    order = Order(4096, 64, 0, Shuffle(block=64, pool=4))
+    touched = [len(np.unique(order[step] // 64)) for step in range(16)]
+    assert max(touched) <= 9  # four blocks, each cut by at most one boundary, and the one around the end
+    assert len(np.unique(Order(4096, 64, 0)[0] // 64)) > 30
+    mates = [set(order[step].tolist()) for step in range(64)]
+    later = [set(order[step].tolist()) for step in range(64, 128)]
+    assert max(len(one & other) for one in mates for other in later) < 40
+
+
+def test_nodes_read_blocks_of_their_own_and_every_rank_equally_many() -> None:
+    shares = [Share(rank=rank, world=4, nodes=2) for rank in range(4)]
+    orders = [Order(1000, 10, 3, Shuffle(block=16, pool=2), share) for share in shares]
+    assert {order.steps_per_epoch for order in orders} == {25}
+    read = [np.concatenate([order[step] for step in range(25)]) for order in orders]
+    assert {len(rows) for rows in read} == {250}
+    assert len(np.unique(np.concatenate(read))) == 1000
+    for node in range(2):  # what one node reads lies in runs of a block's length
+        rows = np.sort(np.concatenate(read[2 * node : 2 * node + 2]))
+        assert (np.diff(rows) != 1).sum() <= 500 / 16 + 2
+
+
+def test_records_of_one_patient_come_side_by_side_when_asked() -> None:
+    patients = np.random.default_rng(0).permutation([f"p{i // 3}" for i in range(300)])
+    order = Order(300, 30, 0, Shuffle(same_patient=True), patients=patients)
+    together = [np.unique(patients[order[step]], return_counts=True)[1] for step in range(10)]
+    assert np.mean([counts.max() for counts in together]) == 3
+    assert np.mean(np.concatenate(together) == 3) > 0.8
 
 
 def test_batches_are_functions_of_their_number(store: Store) -> None:
-    steps = Steps(View(store, np.arange(96), STANDARD, 2.0), 16, seed=1)
-    again = Steps(View(store, np.arange(96), STANDARD, 2.0), 16, seed=1)
+    steps = Steps(View(store, np.arange(96), SPEC), 16, seed=1)
+    again = Steps(View(store, np.arange(96), SPEC), 16, seed=1)
     assert again[5].record_id == steps[5].record_id
     assert (again[5].signal == steps[5].signal).all()
     assert steps[5].signal.shape == (16, 12, 200)
@@ -201,11 +242,11 @@ def test_batches_are_functions_of_their_number(store: Store) -> None:
 
 
 def test_windows_cover_every_sample(store: Store) -> None:
-    view = View(store, np.arange(5), STANDARD, 1.5)
+    view = View(store, np.arange(5), InputSpec(rate_hz=100, seconds=1.5, band_hz=(0.5, 45)))
     seen = {row: np.zeros(400, dtype=bool) for row in range(5)}
     counts = np.zeros(5, dtype=int)
     for positions, batch in windows(view, 7):
-        for position, signal_row in zip(positions, batch.signal, strict=True):
+        for position, signal_row in zip(positions, batch.millivolts(), strict=True):
             counts[position] += 1
             whole = store.recording(int(position)).signal
             match = [s for s in range(251) if np.array_equal(whole[:, s : s + 150], signal_row.numpy())]
@@ -239,7 +280,7 @@ def test_spawned_workers_read_the_same_batches(store: Store) -> None:
     from auricle.data.loader import training_loader
 
     assert multiprocessing.get_start_method(allow_none=True) in (None, "fork", "spawn")
-    steps = Steps(View(store, np.arange(96), STANDARD, 2.0), 16, seed=1)
+    steps = Steps(View(store, np.arange(96), SPEC), 16, seed=1)
     alone = [batch.record_id for batch in training_loader(steps, 2, 5)]
     helped = [batch.record_id for batch in training_loader(steps, 2, 5, workers=2)]
     assert alone == helped == [steps[number].record_id for number in (2, 3, 4)]

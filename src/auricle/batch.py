@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 Batch = TypeVar("Batch", "ECGBatch", "TextBatch")
+# The step that stands for a missing sample, as in WFDB and in our stores.
+MISSING_STEP: Final = -32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class ECGBatch:
     """Records side by side on one lead axis and one time axis.
 
     Attributes:
-        signal: (b, l, t) millivolts at `rate_hz`; what lies under a false mask is undefined and must not be read.
+        signal: (b, l, t) at `rate_hz`: millivolts, or stored steps (int16) where `gain_mv` is given; read it through
+            `millivolts()`. What lies under a false mask is undefined and must not be read.
         lead_mask: (b, l) true where the lead was recorded.
         time_mask: (b, t) true inside the record, false in padding.
         leads: canonical names of the lead axis.
@@ -56,9 +59,11 @@ class ECGBatch:
         beats: (b, beat) R peaks in samples of this crop, -1 in the padding; or None.
         patient_id: (b,) numbers that are equal for equal patients.
         record_id: the names, for messages and prediction files.
+        gain_mv: (b,) millivolts per step of an int16 `signal`: a loader moves half the bytes that way, and the device
+            does the arithmetic; None where `signal` is in millivolts.
     """
 
-    signal: Float[Tensor, "b l t"]
+    signal: Shaped[Tensor, "b l t"]
     lead_mask: Bool[Tensor, "b l"]
     time_mask: Bool[Tensor, "b t"]
     leads: tuple[str, ...]
@@ -72,6 +77,7 @@ class ECGBatch:
     labs_mask: Bool[Tensor, "b lab"] | None = None
     target: Float[Tensor, "b c"] | None = None
     beats: Int[Tensor, "b beat"] | None = None
+    gain_mv: Float[Tensor, " b"] | None = None
 
     def __len__(self) -> int:
         return len(self.record_id)
@@ -85,12 +91,19 @@ class ECGBatch:
         chosen = _map_tensors(self, lambda tensor: tensor[index])
         return replace(chosen, record_id=tuple(self.record_id[position] for position in index.tolist()))
 
+    def millivolts(self) -> Float[Tensor, "b l t"]:
+        """The signal in millivolts as float32, NaN where a sample is missing."""
+        if self.gain_mv is None:
+            return self.signal.float()
+        steps = self.signal.float() * self.gain_mv[:, None, None]
+        return torch.where(self.signal == MISSING_STEP, torch.nan, steps)
+
     def with_signal(self, signal: Tensor, time_mask: Tensor, rate_hz: float) -> ECGBatch:
         """The same records with a processed signal. R peaks follow a change of rate."""
         beats = self.beats
         if beats is not None and rate_hz != self.rate_hz:
             beats = torch.where(beats >= 0, (beats * (rate_hz / self.rate_hz)).round().to(beats.dtype), beats)
-        return replace(self, signal=signal, time_mask=time_mask, rate_hz=rate_hz, beats=beats)
+        return replace(self, signal=signal, time_mask=time_mask, rate_hz=rate_hz, beats=beats, gain_mv=None)
 
     def without_age(self) -> ECGBatch:
         """The same records at an unknown age."""

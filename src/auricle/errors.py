@@ -7,6 +7,7 @@ AuricleError
 ├── ConfigError          a configuration, a preset or an option is wrong
 │   └── UnknownNameError a name that nothing is registered under; suggests the nearest
 ├── CheckpointError      weights or a resume point do not fit this code or this run
+├── StoppedError         long work was asked to stop and has kept where it was
 └── MissingExtraError    an optional dependency is not installed; says which extra brings it
 
 The command line prints the message of an AuricleError as one line and exits with status 2;
@@ -58,6 +59,14 @@ class CheckpointError(AuricleError):
 
 class MissingExtraError(AuricleError):
     """An optional dependency is needed and not installed."""
+
+
+class StoppedError(AuricleError):
+    """Long work was stopped by a signal, after it had kept where it was. `signal` is the signal's number."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -7,6 +7,7 @@ limb leads from any two of I, II, III. `derive_limb` uses exactly those and noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -80,26 +81,11 @@ def derive_limb(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[NDAr
     return np.stack([rows[name] for name in names]).astype(np.float32, copy=False), names
 
 
-def place(
-    signal: NDArray[np.float32], leads: Sequence[str], onto: Sequence[str]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Put named rows onto a fixed lead axis.
-
-    Args:
-        signal: (lead, time), millivolts.
-        leads: canonical names of the rows.
-        onto: canonical names of the wanted axis.
-
-    Returns:
-        (len(onto), time) with zeros where a lead is absent, and the mask of present leads (len(onto),).
-    """
-    where = {name: row for row, name in enumerate(leads)}
-    present = np.array([name in where for name in onto])
-    placed = np.zeros((len(onto), signal.shape[1]), dtype=np.float32)
-    for row, name in enumerate(onto):
-        if name in where:
-            placed[row] = signal[where[name]]
-    return placed, present
+@lru_cache(maxsize=256)
+def rows_onto(leads: tuple[str, ...], onto: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Which rows of a signal with `leads` go to which rows of the axis `onto`; leads that it lacks are left out."""
+    pairs = [(leads.index(name), row) for row, name in enumerate(onto) if name in leads]
+    return tuple(source for source, _ in pairs), tuple(target for _, target in pairs)
 
 
 def group_index(groups: Mapping[str, Sequence[str]], leads: Sequence[str]) -> list[int]:

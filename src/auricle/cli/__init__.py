@@ -12,7 +12,7 @@ from rich.console import Console
 from auricle import __version__
 from auricle.cli import demo, evaluate, finetune, ingest, predict, pretrain, simulate, table, text
 from auricle.cli import list as list_verb
-from auricle.errors import AuricleError
+from auricle.errors import AuricleError, StoppedError
 
 app = typer.Typer(
     name="auricle",
@@ -48,6 +48,9 @@ def main() -> None:
     warnings.showwarning = lambda message, *_: console.print(f"auricle: note: {message}", highlight=False, markup=False)
     try:
         app()
+    except StoppedError as error:
+        console.print(f"auricle: {error}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(128 + error.signal)
     except AuricleError as error:
         console.print(f"auricle: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from auricle.cli.options import StoreArgument
+from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
 from auricle.errors import ConfigError
 
 _ROWS = "class_prior,random_encoder,supervised"
@@ -34,6 +34,9 @@ def evaluate(
     fractions: Annotated[str, typer.Option(help="Shares of the training patients, in per cent.")] = "1,10,100",
     seeds: Annotated[int, typer.Option(help="Subset seeds per share below 100 %.", min=1)] = 3,
     name: Annotated[str | None, typer.Option(help="Name of the row; by default the run's.")] = None,
+    published: PublishedOption = None,
+    track: TrackOption = "clean",
+    prompts: Annotated[Path | None, typer.Option(help="A published prompt file (JSON) for zero-shot.")] = None,
 ) -> None:
     """Evaluate saved weights on a task and print the table."""
     from rich.console import Console
@@ -47,7 +50,7 @@ def evaluate(
 
     card, weights = load_card(run)
     lineage = _lineage(card["about"])
-    opened, question = Store(store), load_task(task)
+    opened, question = Store(store), load_task(task, published=published, track=track, prompts=prompts)
     if (name or run.resolve().name) in ROWS:
         raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another with --name")
     setting = Setting(

@@ -11,10 +11,12 @@ from auricle.cli.options import (
     ConfigOption,
     OutArgument,
     Overrides,
+    PublishedOption,
     ResumeOption,
     SeedOption,
     StepsOption,
     StoreArgument,
+    TrackOption,
     run_values,
 )  # fmt: skip
 from auricle.cli.pretrain import train
@@ -37,6 +39,8 @@ def finetune(
     backbone: Annotated[str, typer.Option(help="frozen, slow or full.")] = "slow",
     preset: Annotated[str | None, typer.Option(help="Encoder and input when training from scratch.")] = None,
     label_share: Annotated[float | None, typer.Option(help="Share of the training patients to use.")] = None,
+    published: PublishedOption = None,
+    track: TrackOption = "clean",
     steps: StepsOption = None,
     batch_size: BatchOption = None,
     seed: SeedOption = None,
@@ -53,7 +57,7 @@ def finetune(
     values = run_values(
         config,
         model,
-        {"store": store, "task": task, "label_share": label_share},
+        {"store": store, "task": task, "label_share": label_share, "published": published, "track": track},
         {"steps": steps, "batch_size": batch_size, "seed": seed},
         more,
     )

@@ -29,15 +29,26 @@ def ingest(
     ] = None,
     rate_hz: Annotated[float, typer.Option(help="The one sampling rate of the store.")] = 500.0,
     workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.", min=1)] = None,
+    executor: Annotated[
+        str, typer.Option(help="processes, or dask:ADDRESS of a scheduler whose workers see the same folders.")
+    ] = "processes",
+    compress: Annotated[bool, typer.Option(help="A smaller store that is slower to read.")] = False,
 ) -> None:
     """Read a data set once and store it; run again after a kill, it goes on where it was."""
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
-    ingest_with_progress(source, root, out, with_overrides({}, options or []), rate_hz, workers)
+    ingest_with_progress(source, root, out, with_overrides({}, options or []), rate_hz, workers, executor, compress)
 
 
 def ingest_with_progress(
-    source: str, root: Path, out: Path, options: Mapping[str, Any], rate_hz: float, workers: int | None
+    source: str,
+    root: Path,
+    out: Path,
+    options: Mapping[str, Any],
+    rate_hz: float,
+    workers: int | None,
+    executor: str = "processes",
+    compress: bool = False,
 ) -> None:
     """Ingest with a progress bar, and say what became of the records."""
     from auricle.data.ingest import ingest as run
@@ -49,7 +60,8 @@ def ingest_with_progress(
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(f"ingest {source}", total=None)
         done = run(
-            source, root, out, options=options, rate_hz=rate_hz, workers=workers,
+            source, root, out, options=options, rate_hz=rate_hz, workers=workers, executor=executor,
+            form="pcodec" if compress else "raw",
             on_progress=lambda n, total: bar.update(task, completed=n, total=total),
         )  # fmt: skip
     store = Store(out)

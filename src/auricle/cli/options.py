@@ -16,6 +16,12 @@ OutArgument = Annotated[Path, typer.Argument(help="Folder to write to; made if n
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file laid under the options.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last resume point.")]
 TaskOption = Annotated[str | None, typer.Option(help="Task id (auricle list tasks) or a TOML file of your own.")]
+PublishedOption = Annotated[
+    Path | None, typer.Option(help="Folder of published split files whose parts replace the task's own.")
+]
+TrackOption = Annotated[
+    str, typer.Option(help="clean, or legacy: the labels of the published split files, with their faults.")
+]
 StepsOption = Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)]
 BatchOption = Annotated[int | None, typer.Option(help="Records per step.", min=1)]
 SeedOption = Annotated[int | None, typer.Option(help="Decides order, crops, augmentation and dropout.")]

@@ -12,6 +12,7 @@ from auricle.cli.options import (
     ConfigOption,
     OutArgument,
     Overrides,
+    PublishedOption,
     ResumeOption,
     SeedOption,
     StepsOption,
@@ -33,6 +34,7 @@ def pretrain(
     method: Annotated[str, typer.Option(help="One of `auricle list methods`.")] = "lisa",
     preset: Annotated[str | None, typer.Option(help="Size: see `auricle list presets`.")] = None,
     task: TaskOption = None,
+    published: PublishedOption = None,
     steps: StepsOption = None,
     batch_size: BatchOption = None,
     seed: SeedOption = None,
@@ -44,7 +46,7 @@ def pretrain(
         run_values(
             config,
             {"name": method, "preset": preset},
-            {"store": store, "task": task},
+            {"store": store, "task": task, "published": published},
             {"steps": steps, "batch_size": batch_size, "seed": seed},
             more,
         ),
@@ -61,7 +63,6 @@ def train(values: dict[str, object], out: Path, resume: bool, title: str) -> Pat
     from auricle.config import validate
     from auricle.evaluate.protocols import embed_prompts
     from auricle.methods import AlignsText, Method
-    from auricle.tasks import load_task
     from auricle.text.towers import load_tower
     from auricle.train.config import RunConfig
     from auricle.train.fit import fit
@@ -70,8 +71,8 @@ def train(values: dict[str, object], out: Path, resume: bool, title: str) -> Pat
     config = validate(RunConfig, values, "run")
 
     def keep_prompts(method: Method) -> None:
-        if config.data.task and isinstance(method, AlignsText):
-            task = load_task(config.data.task)
+        task = config.data.load_task()
+        if task and isinstance(method, AlignsText):
             method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
 
     weights = fit(config, out, resume=resume, watcher=ConsoleWatcher(title), on_method=keep_prompts)

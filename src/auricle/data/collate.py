@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from auricle import leads as lead_names
 from auricle.batch import ECGBatch
+from auricle.data.store import StoredRecord
 from auricle.errors import DataError
+from auricle.leads import rows_onto
 from auricle.recording import Recording
 
 
@@ -25,60 +26,62 @@ def window_starts(n_samples: int, n_window: int) -> list[int]:
     return starts
 
 
-def patient_number(recording: Recording) -> int:
+def patient_number(recording: Recording | StoredRecord) -> int:
     """A number equal for recordings of one person; a recording without a patient is a person of its own."""
     identity = recording.patient_id if recording.patient_id is not None else f"record:{recording.record_id}"
     return zlib.crc32(f"{recording.source}/{identity}".encode())
 
 
 def collate(
-    recordings: Sequence[Recording],
+    records: Sequence[Recording | StoredRecord],
     leads: Sequence[str],
     n_samples: int,
     starts: Sequence[int] | None = None,
-    beats: Sequence[NDArray[np.int64]] | None = None,
 ) -> ECGBatch:
-    """Put recordings of one rate side by side.
+    """Put records of one rate side by side: recordings as millivolts, stored ones as the steps they lie in.
 
     Args:
-        recordings: all at the same rate.
-        leads: the lead axis; what a recording lacks is masked, what it has beyond it is left out.
-        n_samples: length of the time axis, at the recordings' rate; shorter ones are padded and masked.
-        starts: first sample of each crop, by default 0.
-        beats: R peaks of each whole recording, shifted into the crop.
+        records: all at the same rate.
+        leads: the lead axis; what a record lacks is masked, what it has beyond it is left out.
+        n_samples: length of the time axis, at the records' rate; shorter ones are padded and masked.
+        starts: first sample of each crop, by default 0. R peaks of stored records are shifted into it.
 
     Raises:
-        DataError: recordings of different rates, or one that has none of the leads.
+        DataError: records of different rates, or one that has none of the leads.
     """
-    rates = {recording.rate_hz for recording in recordings}
+    rates = {record.rate_hz for record in records}
     if len(rates) != 1:
         raise DataError(f"one batch needs one sampling rate, not {sorted(rates)}")
-    starts = [0] * len(recordings) if starts is None else starts
-    signal = np.zeros((len(recordings), len(leads), n_samples), dtype=np.float32)
+    starts = [0] * len(records) if starts is None else starts
+    stored = [record for record in records if isinstance(record, StoredRecord)]
+    kind = np.int16 if stored else np.float32
+    signal = np.zeros((len(records), len(leads), n_samples), dtype=kind)
     lead_mask = np.zeros(signal.shape[:2], dtype=bool)
-    time_mask = np.zeros((len(recordings), n_samples), dtype=bool)
-    for row, (recording, start) in enumerate(zip(recordings, starts, strict=True)):
-        crop = recording.signal[:, start : start + n_samples]
-        placed, present = lead_names.place(crop, recording.leads, leads)
-        if not present.any():
+    time_mask = np.zeros((len(records), n_samples), dtype=bool)
+    for row, (record, start) in enumerate(zip(records, starts, strict=True)):
+        source, target = rows_onto(record.leads, tuple(leads))
+        if not source:
             raise DataError(
-                f"{recording.record_id}: has none of the leads the model reads ({', '.join(leads)}), "
-                f"only {', '.join(recording.leads)}"
+                f"{record.record_id}: has none of the leads the model reads ({', '.join(leads)}), "
+                f"only {', '.join(record.leads)}"
             )
-        signal[row, :, : crop.shape[1]] = placed
-        lead_mask[row] = present
-        time_mask[row, : crop.shape[1]] = True
+        crop = record.signal[:, start : start + n_samples]
+        length = crop.shape[1]
+        signal[row, target, :length] = crop[source, :]
+        lead_mask[row, target] = True
+        time_mask[row, :length] = True
     return ECGBatch(
         signal=torch.from_numpy(signal),
         lead_mask=torch.from_numpy(lead_mask),
         time_mask=torch.from_numpy(time_mask),
         leads=tuple(leads),
         rate_hz=rates.pop(),
-        age_days=torch.tensor([r.age.best_days if r.age else float("nan") for r in recordings]),
-        male=torch.tensor([{"M": 1.0, "F": 0.0}.get(r.sex or "", float("nan")) for r in recordings]),
-        patient_id=torch.tensor([patient_number(r) for r in recordings]),
-        record_id=tuple(r.record_id for r in recordings),
-        beats=None if beats is None else _crop_beats(beats, starts, n_samples),
+        age_days=torch.tensor([r.age.best_days if r.age else float("nan") for r in records]),
+        male=torch.tensor([{"M": 1.0, "F": 0.0}.get(r.sex or "", float("nan")) for r in records]),
+        patient_id=torch.tensor([patient_number(r) for r in records]),
+        record_id=tuple(r.record_id for r in records),
+        beats=_crop_beats([r.beats for r in stored], starts, n_samples) if stored else None,
+        gain_mv=torch.tensor([r.gain_mv for r in stored], dtype=torch.float32) if stored else None,
     )
 
 

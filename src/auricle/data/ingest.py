@@ -1,7 +1,9 @@
 """Ingest: a source becomes a store, shard by shard, on all cores; killed at any moment it goes on where it was.
 
 Which records form shard k follows from the source's index alone, so nothing needs a journal: a shard is either whole
-(its table exists) or it is made again. `plan.json` holds what the shards were made from and refuses to mix.
+(its table exists) or it is made again. `plan.json` holds what the shards were made from and refuses to mix. Beside the
+source's index, memory holds a few shards at a time: rows are handed out as workers become free, and the shards' tables
+are joined one after the other.
 """
 
 from __future__ import annotations
@@ -10,23 +12,31 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from auricle.atomic import PARTIAL, write_json, write_with
-from auricle.data.shard import STORE_VERSION, write_shard
+from auricle.data.shard import STORE_VERSION, Form, write_shard
 from auricle.data.sources import get_source
-from auricle.errors import DataError, StoreError, require
+from auricle.errors import ConfigError, DataError, StoreError, require
 from auricle.text.glossary import to_english
 from auricle.text.reports import report_key
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Small enough that a kill costs seconds of work, large enough that a million records are two thousand files.
 SHARD_RECORDS: Final = 512
+# Shards handed out ahead of each worker, so that none waits for the next.
+_AHEAD: Final = 2
+_FINGERPRINT_ROWS: Final = 50_000
+_SCHEDULER_TIMEOUT: Final = "10s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ def ingest(
     rate_hz: float = 500.0,
     shard_records: int = SHARD_RECORDS,
     workers: int | None = None,
+    executor: str = "processes",
+    form: Form = "raw",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Ingested:
     """Make a store in `out` from the records a source lists under `root`; a finished or half-finished one is continued.
@@ -60,6 +72,8 @@ def ingest(
         rate_hz: the one sampling rate of the store.
         shard_records: records per shard.
         workers: processes; by default one per core.
+        executor: `processes` of this machine, or `dask:ADDRESS` of a scheduler whose workers see the same folders.
+        form: `raw`, or `pcodec` for a smaller store that is slower to read.
         on_progress: called with (records done, records in all) after each shard.
 
     Raises:
@@ -74,42 +88,83 @@ def ingest(
         "source": source_name,
         "options": dict(options or {}),
         "rate_hz": rate_hz,
+        "form": form,
         "shard_records": shard_records,
         "n_listed": len(index),
-        "index_sha256": hashlib.sha256(index.astype(str).to_csv(index=False).encode()).hexdigest(),
+        "index_sha256": _fingerprint(index),
     }
     with _writer_lock(out):
         _begin(out, plan)
-        rows: list[dict[str, Any]] = [dict(row) for row in index.to_dict("records")]  # type: ignore[arg-type]
-        todo = [
-            (number, rows[start : start + shard_records])
-            for number, start in enumerate(range(0, len(rows), shard_records))
-            if not (out / "shards" / f"{number:05d}.parquet").exists()
-        ]
-        done = len(rows) - sum(len(part) for _, part in todo)
+        starts = range(0, len(index), shard_records)
+        todo = [n for n in range(len(starts)) if not (out / "shards" / f"{n:05d}.parquet").exists()]
+        sizes = {n: min(shard_records, len(index) - starts[n]) for n in todo}
+        done = len(index) - sum(sizes.values())
         if on_progress:
-            on_progress(done, len(rows))
-        with _executor(workers, len(todo)) as pool:
-            jobs: dict[Future[tuple[int, int]], int] = {
-                pool.submit(
-                    write_shard, source_name, options or {}, root, part, rate_hz, out / "shards" / f"{number:05d}"
-                ): len(part)
-                for number, part in todo
-            }
-            for job in as_completed(jobs):
-                job.result()
-                done += jobs[job]
+            on_progress(done, len(index))
+        with _executor(executor, workers, len(todo)) as (pool, n_ahead):
+
+            def submit(number: int) -> Future[tuple[int, int]]:
+                part: Any = index.iloc[starts[number] : starts[number] + shard_records].to_dict("records")
+                stem = out / "shards" / f"{number:05d}"
+                return pool.submit(write_shard, source_name, options or {}, root, part, rate_hz, stem, form)
+
+            for number in _each(submit, todo, n_ahead):
+                done += sizes[number]
                 if on_progress:
-                    on_progress(done, len(rows))
+                    on_progress(done, len(index))
         return _finish(out, plan)
 
 
+def _fingerprint(index: pd.DataFrame) -> str:
+    """A digest of everything the index says, taken a part at a time."""
+    digest = hashlib.sha256(",".join(index.columns).encode())
+    for start in range(0, len(index), _FINGERPRINT_ROWS):
+        part = index.iloc[start : start + _FINGERPRINT_ROWS]
+        digest.update(part.astype(str).to_csv(index=False, header=False).encode())
+    return digest.hexdigest()
+
+
+def _each(submit: Callable[[int], Future[Any]], numbers: list[int], n_ahead: int) -> Iterator[int]:
+    """Hand out jobs, a few at a time, and give their numbers back as they are done."""
+    waiting = iter(numbers)
+    jobs: dict[Future[Any], int] = {}
+    while True:
+        for number in islice(waiting, n_ahead - len(jobs)):
+            jobs[submit(number)] = number
+        if not jobs:
+            return
+        finished, _ = wait(jobs, return_when=FIRST_COMPLETED)
+        for job in finished:
+            job.result()
+            yield jobs.pop(job)
+
+
 @contextmanager
-def _executor(workers: int | None, n_jobs: int) -> Iterator[Executor]:
+def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Executor, int]]:
+    """Something to submit to, and how many jobs to give it at a time.
+
+    Raises:
+        ConfigError: an executor we do not know, or a scheduler that does not answer.
+    """
+    if kind.startswith("dask:"):
+        distributed = require("distributed", "cluster")
+        address = kind.removeprefix("dask:")
+        try:
+            client = distributed.Client(address, timeout=_SCHEDULER_TIMEOUT)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ConfigError(f"no Dask scheduler answers at {address!r}: {type(error).__name__}") from None
+        with client:
+            n_workers = sum(client.nthreads().values())
+            if not n_workers:
+                raise ConfigError(f"the Dask scheduler at {address} has no workers: start some")
+            yield client.get_executor(pure=False), _AHEAD * n_workers
+        return
+    if kind != "processes":
+        raise ConfigError(f"unknown executor {kind!r}: `processes`, or `dask:ADDRESS` of a scheduler")
     count = min(workers or os.cpu_count() or 1, max(n_jobs, 1))
     # "spawn": a fork of a process that has used torch's threads can deadlock.
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield pool
+        yield pool, _AHEAD * count
 
 
 @contextmanager
@@ -141,29 +196,43 @@ def _begin(out: Path, plan: Mapping[str, Any]) -> None:
 
 
 def _finish(out: Path, plan: Mapping[str, Any]) -> Ingested:
-    """Join the shard tables into records.parquet, reports.parquet and rejected.parquet; store.json comes last."""
+    """Join the shard tables into records.arrow, reports.parquet and rejected.parquet; store.json comes last.
+
+    One shard's table is in memory at a time; what grows is the set of distinct reports.
+    """
     pa, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
     pc = require("pyarrow.compute", "train")
-    paths = sorted((out / "shards").glob("*.parquet"))
-    tables = []
-    for path in paths:
-        table = parquet.read_table(path)
-        shard = pa.array([int(path.stem)] * len(table), pa.int32())
-        tables.append(table.append_column("shard", shard))
-    joined = pa.concat_tables(tables, promote_options="default")
-    rejected = joined.filter(pc.is_valid(joined["reason"])).select(["record_id", "reason"])
-    stored = joined.filter(pc.is_null(joined["reason"]))
-    write_with(out / "rejected.parquet", lambda path: parquet.write_table(rejected, path))
-    if not len(stored):
-        first = rejected["reason"][0].as_py()
-        raise StoreError(f"{out}: not one of {len(joined)} records could be read; the first: {first}")
-    reports, ids = _reports(stored["report"].to_pylist())
-    records = stored.drop_columns(["reason", "report"]).append_column("report_id", pa.array(ids, pa.int64()))
-    distinct = pa.Table.from_pylist(reports, schema=_report_schema())
-    write_with(out / "records.parquet", lambda path: parquet.write_table(records, path))
+    paths = sorted((out / "shards").glob("*.parquet"), key=lambda path: int(path.stem))
+    schema = pa.unify_schemas([parquet.read_schema(path) for path in paths])
+    kept = pa.schema([field for field in schema if field.name not in {"reason", "report"}])
+    kept = kept.append(pa.field("shard", pa.int32())).append(pa.field("report_id", pa.int64()))
+    numbers: dict[str, int] = {}
+    rejected, n_stored = [], 0
+
+    def write_records(path: Path) -> None:
+        nonlocal n_stored
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, kept) as writer:
+            for shard in paths:
+                table = pa.concat_tables([parquet.read_table(shard), schema.empty_table()], promote_options="default")
+                rejected.append(table.filter(pc.is_valid(table["reason"])).select(["record_id", "reason"]))
+                stored = table.filter(pc.is_null(table["reason"]))
+                texts = stored["report"].to_pylist()
+                ids = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts]
+                stored = stored.append_column("shard", pa.array([int(shard.stem)] * len(stored), pa.int32()))
+                stored = stored.append_column("report_id", pa.array(ids, pa.int64())).select(kept.names)
+                writer.write_table(stored.combine_chunks())
+                n_stored += len(stored)
+
+    write_with(out / "records.arrow", write_records)
+    left_out = pa.concat_tables(rejected)
+    write_with(out / "rejected.parquet", lambda path: parquet.write_table(left_out, path))
+    if not n_stored:
+        first = left_out["reason"][0].as_py()
+        raise StoreError(f"{out}: not one of {len(left_out)} records could be read; the first: {first}")
+    distinct = pa.Table.from_pylist(_reports(numbers), schema=_report_schema())
     write_with(out / "reports.parquet", lambda path: parquet.write_table(distinct, path))
-    write_json(out / "store.json", {**plan, "n_records": len(records), "n_rejected": len(rejected)})
-    return Ingested(out, len(records), len(rejected), len(reports))
+    write_json(out / "store.json", {**plan, "n_records": n_stored, "n_rejected": len(left_out)})
+    return Ingested(out, n_stored, len(left_out), len(numbers))
 
 
 def _report_schema() -> Any:
@@ -171,15 +240,13 @@ def _report_schema() -> Any:
     return pa.schema([(name, pa.string()) for name in ("report_key", "text", "english", "language")])
 
 
-def _reports(texts: list[str | None]) -> tuple[list[dict[str, str]], list[int]]:
-    """Each distinct report once, and for every record the number of its report (-1 for none)."""
-    numbers: dict[str, int] = {}
-    ids = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts]
+def _reports(texts: Iterable[str]) -> list[dict[str, str]]:
+    """Each distinct report: its key, the text, and the text in English."""
     reports = []
-    for text in numbers:
+    for text in texts:
         translation = to_english(text)
         reports.append({
             "report_key": report_key(text), "text": text,
             "english": translation.text, "language": translation.language,
         })  # fmt: skip
-    return reports, ids
+    return reports

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,34 +17,42 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from auricle.batch import ECGBatch
 from auricle.data.collate import collate, window_starts
 from auricle.data.corpus import Corpus
+from auricle.data.order import Order, Share, Shuffle
 from auricle.data.store import Store
 from auricle.errors import DataError
+from auricle.signal.preprocess import InputSpec
 
 
 @dataclass(frozen=True)
 class View:
-    """Some rows of a store as a model wants to see them: lead axis, crop length, and what comes with each record.
+    """Some rows of a store as a model wants to see them, and what comes with each record.
 
     Attributes:
         store: where the records are.
         rows: row numbers.
-        leads: lead axis of the batches.
-        seconds: crop length.
+        spec: what the model reads: lead axis and crop length are taken from it.
         corpus: text side, if the method needs one.
         targets: (len(store), c) with NaN where not annotated, if there is a task.
         lengths: (len(store),) samples of each record.
+
+    Raises:
+        DataError: the store's amplitudes are lost and the model reads millivolts.
     """
 
     store: Store
     rows: NDArray[np.int64]
-    leads: Sequence[str]
-    seconds: float
+    spec: InputSpec
     corpus: Corpus | None = None
     targets: NDArray[np.float32] | None = None
     lengths: NDArray[np.int64] = field(init=False, repr=False)
     _report_ids: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.spec.scale == "mv" and not self.store.amplitude_known:
+            raise DataError(
+                f"{self.store.path}: its amplitudes are lost, and this model reads millivolts: "
+                "train one with model.input.scale=amplitude_unknown"
+            )
         # Columns of the whole store, read once: every step asks for a few of their entries.
         object.__setattr__(self, "lengths", self.store.column("n_samples"))
         object.__setattr__(self, "_report_ids", self.store.column("report_id"))
@@ -53,59 +60,40 @@ class View:
     @property
     def n_samples(self) -> int:
         """Crop length in samples of the store."""
-        return round(self.seconds * self.store.rate_hz)
+        return round(self.spec.seconds * self.store.rate_hz)
 
     def batch(self, rows: NDArray[np.int64], starts: Sequence[int]) -> ECGBatch:
         """The records at `rows`, each cropped from its start."""
-        recordings = [self.store.recording(row) for row in rows.tolist()]
-        beats = [self.store.beats(row) for row in rows.tolist()]
-        batch = collate(recordings, self.leads, self.n_samples, starts, beats)
+        batch = collate([self.store.record(row) for row in rows.tolist()], self.spec.leads, self.n_samples, starts)
         text = self.corpus.text_batch(self._report_ids[rows]) if self.corpus else None
         target = torch.from_numpy(self.targets[rows]) if self.targets is not None else None
         return replace(batch, text=text, target=target)
 
 
-def rows_of_step(n: int, step: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
-    """Positions in [0, n) of the batch this rank reads at `step`: a fresh permutation each epoch, without a state.
-
-    Raises:
-        DataError: fewer records than one global batch.
-    """
-    steps_per_epoch = n // (batch_size * world)
-    if steps_per_epoch == 0:
-        raise DataError(f"{n} records are fewer than one batch of {batch_size * world}: lower train.batch_size")
-    epoch, position = divmod(step, steps_per_epoch)
-    order = _permutation(n, seed, epoch)
-    start = (position * world + rank) * batch_size
-    return order[start : start + batch_size]
-
-
-def _permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    key = (n, seed, epoch)
-    if _permutation_cache.get("key") != key:
-        _permutation_cache.update(key=key, order=np.random.default_rng([seed, epoch]).permutation(n))
-    order: NDArray[np.int64] = _permutation_cache["order"]
-    return order
-
-
-# One epoch's order, kept because every step of the epoch asks for it again.
-_permutation_cache: dict[str, Any] = {}
-
-
 class Steps(Dataset[ECGBatch]):
-    """Training batches by step number: random crops of a view."""
+    """Training batches by step number: random crops of a view.
 
-    def __init__(self, view: View, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.view, self.batch_size, self.seed, self.rank, self.world = view, batch_size, seed, rank, world
-        rows_of_step(len(view.rows), 0, batch_size, seed, rank, world)  # too few records: say so before training
+    Every process draws for the whole step and keeps its share, so that several processes see what one would.
+    """
+
+    def __init__(
+        self, view: View, batch_size: int, seed: int, shuffle: Shuffle = Shuffle(), share: Share = Share()
+    ) -> None:
+        self.view, self.batch_size, self.seed, self.shuffle, self.share = view, batch_size, seed, shuffle, share
+        patients = view.store.patients[view.rows] if shuffle.same_patient else None
+        self.order = Order(len(view.rows), batch_size, seed, shuffle, share, patients)
+
+    def of(self, share: Share) -> Steps:
+        """The same run's batches for another process."""
+        return Steps(self.view, self.batch_size, self.seed, self.shuffle, share)
 
     def __getitem__(self, step: int) -> ECGBatch:
-        rows = self.view.rows[
-            rows_of_step(len(self.view.rows), step, self.batch_size, self.seed, self.rank, self.world)
-        ]
+        rows = self.view.rows[self.order[step]]
         slack = (self.view.lengths[rows] - self.view.n_samples).clip(min=0)
-        generator = np.random.default_rng([self.seed, step, self.rank, 1])
-        return self.view.batch(rows, generator.integers(0, slack + 1).tolist())
+        place = np.random.default_rng([self.seed, step, 1]).random(self.batch_size * self.share.world)
+        first = self.share.rank * self.batch_size
+        starts = np.floor(place[first : first + len(rows)] * (slack + 1)).astype(int)
+        return self.view.batch(rows, starts.tolist())
 
 
 class _Range(Sampler[int]):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,36 +17,74 @@ from auricle.errors import DataError
 Parts = dict[str, NDArray[np.int64]]
 
 
-def by_fold(store: Store, folds: Mapping[str, Sequence[int]]) -> Parts:
-    """Row numbers of each part by the source's folds.
+def by_fold(store: Store, folds: Mapping[str, Sequence[int]], rows: NDArray[np.int64] | None = None) -> Parts:
+    """Row numbers of each part by the source's folds; of `rows` only, if given.
 
     Raises:
         DataError: a part is empty, or a patient is in two of them.
     """
     column = store.column("fold").astype(float)
-    parts = {name: np.flatnonzero(np.isin(column, list(numbers))) for name, numbers in folds.items()}
-    return _checked(store, parts)
+    return _checked(store, _within(rows, {name: np.isin(column, list(numbers)) for name, numbers in folds.items()}))
 
 
-def by_patient(store: Store, shares: Mapping[str, float], salt: str = "auricle") -> Parts:
+def by_patient(
+    store: Store, shares: Mapping[str, float], rows: NDArray[np.int64] | None = None, salt: str = "auricle"
+) -> Parts:
     """Row numbers of each part by a hash of the patient: the same patient lands in the same part in every store."""
     total = sum(shares.values())
     edges = np.cumsum([share / total for share in shares.values()])
     place = np.array([zlib.crc32(f"{salt}/{patient}".encode()) / 2**32 for patient in store.patients])
     number = np.searchsorted(edges, place, side="right").clip(max=len(edges) - 1)
-    return _checked(store, {name: np.flatnonzero(number == i) for i, name in enumerate(shares)})
+    return _checked(store, _within(rows, {name: number == i for i, name in enumerate(shares)}))
+
+
+def by_record(store: Store, ids: Mapping[str, Sequence[str]], rows: NDArray[np.int64] | None = None) -> Parts:
+    """Row numbers of each part by lists of record ids, as published split files give them.
+
+    A patient in two parts is a warning and not an error: published splits of CPSC2018 and CSN are by record.
+
+    Raises:
+        DataError: a part has no record in this store.
+    """
+    records = store.column("record_id").astype(str)
+    parts = _within(rows, {name: np.isin(records, list(listed)) for name, listed in ids.items()})
+    _not_empty(store, parts)
+    absent = sum(map(len, ids.values())) - sum(map(len, parts.values()))
+    shared = _shared_patient(store, parts)
+    if absent:
+        warnings.warn(f"{store.path}: {absent} records of the published split are not in this store", stacklevel=2)
+    if shared:
+        warnings.warn(f"{store.path}: the published split has a patient in both {' and '.join(shared)}", stacklevel=2)
+    return parts
+
+
+def _within(rows: NDArray[np.int64] | None, masks: Mapping[str, NDArray[np.bool_]]) -> Parts:
+    parts = {name: np.flatnonzero(mask) for name, mask in masks.items()}
+    return parts if rows is None else {name: np.intersect1d(part, rows) for name, part in parts.items()}
 
 
 def _checked(store: Store, parts: Parts) -> Parts:
+    _not_empty(store, parts)
+    shared = _shared_patient(store, parts)
+    if shared:
+        raise DataError(f"{store.path}: a patient is in both {' and '.join(shared)}")
+    return parts
+
+
+def _not_empty(store: Store, parts: Parts) -> None:
     empty = [name for name, rows in parts.items() if not len(rows)]
     if empty:
         raise DataError(f"{store.path}: no record falls into {', '.join(empty)}: too few records or folds missing")
-    seen: dict[str, str] = {}
-    for name, rows in parts.items():
-        for patient in np.unique(store.patients[rows]):
-            if seen.setdefault(str(patient), name) != name:
-                raise DataError(f"{store.path}: a patient is in both {seen[str(patient)]} and {name}")
-    return parts
+
+
+def _shared_patient(store: Store, parts: Parts) -> tuple[str, str] | None:
+    """The names of two parts that share a patient."""
+    patients = store.patients
+    known = {name: np.unique(patients[rows]) for name, rows in parts.items()}
+    for one, other in combinations(known, 2):
+        if len(np.intersect1d(known[one], known[other], assume_unique=True)):
+            return one, other
+    return None
 
 
 def share_of_patients(patients: Sequence[str] | NDArray[np.str_], share: float, seed: int) -> NDArray[np.int64]:

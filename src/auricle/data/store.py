@@ -1,19 +1,51 @@
-"""Store: an ingested data set, opened for reading. Samples are memory-mapped, metadata are Arrow columns."""
+"""Store: an ingested data set, opened for reading. Samples and metadata are memory-mapped.
+
+Metadata lie as uncompressed Arrow batches, one per shard: a process that reads a few rows pays for a few rows.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import Age
-from auricle.data.shard import STORE_VERSION, dequantise
+from auricle.data.shard import STORE_VERSION, dequantise, unpack
 from auricle.errors import StoreError, require
-from auricle.recording import Recording
+from auricle.recording import Recording, Sex
+
+# What `record` reads of each row.
+_OF_A_RECORD: Final = (
+    "record_id", "patient_id", "source", "shard", "offset", "n_bytes", "n_samples", "gain_mv", "leads", "age_days",
+    "age_resolution_days", "sex", "beats",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """One record as it lies in the store: what a batch needs, without the cost of millivolts.
+
+    Attributes:
+        signal: (lead, time) int16 steps, -32768 where missing.
+        gain_mv: millivolts per step.
+        beats: R peaks in samples.
+    """
+
+    signal: NDArray[np.int16]
+    gain_mv: float
+    beats: NDArray[np.int64]
+    rate_hz: float
+    leads: tuple[str, ...]
+    record_id: str
+    patient_id: str | None
+    age: Age | None
+    sex: Sex | None
+    source: str
 
 
 class Store:
@@ -36,7 +68,7 @@ class Store:
                 f"{self.path}: store version {self.info['version']}, this auricle reads {STORE_VERSION}: ingest again"
             )
         self.rate_hz = float(self.info["rate_hz"])
-        self._shards: dict[int, NDArray[np.int16]] = {}
+        self._shards: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return int(self.info["n_records"])
@@ -49,8 +81,9 @@ class Store:
 
     @cached_property
     def table(self) -> Any:
-        """records.parquet as an Arrow table."""
-        return require("pyarrow.parquet", "train").read_table(self.path / "records.parquet", memory_map=True)
+        """records.arrow as a memory-mapped Arrow table."""
+        pa = require("pyarrow", "train")
+        return pa.ipc.open_file(pa.memory_map(str(self.path / "records.arrow"))).read_all()
 
     @cached_property
     def reports(self) -> list[dict[str, str]]:
@@ -67,7 +100,7 @@ class Store:
             StoreError: the store has no such column.
         """
         if name not in self.table.column_names:
-            raise StoreError(f"{self.path}: no column {name!r} in records.parquet")
+            raise StoreError(f"{self.path}: no column {name!r} in records.arrow")
         values: NDArray[Any] = self.table[name].to_numpy(zero_copy_only=False)
         return values
 
@@ -82,53 +115,65 @@ class Store:
         pairs = zip(self.column("patient_id"), self.column("record_id"), strict=True)
         return np.array([patient if patient is not None else f"record:{record}" for patient, record in pairs])
 
-    def samples(self, row: int) -> tuple[NDArray[np.int16], float]:
-        """The stored steps (lead, time) of a record, memory-mapped, and its gain in mV per step."""
-        entry = self._rows
-        shard, offset = int(entry["shard"][row]), int(entry["offset"][row])
-        n_leads, n_samples = len(entry["leads"][row]), int(entry["n_samples"][row])
-        stop = offset + n_leads * n_samples
-        data = self._shard(shard)
-        if stop > data.size:
-            raise StoreError(f"{self.path}/shards/{shard:05d}.bin: shorter than its table says: ingest again")
-        return data[offset:stop].reshape(n_leads, n_samples), float(entry["gain_mv"][row])
+    @cached_property
+    def amplitude_known(self) -> bool:
+        """Whether every record is in millivolts; false for stores of z-scored copies."""
+        return bool(self.column("amplitude_known").astype(bool).all())
+
+    def record(self, row: int) -> StoredRecord:
+        """Record number `row` as it lies: samples are views of the file where the store is `raw`.
+
+        Raises:
+            StoreError: the shard is shorter than its table says, or damaged.
+        """
+        entry = {name: self.table[name][row].as_py() for name in _OF_A_RECORD}
+        first, last = entry["offset"], entry["offset"] + entry["n_bytes"]
+        data = self._shard(entry["shard"])
+        try:
+            if last > data.size:
+                raise ValueError("shorter than its table says")
+            leads = tuple(entry["leads"])
+            signal = unpack(data[first:last], self.info["form"], len(leads), entry["n_samples"])
+        except ValueError as error:
+            path = f"{self.path}/shards/{entry['shard']:05d}.bin"
+            raise StoreError(f"{path}: damaged ({error}): remove it and its table and ingest again") from None
+        age = entry["age_days"]
+        return StoredRecord(
+            signal=signal,
+            gain_mv=entry["gain_mv"],
+            beats=np.asarray(entry["beats"], dtype=np.int64),
+            rate_hz=self.rate_hz,
+            leads=leads,
+            record_id=entry["record_id"],
+            patient_id=entry["patient_id"],
+            age=None if age is None else Age(age, entry["age_resolution_days"]),
+            sex=entry["sex"],
+            source=entry["source"],
+        )
 
     def recording(self, row: int) -> Recording:
         """Record number `row`, in millivolts."""
-        entry = self._rows
-        steps, gain = self.samples(row)
-        age = entry["age_days"][row]
-        report_id = int(entry["report_id"][row])
+        stored = self.record(row)
+        report_id = self.table["report_id"][row].as_py()
         return Recording(
-            signal=dequantise(steps, gain),
+            signal=dequantise(stored.signal, stored.gain_mv),
             rate_hz=self.rate_hz,
-            leads=tuple(entry["leads"][row]),
-            record_id=str(entry["record_id"][row]),
-            patient_id=entry["patient_id"][row],
-            age=None if np.isnan(age) else Age(float(age), float(entry["age_resolution_days"][row])),
-            sex=entry["sex"][row],
+            leads=stored.leads,
+            record_id=stored.record_id,
+            patient_id=stored.patient_id,
+            age=stored.age,
+            sex=stored.sex,
             report=self.reports[report_id]["text"] if report_id >= 0 else None,
-            labels=tuple(entry["labels"][row]),
-            source=str(entry["source"][row]),
+            labels=tuple(self.table["labels"][row].as_py()),
+            source=stored.source,
+            amplitude_known=self.table["amplitude_known"][row].as_py(),
         )
 
-    def beats(self, row: int) -> NDArray[np.int64]:
-        """R peaks of a record, in samples."""
-        return np.asarray(self._rows["beats"][row], dtype=np.int64)
-
-    @cached_property
-    def _rows(self) -> dict[str, NDArray[Any]]:
-        names = (
-            "record_id", "patient_id", "source", "shard", "offset", "n_samples", "gain_mv", "leads", "age_days",
-            "age_resolution_days", "sex", "labels", "report_id", "beats",
-        )  # fmt: skip
-        return {name: self.column(name) for name in names}
-
-    def _shard(self, number: int) -> NDArray[np.int16]:
+    def _shard(self, number: int) -> NDArray[np.uint8]:
         if number not in self._shards:
             path = self.path / "shards" / f"{number:05d}.bin"
             try:
-                self._shards[number] = np.memmap(path, dtype=np.int16, mode="r")
+                self._shards[number] = np.memmap(path, dtype=np.uint8, mode="r")
             except (FileNotFoundError, ValueError) as error:
                 raise StoreError(f"{path}: missing or empty: ingest again ({error})") from None
         return self._shards[number]

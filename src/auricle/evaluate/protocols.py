@@ -59,8 +59,7 @@ class Setting:
 
     def view(self, rows: NDArray[np.int64]) -> View:
         """Some rows of the store as the method wants to see them."""
-        spec = self.method.config.input
-        return View(self.store, rows, spec.leads, spec.seconds)
+        return View(self.store, rows, self.method.config.input)
 
     def each(self, function: Callable[..., torch.Tensor], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """`function` of every record at `rows`."""
@@ -69,7 +68,7 @@ class Setting:
 
     def targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, c) 0/1 of the task."""
-        return self.task.targets(self.store.column("labels")[rows])
+        return self.task.store_targets(self.store)[rows]
 
 
 def predictions_of(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any], **meta: Any) -> Predictions:
@@ -88,6 +87,7 @@ def predictions_of(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any
             preset=setting.preset,
             pretrained_on=setting.pretrained_on,
             overlap=setting.overlap,
+            track=setting.task.track,
             notes=pooling,
             **meta,
         ),
@@ -109,12 +109,9 @@ def embed_prompts(task: Task, tower: Tower) -> torch.Tensor:
     """(c, width): for each class the mean of its prompts' tower embeddings, renormalised.
 
     Raises:
-        ConfigError: a class has no prompts.
+        DataError: a class has no prompts.
     """
-    empty = [entry.name for entry in task.classes if not entry.prompts]
-    if empty:
-        raise ConfigError(f"task {task.id}: no prompts for {', '.join(empty)}; zero-shot needs a sentence per class")
-    means = [torch.from_numpy(tower.embed(list(entry.prompts))).mean(0) for entry in task.classes]
+    means = [torch.from_numpy(tower.embed(list(prompts))).mean(0) for prompts in task.prompt_sentences()]
     return torch.nn.functional.normalize(torch.stack(means), dim=-1)
 
 
@@ -127,8 +124,8 @@ def zero_shot(setting: Setting) -> Path:
     method, task = setting.method, setting.task
     if not isinstance(method, AlignsText):
         raise ConfigError(f"{setting.name} is not aligned with text: zero-shot needs a method such as lisa")
-    if method.prompt_sets.get(task.id) != task.class_names:
-        method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
+    # Always from the task's own sentences: those that travel with the weights may be of another version of it.
+    method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
     parts = task.parts(setting.store)
     scored = {
         part: predictions_of(

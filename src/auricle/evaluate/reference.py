@@ -75,7 +75,12 @@ def supervised(setting: Setting, watcher: Watcher) -> Path:
         encoder = {"name": "resnet1d", "preset": "nano"}
         values = {
             "model": {"name": "supervised", "encoder": encoder, "input": setting.method.config.input.model_dump()},
-            "data": {"store": setting.store.path, "task": setting.task.id},
+            "data": {
+                "store": setting.store.path,
+                "task": setting.task.origin,
+                "published": setting.task.published_folder,
+                "track": setting.task.track,
+            },
             "train": {"steps": _SUPERVISED_EPOCHS * n_train // batch_size, "batch_size": batch_size},
         }
         config = validate(RunConfig, values, "supervised row")

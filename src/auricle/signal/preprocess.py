@@ -83,7 +83,7 @@ class Preprocess(nn.Module):
         """
         if batch.leads != self.spec.leads:
             raise ValueError(f"the batch has leads {batch.leads}, the model reads {self.spec.leads}")
-        signal, lead_mask = _fill_missing(batch.signal.float(), batch.lead_mask, batch.time_mask)
+        signal, lead_mask = _fill_missing(batch.millivolts(), batch.lead_mask, batch.time_mask)
         signal = high_pass(signal, batch.time_mask, batch.rate_hz, self.spec.band_hz[0])
         signal, time_mask = resample(signal, batch.time_mask, batch.rate_hz, self.spec.rate_hz, self.spec.band_hz[1])
         signal = torch.where(lead_mask[:, :, None], signal, 0.0)

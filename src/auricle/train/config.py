@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from auricle.config import Config, component
+from auricle.data.order import Shuffle
 from auricle.methods import METHODS
+from auricle.tasks import Task, load_task
 
 
 class DataConfig(Config):
@@ -19,12 +21,20 @@ class DataConfig(Config):
         task: id or TOML file of a task: gives the split and, to methods that need them, the targets.
         part: part of the task's split to train on; without a task all records are.
         label_share: share of the part's patients to use, nested over shares for one seed.
+        published: folder of published split files, if their parts are to be used instead of the task's own.
+        track: `legacy` also takes the labels of those files.
     """
 
     store: Path
     task: str | None = None
     part: Literal["train", "validation", "test"] = "train"
     label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    published: Path | None = None
+    track: Literal["clean", "legacy"] = "clean"
+
+    def load_task(self) -> Task | None:
+        """The task, if there is one."""
+        return load_task(self.task, published=self.published, track=self.track) if self.task else None
 
 
 class TrainConfig(Config):
@@ -37,8 +47,13 @@ class TrainConfig(Config):
         precision: `32-true` or `bf16-mixed`.
         seed: with the step and rank it decides order, crops, augmentation and dropout.
         workers: loader processes; 0 loads in the training process.
-        devices: processes (or accelerators) on this machine.
+        devices: processes (or accelerators) on each machine.
+        nodes: machines, each started with the same command (torchrun, Slurm).
+        strategy: how several devices share the work: `ddp` copies the model, `fsdp` shares its tensors out; `auto` is
+            `ddp` where there are several.
+        shuffle: how an epoch is shuffled; see `auricle.data.order`.
         checkpoint_every: optimiser steps between resume points.
+        keep_last: resume points kept; the newest is resumed from.
         log_every: optimiser steps between lines of log.jsonl.
     """
 
@@ -49,7 +64,11 @@ class TrainConfig(Config):
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 0
     devices: Annotated[int, Field(gt=0)] = 1
+    nodes: Annotated[int, Field(gt=0)] = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    shuffle: Shuffle = Shuffle()
     checkpoint_every: Annotated[int, Field(gt=0)] = 100
+    keep_last: Annotated[int, Field(gt=0)] = 2
     log_every: Annotated[int, Field(gt=0)] = 10
 
 

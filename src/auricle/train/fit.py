@@ -10,9 +10,12 @@ import json
 import logging
 import math
 import os
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,14 +27,15 @@ from torch.utils.data import DataLoader
 from auricle.batch import ECGBatch
 from auricle.config import write_toml
 from auricle.data.loader import Steps, training_loader
-from auricle.errors import CheckpointError, ConfigError, DataError, require
-from auricle.methods import Method, Progress, load_card, save_method
-from auricle.tasks import load_task
+from auricle.data.order import Share
+from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
+from auricle.methods import Method, Progress, build_method, load_card, save_method
 from auricle.train.config import RunConfig
+from auricle.train.parallel import shard, strategy, whole_state
 from auricle.train.setup import build, load_run, same_run
 from auricle.train.watch import Watcher
 
-RESUME_POINT: Final = Path("checkpoints") / "last.ckpt"
+RESUME_POINTS: Final = "checkpoints"
 # Steps timed before a run, after one that warms caches up.
 _TIMED_STEPS: Final = 2
 
@@ -72,24 +76,28 @@ def fit(
     Raises:
         ConfigError: the folder holds a run already, or another run than the one to resume.
         DataError: a loss that is not finite; names the records of the batch.
+        StoppedError: SIGTERM or SIGINT arrived; a resume point of the last whole step was kept.
     """
     # With several devices Lightning starts this program again for each: only the first owns the folder and speaks.
     leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
     watcher = (watcher if leads else None) or Watcher()
     config, method, steps = build(config)
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
-    watcher.begin(_estimate(config, method, steps, first), config)
+    if leads:
+        watcher.begin(_estimate(config, method, steps, first), config)
     loop = _loop(method, config, steps, first, out, watcher)
-    point = out / RESUME_POINT
     with warnings.catch_warnings():
         _quiet_lightning()
         trainer = _trainer(config)
-        trainer.fit(loop, ckpt_path=str(point) if first else None, weights_only=True if first else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        point = str(resume_point(out, first)) if first else None
+        with _stops_when_asked(loop):
+            trainer.fit(loop, ckpt_path=point, weights_only=True if first else None)
     watcher.end()
     if not leads:
         return out / "model"
+    if loop.whole is not None:
+        method = build_method(config.model)
+        method.load_state_dict(loop.whole)
     method = method.cpu().eval()
     if on_method:
         on_method(method)
@@ -99,9 +107,12 @@ def fit(
 
 def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
     """What to keep with the weights: on what they were trained and for how long; names, no paths of this machine."""
+    task = config.data.load_task()
     return {
         "source": steps.view.store.info["source"],
-        "task": load_task(config.data.task).id if config.data.task else None,
+        "task": task.id if task else None,
+        "published_split": config.data.published is not None,
+        "track": config.data.track,
         "part": config.data.part,
         "label_share": config.data.label_share,
         "n_records": len(steps.view.rows),
@@ -123,25 +134,31 @@ def _open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
             raise ConfigError(f"{out}: was begun with another {', '.join(differing)}; resume needs the same run")
     out.mkdir(parents=True, exist_ok=True)
     write_toml(config, out / "run.toml")
-    (out / RESUME_POINT).parent.mkdir(exist_ok=True)
+    (out / RESUME_POINTS).mkdir(exist_ok=True)
     first = resume_step(out) if resume else 0
     _cut_log(out / "log.jsonl", first)
     return first
 
 
+def resume_point(out: Path, step: int) -> Path:
+    """Where a run keeps what it needs to go on after an optimiser step."""
+    return out / RESUME_POINTS / f"step-{step:08d}.ckpt"
+
+
 def resume_step(out: Path) -> int:
-    """The optimiser step of a run folder's resume point, 0 if there is none.
+    """The optimiser step of a run folder's newest resume point, 0 if there is none.
 
     Raises:
         CheckpointError: the resume point cannot be read.
     """
-    point = out / RESUME_POINT
-    if not point.exists():
+    points = sorted((out / RESUME_POINTS).glob("step-*.ckpt"))
+    if not points:
         return 0
     try:
-        return int(torch.load(point, map_location="cpu", weights_only=True)["global_step"])
+        return int(torch.load(points[-1], map_location="cpu", weights_only=True, mmap=True)["global_step"])
     except Exception as error:
-        raise CheckpointError(f"{point}: cannot be read ({type(error).__name__}); remove it to start again") from error
+        older = "go on from the one before" if len(points) > 1 else "start again"
+        raise CheckpointError(f"{points[-1]}: cannot be read ({type(error).__name__}); remove it to {older}") from error
 
 
 def _cut_log(path: Path, first: int) -> None:
@@ -195,14 +212,28 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
         def __init__(self) -> None:
             super().__init__()
             self.method: nn.Module = method
+            self.whole: dict[str, torch.Tensor] | None = None
+            self.asked_to_stop = 0
+            self.take_signals: Callable[[], Any] = lambda: None
+
+        def configure_model(self) -> None:
+            if config.train.strategy == "fsdp":
+                shard(method, self.device_mesh["data_parallel"])
+
+        def on_train_start(self) -> None:
+            self.take_signals()  # here, because Lightning has installed its own by now
 
         def train_dataloader(self) -> DataLoader[ECGBatch]:
-            mine = Steps(steps.view, steps.batch_size, steps.seed, self.trainer.global_rank, self.trainer.world_size)
-            return training_loader(mine, first * config.train.accumulate, n_batches, config.train.workers)
+            share = Share(rank=self.global_rank, world=self.trainer.world_size, nodes=self.trainer.num_nodes)
+            return training_loader(steps.of(share), first * config.train.accumulate, n_batches, config.train.workers)
 
         def transfer_batch_to_device(self, batch: ECGBatch, device: torch.device, dataloader_idx: int) -> ECGBatch:
             del dataloader_idx
             return batch.to(device)
+
+        def on_train_end(self) -> None:
+            if config.train.strategy == "fsdp":
+                self.whole = whole_state(method)  # every process takes part, the first one keeps it
 
         def training_step(self, batch: ECGBatch, batch_idx: int) -> torch.Tensor:
             torch.manual_seed(stream(config.train.seed, batch_idx, self.global_rank))
@@ -226,8 +257,17 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
                 if step % config.train.log_every == 0 or step == config.train.steps:
                     with (out / "log.jsonl").open("a") as log:
                         log.write(json.dumps({"step": step, **self.terms}) + "\n")
-            if step % config.train.checkpoint_every == 0 or step == config.train.steps:
-                _save_resume_point(self.trainer, out / RESUME_POINT)
+            stop = self._stop_signal()
+            if stop or step % config.train.checkpoint_every == 0 or step == config.train.steps:
+                _save_resume_point(self.trainer, out, step, config.train.keep_last)
+            if stop:
+                raise StoppedError(f"stopped after step {step}; the same command with --resume goes on", stop)
+
+        def _stop_signal(self) -> int:
+            """The signal that asks to stop, if any process has received one: all must leave at the same step."""
+            if self.trainer.world_size == 1:
+                return self.asked_to_stop
+            return int(self.trainer.strategy.reduce(torch.tensor(float(self.asked_to_stop)), reduce_op="max"))
 
         def configure_optimizers(self) -> Any:
             recipe = config.model.recipe
@@ -241,11 +281,35 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
     return Loop()
 
 
-def _save_resume_point(trainer: Any, path: Path) -> None:
+def _save_resume_point(trainer: Any, out: Path, step: int, keep: int) -> None:
+    path = resume_point(out, step)
     partial = path.with_suffix(".tmp")
     trainer.save_checkpoint(partial)
     if trainer.is_global_zero:
         partial.rename(path)
+        for old in sorted(path.parent.glob("step-*.ckpt"))[:-keep]:
+            old.unlink()
+
+
+@contextmanager
+def _stops_when_asked(loop: Any) -> Iterator[None]:
+    """The first SIGTERM or SIGINT asks the loop to stop after its step; a second one does what it always does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def ask(number: int, _: Any) -> None:
+        loop.asked_to_stop = number
+        signal.signal(number, before[signal.Signals(number)])
+
+    loop.take_signals = lambda: [signal.signal(number, ask) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _trainer(config: RunConfig) -> Any:
@@ -256,7 +320,8 @@ def _trainer(config: RunConfig) -> Any:
         accumulate_grad_batches=config.train.accumulate,
         precision=config.train.precision,
         devices=config.train.devices,
-        strategy="ddp" if config.train.devices > 1 else "auto",
+        num_nodes=config.train.nodes,
+        strategy=strategy(config.train),
         gradient_clip_val=config.model.recipe.clip,
         enable_progress_bar=False,
         enable_model_summary=False,

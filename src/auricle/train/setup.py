@@ -18,11 +18,11 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.methods import METHODS, Method, build_method, init_encoder_from, load_card
 from auricle.registry import merge
-from auricle.tasks import Task, load_task
+from auricle.tasks import Task
 from auricle.train.config import RunConfig
 
 _TEXT_NEEDS = {"embedding", "findings"}
-_NO_EFFECT = {"train.checkpoint_every", "train.log_every", "train.workers"}
+_NO_EFFECT = {"train.checkpoint_every", "train.keep_last", "train.log_every", "train.workers"}
 
 
 def finetune_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def training_rows(store: Store, config: RunConfig, task: Task | None) -> NDArray
 def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     """The completed configuration, the method ready for its first step, and its batches by step number."""
     store = Store(config.data.store)
-    task = load_task(config.data.task) if config.data.task else None
+    task = config.data.load_task()
     config = with_classes(config, task)
     torch.manual_seed(config.train.seed)
     method = build_method(config.model)
@@ -67,10 +67,9 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
         rows = rows[store.column("report_id")[rows] >= 0]  # a recording without a report has nothing to be aligned with
         corpus = Corpus.from_store(store, rows, getattr(method, "text_tower", ""), method.needs)
     method.prepare(corpus)
-    targets = task.targets(store.column("labels")) if task and "target" in method.needs else None
-    spec = method.config.input
-    view = View(store, rows, spec.leads, spec.seconds, corpus, targets)
-    return config, method, Steps(view, config.train.batch_size, config.train.seed)
+    targets = task.store_targets(store) if task and "target" in method.needs else None
+    view = View(store, rows, method.config.input, corpus, targets)
+    return config, method, Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
 
 
 def load_run(folder: Path) -> RunConfig:

@@ -1,0 +1,111 @@
+"""Order: which records form batch number `step`, as a function of (seed, step, process) and of nothing else.
+
+An epoch is a shuffle of blocks of neighbouring records, then of the records inside a pool of blocks: a batch touches a
+few places of a disk instead of as many as it has records, and a store that is larger than memory is read nearly in
+order. A store smaller than one pool is shuffled fully. With several nodes each reads its own blocks of an epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from auricle.config import Config
+from auricle.errors import DataError
+
+
+class Shuffle(Config):
+    """How an epoch is shuffled.
+
+    Attributes:
+        block: neighbouring records that are read together.
+        pool: blocks whose records are mixed with each other.
+        same_patient: keep the records of one patient of a pool together, for methods whose positives they are.
+    """
+
+    block: Annotated[int, Field(gt=0)] = 128
+    pool: Annotated[int, Field(gt=0)] = 128
+    same_patient: bool = False
+
+
+class Share(Config):
+    """Which part of a run this process is.
+
+    Attributes:
+        rank: number of this process, node by node.
+        world: processes in all.
+        nodes: machines, each with the same number of processes.
+    """
+
+    rank: Annotated[int, Field(ge=0)] = 0
+    world: Annotated[int, Field(gt=0)] = 1
+    nodes: Annotated[int, Field(gt=0)] = 1
+
+
+class Order:
+    """Positions in [0, n) by step. Every process has equally many steps in an epoch: what is left over waits.
+
+    Args:
+        n: records.
+        batch_size: records per step and process.
+        patients: (n,) patient of each record, needed for `shuffle.same_patient`.
+
+    Raises:
+        DataError: fewer records than one step of all processes needs.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        seed: int,
+        shuffle: Shuffle = Shuffle(),
+        share: Share = Share(),
+        patients: NDArray[np.str_] | None = None,
+    ) -> None:
+        self.batch_size, self.seed, self.shuffle, self.share = batch_size, seed, shuffle, share
+        self.patient = None if patients is None else np.unique(patients, return_inverse=True)[1]
+        # Neighbours are what lies side by side in the store, or what belongs to one patient.
+        self.neighbours = np.arange(n) if self.patient is None else np.argsort(self.patient, kind="stable")
+        self.per_node = n // share.nodes
+        self._step_of_node = batch_size * share.world // share.nodes
+        self.steps_per_epoch = self.per_node // self._step_of_node
+        if self.steps_per_epoch == 0:
+            raise DataError(
+                f"{n} records are fewer than one batch of {batch_size * share.world}: lower train.batch_size"
+            )
+        self._epoch, self._positions = -1, np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, step: int) -> NDArray[np.int64]:
+        """The positions this process reads at a step."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._positions = epoch, self._of_epoch(epoch)
+        per_node = self.share.world // self.share.nodes
+        start = number * self._step_of_node + self.share.rank % per_node * self.batch_size
+        return self._positions[start : start + self.batch_size]
+
+    def _of_epoch(self, epoch: int) -> NDArray[np.int64]:
+        """This node's positions of an epoch, in the order they are read."""
+        generator = np.random.default_rng([self.seed, epoch])
+        n, block = len(self.neighbours), self.shuffle.block
+        # Where the first block begins differs by epoch, so that the same records do not always travel together.
+        turned = np.roll(self.neighbours, -int(generator.integers(block)))
+        blocks = generator.permutation(-(-n // block))
+        in_blocks = np.concatenate([turned[number * block : (number + 1) * block] for number in blocks])
+        node = self.share.rank * self.share.nodes // self.share.world
+        mine = in_blocks[node * self.per_node : (node + 1) * self.per_node]
+        size = block * self.shuffle.pool
+        pools = [mine[start : start + size] for start in range(0, len(mine), size)]
+        return np.concatenate([self._mixed(pool, [self.seed, epoch, node, i]) for i, pool in enumerate(pools)])
+
+    def _mixed(self, pool: NDArray[np.int64], key: list[int]) -> NDArray[np.int64]:
+        generator = np.random.default_rng([*key, 2])
+        mixed = generator.permutation(pool)
+        if self.patient is None:
+            return mixed
+        patients, number = np.unique(self.patient[mixed], return_inverse=True)
+        return mixed[np.argsort(generator.permutation(len(patients))[number], kind="stable")]

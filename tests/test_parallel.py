@@ -1,0 +1,107 @@
+"""Two processes: the run they make together is the run of one process on the joined batch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from auricle.config import validate, write_toml
+from auricle.data.ingest import ingest
+from auricle.methods import load_method
+from auricle.train.config import RunConfig
+from auricle.train.fit import resume_step
+from auricle.train.setup import build, load_run
+from conftest import make_batch
+
+STILL = {"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("store") / "s"
+    options = {"n": 96, "rate_hz": 100.0, "seconds": 4.0}
+    ingest("simulated", Path(), out, options=options, rate_hz=100, workers=1)
+    return out
+
+
+def write_config(store: Path, folder: Path, model: dict, train: dict) -> Path:
+    """A run without augmentation and dropout: what remains must not depend on how a batch is divided."""
+    values = {
+        "model": {
+            "preset": "tiny", "input": {"rate_hz": 100, "band_hz": [0.5, 45]}, "augment": STILL, **model,
+        },
+        "data": {"store": str(store), "task": "simulated/diagnosis"},
+        "train": {"steps": 4, "checkpoint_every": 2, "log_every": 1, **train},
+    }  # fmt: skip
+    folder.mkdir()
+    write_toml(validate(RunConfig, values, "test"), folder / "run.toml")
+    return folder
+
+
+def command(folder: Path, out: Path, resume: bool = False) -> list[str]:
+    """Lightning starts the second process by running the same script again, so it is a script."""
+    script = folder / "run.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport torch\ntorch.set_num_threads(1)\n"
+        "from auricle.train.fit import fit\nfrom auricle.train.setup import load_run\n"
+        f"fit(load_run(Path({str(folder)!r})), Path({str(out)!r}), resume={resume})\n"
+    )
+    return [sys.executable, str(script)]
+
+
+def run(folder: Path, out: Path) -> torch.Tensor:
+    """What the trained weights make of one batch. Tensors themselves are no measure: where the true gradient is zero
+    (the bias of a softmax), Adam turns rounding into steps."""
+    done = subprocess.run(command(folder, out), capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    method = load_method(out)
+    with torch.no_grad():
+        return method.embed(make_batch(8, seconds=2.0, rate_hz=100))
+
+
+METHODS = {
+    "lisa": {"name": "lisa", "text": {"tower": "ngrams"}},
+    "supervised": {"name": "supervised", "dropout": 0.0},
+}
+
+
+@pytest.mark.parametrize(("method", "strategy"), [("lisa", "ddp"), ("supervised", "ddp"), ("lisa", "fsdp")])
+def test_two_processes_are_one_on_the_joined_batch(store: Path, tmp_path: Path, method: str, strategy: str) -> None:
+    model = METHODS[method]
+    torch.manual_seed(0)
+    folder = write_config(store, tmp_path / "start", model, {"batch_size": 16})
+    with torch.no_grad():
+        start = build(load_run(folder))[1].eval().embed(make_batch(8, seconds=2.0, rate_hz=100))
+    one = run(write_config(store, tmp_path / "one", model, {"batch_size": 16}), tmp_path / "a")
+    two = run(
+        write_config(store, tmp_path / "two", model, {"batch_size": 8, "devices": 2, "strategy": strategy}),
+        tmp_path / "b",
+    )
+    assert (one - two).norm() < 0.01 * (one - start).norm()
+    logs = [(tmp_path / name / "log.jsonl").read_text().count("\n") for name in "ab"]
+    assert logs == [4, 4]
+
+
+def test_sigterm_keeps_a_resume_point_and_the_run_goes_on(store: Path, tmp_path: Path) -> None:
+    folder = write_config(
+        store, tmp_path / "c", METHODS["supervised"], {"batch_size": 8, "steps": 4000, "checkpoint_every": 5000}
+    )
+    process = subprocess.Popen(command(folder, tmp_path / "out"), stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "out" / "log.jsonl"
+    deadline = time.monotonic() + 90
+    while (not log.exists() or log.read_text().count("\n") < 3) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "--resume goes on" in complaint
+    step = resume_step(tmp_path / "out")
+    assert step >= 3
+    assert log.read_text().count("\n") == step
