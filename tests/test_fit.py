@@ -173,6 +173,18 @@ def test_a_damaged_resume_point_is_named(store: Path, tmp_path: Path) -> None:
         fit(run, tmp_path / "run", resume=True)
 
 
+def test_the_last_resume_points_are_kept_and_an_older_one_can_be_gone_back_to(store: Path, tmp_path: Path) -> None:
+    run = config(store, "supervised", steps=12, keep_last=2)
+    with pytest.raises(StopError):
+        fit(run, tmp_path / "run", watcher=StopAt(10))
+    assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())] == [
+        "step-00000006.ckpt", "step-00000009.ckpt",
+    ]  # fmt: skip
+    resume_point(tmp_path / "run", 9).unlink()
+    back = fit(run, tmp_path / "run", resume=True)
+    assert equal(back, fit(run, tmp_path / "whole"))
+
+
 def test_a_loss_that_is_not_finite_names_the_records(store: Path, tmp_path: Path) -> None:
     run = config(store, "supervised", steps=2)
     from unittest.mock import patch

@@ -25,7 +25,7 @@ from auricle.nn.film import FiLM
 from conftest import make_batch
 
 # The term of each method's step that must improve when it is trained on eight records.
-CASES = {"lisa": "loss", "supervised": "loss"}
+CASES = {"lisa": "loss", "merl": "loss", "supervised": "loss"}
 
 
 def fresh(name: str, seed: int = 0, **more: object) -> Method:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from auricle.data.ingest import ingest
+from auricle.data.sources import list_sources
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.evaluate.embed import over_records
@@ -111,7 +112,10 @@ def test_every_task_that_comes_along_is_whole() -> None:
     for name in list_tasks():
         task = load_task(name)
         assert task.id == name
-        assert all(entry.codes and entry.prompts for entry in task.classes)
+        assert all(entry.codes for entry in task.classes)
+        languages = {"en"} if task.source == "simulated" else {"en", "de", "zh"}
+        assert all(set(entry.prompts) == languages and all(entry.prompts.values()) for entry in task.classes)
+        assert task.source in list_sources()
 
 
 def test_labels_match_by_exact_code(tmp_path: Path) -> None:

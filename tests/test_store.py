@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -110,37 +111,121 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
             ingest("simulated", Path(), tmp_path, options=SMALL)
 
 
+KILLS = 60
+KILLER = """
+import os, random, signal, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+import auricle.data.ingest as module
+import pandas, pyarrow.parquet, auricle.simulate, auricle.signal.beats, sleepecg
+
+@contextmanager
+def in_this_process(kind, workers, n_jobs):
+    with ThreadPoolExecutor(1) as pool:
+        yield pool, 2
+
+module._executor = in_this_process
+out, options = Path(sys.argv[1]), {"n": 160, "rate_hz": 100.0, "seconds": 10.0}
+moments = random.Random(0)
+for kill in range(int(sys.argv[2])):
+    child = os.fork()
+    if child == 0:
+        module.ingest("simulated", Path(), out, options=options, rate_hz=100, shard_records=16)
+        os._exit(0)
+    time.sleep(moments.uniform(0.0, 0.25))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    whole = sorted(path.stem for path in (out / "shards").glob("*.parquet"))
+    assert all((out / "shards" / f"{stem}.bin").exists() for stem in whole)
+module.ingest("simulated", Path(), out, options=options, rate_hz=100, shard_records=16)
+"""
+
+
 def test_sigkill_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Killed several times at different moments, then finished: byte for byte the store that was never killed."""
-    options = {"n": 160, "rate_hz": 100.0, "seconds": 10.0}
+    """Killed sixty times at random moments, while shards are written and while they are joined, then finished."""
+    script = tmp_path / "run.py"
+    script.write_text(KILLER)
+    for name, kills in (("killed", KILLS), ("whole", 0)):
+        done = subprocess.run(
+            [sys.executable, str(script), str(tmp_path / name), str(kills)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    killed, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
+    assert len(killed) == 160
+    assert killed.table.equals(whole.table)
+    for path in sorted(path for path in (tmp_path / "whole").rglob("*") if path.is_file()):
+        assert path.read_bytes() == (tmp_path / "killed" / path.relative_to(tmp_path / "whole")).read_bytes(), path
+    assert not list((tmp_path / "killed").rglob("*.partial"))
+
+
+def test_killed_worker_processes_leave_a_store_that_is_finished_later(tmp_path: Path) -> None:
+    """The real executor, killed with its children."""
     code = (
         "from auricle.data.ingest import ingest; from pathlib import Path\n"
         "if __name__ == '__main__':\n"
-        f"    ingest('simulated', Path(), Path({str(tmp_path / 'killed')!r}), options={options!r}, rate_hz=100,\n"
-        "           shard_records=16, workers=1)\n"
+        f"    ingest('simulated', Path(), Path({str(tmp_path / 'killed')!r}), options={dict(SMALL)!r}, rate_hz=100,\n"
+        "           shard_records=8, workers=2)\n"
     )
-    script = tmp_path / "run.py"
-    script.write_text(code)
-    for wanted in (1, 4, 7):
-        process = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
-        deadline = time.monotonic() + 60
-        while len(list((tmp_path / "killed" / "shards").glob("*.parquet"))) < wanted and time.monotonic() < deadline:
-            time.sleep(0.01)
-            if process.poll() is not None:
-                break
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    (tmp_path / "run.py").write_text(code)
+    process = subprocess.Popen([sys.executable, str(tmp_path / "run.py")], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "killed" / "shards").glob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     if not (tmp_path / "killed" / "store.json").exists():
         with pytest.raises(StoreError, match="has not finished"):
             Store(tmp_path / "killed")
-    for name in ("killed", "whole"):
-        ingest("simulated", Path(), tmp_path / name, options=options, rate_hz=100, shard_records=16, workers=1)
-    killed, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
-    assert killed.table.equals(whole.table)
-    for path in sorted((tmp_path / "whole" / "shards").glob("*.bin")):
-        assert path.read_bytes() == (tmp_path / "killed" / "shards" / path.name).read_bytes()
-    assert not list((tmp_path / "killed").rglob("*.partial"))
+    ingest("simulated", Path(), tmp_path / "killed", options=SMALL, rate_hz=100, shard_records=8, workers=1)
+    ingest("simulated", Path(), tmp_path / "whole", options=SMALL, rate_hz=100, shard_records=8, workers=1)
+    assert Store(tmp_path / "killed").table.equals(Store(tmp_path / "whole").table)
+
+
+def test_a_dask_cluster_makes_the_same_store(store: Store, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        warnings.catch_warnings(),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None
+        ) as cluster,
+    ):
+        warnings.simplefilter("ignore")
+        ingest(
+            "simulated", Path(), tmp_path / "s", options=SMALL, rate_hz=100, shard_records=16,
+            executor=f"dask:{cluster.scheduler_address}",
+        )  # fmt: skip
+    again = Store(tmp_path / "s")
+    assert [again.record(row).record_id for row in range(96)] == [store.record(row).record_id for row in range(96)]
+    assert all(np.array_equal(again.record(row).signal, store.record(row).signal) for row in (0, 40, 95))
+    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+        ingest("simulated", Path(), tmp_path / "t", options=SMALL, executor="dask:tcp://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="unknown executor"):
+        ingest("simulated", Path(), tmp_path / "u", options=SMALL, executor="slurm")
+
+
+def test_a_compressed_store_holds_the_same_samples_in_fewer_bytes(store: Store, tmp_path: Path) -> None:
+    ingest("simulated", Path(), tmp_path / "s", options=SMALL, rate_hz=100, form="pcodec", workers=1)
+    small = Store(tmp_path / "s")
+    assert all(np.array_equal(small.record(row).signal, store.record(row).signal) for row in range(96))
+    sizes = [sum(path.stat().st_size for path in (s.path / "shards").glob("*.bin")) for s in (small, store)]
+    assert sizes[0] < 0.6 * sizes[1]
+    shard = tmp_path / "s" / "shards" / "00000.bin"
+    shard.write_bytes(b"\0" * shard.stat().st_size)
+    with pytest.raises(StoreError, match="damaged"):
+        Store(tmp_path / "s").record(0)
+
+
+def test_a_process_pays_for_the_rows_it_reads(store: Store) -> None:
+    """Metadata are mapped from the file: reading a record materialises no column."""
+    fresh = Store(store.path)
+    fresh.record(5)
+    assert set(vars(fresh)) <= {"path", "info", "rate_hz", "_shards", "table"}
+    import pyarrow as pa
+
+    before = pa.total_allocated_bytes()
+    fresh.record(50)
+    assert pa.total_allocated_bytes() - before < 100_000
 
 
 def test_what_cannot_be_read_is_rejected_with_its_reason(tmp_path: Path) -> None:

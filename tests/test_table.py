@@ -34,10 +34,10 @@ def test_a_cell_is_mean_deviation_and_interval_over_seeds():
 
 def test_sanity_rows_are_always_there_and_first():
     built = table.build([result(), result(method="supervised", fraction=1.0)], TASK)
-    assert [row[0] for row in built.rows] == ["class_prior", "random_encoder", "supervised", "lisa"]
+    assert [row[0] for row in built.rows] == ["class_prior", "random_encoder", "rocket", "supervised", "lisa"]
     assert set(cells(built, "class_prior").values()) == {"class_prior", "not run", "–"}
     assert cells(built, "supervised")["100 %"].startswith("80.0")
-    assert len(table.build([], TASK).rows) == 3
+    assert len(table.build([], TASK).rows) == 4
 
 
 def test_zero_shot_and_other_protocols_keep_to_their_columns():
@@ -51,7 +51,7 @@ def test_zero_shot_and_other_protocols_keep_to_their_columns():
 
 def test_presets_and_tracks_are_rows_of_their_own():
     built = table.build([result(), result(preset="small"), result(track="legacy")], TASK)
-    assert [row[0] for row in built.rows[3:]] == ["lisa", "lisa [legacy]", "lisa (small)"]
+    assert [row[0] for row in built.rows[4:]] == ["lisa", "lisa [legacy]", "lisa (small)"]
 
 
 def test_what_saw_the_test_signals_is_flagged():

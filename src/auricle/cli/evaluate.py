@@ -11,7 +11,7 @@ import typer
 from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
 from auricle.errors import ConfigError
 
-_ROWS = "class_prior,random_encoder,supervised"
+_ROWS = "class_prior,random_encoder,rocket,supervised"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def evaluate(
     ] = None,
     rows: Annotated[
         str, typer.Option(help="Reference rows, comma-separated; empty for none.")
-    ] = "class_prior,random_encoder,supervised",
+    ] = "class_prior,random_encoder,rocket,supervised",
     fractions: Annotated[str, typer.Option(help="Shares of the training patients, in per cent.")] = "1,10,100",
     seeds: Annotated[int, typer.Option(help="Subset seeds per share below 100 %.", min=1)] = 3,
     name: Annotated[str | None, typer.Option(help="Name of the row; by default the run's.")] = None,

@@ -51,7 +51,7 @@ class View:
         if self.spec.scale == "mv" and not self.store.amplitude_known:
             raise DataError(
                 f"{self.store.path}: its amplitudes are lost, and this model reads millivolts: "
-                "train one with model.input.scale=amplitude_unknown"
+                "train one with model.input.scale=amplitude_unknown or lead_unknown"
             )
         # Columns of the whole store, read once: every step asks for a few of their entries.
         object.__setattr__(self, "lengths", self.store.column("n_samples"))

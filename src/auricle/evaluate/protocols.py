@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from auricle.batch import ECGBatch
 from auricle.data.loader import View
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
@@ -142,8 +143,16 @@ def zero_shot(setting: Setting) -> Path:
 
 def linear_probe(setting: Setting, fractions: Iterable[float] = FRACTIONS, seeds: Iterable[int] = SEEDS) -> list[Path]:
     """Logistic regression on frozen features, from shares of the training patients; features are computed once."""
+    return probe_features(setting, setting.method.embed, fractions, seeds)
+
+
+def probe_features(
+    setting: Setting, function: Callable[[ECGBatch], torch.Tensor], fractions: Iterable[float], seeds: Iterable[int]
+) -> list[Path]:
+    """The linear probe on what any function makes of a batch."""
+    seeds = tuple(seeds)
     parts = setting.task.parts(setting.store)
-    features = {part: setting.each(setting.method.embed, rows) for part, rows in parts.items()}
+    features = {part: setting.each(function, rows) for part, rows in parts.items()}
     targets = {part: setting.targets(rows) for part, rows in parts.items()}
     patients = setting.store.patients[parts["train"]]
     saved = []

@@ -1,7 +1,8 @@
 """The rows every table carries: what a number must beat before it means anything.
 
 `class_prior` reads no ECG; `random_encoder` is the same architecture untrained (in arXiv 2602.17531 it matches
-pre-trained encoders on many tasks); `supervised` is a ResNet18-1D trained from scratch on the task's own labels.
+pre-trained encoders on many tasks); `rocket` is random convolutions and a linear classifier; `supervised` is a
+ResNet18-1D trained from scratch on the task's own labels.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import torch
 
 from auricle.config import validate
 from auricle.errors import UnknownNameError
-from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, save
+from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, probe_features, save
+from auricle.evaluate.rocket import N_KERNELS, Rocket
 from auricle.methods import Method, build_method, load_method
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 from auricle.train.watch import Watcher
 
-ROWS: Final = ("class_prior", "random_encoder", "supervised")
+ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
 # Passes over the training part for the supervised row; more of them overfit the small sets it is used on.
 _SUPERVISED_EPOCHS: Final = 12
 _SUPERVISED_BATCH: Final = 32
+_ROCKET_EXAMPLES: Final = 64
 
 
 def reference_rows(
@@ -42,6 +45,8 @@ def reference_rows(
             class_prior(replace(plain, name=row))
         elif row == "random_encoder":
             linear_probe(replace(plain, name=row, method=untrained(setting.method)), fractions, seeds)
+        elif row == "rocket":
+            rocket(replace(plain, name=row, preset=f"{N_KERNELS} kernels"), fractions, seeds)
         elif row == "supervised":
             supervised(replace(plain, name=row, preset="resnet1d nano"), watcher)
         else:
@@ -64,6 +69,14 @@ def untrained(method: Method, seed: int = 0) -> Method:
     """The same architecture with fresh weights."""
     torch.manual_seed(seed)
     return build_method(method.config).eval()
+
+
+def rocket(setting: Setting, fractions: Iterable[float], seeds: Iterable[int]) -> list[Path]:
+    """A linear probe on random convolutions of what the setting's method reads."""
+    view = setting.view(setting.task.parts(setting.store)["train"])
+    few = view.rows[:: max(1, len(view.rows) // _ROCKET_EXAMPLES)][:_ROCKET_EXAMPLES]
+    kernels = Rocket(setting.method.config.input, view.batch(few, [0] * len(few)))
+    return probe_features(setting, kernels.features, fractions, seeds)
 
 
 def supervised(setting: Setting, watcher: Watcher) -> Path:

@@ -22,7 +22,7 @@ from auricle.errors import DataError
 Result = Mapping[str, Any]
 
 FRACTIONS: Final = (0.01, 0.1, 1.0)
-SANITY_ROWS: Final = ("class_prior", "random_encoder", "supervised")
+SANITY_ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
 NOT_RUN: Final = "not run"
 _ZERO_SHOT: Final = "zero_shot"
 PUBLISHED_NOTE: Final = (
@@ -134,7 +134,10 @@ def build(
     ours = [
         r
         for r in results
-        if r["meta"]["task"] == task and (r["meta"]["protocol"] in shown or r["meta"]["method"] in SANITY_ROWS)
+        if r["meta"]["task"] == task
+        and (
+            r["meta"]["protocol"] in shown or (r["meta"]["method"] in SANITY_ROWS and "/" not in r["meta"]["protocol"])
+        )
     ]
     by_row: dict[tuple[str, str, str], list[Result]] = {}
     for result in ours:
@@ -238,6 +241,10 @@ def _notes(results: Sequence[Result]) -> list[str]:
     if skipped:
         notes.append(f"Left out of the macro mean for want of a positive or a negative: {', '.join(skipped)}.")
     return notes
+
+
+def _is_sanity(meta: Mapping[str, Any]) -> bool:
+    return meta["method"] in SANITY_ROWS and not meta["protocol"].startswith("robustness")
 
 
 def _percent(fraction: float) -> str:

@@ -6,7 +6,7 @@ people with any colour vision tell apart; series also differ in their line, so t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -269,6 +269,31 @@ def metric_over_age(
         axes.fill_between(_age_place(ages), low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(_age_place(ages), value, label=name, **_series(number))
     _age_axis(axes, ages)
+    _legend(axes)
+    return figure
+
+
+def robustness(
+    conditions: Sequence[tuple[str, str]], scores: Mapping[str, Mapping[str, float]], *, title: str = ""
+) -> Figure:
+    """What is left of each method under each condition.
+
+    Args:
+        conditions: (name, family) in the order they are drawn; a gap separates families.
+        scores: method -> condition -> macro AUROC.
+        title: headline.
+    """
+    shown = [(name, family) for name, family in conditions if any(name in found for found in scores.values())]
+    gaps = np.cumsum([number > 0 and family != shown[number - 1][1] for number, (_, family) in enumerate(shown)])
+    place = -(np.arange(len(shown)) + 0.6 * gaps)
+    figure, axes = _canvas(title or "What is left under harder conditions", height=0.32 * len(shown) + 1.4)
+    for number, (method, found) in enumerate(scores.items()):
+        values = [100 * found.get(name, np.nan) for name, _ in shown]
+        axes.plot(values, place, "o", ms=7, color=COLOURS[number % len(COLOURS)], label=method, alpha=0.85)
+    axes.axvline(50, color=_MUTED, lw=1)
+    axes.set_yticks(place, [name for name, _ in shown])
+    axes.set_xlabel("macro AUROC, per cent (50 is chance)")
+    axes.grid(axis="x", color=_RULE)
     _legend(axes)
     return figure
 

@@ -11,6 +11,29 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from auricle.losses.diag_sim import positive_columns
+from auricle.losses.gather import gather, gather_flags, mean_over_active, world
+
+
+def info_nce(
+    one: Float[Tensor, "b d"], other: Float[Tensor, "b d"], scale: Tensor, paired: Bool[Tensor, " b"] | None = None
+) -> Float[Tensor, ""]:
+    """Symmetric InfoNCE of two views (van den Oord et al. 2018; CLIP): rows of this process, everybody's columns.
+
+    Args:
+        one, other: unit vectors; row i of one belongs to row i of the other.
+        scale: one over the temperature.
+        paired: rows that have a partner; the others neither count nor repel. By default all.
+    """
+    paired = torch.ones(len(one), dtype=torch.bool, device=one.device) if paired is None else paired
+    positive = positive_columns(len(one), world()[0], one.device)
+    weight = gather_flags(paired).float().expand(len(one), -1)
+    directions = []
+    for rows, columns in ((one, other), (other, one)):
+        losses, active = weighted_info_nce(scale * rows @ gather(columns).T, positive, weight)
+        directions.append(mean_over_active(losses, active & paired))
+    return (directions[0] + directions[1]) / 2
+
 
 def weighted_info_nce(
     logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"]

@@ -12,7 +12,7 @@ drops leads so that any subset is a legal input.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import torch
@@ -20,10 +20,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.augment.signal import AugmentConfig, augment
+from auricle.augment.signal import augment
 from auricle.batch import ECGBatch, TextBatch
 from auricle.config import Config
-from auricle.errors import ConfigError, UnknownNameError
+from auricle.errors import ConfigError
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
 from auricle.losses.diag_sim import (
     Similarity,
@@ -35,16 +35,14 @@ from auricle.losses.diag_sim import (
     same_report,
 )
 from auricle.losses.gather import gather, gather_flags, mean_over_active, world
-from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
-from auricle.nn.heads import projection
+from auricle.methods._aligned import Aligned, AlignedConfig
+from auricle.methods._base import Progress, Recipe, Step
 
 if TYPE_CHECKING:
     from auricle.data.corpus import Corpus
 
 # Pairs of records on which the ramp is fitted: enough for a stable 99th centile.
 _FIT_PAIRS: Final = 20_000
-# exp(logit_scale) is kept below 100, as in CLIP: beyond it the loss is a hard maximum.
-_MAX_LOGIT_SCALE: Final = math.log(100.0)
 _SIGLIP_START: Final = (math.log(10.0), -10.0)
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -64,13 +62,6 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class TextConfig(Config):
-    """The frozen text tower: a name `auricle.text.towers` knows, a Hugging Face id or a local path; and its width."""
-
-    tower: str = "minilm"
-    width: Annotated[int, Field(gt=0)] = 384
-
-
 class DiagSimConfig(Config):
     """How the similarity of two reports weakens their repulsion; see `auricle.losses.diag_sim`."""
 
@@ -79,59 +70,35 @@ class DiagSimConfig(Config):
     power: Annotated[float, Field(gt=0)] = 2.0
 
 
-class LisaConfig(MethodConfig):
+class LisaConfig(AlignedConfig):
     """Settings of lisa.
 
     Attributes:
-        projection: width of the space in which ECG and text meet.
-        temperature: start of the learned temperature (proposal: learnable, .07).
         objective: `info_nce` (the proposal's), `soft_target` or `siglip`, all with the same a_ij.
         text_to_ecg: share of the text-to-ECG direction; 0 is the proposal's one-way formula.
-        prompts: class names of the tasks whose prompt embeddings travel with the weights.
     """
 
     name: Literal["lisa"] = "lisa"
     recipe: Recipe = Recipe(lr=1e-3)
-    text: TextConfig = TextConfig()
     diag_sim: DiagSimConfig = DiagSimConfig()
-    augment: AugmentConfig = AugmentConfig()
-    projection: Annotated[int, Field(gt=0)] = 128
-    temperature: Annotated[float, Field(gt=0)] = 0.07
     objective: Literal["info_nce", "soft_target", "siglip"] = "info_nce"
     text_to_ecg: Annotated[float, Field(ge=0, le=1)] = 0.5
-    prompts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
-class Lisa(Method):
+class Lisa(Aligned):
     """ECG encoder and two projections; the text tower itself is not part of the weights."""
 
     name: ClassVar[str] = "lisa"
     needs: ClassVar[frozenset[str]] = frozenset({"embedding", "findings"})
     ramp: Tensor
-    text_mean: Tensor
 
     def __init__(self, config: LisaConfig) -> None:
         super().__init__(config)
-        self.project_signal = projection(self.encoder.width, config.projection)
-        self.project_report = nn.Linear(config.text.width, config.projection)
-        scale, bias = _SIGLIP_START if config.objective == "siglip" else (-math.log(config.temperature), 0.0)
-        self.logit_scale = nn.Parameter(torch.tensor(scale))
-        self.logit_bias = nn.Parameter(torch.tensor(bias), requires_grad=config.objective == "siglip")
+        if config.objective == "siglip":
+            nn.init.constant_(self.logit_scale, _SIGLIP_START[0])
+        bias = torch.tensor(_SIGLIP_START[1] if config.objective == "siglip" else 0.0)
+        self.logit_bias = nn.Parameter(bias, requires_grad=config.objective == "siglip")
         self.register_buffer("ramp", torch.tensor([0.5, 0.9]))
-        # Reports of one domain share most of their embedding; what they share cannot tell them apart.
-        self.register_buffer("text_mean", torch.zeros(config.text.width))
-        for number, names in enumerate(config.prompts.values()):
-            self.register_buffer(f"prompt{number}", torch.zeros(len(names), config.text.width))
-
-    @property
-    def text_tower(self) -> str:
-        """Name of the text tower these weights were aligned with."""
-        return str(self.config.text.tower)
-
-    @property
-    def prompt_sets(self) -> dict[str, tuple[str, ...]]:
-        """Class names by task id, of the prompts that travel with the weights."""
-        return dict(self.config.prompts)
 
     def prepare(self, corpus: Corpus | None) -> None:
         """Fit the ramp and the mean text embedding on the corpus, once.
@@ -164,8 +131,8 @@ class Lisa(Method):
         assert batch.text is not None
         assert batch.text.embedding is not None
         ready = augment(self.preprocess(batch), self.config.augment)
-        pooled = self.encoder(ready.signal, ready.lead_mask, ready.time_mask).pooled
-        signal = F.normalize(self.project_signal(pooled), dim=-1)
+        tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask)
+        signal = F.normalize(self.signal_vector(tokens), dim=-1)
         report = self.project_text(batch.text.embedding)
         # Cosines, temperatures and weights are compared to the third decimal: full precision, also under bf16.
         with torch.autocast(signal.device.type, enabled=False):
@@ -175,7 +142,7 @@ class Lisa(Method):
         """The loss of unit vectors of recordings and of their reports, rows of this process against all columns."""
         everyone = _gather_text(text)
         weight, same = self._weights(text, everyone)
-        scale = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
+        scale = self.scale
         positive = positive_columns(len(signal), world()[0], signal.device)
         has_report = text.report_id >= 0
         logits = scale * signal @ gather(report).T
@@ -214,32 +181,6 @@ class Lisa(Method):
             losses, active = weighted_info_nce(logits, positive, weight)
         active = active & has_report
         return mean_over_active(losses, active), active
-
-    def project(self, batch: ECGBatch) -> Tensor:
-        """(b, projection) unit vectors of recordings."""
-        return F.normalize(self.project_signal(self.encode(batch).pooled), dim=-1)
-
-    def project_text(self, embedding: Tensor) -> Tensor:
-        """(n, projection) unit vectors of sentences, from the tower's embeddings."""
-        return F.normalize(self.project_report(embedding - self.text_mean), dim=-1)
-
-    def keep_prompts(self, task_id: str, class_names: Sequence[str], embedding: Tensor) -> None:
-        """Store a task's prompt embeddings (c, width) with the weights."""
-        prompts = {**self.config.prompts, task_id: tuple(class_names)}
-        self.config = self.config.model_copy(update={"prompts": prompts})
-        number = list(prompts).index(task_id)
-        self.register_buffer(f"prompt{number}", embedding.detach().clone().to(self.text_mean))
-
-    def prompt_scores(self, batch: ECGBatch, task_id: str) -> Tensor:
-        """(b, c) cosine of each recording with each class's prompt.
-
-        Raises:
-            UnknownNameError: the weights carry no prompts of this task.
-        """
-        if task_id not in self.config.prompts:
-            raise UnknownNameError("prompt set", task_id, self.config.prompts)
-        prompts = self.get_buffer(f"prompt{list(self.config.prompts).index(task_id)}")
-        return self.project(batch) @ self.project_text(prompts).T
 
 
 def _rows(text: TextBatch, index: Tensor) -> TextBatch:

@@ -13,6 +13,24 @@ def masked_mean(x: Float[Tensor, "*b n d"], mask: Bool[Tensor, "*b n"]) -> Float
     return total / mask.sum(-1, keepdim=True).clamp_min(1)
 
 
+class AttentionPool(nn.Module):
+    """The mean token asks all tokens, through several heads, what is worth keeping (as CLIP's ResNets pool)."""
+
+    def __init__(self, width: int, out: int, heads: int) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(width, out)
+        self.attention = nn.MultiheadAttention(out, heads, batch_first=True)
+
+    def forward(self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b out"]:
+        """Pool over n."""
+        tokens = self.narrow(x)
+        query = masked_mean(tokens, mask)[:, None]
+        keys = torch.cat([query, tokens], dim=1)  # the mean is always there to be looked at
+        hidden = torch.cat([torch.zeros_like(mask[:, :1]), ~mask], dim=1)
+        pooled: Tensor = self.attention(query, keys, keys, key_padding_mask=hidden, need_weights=False)[0]
+        return pooled[:, 0]
+
+
 class MeanAndAttention(nn.Module):
     """Mean of the tokens plus a learned weighted mean; the second lets one unusual beat be heard among ten.
 

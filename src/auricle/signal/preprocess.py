@@ -34,7 +34,7 @@ class InputSpec(Config):
         leads: the lead axis; absent leads are masked.
         band_hz: zero-phase high-pass and low-pass. Children need the upper end: a newborn's QRS lasts 60 ms.
         scale: `mv` keeps millivolts; `amplitude_unknown` divides each record by its own standard deviation, for
-            sources whose gain is lost.
+            sources whose gain is lost; `lead_unknown` each lead by its own, for sources that were z-scored by lead.
         clip_mv: amplitudes beyond it are electrodes and not hearts (in units of `scale`).
         pooling: how the windows of a long record become one answer.
     """
@@ -43,7 +43,7 @@ class InputSpec(Config):
     seconds: Annotated[float, Field(gt=0)] = 10.0
     leads: tuple[str, ...] = lead_names.STANDARD
     band_hz: tuple[float, float] = (0.5, 100.0)
-    scale: Literal["mv", "amplitude_unknown"] = "mv"
+    scale: Literal["mv", "amplitude_unknown", "lead_unknown"] = "mv"
     clip_mv: Annotated[float, Field(gt=0)] = 10.0
     pooling: Literal["mean"] = "mean"
 
@@ -87,8 +87,8 @@ class Preprocess(nn.Module):
         signal = high_pass(signal, batch.time_mask, batch.rate_hz, self.spec.band_hz[0])
         signal, time_mask = resample(signal, batch.time_mask, batch.rate_hz, self.spec.rate_hz, self.spec.band_hz[1])
         signal = torch.where(lead_mask[:, :, None], signal, 0.0)
-        if self.spec.scale == "amplitude_unknown":
-            signal = _unit_scale(signal, lead_mask, time_mask)
+        if self.spec.scale != "mv":
+            signal = _unit_scale(signal, lead_mask, time_mask, self.spec.scale == "lead_unknown")
         signal = signal.clamp(-self.spec.clip_mv, self.spec.clip_mv)
         return replace(batch.with_signal(signal, time_mask, self.spec.rate_hz), lead_mask=lead_mask)
 
@@ -132,8 +132,10 @@ def high_pass(
     return (signal - slow) * inside
 
 
-def _unit_scale(signal: Tensor, lead_mask: Tensor, time_mask: Tensor) -> Tensor:
-    """Each record divided by the standard deviation over its present leads: relative lead amplitudes survive."""
+def _unit_scale(signal: Tensor, lead_mask: Tensor, time_mask: Tensor, by_lead: bool) -> Tensor:
+    """Each record (relative lead amplitudes survive), or each lead, divided by its standard deviation."""
+    over = (2,) if by_lead else (1, 2)
     valid = lead_mask[:, :, None] & time_mask[:, None]
-    power = torch.where(valid, signal, 0.0).square().sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
-    return signal / power.sqrt().clamp_min(1e-6)[:, None, None]
+    power = torch.where(valid, signal, 0.0).square().sum(over, keepdim=True)
+    power = power / valid.sum(over, keepdim=True).clamp_min(1)
+    return signal / power.sqrt().clamp_min(1e-6)

@@ -1,0 +1,53 @@
+"""auricle robustness: fewer leads, lower rates, noise and swapped leads; one table and one figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auricle.cli.options import StoreArgument
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("robustness")(robustness)
+
+
+def robustness(
+    store: StoreArgument,
+    out: Annotated[Path, typer.Argument(help="Folder for predictions, robustness.md and robustness.png.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders or folders of saved weights, one or more.")],
+    task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
+) -> None:
+    """Score runs on the test part as recorded and under harder conditions, without learning anything again."""
+    from rich.console import Console
+
+    from auricle.atomic import write_bytes, write_with
+    from auricle.data.store import Store
+    from auricle.evaluate import robustness as ask
+    from auricle.evaluate.protocols import Setting
+    from auricle.evaluate.table import collect
+    from auricle.explain.figures import robustness as draw
+    from auricle.methods import load_card, load_method
+    from auricle.tasks import load_task
+
+    opened, question, console = Store(store), load_task(task), Console(stderr=True)
+    for run in runs:
+        card, weights = load_card(run)
+        name = run.resolve().name
+        setting = Setting(load_method(weights), opened, question, out, name=name, preset=card["method"])
+        with console.status(f"{name}: {len(ask.CONDITIONS)} conditions"):
+            ask.robustness(setting)
+    results = collect(out)
+    table = ask.table(results, question.id).to_markdown()
+    figure = draw(
+        [(condition.name, condition.family) for condition in ask.CONDITIONS],
+        ask.by_condition(results, question.id),
+        title=f"{question.title}: what is left under harder conditions",
+    )
+    write_bytes(out / "robustness.md", table.encode())
+    write_with(out / "robustness.png", lambda path: figure.savefig(path, format="png", dpi=144, bbox_inches="tight"))
+    typer.echo(table)
+    console.print(f"figure: {out / 'robustness.png'}", highlight=False)

@@ -1,0 +1,162 @@
+"""Robustness: the same records with fewer leads, at lower rates, in noise, with swapped limb leads; the same question.
+
+Source: the conditions of the project's evaluation plan. A model is scored as it is: what it learned from whole, clean
+records is fixed before anything is taken away. Absent leads are masked and never derived again from present ones.
+Noise is measured in the record's own standard deviation, so that a record without millivolts can be asked as well, and
+is a function of the record's name: every method hears the same noise.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from auricle.batch import ECGBatch
+from auricle.evaluate.probe import fit_probe
+from auricle.evaluate.protocols import Setting, predictions_of, save
+from auricle.evaluate.table import Result, Table
+from auricle.leads import LIMB, STANDARD
+from auricle.methods import Classifies
+from auricle.signal.resample import resample
+
+Change = Callable[[ECGBatch], ECGBatch]
+PROTOCOL: Final = "robustness"
+_NINE: Final = tuple(lead for lead in STANDARD if lead not in {"V2", "V4", "V6"})
+# What electrodes in each other's place make of the limb leads: lead -> (sign, lead it is read from).
+_ARMS: Final = {
+    "I": (-1, "I"), "II": (1, "III"), "III": (1, "II"), "aVR": (1, "aVL"), "aVL": (1, "aVR"), "aVF": (1, "aVF"),
+}  # fmt: skip
+_RIGHT_ARM_LEG: Final = {
+    "I": (-1, "III"), "II": (-1, "II"), "III": (-1, "I"), "aVR": (1, "aVF"), "aVL": (1, "aVL"), "aVF": (1, "aVR"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One way to make a record worse. `family` groups conditions in the figure."""
+
+    name: str
+    family: str
+    change: Change
+
+
+def only_leads(batch: ECGBatch, leads: Sequence[str]) -> ECGBatch:
+    """All leads but these are absent."""
+    kept = torch.tensor([lead in leads for lead in batch.leads], device=batch.lead_mask.device)
+    return replace(batch, lead_mask=batch.lead_mask & kept)
+
+
+def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
+    """The records as a slower recorder would have stored them; unchanged where they are that slow already."""
+    if batch.rate_hz <= rate_hz:
+        return batch
+    signal = torch.nan_to_num(batch.millivolts())
+    slower, mask = resample(signal, batch.time_mask, batch.rate_hz, rate_hz, rate_hz / 2)
+    return batch.with_signal(slower, mask, rate_hz)
+
+
+def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
+    """Limb leads as they are with two electrodes exchanged; a lead whose source is absent is absent."""
+    signal, mask = batch.millivolts(), batch.lead_mask
+    new_signal, new_mask = signal.clone(), mask.clone()
+    for lead, (sign, source) in wiring.items():
+        if lead in batch.leads:
+            row = batch.leads.index(lead)
+            there = source in batch.leads
+            other = batch.leads.index(source) if there else row
+            new_signal[:, row] = sign * signal[:, other]
+            new_mask[:, row] = mask[:, other] & there
+    return replace(batch, signal=new_signal, lead_mask=new_mask, gain_mv=None)
+
+
+def noisy(batch: ECGBatch, white: float = 0.0, wander: float = 0.0, mains: float = 0.0) -> ECGBatch:
+    """White noise, wander of .3 Hz and mains of 50 Hz in standard deviations of the record, in every lead anew."""
+    signal = batch.millivolts()
+    valid = batch.lead_mask[:, :, None] & batch.time_mask[:, None] & torch.isfinite(signal)
+    power = torch.where(valid, signal, 0.0).square().sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
+    t = torch.arange(signal.shape[-1], device=signal.device) / batch.rate_hz
+    added = [_noise(name, signal.shape[1:], t, white, wander, mains) for name in batch.record_id]
+    return replace(batch, signal=signal + power.sqrt()[:, None, None] * torch.stack(added).to(signal), gain_mv=None)
+
+
+def _noise(name: str, shape: Sequence[int], t: Tensor, white: float, wander: float, mains: float) -> Tensor:
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    hiss = torch.randn(tuple(shape), generator=generator).to(t)
+    phase = 2 * torch.pi * torch.rand(2, shape[0], 1, generator=generator).to(t)
+    slow, fast = (torch.sin(2 * torch.pi * hz * t + phase[i]) for i, hz in enumerate((0.3, 50.0)))
+    root_two = 2**0.5  # a sine of amplitude one has a standard deviation of one over it
+    return white * hiss + root_two * (wander * slow + mains * fast)
+
+
+CONDITIONS: Final = (
+    Condition("as recorded", "leads", lambda batch: batch),
+    Condition("9 leads", "leads", lambda batch: only_leads(batch, _NINE)),
+    Condition("6 limb leads", "leads", lambda batch: only_leads(batch, LIMB)),
+    Condition("3 leads (I, II, V2)", "leads", lambda batch: only_leads(batch, ("I", "II", "V2"))),
+    Condition("1 lead (I)", "leads", lambda batch: only_leads(batch, ("I",))),
+    Condition("250 Hz", "rate", lambda batch: at_rate(batch, 250)),
+    Condition("125 Hz", "rate", lambda batch: at_rate(batch, 125)),
+    Condition("62.5 Hz", "rate", lambda batch: at_rate(batch, 62.5)),
+    Condition("white noise, half the signal", "noise", lambda batch: noisy(batch, white=0.5)),
+    Condition("white noise as the signal", "noise", lambda batch: noisy(batch, white=1.0)),
+    Condition("wander, twice the signal", "noise", lambda batch: noisy(batch, wander=2.0)),
+    Condition("mains, half the signal", "noise", lambda batch: noisy(batch, mains=0.5)),
+    Condition("arm electrodes swapped", "swap", lambda batch: swapped(batch, _ARMS)),
+    Condition("right arm and leg swapped", "swap", lambda batch: swapped(batch, _RIGHT_ARM_LEG)),
+)
+
+
+def robustness(setting: Setting, conditions: Sequence[Condition] = CONDITIONS) -> None:
+    """Score the test part under every condition: by the method's own classes, or by a probe of all training records."""
+    score, how = _scorer(setting)
+    rows = setting.task.parts(setting.store)["test"]
+    for number, condition in enumerate(conditions):
+        scores = score(rows, condition.change)
+        meta = {"protocol": f"{PROTOCOL}/{condition.name}", "fraction": 1.0}
+        test = predictions_of(setting, rows, scores, **meta)
+        test = replace(test, meta=test.meta.model_copy(update={"notes": {**test.meta.notes, "scored_by": how}}))
+        save(setting, f"{PROTOCOL}/{number:02d}", test, None)
+
+
+def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDArray[np.floating]], str]:
+    method = setting.method
+    if isinstance(method, Classifies) and tuple(method.class_names) == setting.task.class_names:
+        classes = method
+        return (lambda rows, change: setting.each(lambda b: classes.logits(change(b)).sigmoid(), rows)), "its classes"
+    parts = setting.task.parts(setting.store)
+    features = {part: setting.each(method.embed, parts[part]) for part in ("train", "validation")}
+    targets = {part: setting.targets(parts[part]) for part in ("train", "validation")}
+    probe = fit_probe(features["train"], targets["train"], features["validation"], targets["validation"])
+    return (lambda rows, change: probe.predict(setting.each(lambda b: method.embed(change(b)), rows))), "linear probe"
+
+
+def table(results: Sequence[Result], task: str) -> Table:
+    """One row for each condition, one column for each row of the other tables; macro AUROC in per cent."""
+    found = by_condition(results, task)
+    names = list(found)
+    known = {condition.name: condition for condition in CONDITIONS}
+    rows = [
+        (name, *(f"{100 * found[method][name]:.1f}" if name in found[method] else "–" for method in names))
+        for name in known
+        if any(name in found[method] for method in names)
+    ]
+    caption = f"**{task}**: macro AUROC in per cent of the test part under each condition, nothing learned again."
+    return Table(("condition", *names), tuple(rows), caption, ())
+
+
+def by_condition(results: Sequence[Result], task: str) -> dict[str, dict[str, float]]:
+    """Row name -> condition -> macro AUROC."""
+    found: dict[str, dict[str, float]] = {}
+    for result in results:
+        protocol, _, condition = result["meta"]["protocol"].partition("/")
+        if protocol == PROTOCOL and result["meta"]["task"] == task:
+            value = result["macro"]["auroc"]["value"]
+            found.setdefault(result["meta"]["method"], {})[condition] = float("nan") if value is None else value
+    return found

@@ -1,0 +1,118 @@
+"""What methods share that align recordings with the reports of a frozen text tower: two projections and the prompts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.augment.signal import AugmentConfig
+from auricle.batch import ECGBatch
+from auricle.config import Config
+from auricle.encoders import Tokens
+from auricle.errors import UnknownNameError
+from auricle.methods._base import Method, MethodConfig
+from auricle.nn.heads import projection
+
+# exp(logit_scale) is kept below 100, as in CLIP: beyond it the loss is a hard maximum.
+_MAX_LOGIT_SCALE: Final = math.log(100.0)
+
+
+class TextConfig(Config):
+    """The frozen text tower: a name `auricle.text.towers` knows, a Hugging Face id or a local path; and its width."""
+
+    tower: str = "minilm"
+    width: Annotated[int, Field(gt=0)] = 384
+
+
+class AlignedConfig(MethodConfig):
+    """Settings of every aligned method.
+
+    Attributes:
+        text: the frozen text tower.
+        projection: width of the space in which ECG and text meet.
+        temperature: start of the learned temperature.
+        prompts: class names of the tasks whose prompt embeddings travel with the weights.
+    """
+
+    text: TextConfig = TextConfig()
+    augment: AugmentConfig = AugmentConfig()
+    projection: Annotated[int, Field(gt=0)] = 128
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+    prompts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class Aligned(Method):
+    """An ECG encoder and two projections; the text tower itself is not part of the weights."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    text_mean: Tensor
+
+    def __init__(self, config: AlignedConfig) -> None:
+        super().__init__(config)
+        self.project_signal = self.signal_head()
+        self.project_report = self.report_head()
+        self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
+        # Reports of one domain share most of their embedding; what they share cannot tell them apart.
+        self.register_buffer("text_mean", torch.zeros(config.text.width))
+        for number, names in enumerate(config.prompts.values()):
+            self.register_buffer(f"prompt{number}", torch.zeros(len(names), config.text.width))
+
+    def signal_head(self) -> nn.Module:
+        """From the pooled features to the common space."""
+        return projection(self.encoder.width, self.config.projection)
+
+    def report_head(self) -> nn.Module:
+        """From the tower's embedding to the common space."""
+        return nn.Linear(self.config.text.width, self.config.projection)
+
+    def signal_vector(self, tokens: Tokens) -> Tensor:
+        """(b, projection) of encoded recordings, before normalisation."""
+        vector: Tensor = self.project_signal(tokens.pooled)
+        return vector
+
+    @property
+    def scale(self) -> Tensor:
+        """One over the temperature."""
+        return self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
+
+    @property
+    def text_tower(self) -> str:
+        """Name of the text tower these weights were aligned with."""
+        return str(self.config.text.tower)
+
+    @property
+    def prompt_sets(self) -> dict[str, tuple[str, ...]]:
+        """Class names by task id, of the prompts that travel with the weights."""
+        return dict(self.config.prompts)
+
+    def project(self, batch: ECGBatch) -> Tensor:
+        """(b, projection) unit vectors of recordings."""
+        return F.normalize(self.signal_vector(self.encode(batch)), dim=-1)
+
+    def project_text(self, embedding: Tensor) -> Tensor:
+        """(n, projection) unit vectors of sentences, from the tower's embeddings."""
+        return F.normalize(self.project_report(embedding - self.text_mean), dim=-1)
+
+    def keep_prompts(self, task_id: str, class_names: Sequence[str], embedding: Tensor) -> None:
+        """Store a task's prompt embeddings (c, width) with the weights."""
+        prompts = {**self.config.prompts, task_id: tuple(class_names)}
+        self.config = self.config.model_copy(update={"prompts": prompts})
+        number = list(prompts).index(task_id)
+        self.register_buffer(f"prompt{number}", embedding.detach().clone().to(self.text_mean))
+
+    def prompt_scores(self, batch: ECGBatch, task_id: str) -> Tensor:
+        """(b, c) cosine of each recording with each class's prompt.
+
+        Raises:
+            UnknownNameError: the weights carry no prompts of this task.
+        """
+        if task_id not in self.config.prompts:
+            raise UnknownNameError("prompt set", task_id, self.config.prompts)
+        prompts = self.get_buffer(f"prompt{list(self.config.prompts).index(task_id)}")
+        return self.project(batch) @ self.project_text(prompts).T
