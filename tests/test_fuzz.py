@@ -1,0 +1,60 @@
+"""Every reader, attacked: a short run of `fuzz.py`; the long one is `python tests/fuzz.py 100000 FILE ...`."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fuzz
+from fakes import STANDARD, heart, write_cpsc2018, write_sph, write_wfdb
+
+MUTATIONS = 900
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One file of each format, and real ones where there are."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    np.savez(folder / "a.npz", signal=heart(800), rate_hz=500.0, leads=list(STANDARD), age="3d")
+    np.save(folder / "b.npy", heart(800))
+    header = write_wfdb(folder / "c", heart(800), STANDARD, comments=["Age: 3 d", "Dx: 426783006"])
+    (folder / "m.csv").write_text("file,age,sex,labels\nc.hea,3d,F,NORM\n" * 1 + "a.npz,5y4m,M,\n")
+    write_cpsc2018(folder / "cpsc")
+    write_sph(folder / "sph")
+    native = sorted((folder / "cpsc").rglob("*.mat"))[:2]
+    found = [folder / "a.npz", folder / "b.npy", header, header.with_suffix(".dat"), folder / "m.csv", *native]
+    found.append(folder / "sph" / "records" / "A00001.h5")
+    real = os.environ.get("AURICLE_REAL_DATA")
+    if real:
+        found += [next((Path(real) / name).rglob(pattern)) for name, pattern in (("csn", "*.hea"), ("sph", "*.h5"))]
+    return found
+
+
+def test_no_mutation_crashes_hangs_or_takes_memory(files: list[Path]) -> None:
+    command = [sys.executable, fuzz.__file__, "--child", str(MUTATIONS), "7", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcome = json.loads(done.stdout)
+    assert set(outcome) == {"read", "refused"}
+    assert sum(outcome.values()) >= MUTATIONS
+    assert outcome["read"] > 50  # not every change breaks a file: the fuzzer reaches behind the first check
+
+
+def test_the_fuzzer_notices_what_it_looks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "b.npy"
+    np.save(path, heart(100))
+
+    def breaks(_: Path) -> object:
+        raise IndexError("a bug")
+
+    monkeypatch.setattr(fuzz, "reader_of", lambda _: breaks)
+    with pytest.raises(AssertionError, match="IndexError"):
+        fuzz.attack(path, 1, 0)
+    assert fuzz.mutate(b"abc" * 100, random.Random(1)) != b"abc" * 100
