@@ -96,6 +96,14 @@ def test_ages_of_ptb_xl_over_89_are_unknown(tmp_path: Path) -> None:
     assert recordings["2"].age is None  # coded 300
 
 
+def test_patients_of_another_edition_can_be_left_out(tmp_path: Path) -> None:
+    root = write_ptb_xl(tmp_path)
+    (tmp_path / "other.csv").write_text("ecg_id,patient_id\n9,1001.0\n")
+    left = get_source("ptb_xl", leave_out=str(tmp_path / "other.csv")).index(root)
+    everybody = get_source("ptb_xl").index(root)
+    assert set(everybody["patient_id"]) - set(left["patient_id"]) == {"1001.0"}
+
+
 def test_challenge_headers_vary_and_are_read_alike(tmp_path: Path) -> None:
     root = write_challenge2021(tmp_path)
     recordings = read_all("challenge2021", root)

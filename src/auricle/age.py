@@ -89,13 +89,13 @@ def parse(text: str | float | None) -> Age | None:
     if written.startswith("-"):
         raise DataError(f"negative age {written!r}: give a number with a unit, such as 3d, 16mo or 2.4yr")
     try:
-        return _from_bare_years(float(written))
+        return _from_bare_years(float(written), len(written.partition(".")[2].rstrip("0")))
     except ValueError:
         pass
     return _from_parts(written)
 
 
-def _from_bare_years(years: float) -> Age | None:
+def _from_bare_years(years: float, decimals: int = 0) -> Age | None:
     if math.isnan(years) or years == _ANONYMISED_YEARS:
         return None
     if years == 0:
@@ -104,8 +104,8 @@ def _from_bare_years(years: float) -> Age | None:
             stacklevel=3,
         )
         return None
-    resolution = DAYS_PER_YEAR if years.is_integer() else 1.0
-    return Age(years * DAYS_PER_YEAR, resolution)
+    # "2.4" is known to a tenth of a year, as "2.4 yr" is.
+    return Age(years * DAYS_PER_YEAR, max(DAYS_PER_YEAR * 10.0**-decimals, 1.0))
 
 
 def _from_parts(written: str) -> Age | None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from auricle import __version__
-from auricle.cli import demo, evaluate, finetune, ingest, predict, pretrain, simulate, table, text
+from auricle.cli import check, demo, evaluate, finetune, ingest, predict, pretrain, robustness, simulate, table, text
 from auricle.cli import list as list_verb
 from auricle.errors import AuricleError, StoppedError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, simulate, ingest, pretrain, finetune, evaluate, table, predict, text, list_verb):
+for verb in (demo, simulate, check, ingest, pretrain, finetune, evaluate, robustness, table, predict, text, list_verb):
     verb.register(app)
 
 
@@ -55,7 +55,7 @@ def main() -> None:
         console.print(f"auricle: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        console.print("auricle: stopped; run the same command with --resume to go on", highlight=False)
+        console.print("auricle: stopped", highlight=False)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

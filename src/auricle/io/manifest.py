@@ -83,7 +83,8 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 def _check_header(path: Path, header: list[str]) -> None:
     if "file" not in header:
-        raise DataError(f"{path}: has no column `file`; its columns are {', '.join(header) or 'none'}")
+        # The line is not repeated: where the header was forgotten, it is a patient's.
+        raise DataError(f"{path}: has no column `file`; its first line should name the columns: {', '.join(COLUMNS)}")
     doubled = {name for name in header if header.count(name) > 1}
     if doubled:
         raise DataError(f"{path}: column {sorted(doubled)[0]!r} occurs twice")

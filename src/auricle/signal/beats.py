@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ _PREFERRED: Final = ("II", "V5", "V4", "V6", "I", "V3", "V2", "V1", "aVF", "III"
 _LEAST_SECONDS: Final = 2.0
 # A detection is moved to the largest deflection this near: the filter of the detector delays it by a few ms.
 _REFINE_S: Final = 0.04
+_LEAST_RATE_HZ: Final = 100.0
 
 
 def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> NDArray[np.int64]:
@@ -34,7 +36,11 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
     trace = lead - np.median(lead)
     if not np.ptp(trace) > 0:
         return none
-    found = np.asarray(detect_heartbeats(trace.astype(np.float64), rate_hz), dtype=np.int64)
+    # The detector's band reaches to 30 Hz: a slower recording is read at a multiple of its rate.
+    finer = max(1, math.ceil(_LEAST_RATE_HZ / rate_hz))
+    place = np.arange(len(trace) * finer) / finer
+    read = np.interp(place, np.arange(len(trace)), trace.astype(np.float64))
+    found = np.asarray(detect_heartbeats(read, rate_hz * finer), dtype=np.int64) // finer
     reach = max(1, round(_REFINE_S * rate_hz))
     refined = [
         max(0, peak - reach) + int(np.argmax(np.abs(trace[max(0, peak - reach) : peak + reach]))) for peak in found

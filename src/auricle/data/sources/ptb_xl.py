@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle import age as ages
-from auricle.errors import DataError, require
+from auricle.data.sources._lists import read_list
+from auricle.errors import DataError
 from auricle.io import wfdb
 
 if TYPE_CHECKING:
@@ -32,35 +33,34 @@ class PtbXl:
 
     Args:
         rate_hz: 500 reads `records500`, 100 reads `records100`.
+        leave_out: a CSV with a column patient_id whose patients are not listed, for training beside another edition
+            of the data set that is to be tested on.
     """
 
     name = "ptb_xl"
 
-    def __init__(self, rate_hz: int = 500) -> None:
+    def __init__(self, rate_hz: int = 500, leave_out: str | Path | None = None) -> None:
         if rate_hz not in (100, 500):
             raise DataError(f"PTB-XL has records at 100 and 500 Hz, not {rate_hz}")
         self._file = "filename_hr" if rate_hz == 500 else "filename_lr"
+        self._leave_out = Path(leave_out) if leave_out else None
 
     def index(self, root: Path) -> pd.DataFrame:
         """The data set's own list; a partial mirror's absent files are rejected when they are read."""
-        pandas = require("pandas", "train")
-        try:
-            table: pd.DataFrame = pandas.read_csv(root / _LIST, dtype=str, keep_default_na=False)
-        except FileNotFoundError:
-            raise DataError(f"{root}: no {_LIST} in it; give the folder that PhysioNet's archive unpacks to") from None
-        missing = sorted({"ecg_id", *_COLUMNS} - set(table.columns))
-        if missing:
-            raise DataError(f"{root / _LIST}: has no column {', '.join(missing)}; is it PTB-XL's own list?")
+        table = read_list(root / _LIST, ("ecg_id", *_COLUMNS), "PTB-XL")
         table.insert(0, "record_id", table["ecg_id"])
-        return table[["record_id", *_COLUMNS]]
+        if self._leave_out is not None:
+            others = read_list(self._leave_out, ("patient_id",), "another edition of PTB-XL")
+            known = {_whole(patient) for patient in others["patient_id"]}
+            table = table[[_whole(patient) not in known for patient in table["patient_id"]]]
+        return table[["record_id", *_COLUMNS]].reset_index(drop=True)
 
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
         """One record. Sex is coded 0 male, 1 female."""
         recording = wfdb.read(root / f"{row[self._file]}.hea")
-        patient = str(row["patient_id"])
         return recording.with_context(
             record_id=str(row["record_id"]),
-            patient_id=patient.removesuffix(".0") or None,
+            patient_id=_whole(str(row["patient_id"])) or None,
             age=ages.parse(str(row["age"])),
             sex={"0": "M", "1": "F"}.get(str(row["sex"]).removesuffix(".0")),
             report=str(row["report"]).strip() or None,
@@ -68,6 +68,11 @@ class PtbXl:
             fold=int(float(row["strat_fold"])) if row["strat_fold"] else None,
             source=self.name,
         )
+
+
+def _whole(number: str) -> str:
+    """PTB-XL writes patients as `15709.0`."""
+    return number.removesuffix(".0")
 
 
 def _codes(text: str) -> tuple[str, ...]:

@@ -1,0 +1,61 @@
+"""The doctor of manifests: what is wrong with a CSV of recordings, what is doubtful, and what it can decide.
+
+`read_manifest` and `ingest` stop at the first mistake; this collects them all, compares lines with each other, and
+measures whether the way of recording betrays age or label. Nothing it returns names a person: places are line numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from auricle.data.doctor.betrayal import betrayal_findings, find_betrayals
+from auricle.data.doctor.case import BANDS, nameable_labels
+from auricle.data.doctor.conflicts import find_conflicts
+from auricle.data.doctor.doubts import find_doubts
+from auricle.data.doctor.facts import find_facts, half_width
+from auricle.data.doctor.files import read_traces
+from auricle.data.doctor.model import BandCount, Betrayal, Endpoint, Facts, Finding, Report
+from auricle.data.doctor.scan import scan
+
+__all__ = [
+    "BANDS",
+    "BandCount",
+    "Betrayal",
+    "Endpoint",
+    "Facts",
+    "Finding",
+    "Report",
+    "examine",
+    "half_width",
+]
+
+
+def examine(manifest: Path, read_files: bool = True, on_progress: Callable[[int, int], None] | None = None) -> Report:
+    """Examine a manifest and, unless told otherwise, every recording it lists.
+
+    Args:
+        manifest: the CSV file; paths in it start from its folder.
+        read_files: whether to read the recordings; without them nothing is said about signals.
+        on_progress: called with (files done, files in all).
+
+    Raises:
+        DataError: there is no such manifest, or it cannot be opened. What is wrong inside is in the report.
+    """
+    seen = scan(manifest)
+    cases, findings = seen.cases, list(seen.findings)
+    if read_files:
+        findings += read_traces(manifest.parent, cases, on_progress)
+    labels = nameable_labels(cases)
+    betrayals = find_betrayals(cases, labels)
+    findings += [*find_conflicts(cases), *find_doubts(cases, labels), *betrayal_findings(betrayals)]
+    return Report(
+        manifest=manifest.name,
+        n_lines=seen.n_lines,
+        n_records=len(cases),
+        n_patients=len({case.patient for case in cases}),
+        files_read=sum(case.trace is not None for case in cases) if read_files else None,
+        findings=tuple(sorted(findings, key=lambda finding: finding.severity != "error")),
+        betrayals=tuple(betrayals),
+        facts=find_facts(cases, labels),
+    )

@@ -1,0 +1,172 @@
+"""What may be true and has to be looked at by somebody: warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.data.doctor.case import Case, each_line, family, grouped, lines_of
+from auricle.data.doctor.model import Finding
+
+_YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
+_WHOLE_YEAR_DAYS: Final = 365.0
+# A fifteenth of a second of an amplifier's noise is less, and no heart gives more than the larger.
+_LEAST_MV: Final = 0.05
+_MOST_MV: Final = 20.0
+_SHORT_REPORT_WORDS: Final = 4
+# A default of a form, not chance: this share of patients with exactly one age, or of reports with one text.
+_STUCK_AGES: Final = 0.25
+_SAME_REPORTS: Final = 0.2
+_FEWEST_STUCK: Final = 10
+# One patient_id on so many lines is "unknown" or "test", not a person.
+_PLACEHOLDER: Final = 0.05
+_FEWEST_PLACEHOLDER: Final = 20
+_MISSING: Final = 0.05
+# Two ages of one record, in the manifest and in the file, within this share and these days are the same age.
+_AGE_SHARE: Final = 0.1
+_AGE_DAYS: Final = 2.0
+
+
+def find_doubts(cases: Sequence[Case], labels: Sequence[str]) -> list[Finding]:
+    """All warnings but those about betrayal.
+
+    Args:
+        cases: usable lines; those about signals need traces.
+        labels: the labels that may be named.
+    """
+    return [
+        *_about_missing(cases),
+        *_about_ages(cases),
+        *_about_signals(cases),
+        *_about_identity(cases),
+        *_about_labels(cases, labels),
+        *_about_reports(cases),
+    ]
+
+
+def missing_shares(cases: Sequence[Case]) -> dict[str, float]:
+    """Share of recordings without each of the things a hospital should know."""
+    absent = {
+        "patient_id": [case.row.patient_id is None for case in cases],
+        "age": [case.age is None for case in cases],
+        "sex": [case.sex is None for case in cases],
+        "report": [case.row.report is None for case in cases],
+        "labels": [not case.labels for case in cases],
+    }
+    return {name: sum(values) / max(1, len(values)) for name, values in absent.items()}
+
+
+def _warning(code: str, message: str, places: Sequence[tuple[int, ...]]) -> Iterator[Finding]:
+    if places:
+        yield Finding("warning", code, message, tuple(places))
+
+
+def _about_missing(cases: Sequence[Case]) -> Iterator[Finding]:
+    without = {
+        "patient_id": "each of them counts as a person of its own, and no split can keep a person together",
+        "age": "nothing that is learned about age sees them",
+        "sex": "normal limits differ by sex",
+        "report": "they cannot be learned from text",
+        "labels": "they count as unknown and not as negative",
+    }
+    for name, share in missing_shares(cases).items():
+        if share >= _MISSING:
+            yield Finding(
+                "warning", f"missing_{name}", f"{share:.0%} of the recordings have no {name}: {without[name]}"
+            )
+
+
+def _about_ages(cases: Sequence[Case]) -> Iterator[Finding]:
+    aged = [(case, case.age) for case in cases if case.age is not None]
+    coarse = [
+        case
+        for case, age in aged
+        if (age.resolution_days >= _WHOLE_YEAR_DAYS and age.days < _YOUNG_DAYS)
+        or (age.resolution_days >= DAYS_PER_MONTH and age.days < DAYS_PER_MONTH)
+    ]
+    message = "a young child's age only to whole years or a newborn's to whole months: useless where days count"
+    yield from _warning("coarse_age", message, each_line(coarse))
+    n_patients = len({case.patient for case, _ in aged})
+    for group in grouped(cases, lambda case: None if case.age is None else case.age.days).values():
+        share = len({case.patient for case in group}) / n_patients
+        if share >= _STUCK_AGES and len({case.patient for case in group}) >= _FEWEST_STUCK:
+            message = f"{share:.0%} of the patients have exactly one and the same age: is it the default of a form?"
+            yield from _warning("stuck_age", message, each_line(group))
+    odd = [case for case in cases if case.trace and case.trace.odd_age and case.row.age is None]
+    yield from _warning(
+        "odd_age_in_file", "the age in the file makes no sense and is treated as unknown", each_line(odd)
+    )
+    differing = [case for case in cases if _ages_differ(case)]
+    yield from _warning("age_against_file", "the file gives another age than the manifest", each_line(differing))
+
+
+def _ages_differ(case: Case) -> bool:
+    own, other = case.row.age, case.trace.age if case.trace else None
+    if own is None or other is None:
+        return False
+    slack = max(_AGE_DAYS, _AGE_SHARE * own.days)
+    return own.days > other.days + other.resolution_days + slack or other.days > own.days + own.resolution_days + slack
+
+
+def _about_signals(cases: Sequence[Case]) -> Iterator[Finding]:
+    traced = [(case, case.trace) for case in cases if case.trace is not None]
+    flat = [case for case, trace in traced if trace.digest is None]
+    small = [case for case, trace in traced if trace.digest is not None and trace.amplitude_mv < _LEAST_MV]
+    large = [case for case, trace in traced if trace.amplitude_mv > _MOST_MV]
+    yield from _warning("flat_signal", "a signal that never moves: a broken or empty recording", each_line(flat))
+    small_message = f"beats of less than {_LEAST_MV:g} mV: is the unit or the gain wrong (V or mV taken for uV)?"
+    yield from _warning("unit_small", small_message, each_line(small))
+    large_message = f"beats of more than {_MOST_MV:g} mV: are these uV or counts of the converter taken for mV?"
+    yield from _warning("unit_large", large_message, each_line(large))
+    rates = grouped([case for case, _ in traced], lambda case: case.trace.rate_hz if case.trace else None)
+    if len(rates) > 1:
+        names = ", ".join(f"{rate:g}" for rate in sorted(rates))
+        message = f"sampling rates are mixed ({names} Hz): ingest brings them to one, their bandwidths still differ"
+        yield Finding("warning", "mixed_rates", message)
+    sexes = [case for case, trace in traced if None not in (case.row.sex, trace.sex) and case.row.sex != trace.sex]
+    yield from _warning("sex_against_file", "the file gives another sex than the manifest", each_line(sexes))
+
+
+def _about_identity(cases: Sequence[Case]) -> Iterator[Finding]:
+    copies = [
+        lines_of(group)
+        for group in grouped(cases, lambda case: case.trace.digest if case.trace else None).values()
+        if len(group) > 1 and len({case.patient for case in group}) == 1
+    ]
+    yield from _warning("duplicate_recording", "the same recording of one patient more than once", copies)
+    for group in grouped(cases, lambda case: case.row.patient_id).values():
+        if len(group) > max(_FEWEST_PLACEHOLDER, _PLACEHOLDER * len(cases)):
+            message = f"one patient_id on {len(group)} lines: does it stand for “unknown”?"
+            yield from _warning("placeholder_patient", message, [(case.line,) for case in group])
+
+
+def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Finding]:
+    spellings: dict[str, list[str]] = {}
+    for label in labels:
+        spellings.setdefault(family(label), []).append(label)
+    for names in spellings.values():
+        if len(names) > 1:
+            rare = [case for case in cases if set(case.labels) & set(names[1:])]
+            written = ", ".join(f"“{name}”" for name in names)
+            yield from _warning("label_spelling", f"one label in {len(names)} spellings: {written}", each_line(rare))
+
+
+def _about_reports(cases: Sequence[Case]) -> Iterator[Finding]:
+    reported = [case for case in cases if case.row.report is not None]
+    short = [case for case in reported if _is_short(case.row.report or "")]
+    message = f"a report of fewer than {_SHORT_REPORT_WORDS} words: little to learn from"
+    yield from _warning("short_report", message, each_line(short))
+    for group in grouped(reported, lambda case: " ".join((case.row.report or "").split()).casefold()).values():
+        share = len(group) / len(reported)
+        if share >= _SAME_REPORTS and len({case.patient for case in group}) >= _FEWEST_STUCK:
+            message = f"{share:.0%} of the reports have one and the same text: is it a template?"
+            yield from _warning("identical_reports", message, each_line(group))
+
+
+def _is_short(report: str) -> bool:
+    # Chinese and Japanese are written without spaces: a letter there is about a word's worth.
+    n_words = sum(
+        1 if word.isascii() else max(1, sum(letter >= "\u3040" for letter in word)) for word in report.split()
+    )
+    return n_words < _SHORT_REPORT_WORDS

@@ -1,0 +1,132 @@
+"""The files of a manifest: each read once, a few facts kept, and why one cannot be read said without its name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.data.doctor.case import Case, Trace
+from auricle.data.doctor.model import Finding
+from auricle.errors import AuricleError
+from auricle.io import read, wfdb
+from auricle.recording import Recording
+
+# Every window holds a beat down to 40 a minute; wander of the baseline within it is small.
+_WINDOW_S: Final = 1.5
+_MISSING: Final = "the file does not exist"
+# Any other suffix may be the second half of a name with a dot in it.
+_SUFFIXES: Final = frozenset({".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"})
+# A reader's message names the file, which may name the patient: only its kind is told. First match wins.
+_REASONS: Final = (
+    (r"no such file", _MISSING),
+    (r"signal file .* is missing", "the signal file that belongs to the header is missing"),
+    (r"cannot be opened|denied", "the file cannot be opened: look at its permissions"),
+    (r"truncated", "the signal file is truncated: copy it again"),
+    (r"header is wrong", "the header does not fit its signal file: wrong length or number of signals"),
+    (r"several segments", "a record of several segments: give one of its segments"),
+    (r"outside of its folder", "the header names a signal file outside of its folder"),
+    (r"no lead has a usable sample|holds no sample", "no lead has a usable sample"),
+    (r"are no millivolts", "values that no millivolt has: look at the unit and the gain"),
+    (r"sampling rate", "a sampling rate that is not possible"),
+    (r"unknown lead", "a lead has a name that is not known"),
+    (r"a lead occurs twice", "a lead occurs twice"),
+    (r"unknown unit", "the unit is not known: mV, uV or V"),
+    (r"is not installed", "this format needs an optional package that is not installed (pip install 'auricle[wfdb]')"),
+    (r"no ECG that auricle reads|is no WFDB header", "the content is no format that auricle reads"),
+    (r"is an ECG lead|no ECG to read", "none of its channels is an ECG lead"),
+    (r"neither rate nor leads", "the array says neither rate nor leads: store an .npz with signal, rate_hz and leads"),
+    (r"damaged|not a readable|different lengths|cannot read it", "the file is damaged"),
+)
+_OTHER_REASON: Final = "the file cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
+
+
+def read_traces(root: Path, cases: Sequence[Case], on_progress: Callable[[int, int], None] | None) -> list[Finding]:
+    """Give every case its trace, and return what cannot be read.
+
+    Args:
+        root: the folder that the paths of the manifest start from.
+        cases: changed in place.
+        on_progress: called with (files done, files in all).
+    """
+    reasons: dict[str, list[int]] = defaultdict(list)
+    for number, case in enumerate(cases, start=1):
+        result = _trace(root / case.row.file)
+        if isinstance(result, Trace):
+            case.trace = result
+        else:
+            reasons[result].append(case.line)
+        if on_progress:
+            on_progress(number, len(cases))
+    return [
+        Finding(
+            "error", "file_missing" if reason == _MISSING else "file_unreadable", reason, tuple((n,) for n in lines)
+        )
+        for reason, lines in reasons.items()
+    ]
+
+
+def _trace(path: Path) -> Trace | str:
+    """What a file says, or why it cannot be read."""
+    try:
+        if not path.exists() and not path.with_name(path.name + ".hea").exists():
+            return _MISSING
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            recording = read(path)
+        return _facts(path, recording, any("age" in str(warning.message) for warning in caught))
+    except AuricleError as error:
+        return _reason(str(error), path)
+    except Exception:  # one odd file must not cost the report on all others, and a traceback would print its name
+        return _OTHER_REASON
+
+
+def _reason(message: str, path: Path) -> str:
+    for name in (str(path), str(path.with_suffix("")), path.name):
+        message = message.replace(name, "")
+    return next((reason for pattern, reason in _REASONS if re.search(pattern, message)), _OTHER_REASON)
+
+
+def _facts(path: Path, recording: Recording, odd_age: bool) -> Trace:
+    signal = np.ascontiguousarray(recording.signal)
+    moves = bool((np.fmax.reduce(signal, axis=1) > np.fmin.reduce(signal, axis=1)).any())
+    # Leads are part of the identity, rate and age are not: the same samples under another rate are the same signal.
+    named = ",".join(recording.leads).encode() + str(signal.shape).encode()
+    return Trace(
+        rate_hz=recording.rate_hz,
+        leads=recording.leads,
+        seconds=recording.seconds,
+        format=_format(path),
+        amplitude_mv=_amplitude(signal, recording.rate_hz),
+        digest=hashlib.blake2b(named + signal.tobytes(), digest_size=16).digest() if moves else None,
+        age=recording.age,
+        sex=recording.sex,
+        labels=recording.labels,
+        odd_age=odd_age,
+    )
+
+
+def _format(path: Path) -> str:
+    """The kind of file; for WFDB with the number of its sample format, which differs between recorders."""
+    header = path if path.suffix == ".hea" else wfdb.header_of(path)
+    if header is None or not header.is_file() or path.suffix in {".npy", ".npz"}:
+        return path.suffix[1:].casefold() if path.suffix.casefold() in _SUFFIXES else "other"
+    formats = sorted({channel.format for channel in wfdb.parse_header(header).channels})
+    return "WFDB " + "+".join(map(str, formats))
+
+
+def _amplitude(signal: NDArray[np.float32], rate_hz: float) -> float:
+    """Median over leads of the median over windows of the range (mV); NaN if every window of every lead is missing."""
+    width = min(max(2, round(_WINDOW_S * rate_hz)), signal.shape[1])
+    windows = signal[:, : signal.shape[1] // width * width].reshape(len(signal), -1, width)
+    known = np.isfinite(windows)
+    span = np.where(known, windows, -np.inf).max(axis=2) - np.where(known, windows, np.inf).min(axis=2)
+    leads = [float(np.median(row[np.isfinite(row)])) for row in span if np.isfinite(row).any()]
+    return float(np.median(leads)) if leads else float("nan")

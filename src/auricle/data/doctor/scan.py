@@ -1,0 +1,200 @@
+"""The tolerant pass over a manifest: every line that cannot be read is collected, and the others are kept.
+
+A line with one bad cell is reported and kept without that cell, so that one misspelt sex does not hide what else is
+wrong with the same recording. What makes a line good is decided by `auricle.io.manifest` alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final
+
+from auricle.data.doctor.case import Case
+from auricle.data.doctor.model import Finding
+from auricle.errors import DataError
+from auricle.io.manifest import COLUMNS, LAB_PREFIX, ManifestRow, _check_header, _row, _written_age
+
+Cells = Mapping[str | None, str | None]
+
+_AGE_COLUMNS: Final = ("age", "age_days", "age_years", "birth_date", "recording_date")
+_DAMAGED: Final = "the line is damaged CSV: look for a quotation mark that is not closed or not doubled"
+_TOO_OLD: Final = "the age is not possible: more than 130 years"
+_FUTURE: Final = "the recording date lies in the future"
+_YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is treated as unknown: write 0d, 3wk or 5mo"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The usable lines, what is wrong with the others, and how many there are."""
+
+    cases: list[Case]
+    findings: list[Finding]
+    n_lines: int
+
+
+def scan(manifest: Path) -> Scan:
+    """Read a manifest without stopping at what is wrong.
+
+    Raises:
+        DataError: there is no such file, or it cannot be opened.
+    """
+    text, findings = _text(manifest)
+    lines = list(io.StringIO(text, newline=""))
+    first = text.partition("\n")[0]
+    records = _records(lines, max(",;\t", key=first.count))
+    header = [name.strip() for name in next(records, (1, None))[1] or []]
+    findings += _header_findings(manifest, header)
+    if "file" not in header:
+        return Scan([], findings, 0)
+    problems: dict[tuple[str, str], list[int]] = defaultdict(list)
+    cases, zeros, n_lines = [], [], 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for line, values in records:
+            if values == []:
+                continue
+            n_lines, n_caught = n_lines + 1, len(caught)
+            reasons, case = _line(manifest, line, header, values)
+            for reason in reasons:
+                problems[reason].append(line)
+            cases += [case] if case else []
+            zeros += [line] if len(caught) > n_caught else []
+    for (code, message), where in problems.items():
+        findings.append(Finding("error", code, message, tuple((line,) for line in where)))
+    if zeros:
+        findings.append(Finding("warning", "age_year_zero", _YEAR_ZERO, tuple((line,) for line in zeros)))
+    if not n_lines:
+        findings.append(Finding("error", "empty", "the manifest lists no recording"))
+    return Scan(cases, findings, n_lines)
+
+
+def _text(manifest: Path) -> tuple[str, list[Finding]]:
+    try:
+        content = manifest.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{manifest}: no such manifest") from None
+    except OSError as error:
+        raise DataError(f"{manifest}: cannot be opened ({error.strerror}); give the CSV file itself") from None
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        text = content.decode("utf-8-sig", errors="replace")
+    where = tuple((number,) for number, line in enumerate(io.StringIO(text, newline=""), start=1) if "\ufffd" in line)
+    return text, [Finding("error", "encoding", "the file is not UTF-8: save it as CSV UTF-8", where)]
+
+
+def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+    """The line on which each record begins, and its cells.
+
+    A damaged record has None, and reading goes on with the next line: an open quotation mark must not swallow the rest.
+    """
+    start = 0
+    while start < len(lines):
+        rest = (lines[number] for number in range(start, len(lines)))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
+        begin = start
+        try:
+            for values in reader:
+                yield begin + 1, values
+                begin = start + reader.line_num
+            return
+        except csv.Error:
+            yield begin + 1, None
+            start = begin + 1
+
+
+def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
+    """All that is wrong with the header; `_check_header` stops at the first, so it is asked column by column."""
+    if "file" not in header:
+        # Its cells are not repeated: where the header was forgotten they are the first patient's.
+        message = "the first line has no column `file`: is it the header, and are the cells separated by , ; or tab?"
+        return [Finding("error", "header", message, ((1,),))]
+    known = [name for name in dict.fromkeys(header) if name in COLUMNS]
+    strange = [name for name in dict.fromkeys(header) if name not in COLUMNS and not name.startswith((LAB_PREFIX, "#"))]
+    doubled = [name for name in dict.fromkeys(header) if header.count(name) > 1]
+    messages = []
+    for columns in [known, *(["file", name] for name in strange), *(["file", name, name] for name in doubled)]:
+        try:
+            _check_header(manifest, columns)
+        except DataError as error:
+            messages.append(str(error).removeprefix(f"{manifest}: "))
+    return [Finding("error", "header", message, ((1,),)) for message in dict.fromkeys(messages)]
+
+
+def _line(
+    manifest: Path, line: int, header: list[str], values: list[str] | None
+) -> tuple[list[tuple[str, str]], Case | None]:
+    """What is wrong with a line, as (code, message), and what can be used of it."""
+    if values is None:
+        return [("line", _DAMAGED)], None
+    cells: dict[str | None, str | None] = dict(zip_longest(header, values[: len(header)]))
+    if len(values) > len(header):
+        cells[None] = None
+    problems: list[tuple[str, str]] = []
+    row = _salvaged(manifest, line, cells, problems)
+    if row is None:
+        return problems, None
+    recorded = _moment(cells, "recording_date") or _moment(cells, "#recording_date")
+    if recorded is not None and recorded > datetime.now():
+        problems.append(("age_impossible", _FUTURE))
+    site = (cells.get("#site") or "").strip() or _first_folder(row.file)
+    return problems, Case(row, site, _moment(cells, "birth_date"), recorded)
+
+
+def _salvaged(manifest: Path, line: int, cells: Cells, problems: list[tuple[str, str]]) -> ManifestRow | None:
+    """The row without the cells that are to blame; None if the line as a whole is."""
+    while True:
+        try:
+            return _row(manifest, line, cells)
+        except DataError as error:
+            reason = str(error).removeprefix(f"{manifest}:{line}: ")
+        code, message, blamed = _blamed(reason, cells)
+        problems.append((code, message))
+        if not any(cells.get(name) for name in blamed):
+            return None
+        cells = {**cells, **dict.fromkeys(blamed, "")}
+
+
+def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
+    """Code, message and columns of a reason that `_row` gives."""
+    if reason.startswith("sex "):
+        return "sex", reason, ("sex",)
+    if reason.startswith("fold "):
+        return "fold", reason, ("fold",)
+    if reason.startswith(LAB_PREFIX):
+        return "lab", reason, (reason.removesuffix(" should be a number"),)
+    if reason.startswith("negative age"):
+        return "age_impossible", reason, _AGE_COLUMNS
+    if reason.startswith("the age "):
+        too_old = _is_too_old(cells)
+        return ("age_impossible", _TOO_OLD, _AGE_COLUMNS) if too_old else ("age", reason, _AGE_COLUMNS)
+    return "line", reason, ()
+
+
+def _is_too_old(cells: Cells) -> bool:
+    try:
+        _written_age(lambda name: (cells.get(name) or "").strip())
+    except DataError as error:
+        return "not possible" in str(error)
+    return False
+
+
+def _moment(cells: Cells, name: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat((cells.get(name) or "").strip()).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def _first_folder(file: str) -> str:
+    """The first folder of a path, where hospitals put the site, the ward or the diagnosis; empty if there is none."""
+    parts = [part for part in Path(file.replace("\\", "/")).parts if part not in {"/", ".", ".."}]
+    return parts[0] if len(parts) > 1 else ""
