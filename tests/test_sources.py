@@ -181,7 +181,7 @@ def test_nine_leads_of_a_newborn_stay_nine(tmp_path: Path) -> None:
     assert len(newborn.leads) == 9
     assert newborn.age is not None
     assert newborn.age.days == 3
-    assert child.labels == ("C21", "D30+Modifier308", "D30", "ICD:Q21.0", "ICD:Q21.1")
+    assert child.labels == ("C21", "D30+Modifier308", "D30", "ICD:Q21.0", "ICD:(FO) Q21.1")
     assert child.sex == "F"
 
 

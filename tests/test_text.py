@@ -115,6 +115,8 @@ def test_codes_follow_the_side_and_a_denial_has_none() -> None:
     assert codes(left, "scp") == ("CLBBB",)
     assert codes(left, "snomed") == ("164909002",)
     assert codes(denied, "scp") == ()
+    (incomplete,) = parse("incomplete right bundle branch block")
+    assert codes(incomplete, "scp") == ("IRBBB",)
     assert len(vocabulary()) >= 50
 
 

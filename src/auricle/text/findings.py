@@ -122,7 +122,7 @@ def codes(statement: Statement, system: str) -> tuple[str, ...]:
     if statement.negated:
         return ()
     concept = vocabulary()[statement.concept]
-    for attribute in (statement.side, statement.degree):
+    for attribute in (f"{statement.degree} {statement.side}", statement.side, statement.degree):
         if attribute in concept.codes:
             return tuple(concept.codes[attribute].get(system, ()))
     return concept.scp if system == "scp" else concept.snomed

@@ -3,9 +3,10 @@
 Source: PhysioNet, content/mimic-iv-ecg. Licence: Open Database License; MIMIC-IV itself needs credentialed access.
 Format: WFDB, 500 Hz, 10 s, listed in `record_list.csv`; statements and intervals in `machine_measurements.csv`. The
 files order the limb leads I, II, III, aVR, aVF, aVL: leads go by name, so nobody sees it. Report: the 18 statement
-columns joined; reports under four words are no reports. Labels: SCP codes of the statements that the cart affirms.
-Ages: MIMIC-IV `patients` (anchor age and year), whole years, over 89 unknown. Laboratory values: MIMIC-IV `labevents`,
-the latest *drawn* in the hours before the ECG; nothing from after it. Split: by patient. Paper: Gow et al. 2023.
+columns joined; reports under four words are no reports. Labels: SCP codes of the statements that the cart affirms
+without doubt; infarctions have none. Ages: MIMIC-IV `patients` (anchor age and year), whole years, over 89 unknown. Laboratory
+values: MIMIC-IV `labevents`, the latest *drawn* in the hours before the ECG; nothing from after it. Split: by patient.
+Paper: Gow et al. 2023.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class MimicIvEcg:
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
         """One record."""
         report = str(row["report"])
-        found = [code for statement in parse(clean(report)) for code in codes(statement, "scp")]
+        stated = [statement for statement in parse(clean(report)) if not statement.possible]
+        found = [code for statement in stated for code in codes(statement, "scp")]
         labs = {name: float(row[f"lab:{name}"]) for name, _ in _ITEMS.values() if row.get(f"lab:{name}")}
         return read_wfdb(
             root,

@@ -3,13 +3,12 @@
 Source: figshare 27078763. Licence: CC BY 4.0. Format: WFDB (`Child_ecg/P00/P00001/P00001_E01`), 500 Hz, 5 to 120 s,
 listed in `AttributesDictionary.csv`; 13 % of the records, and 94 % of those of the first month, have nine leads (no V2,
 V4, V6): they are absent and never invented. Labels: AHA statements as they are coded (`C21`, `D30+Modifier308`, the
-statement alone being a label as well) and diseases as `ICD:Q21.1`. Ages are days. Split: ours, by patient. Paper:
+statement alone being a label as well) and diseases as `ICD:Q21.0`, with the group that may stand before the code. Ages are days. Split: ours, by patient. Paper:
 Scientific Data 2025, "A pediatric ECG database with disease diagnosis covering 11643 children".
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 _LIST: Final = "AttributesDictionary.csv"
 _COLUMNS: Final = ("Filename", "ECG_ID", "Patient_ID", "Age", "Gender", "AHA_code", "ICD-10 code")
-# A disease group may stand before its codes: `(FO) Q21.1`.
-_GROUP: Final = re.compile(r"^\([^)]*\)\s*")
 
 
 class ZzuPecg:
@@ -69,4 +66,5 @@ def _statements(text: str) -> tuple[str, ...]:
 
 
 def _diseases(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"ICD:{_GROUP.sub('', entry)}" for entry in _parts(text)))
+    """Codes as written: `(FO) Q21.1` is a patent foramen ovale, `(OSD) Q21.1` an atrial septal defect."""
+    return tuple(dict.fromkeys(f"ICD:{' '.join(entry.split())}" for entry in _parts(text)))
