@@ -169,11 +169,11 @@ def prediction(folder: Path) -> list[dict[str, object]]:
     paths = write_records(folder / "wfdb", 40)
     predictor = auricle.Predictor.from_pretrained()
 
-    def median(read: Callable[[Path], object]) -> float:
+    def median(read: Callable[[Path], object], **options: object) -> float:
         taken = []
         for path in paths:
             begun = time.perf_counter()
-            predictor(read(path))  # type: ignore[arg-type]
+            predictor(read(path), **options)  # type: ignore[arg-type]
             taken.append(1000 * (time.perf_counter() - begun))
         return statistics.median(taken[5:])
 
@@ -185,43 +185,25 @@ def prediction(folder: Path) -> list[dict[str, object]]:
         record = wfdb.rdrecord(str(path.with_suffix("")))
         return from_array(record.p_signal.T, record.fs, record.sig_name, age=auricle.Age(3))
 
-    ours = median(lambda path: auricle.read(path, age=auricle.Age(3)))
-    return [row("prediction from file to answer, median", ours, "wfdb.rdrecord and the same network",
-                median(through_wfdb), "ms")]  # fmt: skip
-
-
-_MEASURED = """
-import sys, resource
-from pathlib import Path
-what, path = sys.argv[1], Path(sys.argv[2])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-if what == "store":
-    from auricle.data.store import Store
-    import pyarrow
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    store = Store(path)
-    for row in range(0, len(store), max(1, len(store) // 200)):
-        store.record(row)
-else:
-    import pandas, pyarrow.feather
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    frame = pandas.read_feather(path / "records.arrow")
-    rows = [frame.iloc[i] for i in range(0, len(frame), max(1, len(frame) // 200))]
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-"""
+    ages: dict[str, dict[str, object]] = {"with and without its age": {"other_ages_days": ()}, "and at ten others": {}}
+    return [
+        row(f"from file to answer, {what}, median", median(lambda p: auricle.read(p, age=auricle.Age(3)), **options),
+            "wfdb.rdrecord and the same network", median(through_wfdb, **options), "ms")
+        for what, options in ages.items()
+    ]  # fmt: skip
 
 
 def memory(folder: Path) -> list[dict[str, object]]:
     from auricle.data.ingest import ingest as run
 
     run("simulated", Path(), folder / "many", options={"n": 20_000, "rate_hz": 50.0, "seconds": 2.0}, rate_hz=50)
-    (folder / "measure.py").write_text(_MEASURED)
+    script = Path(__file__).with_name("own_memory.py")
     ours, theirs = (
-        float(subprocess.check_output([sys.executable, str(folder / "measure.py"), what, str(folder / "many")]))
+        float(subprocess.check_output([sys.executable, str(script), what, str(folder / "many")]))
         for what in ("store", "frame")
     )
-    return [row("peak memory of 20,000 records' metadata in a process", ours, "pandas.read_feather of the same file",
-                theirs, "MiB")]  # fmt: skip
+    what = "own memory of a process with 20,000 records' metadata"
+    return [row(what, ours, "pandas.read_feather of the same file", theirs, "MiB")]
 
 
 def main() -> None:

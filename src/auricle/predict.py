@@ -5,17 +5,18 @@ Everything it says is for research use and is not a diagnosis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
 from auricle.batch import ECGBatch
 from auricle.data.collate import collate, window_starts
+from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
 from auricle.recording import Recording
@@ -113,29 +114,34 @@ class Predictor:
         return cls(load_method(folder), about, task)
 
     @torch.no_grad()
-    def __call__(self, recording: Recording) -> Prediction:
+    def __call__(self, recording: Recording, other_ages_days: Sequence[float] = OTHER_AGES_DAYS) -> Prediction:
         """Answer for one recording; its age may be unknown and its leads may be any of those the weights read.
+
+        Args:
+            recording: what is asked about.
+            other_ages_days: ages at which the same trace is asked as well; none of them is three times as fast.
 
         Raises:
             DataError: the recording has none of the leads.
         """
-        batch, n_windows = self._batch(recording)
-        tokens = self.method.encode(batch)
-        usable = self.method.preprocess(batch).lead_mask.any(0).tolist()
+        ready, n_windows = self._ready(recording)
+        usable = ready.lead_mask.any(0).tolist()
         present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
+        sees_age = bool(getattr(self.method, "age_code", None) is not None)
+        others = (None, *other_ages_days) if sees_age else ()
+        tokens, (scores, *asked) = self._at_ages(ready, (ready.age_days[0].item(), *others))
         contributions = {}
         if tokens.group_contribution is not None:
-            shares = tokens.group_contribution.mean(0).tolist()
+            shares = tokens.group_contribution[:n_windows].mean(0).tolist()
             contributions = dict(zip(self.method.encoder.group_names, shares, strict=True))
-        sees_age = bool(getattr(self.method, "age_code", None) is not None)
         return Prediction(
             record_id=recording.record_id,
             kind=self.kind,
-            scores=self._scores(batch),
+            scores=scores,
             group_contributions=contributions,
             age_days=recording.age.best_days if recording.age else None,
-            scores_without_age=self._scores(batch.without_age()) if sees_age else None,
-            age_effect=tuple((days, self._scores(batch.at_age(days))) for days in OTHER_AGES_DAYS) if sees_age else (),
+            scores_without_age=asked[0] if sees_age else None,
+            age_effect=tuple(zip(other_ages_days, asked[1:], strict=True)) if sees_age else (),
             leads_read=present,
             leads_missing=tuple(lead for lead in self.spec.leads if lead not in present),
             n_windows=n_windows,
@@ -145,27 +151,34 @@ class Predictor:
 
     def age_curve(self, recording: Recording, ages_days: Sequence[float]) -> dict[str, list[float]]:
         """The scores of one trace over any ages, by class: for the figure of the effect of age."""
-        batch, _ = self._batch(recording)
         with torch.no_grad():
-            answers = [self._scores(batch.at_age(days)) for days in ages_days]
+            _, answers = self._at_ages(self._ready(recording)[0], ages_days)
         return {name: [answer[name] for answer in answers] for name in self.classes}
 
-    def _batch(self, recording: Recording) -> tuple[ECGBatch, int]:
+    def _ready(self, recording: Recording) -> tuple[ECGBatch, int]:
+        """The recording's windows, preprocessed."""
         n = round(self.spec.seconds * recording.rate_hz)
         starts = window_starts(recording.signal.shape[1], n)
-        return collate([recording] * len(starts), self.spec.leads, n, starts), len(starts)
+        batch = collate([recording] * len(starts), self.spec.leads, n, starts)
+        return self.method.preprocess(batch), len(starts)
 
-    def _scores(self, batch: ECGBatch) -> dict[str, float]:
+    def _at_ages(self, ready: ECGBatch, ages_days: Sequence[float | None]) -> tuple[Tokens, list[dict[str, float]]]:
+        """The same windows asked at several ages in one pass; None (or NaN) asks at no age."""
+        n_windows = len(ready)
+        ages = torch.tensor([math.nan if days is None else days for days in ages_days])
+        many = ready.select(torch.arange(n_windows).repeat(len(ages)))
+        many = replace(many, age_days=ages.repeat_interleave(n_windows))
         method = self.method
+        tokens = method.encode_ready(many)
         if isinstance(method, Classifies):
             # Windows are pooled as logits, as in evaluation, and become one probability at the end.
-            values: Tensor = method.logits(batch).mean(0).sigmoid()
+            values = method.classify(tokens).reshape(len(ages), n_windows, -1).mean(1).sigmoid()
         else:
             assert isinstance(method, AlignsText)
-            values = method.prompt_scores(batch, self._task).mean(0)
+            values = method.compare(tokens, self._task).reshape(len(ages), n_windows, -1).mean(1)
         if not torch.isfinite(values).all():
             raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
-        return dict(zip(self.classes, values.tolist(), strict=True))
+        return tokens, [dict(zip(self.classes, row, strict=True)) for row in values.tolist()]
 
     def _notes(self, recording: Recording, sees_age: bool, present: Sequence[str]) -> list[str]:
         notes = []

@@ -112,7 +112,11 @@ class Aligned(Method):
         Raises:
             UnknownNameError: the weights carry no prompts of this task.
         """
+        return self.compare(self.encode(batch), task_id)
+
+    def compare(self, tokens: Tokens, task_id: str) -> Tensor:
+        """(b, c) the same of encoded recordings."""
         if task_id not in self.config.prompts:
             raise UnknownNameError("prompt set", task_id, self.config.prompts)
         prompts = self.get_buffer(f"prompt{list(self.config.prompts).index(task_id)}")
-        return self.project(batch) @ self.project_text(prompts).T
+        return F.normalize(self.signal_vector(tokens), dim=-1) @ self.project_text(prompts).T

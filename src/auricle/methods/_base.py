@@ -105,8 +105,11 @@ class Method(nn.Module, ABC):
 
     def encode(self, batch: ECGBatch) -> Tokens:
         """Preprocess and encode a batch as it comes from the loader, without augmentation."""
-        ready = self.preprocess(batch)
-        tokens: Tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(batch))
+        return self.encode_ready(self.preprocess(batch))
+
+    def encode_ready(self, ready: ECGBatch) -> Tokens:
+        """Encode a batch that has been preprocessed."""
+        tokens: Tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(ready))
         return tokens
 
     def embed(self, batch: ECGBatch) -> Float[Tensor, "b width"]:
@@ -153,6 +156,10 @@ class AlignsText(Protocol):
         """(b, c) cosine of each recording with each class's prompt."""
         ...
 
+    def compare(self, tokens: Tokens, task_id: str) -> Tensor:
+        """(b, c) the same of encoded recordings."""
+        ...
+
 
 @runtime_checkable
 class Classifies(Protocol):
@@ -161,5 +168,9 @@ class Classifies(Protocol):
     class_names: tuple[str, ...]
 
     def logits(self, batch: ECGBatch) -> Tensor:
-        """(b, c) logits."""
+        """(b, c) logits of a batch as it comes from the loader."""
+        ...
+
+    def classify(self, tokens: Tokens) -> Tensor:
+        """(b, c) logits of encoded recordings."""
         ...

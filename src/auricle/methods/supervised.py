@@ -21,6 +21,7 @@ from auricle import age
 from auricle.augment.signal import AugmentConfig, augment
 from auricle.batch import ECGBatch
 from auricle.config import Config
+from auricle.encoders import Tokens
 from auricle.losses.supervised import masked_bce
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step, split_decay
 from auricle.nn.film import AgeCode, Condition
@@ -112,7 +113,11 @@ class Supervised(Method):
 
     def logits(self, batch: ECGBatch) -> Tensor:
         """(b, c) logits of a batch as it comes from the loader."""
-        scores: Tensor = self.head(self.embed(batch))
+        return self.classify(self.encode(batch))
+
+    def classify(self, tokens: Tokens) -> Tensor:
+        """(b, c) logits of encoded recordings."""
+        scores: Tensor = self.head(tokens.pooled)
         return scores
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
@@ -121,7 +126,7 @@ class Supervised(Method):
         assert batch.target is not None
         ready = augment(self.preprocess(batch), self.config.augment)
         tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(batch))
-        logits = self.head(tokens.pooled)
+        logits = self.classify(tokens)
         loss = masked_bce(logits, batch.target)
         with torch.no_grad():
             known = ~torch.isnan(batch.target)

@@ -19,6 +19,8 @@ from torch.nn import functional as F
 _CROSSINGS: Final = 8
 # A weight sum below this share of a full kernel would divide by noise; such samples are at least half a kernel outside.
 _LEAST_WEIGHT: Final = 0.2
+# Output samples computed by one row of a matrix product: a convolution of one channel leaves most of a processor idle.
+_TOGETHER: Final = 32
 
 
 def ratio(from_hz: float, to_hz: float) -> Fraction:
@@ -28,7 +30,7 @@ def ratio(from_hz: float, to_hz: float) -> Fraction:
 
 @lru_cache(maxsize=64)
 def _kernel(up: int, down: int, cutoff: float) -> tuple[Tensor, int]:
-    """Filters (up, 1, taps) for each output phase, and how far they reach to the left, in input samples.
+    """Filters (up, taps) for each output phase, and how far they reach to the left, in input samples.
 
     `cutoff` is in cycles per input sample.
     """
@@ -39,7 +41,21 @@ def _kernel(up: int, down: int, cutoff: float) -> tuple[Tensor, int]:
     window = torch.where(distance.abs() < reach, torch.cos(distance * torch.pi / (2 * reach)) ** 2, 0.0)
     weights = 2 * cutoff * torch.sinc(2 * cutoff * distance) * window
     weights = weights / weights.sum(dim=1, keepdim=True)
-    return weights.float()[:, None], reach
+    return weights.float(), reach
+
+
+@lru_cache(maxsize=64)
+def _blocks(up: int, down: int, cutoff: float) -> tuple[Tensor, int, int]:
+    """The filters side by side for several frames: (input samples, frames x up), the reach, and the frames.
+
+    A frame is `down` input samples, for which there are `up` output samples.
+    """
+    weights, reach = _kernel(up, down, cutoff)
+    frames, taps = max(1, _TOGETHER // up), weights.shape[1]
+    matrix = torch.zeros((frames - 1) * down + taps, frames * up)
+    for frame in range(frames):
+        matrix[frame * down : frame * down + taps, frame * up : (frame + 1) * up] = weights.T
+    return matrix, reach, frames
 
 
 def resample(
@@ -62,20 +78,20 @@ def resample(
     cutoff = min(low_pass_hz, 0.45 * from_hz, 0.45 * to_hz) / from_hz
     if up == down and low_pass_hz >= 0.45 * from_hz:
         return torch.where(mask[:, None], signal, 0.0), mask  # nothing to remove
-    weights, reach = _kernel(up, down, round(cutoff, 6))
-    weights = weights.to(signal)
+    matrix, reach, frames = _blocks(up, down, round(cutoff, 6))
+    matrix = matrix.to(signal)
     n_out = -(-signal.shape[-1] * up // down)
-    frames = -(-n_out // up)
-    tail = max(0, (frames - 1) * down + down + reach - signal.shape[-1])
+    n_blocks = -(-n_out // (frames * up))
+    tail = max(0, (n_blocks - 1) * frames * down + len(matrix) - reach - signal.shape[-1])
 
     def filtered(rows: Tensor) -> Tensor:
-        phases = F.conv1d(F.pad(rows, (reach, tail)), weights, stride=down)
-        return phases.transpose(1, 2).reshape(rows.shape[0], -1)[:, :n_out]
+        windows = F.pad(rows, (reach, tail)).unfold(-1, len(matrix), frames * down)[:, :n_blocks]
+        return (windows @ matrix).flatten(1)[:, :n_out]
 
     b, n_leads, _ = signal.shape
     inside = mask.to(signal)
-    weight_sum = filtered(inside[:, None]).clamp_min(_LEAST_WEIGHT)
-    values = filtered((signal * inside[:, None]).reshape(b * n_leads, 1, -1)).reshape(b, n_leads, n_out)
+    weight_sum = filtered(inside).clamp_min(_LEAST_WEIGHT)
+    values = filtered((signal * inside[:, None]).reshape(b * n_leads, -1)).reshape(b, n_leads, n_out)
     nearest = (torch.arange(n_out, device=mask.device) * down // up).clamp_max(mask.shape[-1] - 1)
     new_mask = mask[:, nearest]
     return torch.where(new_mask[:, None], values / weight_sum[:, None], 0.0), new_mask
