@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -39,3 +41,24 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON; a number that is not finite is an error and not a broken file."""
     write_bytes(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode())
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock that other processes respect, on a file that is made if needed; a kill lets it go.
+
+    Args:
+        path: the lock's file.
+        wait: wait for whoever holds it.
+
+    Yields:
+        Whether the lock is held; false only where it is another's and `wait` is false.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def robustness(
     store: StoreArgument,
     out: Annotated[Path, typer.Argument(help="Folder for predictions, robustness.md and robustness.png.")],
-    runs: Annotated[list[Path], typer.Argument(help="Run folders or folders of saved weights, one or more.")],
+    runs: Annotated[list[str], typer.Argument(help="Run folders or saved weights, one or more; or NAME=FOLDER.")],
     task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
 ) -> None:
     """Score runs on the test part as recorded and under harder conditions, without learning anything again."""
@@ -35,8 +35,9 @@ def robustness(
 
     opened, question, console = Store(store), load_task(task), Console(stderr=True)
     for run in runs:
-        card, weights = load_card(run)
-        name = run.resolve().name
+        given, _, folder = run.rpartition("=")
+        card, weights = load_card(folder)
+        name = given or Path(folder).resolve().name
         setting = Setting(load_method(weights), opened, question, out, name=name, preset=card["method"])
         with console.status(f"{name}: {len(ask.CONDITIONS)} conditions"):
             ask.robustness(setting)

@@ -8,7 +8,6 @@ are joined one after the other.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from auricle.atomic import PARTIAL, write_json, write_with
+from auricle.atomic import PARTIAL, locked, write_json, write_with
 from auricle.data.shard import STORE_VERSION, Form, write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
@@ -93,7 +92,9 @@ def ingest(
         "n_listed": len(index),
         "index_sha256": _fingerprint(index),
     }
-    with _writer_lock(out):
+    with locked(out / ".lock", wait=False) as held:
+        if not held:
+            raise StoreError(f"{out}: another process is writing this store; wait for it or choose another")
         _begin(out, plan)
         starts = range(0, len(index), shard_records)
         todo = [n for n in range(len(starts)) if not (out / "shards" / f"{n:05d}.parquet").exists()]
@@ -165,17 +166,6 @@ def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Exe
     # "spawn": a fork of a process that has used torch's threads can deadlock.
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         yield pool, _AHEAD * count
-
-
-@contextmanager
-def _writer_lock(out: Path) -> Iterator[None]:
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{out}: another process is writing this store; wait for it or choose another") from None
-        yield
 
 
 def _begin(out: Path, plan: Mapping[str, Any]) -> None:

@@ -40,11 +40,19 @@ _RIGHT_ARM_LEG: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One way to make a record worse. `family` groups conditions in the figure."""
+    """One way to make a record worse.
+
+    Attributes:
+        name: as tables write it.
+        family: what groups conditions in the figure.
+        change: what it does to a batch.
+        above_hz: a store of this rate or less cannot be made worse that way.
+    """
 
     name: str
     family: str
     change: Change
+    above_hz: float = 0.0
 
 
 def only_leads(batch: ECGBatch, leads: Sequence[str]) -> ECGBatch:
@@ -101,13 +109,13 @@ CONDITIONS: Final = (
     Condition("6 limb leads", "leads", lambda batch: only_leads(batch, LIMB)),
     Condition("3 leads (I, II, V2)", "leads", lambda batch: only_leads(batch, ("I", "II", "V2"))),
     Condition("1 lead (I)", "leads", lambda batch: only_leads(batch, ("I",))),
-    Condition("250 Hz", "rate", lambda batch: at_rate(batch, 250)),
-    Condition("125 Hz", "rate", lambda batch: at_rate(batch, 125)),
-    Condition("62.5 Hz", "rate", lambda batch: at_rate(batch, 62.5)),
+    Condition("250 Hz", "rate", lambda batch: at_rate(batch, 250), 250),
+    Condition("125 Hz", "rate", lambda batch: at_rate(batch, 125), 125),
+    Condition("62.5 Hz", "rate", lambda batch: at_rate(batch, 62.5), 62.5),
     Condition("white noise, half the signal", "noise", lambda batch: noisy(batch, white=0.5)),
     Condition("white noise as the signal", "noise", lambda batch: noisy(batch, white=1.0)),
     Condition("wander, twice the signal", "noise", lambda batch: noisy(batch, wander=2.0)),
-    Condition("mains, half the signal", "noise", lambda batch: noisy(batch, mains=0.5)),
+    Condition("mains, half the signal", "noise", lambda batch: noisy(batch, mains=0.5), 100),
     Condition("arm electrodes swapped", "swap", lambda batch: swapped(batch, _ARMS)),
     Condition("right arm and leg swapped", "swap", lambda batch: swapped(batch, _RIGHT_ARM_LEG)),
 )
@@ -118,6 +126,8 @@ def robustness(setting: Setting, conditions: Sequence[Condition] = CONDITIONS) -
     score, how = _scorer(setting)
     rows = setting.task.parts(setting.store)["test"]
     for number, condition in enumerate(conditions):
+        if setting.store.rate_hz <= condition.above_hz:
+            continue
         scores = score(rows, condition.change)
         meta = {"protocol": f"{PROTOCOL}/{condition.name}", "fraction": 1.0}
         test = predictions_of(setting, rows, scores, **meta)

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.atomic import write_with
+from auricle.atomic import locked, write_with
 from auricle.errors import ConfigError, require
 from auricle.text.reports import report_key
 
@@ -131,6 +131,14 @@ def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np
     """
     keys = [report_key(text) for text in texts]
     path = cache / f"{tower.name.replace('/', '--')}.npz"
+    # Processes of one run that start together embed once: the others wait and find it done.
+    with locked(cache / ".lock", wait=True):
+        known = _embedded(texts, keys, tower, path)
+    return np.stack([known[key] for key in keys])
+
+
+def _embedded(texts: Sequence[str], keys: Sequence[str], tower: Tower, path: Path) -> dict[str, NDArray[np.float32]]:
+    """Key -> vector of everything in a cache file, after what it lacked was added."""
     known: dict[str, NDArray[np.float32]] = {}
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
@@ -145,4 +153,4 @@ def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np
                 np.savez(file, keys=names, vectors=vectors)
 
         write_with(path, write)
-    return np.stack([known[key] for key in keys])
+    return known
