@@ -185,7 +185,7 @@ def test_each_distinct_report_is_embedded_once_ever(tmp_path: Path) -> None:
     second = embed_reports(["bb", "ccc"], tower, tmp_path)
     assert tower.asked == ["a", "bb", "ccc"]
     assert second[:, 0].tolist() == [2, 3]
-    assert [path.name for path in tmp_path.iterdir()] == ["counting--tower.npz"]
+    assert [path.name for path in tmp_path.glob("*.npz")] == ["counting--tower.npz"]
 
 
 def test_the_offline_tower_does_not_depend_on_company() -> None:

@@ -129,28 +129,32 @@ def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np
 
     The cache is one file per tower, replaced as a whole, so that a kill leaves the old one.
     """
-    keys = [report_key(text) for text in texts]
+    keys = {report_key(text): text for text in texts}
     path = cache / f"{tower.name.replace('/', '--')}.npz"
-    # Processes of one run that start together embed once: the others wait and find it done.
-    with locked(cache / ".lock", wait=True):
-        known = _embedded(texts, keys, tower, path)
-    return np.stack([known[key] for key in keys])
+    known = _cached(path)
+    if keys.keys() - known.keys():
+        # Processes of one run that start together embed once: the others wait and find it done.
+        with locked(cache / ".lock", wait=True):
+            known = _cached(path)
+            fresh = {key: text for key, text in keys.items() if key not in known}
+            if fresh:
+                known |= dict(zip(fresh, tower.embed(list(fresh.values())), strict=True))
+                _write_cache(path, known)
+    return np.stack([known[report_key(text)] for text in texts])
 
 
-def _embedded(texts: Sequence[str], keys: Sequence[str], tower: Tower, path: Path) -> dict[str, NDArray[np.float32]]:
-    """Key -> vector of everything in a cache file, after what it lacked was added."""
-    known: dict[str, NDArray[np.float32]] = {}
-    if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
-            known = dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
-    fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-    if fresh:
-        known |= dict(zip(fresh, tower.embed(list(fresh.values())), strict=True))
-        names, vectors = np.array(list(known)), np.stack(list(known.values()))
+def _cached(path: Path) -> dict[str, NDArray[np.float32]]:
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
 
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:  # given a path, numpy would add a suffix to it
-                np.savez(file, keys=names, vectors=vectors)
 
-        write_with(path, write)
-    return known
+def _write_cache(path: Path, known: dict[str, NDArray[np.float32]]) -> None:
+    names, vectors = np.array(list(known)), np.stack(list(known.values()))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a path, numpy would add a suffix to it
+            np.savez(file, keys=names, vectors=vectors)
+
+    write_with(path, write)
