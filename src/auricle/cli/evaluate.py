@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
+from auricle.data.sources import share_recordings
 from auricle.errors import ConfigError
 
 _ROWS = "class_prior,random_encoder,rocket,supervised"
@@ -61,10 +62,7 @@ def evaluate(
         name=name or run.resolve().name,
         preset=card["method"],
         pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in lineage)),
-        overlap=any(
-            entry["source"] == opened.info["source"] and (entry["task"], entry["part"]) != (question.id, "train")
-            for entry in lineage
-        ),
+        overlap=any(_saw_the_test(entry, opened.info["source"], question.id) for entry in lineage),
     )
     shares = [_share(text) for text in fractions.split(",")]
     run_protocols(setting, protocol, shares, range(seeds), card["about"])
@@ -82,9 +80,18 @@ def _share(text: str) -> float:
     return share
 
 
+def _saw_the_test(entry: dict[str, Any], source: str, task: str) -> bool:
+    """Whether a training saw the recordings of a task's test part, or may have: another edition's split is another."""
+    if entry["source"] == source:
+        return (entry["task"], entry["part"]) != (task, "train")
+    return share_recordings(entry["source"], source) and not entry["others_left_out"]
+
+
 def _lineage(about: dict[str, Any]) -> list[dict[str, Any]]:
     """What a run and those it started from were trained on, the latest first."""
-    own = [{key: about.get(key) for key in ("source", "task", "part")}] if about.get("source") else []
+    own = (
+        [{key: about.get(key) for key in ("source", "task", "part", "others_left_out")}] if about.get("source") else []
+    )
     return own + (_lineage(about["donor"]) if about.get("donor") else [])
 
 

@@ -110,6 +110,7 @@ def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
     task = config.data.load_task()
     return {
         "source": steps.view.store.info["source"],
+        "others_left_out": bool(steps.view.store.info["options"].get("leave_out")),
         "task": task.id if task else None,
         "published_split": config.data.published is not None,
         "track": config.data.track,

@@ -9,13 +9,26 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.recording import Recording
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# Sources that hold the same recordings: to have seen one is to have seen the other.
+_SAME_RECORDINGS: Final = (
+    {"ptb_xl", "ptb_xl_mini", "challenge2021"},
+    {"cpsc2018", "challenge2021"},
+    {"csn", "challenge2021"},
+)
+
+
+def share_recordings(one: str, other: str) -> bool:
+    """Whether two sources are editions of the same recordings, in whole or in part."""
+    return one == other or any({one, other} <= group for group in _SAME_RECORDINGS)
 
 
 class Source(Protocol):
