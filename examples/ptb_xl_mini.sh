@@ -18,9 +18,14 @@ for method in merl lisa; do
     --steps 300 --batch-size 64 --resume
 done
 
+# lisa's objective on merl's encoder: what is the objective's and what the encoder's.
+auricle pretrain "$out/simulated" "$out/lisa-resnet" --preset nano --config "$config" --steps 1500 --batch-size 64 --resume \
+  model.encoder.name=resnet1d model.encoder.preset=nano
+
 rows=class_prior,random_encoder,rocket,supervised # the encoder untrained is lisa's
-for run in lisa-simulated lisa-ptb_xl merl-simulated merl-ptb_xl; do
+for run in lisa-simulated lisa-ptb_xl lisa-resnet merl-simulated merl-ptb_xl; do
   auricle evaluate "$out/$run" "$out/mini" "$out/results" --task ptb_xl_mini/super --rows "$rows"
   rows=""
 done
-auricle robustness "$out/mini" "$out/results" "$out/lisa-simulated" "$out/merl-simulated" --task ptb_xl_mini/super
+auricle robustness "$out/mini" "$out/results" "$out/lisa-simulated" "$out/lisa-resnet" "$out/merl-simulated" \
+  supervised="$out/results/ptb_xl_mini-super/supervised/run" --task ptb_xl_mini/super
