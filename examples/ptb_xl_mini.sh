@@ -7,7 +7,7 @@ out=${1:-runs/ptb_xl_mini}
 config=$(dirname "$0")/../configs/pretrain/ptb_xl_mini.toml
 
 auricle ingest ptb_xl_mini "$data/ptb-xl-mini" "$out/mini" --rate-hz 100
-auricle simulate "$out/simulated" -n 12000 --ages adults --rate-hz 100
+auricle simulate "$out/simulated" -n 12000 --ages adults --diagnoses adult --rate-hz 100
 # Real recordings with reports; the two patients that both editions have are left out.
 auricle ingest ptb_xl "$data/ptb-xl" "$out/ptb_xl" leave_out="$data/ptb-xl-mini/labels.csv" --rate-hz 100
 

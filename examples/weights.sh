@@ -3,7 +3,7 @@
 # the age gate on what was simulated. About twelve minutes on two cores. Usage: examples/weights.sh [FOLDER]
 set -euo pipefail
 out=${1:-runs/weights}
-auricle simulate "$out/store" -n 6000 --seed 100 --rate-hz 250
+auricle simulate "$out/store" -n 6000 --seed 100 --diagnoses core --rate-hz 250
 auricle pretrain "$out/store" "$out/pretrained" --preset nano --task simulated/diagnosis --steps 1800 \
   --resume model.input.seconds=5
 auricle finetune "$out/store" "$out/finetuned" --from "$out/pretrained" --task simulated/diagnosis --steps 900 \

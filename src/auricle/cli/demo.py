@@ -70,7 +70,7 @@ def demo(
     console, begun = Console(stderr=True), time.monotonic()
     folders = _Folders(out)
     console.print("1/5 a simulated cohort from birth to old age", highlight=False)
-    options = {"n": records, "rate_hz": _RATE_HZ}
+    options = {"n": records, "diagnoses": "core", "rate_hz": _RATE_HZ}
     ingest_with_progress("simulated", Path(), folders.store, options, _RATE_HZ, None)
     console.print("2/5 pre-training lisa on recordings and reports", highlight=False)
     _pretrain(folders, pretrain_steps)

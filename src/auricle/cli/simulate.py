@@ -21,6 +21,11 @@ def simulate(
     n: Annotated[int, typer.Option("-n", help="How many records.", min=1)] = 2000,
     seed: Annotated[int, typer.Option(help="Which cohort.")] = 0,
     ages: Annotated[str, typer.Option(help="all, adults or children.")] = "all",
+    diagnoses: Annotated[
+        str, typer.Option(help="Who has what: default, adult, child or core (eight classes).")
+    ] = "default",
+    quality: Annotated[str, typer.Option(help="Of the recordings: clean, usual or hard.")] = "usual",
+    language: Annotated[str, typer.Option(help="Of the reports: en, de or zh.")] = "en",
     age_interaction: Annotated[
         bool, typer.Option(help="Off: a control cohort in which the ECG does not depend on age.")
     ] = True,
@@ -30,6 +35,7 @@ def simulate(
 ) -> None:
     """Simulate a cohort and store it."""
     options = {
-        "n": n, "seed": seed, "ages": ages, "age_interaction": age_interaction, "rate_hz": rate_hz, "seconds": seconds,
+        "n": n, "seed": seed, "ages": ages, "diagnoses": diagnoses, "quality": quality, "language": language,
+        "age_interaction": age_interaction, "rate_hz": rate_hz, "seconds": seconds,
     }  # fmt: skip
     ingest_with_progress("simulated", Path(), out, options, rate_hz, workers)

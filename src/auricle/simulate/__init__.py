@@ -1,9 +1,10 @@
 """Simulated twelve-lead ECGs of all ages, whose truth is known: `cohort(1000, seed=7)`.
 
-rhythm, morphology, pathology and noise describe, render draws, reports and labs tell; cohort puts them together.
+`conditions` says what a heart can have and who has it; morphology, pathology, blocks and ectopy shape its beats, rhythm
+times them, render draws, noise and acquisition spoil, reports and labs tell; cohort puts them together.
 """
 
-from auricle.simulate.cohort import Ages, Cohort, cohort
-from auricle.simulate.pathology import CODES, DEFAULT_PREVALENCE
+from auricle.simulate.cohort import Ages, Cohort, Truth, cohort
+from auricle.simulate.conditions import codes, conditions
 
-__all__ = ["CODES", "DEFAULT_PREVALENCE", "Ages", "Cohort", "cohort"]
+__all__ = ["Ages", "Cohort", "Truth", "codes", "cohort", "conditions"]

@@ -21,7 +21,18 @@ from auricle.age import DAYS_PER_YEAR, Age
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.recording import Recording, Sex
-from auricle.simulate import labs, morphology, noise, pathology, render, reports, rhythm
+from auricle.simulate import (
+    acquisition,
+    conditions,
+    ectopy,
+    labs,
+    morphology,
+    noise,
+    pathology,
+    render,
+    reports,
+    rhythm,
+)
 from auricle.simulate.streams import Draws, Floats, Stream, Streams, draw
 
 AgePreset = Literal["all", "adults", "children"]
@@ -39,19 +50,43 @@ _ONE_HOUR_DAYS: Final = 1 / 24
 
 
 @dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known about one trace because it was made.
+
+    Attributes:
+        qrs_s: QRS onsets inside the record, in seconds from its start.
+        qrs_ventricular: which of them are ventricular ectopic beats.
+        p_s: P onsets inside the record (flutter waves are P here).
+        severity: condition -> severity in [0, 1] of what is present.
+        amplitudes_mv: (measured lead, wave) of the noise-free usual beat, leads as `noise.MEASURED`, waves as
+            `render.AMPLITUDES`.
+        acquisition: what was done to the recording, by name.
+    """
+
+    qrs_s: Floats
+    qrs_ventricular: NDArray[np.bool_]
+    p_s: Floats
+    severity: Mapping[str, float]
+    amplitudes_mv: NDArray[np.float32]
+    acquisition: Mapping[str, str | float]
+
+
+@dataclass(frozen=True, slots=True)
 class Cohort:
     """Simulated records side by side; all sequences are in record order.
 
     Attributes:
-        signal: (record, lead, time) float32 millivolts, leads in STANDARD order.
+        signal: (record, lead, time) float32 millivolts, leads in STANDARD order; NaN where a lead was not recorded.
         rate_hz: samples per second.
         record_id: such as `sim0-0000005`: seed and number, so shards of one seed never collide.
         age_days: (record,).
         sex: "F" or "M".
-        labels: SCP codes of what was simulated; ("NORM",) for the healthy.
-        report: English free text.
+        labels: what was simulated: NORM for the healthy, SR in sinus rhythm, SCP codes where there are, and our own
+            name of the condition where it says more (see `conditions.toml` and `codes`).
+        report: free text.
         labs: values by test; absent where the test was not done.
-        measurements: truth of the noise-free median beat (see `simulate.render.measure`); absent where undefined.
+        measurements: truth of the noise-free usual beat (see `simulate.render.measure`); absent where undefined.
+        truth: events, severities and what was done to the recording.
     """
 
     signal: Float[Tensor, "record lead time"]
@@ -63,17 +98,25 @@ class Cohort:
     report: tuple[str, ...]
     labs: tuple[Mapping[str, float], ...]
     measurements: tuple[Mapping[str, float], ...]
+    truth: tuple[Truth, ...]
 
     def __len__(self) -> int:
         return len(self.record_id)
 
+    def codes(self, system: conditions.System) -> tuple[tuple[str, ...], ...]:
+        """The labels of each record in SNOMED CT, SCP or AHA; what has no confirmed code there is left out."""
+        return tuple(conditions.codes(labels, system) for labels in self.labels)
+
     def recordings(self) -> Iterator[Recording]:
         """The same as Recordings, one patient each, in order."""
         for row, record_id in enumerate(self.record_id):
+            signal = self.signal[row].cpu().numpy()
+            there = np.isfinite(signal[:, 0])
+            band = self.truth[row].acquisition
             yield Recording(
-                self.signal[row].cpu().numpy(),
+                signal[there],
                 self.rate_hz,
-                STANDARD,
+                tuple(name for name, kept in zip(STANDARD, there, strict=True) if kept),
                 record_id,
                 patient_id=record_id,
                 age=Age(float(self.age_days[row]), _ONE_HOUR_DAYS),
@@ -82,6 +125,7 @@ class Cohort:
                 labels=self.labels[row],
                 labs=self.labs[row],
                 measurements=self.measurements[row],
+                cart_band_hz=(float(band["cart_high_pass_hz"]), float(band["cart_low_pass_hz"])),
                 source="simulated",
             )
 
@@ -92,10 +136,12 @@ def cohort(
     *,
     start: int = 0,
     ages: Ages = "all",
-    diagnoses: Mapping[str, float] | None = None,
+    diagnoses: conditions.Diagnosed = None,
     rate_hz: float = 500.0,
     seconds: float = 10.0,
     age_interaction: bool = True,
+    quality: acquisition.Quality = "usual",
+    language: reports.Language = "en",
     device: torch.device | str = "cpu",
 ) -> Cohort:
     """Simulate records `start` to `start + n - 1` of a seed.
@@ -110,32 +156,37 @@ def cohort(
         ages: "all" (0 days to 90 years, many newborns and children), "adults" (18-90 years), "children" (0-18 years,
             spread evenly over log(1 + days/30), many newborns), a quantile function from (record,) uniforms to days, or
             one age in days per record of this call.
-        diagnoses: SCP code -> share of records that have it (several can meet in one record); the default leaves about
-            38 % NORM. See `simulate.pathology.choose`.
+        diagnoses: a mix ("default", "adult", "child", "core"), or code -> share of records that have it (several can
+            meet in one record). See `simulate.conditions.choose`.
         rate_hz: samples per second.
         seconds: duration.
         age_interaction: False makes the control in which the trace does not depend on age: everybody has the norms of
             one adult age, while the recorded age (and the laboratory) varies as before.
+        quality: "clean" (electrodes and noise, nothing worse), "usual" or "hard": how often electrodes are swapped or
+            loose, amplifiers saturate, carts filter, and leads are missing.
+        language: of the reports: "en", "de" or "zh".
         device: where the traces are computed and kept.
 
     Raises:
         ConfigError: a count, rate, duration, age or prevalence that makes no sense.
-        UnknownNameError: an unknown age preset or diagnosis.
+        UnknownNameError: an unknown age preset, mix, diagnosis, quality or language.
     """
     n_samples = round(rate_hz * seconds)
     if n < 0 or start < 0 or rate_hz <= 0 or n_samples < 1:
         raise ConfigError(f"a cohort of {n} records from {start}, {seconds:g} s at {rate_hz:g} Hz is not possible")
     signal = torch.empty((n, len(STANDARD), n_samples), dtype=torch.float32, device=device)
-    facts = _Facts([], [], [], [], [], [])
+    facts = _Facts([], [], [], [], [], [], [])
     for first in range(0, n, _CHUNK):
         rows = slice(first, min(first + _CHUNK, n))
         streams = Streams(seed, np.arange(start + rows.start, start + rows.stop, dtype=np.int64))
         draws = draw(streams)
         age_days = _ages(ages, draws, rows, n)
         norm_age_days = age_days if age_interaction else np.full_like(age_days, _CONTROL_AGE_DAYS)
-        patients = _patients(streams, draws, age_days, norm_age_days, pathology.choose(draws, diagnoses), seconds)
-        signal[rows], truth = _traces(streams, patients, rate_hz, n_samples, signal.device)
-        facts.extend(streams, patients, truth)
+        wanted = conditions.choose(streams, diagnoses)
+        taken = acquisition.choose(streams, quality, seconds)
+        patients = _patients(streams, draws, age_days, norm_age_days, wanted, taken, seconds)
+        signal[rows], made = _traces(streams, patients, rate_hz, n_samples, signal.device)
+        facts.extend(streams, patients, made, language, seconds)
     return Cohort(
         signal,
         rate_hz,
@@ -146,6 +197,7 @@ def cohort(
         tuple(facts.report),
         tuple(facts.labs),
         tuple(facts.measurements),
+        tuple(facts.truth),
     )
 
 
@@ -157,11 +209,20 @@ class _Patients:
     age_days: Floats
     norm_age_days: Floats
     sex: NDArray[np.str_]
-    diagnoses: pathology.Diagnoses
-    beat: morphology.Beat
+    diagnoses: conditions.Diagnoses
+    shapes: render.Shapes
     rhythm: rhythm.Rhythm
     noise: noise.Noise
     view: Floats
+    acquisition: acquisition.Acquisition
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was measured on the noise-free beats of one chunk."""
+
+    measurements: Mapping[str, Floats]
+    amplitudes_mv: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +235,37 @@ class _Facts:
     report: list[str]
     labs: list[Mapping[str, float]]
     measurements: list[Mapping[str, float]]
+    truth: list[Truth]
 
-    def extend(self, streams: Streams, patients: _Patients, truth: Mapping[str, Floats]) -> None:
+    def extend(
+        self, streams: Streams, patients: _Patients, made: _Made, language: reports.Language, seconds: float
+    ) -> None:
         """Add the records of one chunk, given the truth measured on their beats."""
         diagnoses, age_days, sex = patients.diagnoses, patients.age_days, patients.sex
         self.age_days.extend(age_days.tolist())
         self.sex.extend("M" if name == "M" else "F" for name in sex)
         self.labels.extend(diagnoses.labels(row) for row in range(len(age_days)))
-        self.report.extend(reports.write(patients.draws, diagnoses, truth, age_days, patients.norm_age_days, sex))
+        written = reports.write(
+            streams, diagnoses, made.measurements, age_days, patients.norm_age_days, sex, language=language
+        )
+        self.report.extend(written)
         self.labs.extend(_by_record(labs.panel(streams, age_days, sex, diagnoses)))
-        self.measurements.extend(_by_record(truth))
+        self.measurements.extend(_by_record(made.measurements))
+        self.truth.extend(_truth(patients, made, row, seconds) for row in range(len(age_days)))
+
+
+def _truth(patients: _Patients, made: _Made, row: int, seconds: float) -> Truth:
+    beats, diagnoses = patients.rhythm, patients.diagnoses
+    inside = (beats.qrs_s[row] >= 0) & (beats.qrs_s[row] < seconds)
+    p_inside = (beats.p_s[row] >= 0) & (beats.p_s[row] < seconds)
+    return Truth(
+        beats.qrs_s[row][inside],
+        beats.qrs_kind[row][inside] == 1,
+        beats.p_s[row][p_inside],
+        {code: float(diagnoses.severity[code][row]) for code, there in diagnoses.present.items() if there[row]},
+        made.amplitudes_mv[row],
+        patients.acquisition.facts(row),
+    )
 
 
 def _patients(
@@ -191,33 +273,40 @@ def _patients(
     draws: Draws,
     age_days: Floats,
     norm_age_days: Floats,
-    diagnoses: pathology.Diagnoses,
+    diagnoses: conditions.Diagnoses,
+    taken: acquisition.Acquisition,
     seconds: float,
 ) -> _Patients:
     sex = np.where(draws.uniform["sex"] < 0.5, "F", "M")
     deviations = morphology.deviations(draws)
     pathology.shift(deviations, diagnoses)
-    beat = morphology.build(draws, deviations, norm_age_days, sex)
-    pathology.apply(beat, draws, diagnoses, norm_age_days, sex)
-    fibrillating = diagnoses.present["AFIB"]
-    morphology.add_p_waves(beat, draws, norm_age_days, fibrillating)
-    placed = rhythm.beats(streams, draws, norm_age_days, beat.heart_rate, fibrillating, seconds)
+    beat = morphology.build(draws, deviations, norm_age_days, sex, lambda axis: pathology.axis(diagnoses, axis))
+    sinus = pathology.apply(beat, draws, diagnoses, norm_age_days, sex)
+    placed = rhythm.beats(streams, draws, diagnoses, norm_age_days, sinus, beat.heart_rate, beat.pr_ms, seconds)
+    view = acquisition.turn(noise.electrodes(streams, draws), taken, diagnoses.present["DEXTRO"])
     return _Patients(
-        draws, age_days, norm_age_days, sex, diagnoses, beat, placed,
-        noise.choose(streams, draws, placed, seconds), noise.electrodes(streams, draws),
+        draws, age_days, norm_age_days, sex, diagnoses, ectopy.shapes(beat, draws, diagnoses, placed), placed,
+        noise.choose(streams, draws, placed, seconds), view, taken,
     )  # fmt: skip
 
 
 def _traces(
     streams: Streams, patients: _Patients, rate_hz: float, n_samples: int, device: torch.device
-) -> tuple[Tensor, dict[str, Floats]]:
+) -> tuple[Tensor, _Made]:
     """(record, 12, time) in STANDARD order, and the truth about the noise-free beats."""
-    drawn = render.templates(patients.beat, patients.view, device)
-    clean = render.trace(drawn, patients.beat, patients.rhythm, n_samples, rate_hz)
+    beat = patients.shapes.usual
+    drawn = render.templates(patients.shapes, patients.view, device)
+    clean = render.trace(drawn, beat, patients.rhythm, n_samples, rate_hz)
     n_leads = len(noise.MEASURED)
     white = streams.integers(Stream.MUSCLE, n_leads * noise.n_white(n_samples)).reshape(len(clean), n_leads, -1)
     measured = noise.add(clean, patients.noise, torch.from_numpy(white).to(device), rate_hz)
-    return _twelve(measured), render.measure(drawn, patients.beat, patients.rhythm)
+    twelve = _twelve(acquisition.take(measured, patients.acquisition, rate_hz))
+    for row in np.flatnonzero(patients.acquisition.n_leads < len(STANDARD)):
+        kept = patients.acquisition.kept(int(row))
+        twelve[row, [number for number, name in enumerate(STANDARD) if name not in kept]] = torch.nan
+    has_pr = ~patients.diagnoses.any(*rhythm.WITHOUT_PR) & ~rhythm.paced_alone(patients.diagnoses)
+    made = _Made(render.measure(drawn, beat, patients.rhythm, has_pr), render.amplitudes(drawn, beat).cpu().numpy())
+    return twelve, made
 
 
 def _twelve(measured: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.simulate.pathology import Diagnoses
+from auricle.simulate.conditions import STAGES, Diagnoses, groups
 from auricle.simulate.rhythm import over_age
 from auricle.simulate.streams import Floats, Stream, Streams
 
@@ -21,7 +21,7 @@ class _Test:
     years: tuple[float, ...]
     medians: tuple[float, ...]
     log_spread: float
-    # code -> factor on the median at no and at full severity; between them geometric
+    # code (or group:stage of an infarction) -> factor on the median at no and at full severity; between them geometric
     factors: Mapping[str, tuple[float, float]]
     missing: float
 
@@ -30,20 +30,34 @@ class _Test:
 PANEL: Final[Mapping[str, _Test]] = {
     "troponin_ng_l": _Test(
         (0, 0.02, 0.08, 0.5, 1, 18, 60, 90), (40, 45, 30, 12, 6, 4, 7, 14), 0.55,
-        {"STE_": (2.5, 120.0), "LVH": (1.1, 2.0), "RVH": (1.0, 1.6), "AFIB": (1.1, 1.6)}, 0.45,
+        {"STE_": (2.5, 120.0), "LVH": (1.1, 2.0), "RVH": (1.0, 1.6), "AFIB": (1.1, 1.6), "MYOC": (3.0, 80.0),
+         "PERI": (1.0, 4.0), "infarction:acute": (2.5, 150.0), "infarction:recent": (1.3, 12.0)}, 0.45,
     ),
     "nt_probnp_ng_l": _Test(
         (0, 0.008, 0.02, 0.08, 1, 10, 18, 50, 70, 90), (2500, 3000, 1500, 350, 160, 65, 35, 50, 130, 350), 0.65,
-        {"RVH": (1.3, 5.0), "LVH": (1.3, 5.0), "AFIB": (2.0, 6.0), "CLBBB": (1.2, 2.5), "STE_": (1.1, 3.0)}, 0.50,
+        {"RVH": (1.3, 5.0), "LVH": (1.3, 5.0), "AFIB": (2.0, 6.0), "CLBBB": (1.2, 2.5), "STE_": (1.1, 3.0),
+         "MYOC": (3.0, 20.0), "RVPH": (2.0, 8.0), "infarction:acute": (1.2, 4.0),
+         "infarction:recent": (1.3, 4.0)}, 0.50,
     ),
     "potassium_mmol_l": _Test(
-        (0, 0.08, 1, 10, 18, 90), (5.1, 5.0, 4.5, 4.2, 4.2, 4.3), 0.09, {"AFIB": (1.0, 0.94)}, 0.20
+        (0, 0.08, 1, 10, 18, 90), (5.1, 5.0, 4.5, 4.2, 4.2, 4.3), 0.09,
+        {"AFIB": (1.0, 0.94), "HYPERK": (1.35, 1.9), "HYPOK": (0.78, 0.58)}, 0.20,
     ),
     "haemoglobin_g_l": _Test(
         (0, 0.02, 0.2, 0.5, 2, 12, 18, 60, 90), (185, 175, 112, 118, 123, 135, 138, 138, 128), 0.09, {}, 0.25
     ),
     "white_cells_g_l": _Test(
-        (0, 0.02, 0.08, 1, 6, 12, 18, 90), (18, 12, 11, 10.5, 8, 7, 6.8, 6.8), 0.28, {"STE_": (1.1, 1.6)}, 0.25
+        (0, 0.02, 0.08, 1, 6, 12, 18, 90), (18, 12, 11, 10.5, 8, 7, 6.8, 6.8), 0.28,
+        {"STE_": (1.1, 1.6), "PERI": (1.1, 1.8), "MYOC": (1.1, 1.8)}, 0.25,
+    ),
+    "calcium_mmol_l": _Test(
+        (0, 0.01, 0.08, 1, 18, 90), (2.35, 2.15, 2.45, 2.45, 2.37, 2.33), 0.035,
+        {"HYPOCA": (0.84, 0.62), "HYPERCA": (1.18, 1.55)}, 0.40,
+    ),
+    "crp_mg_l": _Test(
+        (0, 0.01, 0.08, 1, 18, 90), (0.6, 2.5, 0.8, 0.7, 0.8, 1.8), 0.9,
+        {"PERI": (5.0, 90.0), "MYOC": (3.0, 60.0), "infarction:acute": (1.5, 15.0), "infarction:recent": (2.0, 20.0)},
+        0.45,
     ),
 }  # fmt: skip
 # Men have more haemoglobin from puberty on.
@@ -59,9 +73,21 @@ def panel(streams: Streams, age_days: Floats, sex: NDArray[np.str_], diagnoses: 
     for column, (name, test) in enumerate(PANEL.items()):
         log_value = over_age(age_days, test.years, tuple(np.log(test.medians))) + test.log_spread * normals[:, column]
         for code, (mild, severe) in test.factors.items():
-            effect = np.log(mild) + diagnoses.severity[code] * np.log(severe / mild)
-            log_value = log_value + np.where(diagnoses.present[code], effect, 0)
+            present, severity = _state(diagnoses, code)
+            effect = np.log(mild) + severity * np.log(severe / mild)
+            log_value = log_value + np.where(present, effect, 0)
         if name == "haemoglobin_g_l":
             log_value += np.where(sex == "M", over_age(age_days, _PUBERTY_YEARS, (0.0, np.log(_MALE_HAEMOGLOBIN))), 0)
         values[name] = np.where(uniforms[:, column] < test.missing, np.nan, np.exp(log_value))
     return values
+
+
+def _state(diagnoses: Diagnoses, name: str) -> tuple[NDArray[np.bool_], Floats]:
+    """(record,) who has it, and how much: a condition, or an infarction of one stage wherever it is."""
+    group, _, stage = name.partition(":")
+    if not stage:
+        return diagnoses.present[name], diagnoses.severity[name]
+    members = groups()[group]
+    present = [diagnoses.present[code] & (diagnoses.stage(code) == STAGES.index(stage)) for code in members]
+    severity = [np.where(there, diagnoses.severity[code], 0) for there, code in zip(present, members, strict=True)]
+    return np.any(present, axis=0), np.max(severity, axis=0)

@@ -2,12 +2,13 @@
 
 A beat is described on eight axes: x and y span the frontal plane (lead I = x, lead II = x/2 + y*sqrt(3)/2, so that
 Einthoven and Goldberger hold whatever follows), V1-V6 are themselves. On each axis P and QRS are sums of raised-cosine
-waves with amplitude, centre and half width; ST and T are functions of the time between QRS onset and the end of T.
+waves with amplitude, centre and half width; ST, T and U are functions of the time between QRS onset and the end of T.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -20,10 +21,13 @@ from auricle.simulate.streams import Draws, Floats
 
 AXES: Final = ("x", "y", "V1", "V2", "V3", "V4", "V5", "V6")
 X, Y, V1, V6 = 0, 1, 2, 7
-# The waves of an axis, in order: septal q, R, second R (a notch when apart), S, late wave (R' or terminal slur), and
-# the right and left atrial part of P.
-WAVES: Final = ("q", "r", "r2", "s", "late", "p_right", "p_left")
-Q, R, R2, S, LATE, P_RIGHT, P_LEFT = range(7)
+# The waves of QRS on an axis, in order: septal q, R, second R (a notch when apart), S, late wave (R' or terminal slur),
+# and the delta wave of pre-excitation. Their times count from QRS onset.
+WAVES: Final = ("q", "r", "r2", "s", "late", "delta")
+Q, R, R2, S, LATE, DELTA = range(6)
+# The parts of P: right atrium, left atrium, and atrial repolarisation, which lowers PR. Their times count from P onset.
+P_PARTS: Final = ("right", "left", "recovery")
+P_RIGHT, P_LEFT, P_RECOVERY = range(3)
 
 # How far a V lead's individual amplitude follows V1's rather than V6's deviation from the norm.
 _LIKE_V1: Final = np.array([1.0, 0.8, 0.5, 0.3, 0.1, 0.0])
@@ -65,6 +69,10 @@ _T_SCALE: Final = (0.45, 0.60, 0.80, 1.0, 1.05, 0.95, 0.80)
 # Where, along V1 = 1 ... V6 = 6, T turns from inverted to upright.
 _T_BOUNDARY_NEWBORN, _T_BOUNDARY_CHILD, _T_BOUNDARY_ADULT = 0.3, 3.0, 0.35
 _T_FIRST_WEEK_DAYS: Final = 5.5  # norms.md: upright T in V1 is normal to about day 4-7
+# A T wave rises slowly and falls fast; a small U follows it, largest in V2 and V3.
+_T_RISE_POWER: Final = 4.5
+_U_MV: Final = 0.015
+_U_PROFILE: Final = np.array([0.2, 0.3, 0.3, 1.0, 1.0, 0.8, 0.5, 0.3])
 _T_FADE_YEARS: Final = 9.0  # V1 turns some 40 % later, at 12-13 years in the median child
 
 
@@ -91,8 +99,11 @@ class Beat:
         heart_rate, pr_ms, qrs_ms, qt_ms: (record,).
         narrow_qrs_ms: (record,) what QRS would last without a bundle branch block.
         amplitude_mv, centre_s, half_s: (record, axis, wave); times from QRS onset.
-        j_mv, t_mv: (record, axis) ST level and T amplitude.
+        p_mv, p_centre_s, p_half_s: (record, axis, part); times from P onset.
+        p_ms: (record,) duration of P.
+        j_mv, t_mv, u_mv: (record, axis) ST level, T and U amplitude.
         t_peak: (record,) where T peaks, as a share of the time from the J point to its end.
+        t_power: (record,) how steeply T rises: small is broad.
         t_boundary: (record,) where along V1-V6 T turns upright.
     """
 
@@ -104,10 +115,25 @@ class Beat:
     amplitude_mv: Floats
     centre_s: Floats
     half_s: Floats
+    p_mv: Floats
+    p_centre_s: Floats
+    p_half_s: Floats
+    p_ms: Floats
     j_mv: Floats
     t_mv: Floats
+    u_mv: Floats
     t_peak: Floats
+    t_power: Floats
     t_boundary: Floats
+
+    def of(self, rows: NDArray[np.int64]) -> Beat:
+        """A copy of the beats of some records."""
+        return Beat(*(getattr(self, field.name)[rows].copy() for field in fields(self)))
+
+    def put(self, rows: NDArray[np.int64], other: Beat) -> None:
+        """Replace the beats of some records."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(other, field.name)
 
 
 def deviations(draws: Draws) -> Deviations:
@@ -134,8 +160,21 @@ def deviations(draws: Draws) -> Deviations:
     )
 
 
-def build(draws: Draws, z: Deviations, age_days: Floats, sex: NDArray[np.str_]) -> Beat:
-    """The median beat of people of these ages and sexes who differ from the norm by `z`."""
+def build(
+    draws: Draws,
+    z: Deviations,
+    age_days: Floats,
+    sex: NDArray[np.str_],
+    turn: Callable[[Floats], Floats] = lambda axis_deg: axis_deg,
+) -> Beat:
+    """The median beat of people of these ages and sexes who differ from the norm by `z`.
+
+    Args:
+        draws: chance.
+        z: deviations.
+        age_days, sex: (record,).
+        turn: changes the (record,) frontal axis in degrees that follows from the norm.
+    """
 
     def value(parameter: str) -> Floats:
         return norms.quantile(parameter, age_days, sex, getattr(z, parameter))
@@ -152,13 +191,19 @@ def build(draws: Draws, z: Deviations, age_days: Floats, sex: NDArray[np.str_]) 
         amplitude_mv=np.zeros((n, len(AXES), len(WAVES))),
         centre_s=np.zeros((n, len(AXES), len(WAVES))),
         half_s=np.ones((n, len(AXES), len(WAVES))),
+        p_mv=np.zeros((n, len(AXES), len(P_PARTS))),
+        p_centre_s=np.zeros((n, len(AXES), len(P_PARTS))),
+        p_half_s=np.ones((n, len(AXES), len(P_PARTS))),
+        p_ms=np.zeros(n),
         j_mv=_st_level(draws, sex) + _J_SCATTER_MV * draws.scatter["j"],
         t_mv=_t_waves(draws, age_days, boundary) + _T_SCATTER_MV * draws.scatter["t"],
+        u_mv=_U_MV * np.exp(0.6 * draws.normal["u"])[:, None] * _U_PROFILE,
         t_peak=np.clip(0.69 + 0.03 * draws.normal["t_peak"], 0.6, 0.78),
+        t_power=_T_RISE_POWER * np.exp(0.15 * draws.normal["t_width"]),
         t_boundary=boundary,
     )
     _precordial_qrs(beat, draws, z, age_days, sex)
-    _frontal_qrs(beat, draws, value("qrs_axis"), age_days, sex)
+    _frontal_qrs(beat, draws, turn(value("qrs_axis")), age_days, sex)
     return beat
 
 
@@ -183,21 +228,31 @@ def t_polarity(boundary: Floats) -> Floats:
     return np.where(share < 0, 0.6 * share, share)
 
 
-def add_p_waves(beat: Beat, draws: Draws, age_days: Floats, fibrillating: NDArray[np.bool_]) -> None:
+def add_p_waves(beat: Beat, draws: Draws, age_days: Floats) -> None:
     """Fill in the P waves once PR is final: the right atrium first, the left one turning V1 negative."""
     duration = norms.median("p_duration", age_days) * np.exp(0.08 * np.clip(draws.normal["p_duration"], -2, 2))
-    duration = np.minimum(duration, 0.85 * beat.pr_ms) / 1000
+    beat.p_ms = np.minimum(duration, 0.85 * beat.pr_ms)
     size = norms.median("p_ii", age_days) * np.exp(0.25 * np.clip(draws.normal["p_amplitude"], -2, 2))
     angle = np.radians(55 + 12 * draws.normal["p_axis"])
     v1_variation = 1 + 0.35 * draws.normal["p_v1"]
-    for wave, profile, share in ((P_RIGHT, _P_RIGHT_V, 0.36), (P_LEFT, _P_LEFT_V, 0.64)):
-        beat.amplitude_mv[:, X, wave] = 0.6 * size * np.cos(angle)
-        beat.amplitude_mv[:, Y, wave] = 0.6 * size * np.sin(angle)
-        beat.amplitude_mv[:, V1:, wave] = size[:, None] / _P_II_ADULT_MV * profile
-        beat.centre_s[:, :, wave] = (share * duration - beat.pr_ms / 1000)[:, None]
-        beat.half_s[:, :, wave] = (0.36 * duration)[:, None]
-    beat.amplitude_mv[:, V1, P_LEFT] *= v1_variation
-    beat.amplitude_mv[fibrillating, :, P_RIGHT:] = 0
+    for part, profile in ((P_RIGHT, _P_RIGHT_V), (P_LEFT, _P_LEFT_V)):
+        beat.p_mv[:, X, part] = 0.6 * size * np.cos(angle)
+        beat.p_mv[:, Y, part] = 0.6 * size * np.sin(angle)
+        beat.p_mv[:, V1:, part] = size[:, None] / _P_II_ADULT_MV * profile
+    beat.p_mv[:, V1, P_LEFT] *= v1_variation
+    time_p_waves(beat)
+
+
+def time_p_waves(beat: Beat) -> None:
+    """Place the parts of P inside its duration, and atrial repolarisation behind it, down to QRS."""
+    duration, pr = beat.p_ms / 1000, beat.pr_ms / 1000
+    for part, centre, half in (
+        (P_RIGHT, 0.36 * duration, 0.36 * duration),
+        (P_LEFT, 0.64 * duration, 0.36 * duration),
+        (P_RECOVERY, (0.6 * duration + pr) / 2 + 0.01, (pr - 0.6 * duration) / 2 + 0.03),
+    ):
+        beat.p_centre_s[:, :, part] = centre[:, None]
+        beat.p_half_s[:, :, part] = half[:, None]
 
 
 def _precordial_qrs(beat: Beat, draws: Draws, z: Deviations, age_days: Floats, sex: NDArray[np.str_]) -> None:

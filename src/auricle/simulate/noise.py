@@ -126,10 +126,16 @@ def add(signal: Tensor, noise: Noise, white: Tensor, rate_hz: float) -> Tensor:
 
     time = torch.arange(signal.shape[2], device=signal.device) / rate_hz
     slow = torch.sin(2 * math.pi * 0.3 * time)
-    angle = 2 * math.pi * tensor(noise.frequency_hz)[:, :, None] * time + tensor(noise.phase)[:, :, None]
-    waves = torch.sin(angle + tensor(noise.bend)[:, :, None] * slow)
-    motion = torch.exp(-(((time - tensor(noise.motion_s)[:, :, None]) / tensor(noise.motion_width_s)[:, :, None]) ** 2))
-    sources = torch.cat([waves, motion], dim=1)
+    n, _, n_samples = signal.shape
+    sources = torch.empty((n, _WAVES + _MOTIONS, n_samples), device=signal.device)
+    waves, motion = sources[:, :_WAVES], sources[:, _WAVES:]
+    torch.mul(tensor(2 * math.pi * noise.frequency_hz)[:, :, None], time, out=waves)
+    waves += tensor(noise.phase)[:, :, None]
+    fibrillating = waves[:, -2:]  # the only sources whose frequency wanders
+    fibrillating.addcmul_(tensor(noise.bend)[:, -2:, None], slow)
+    waves.sin_()
+    torch.sub(time, tensor(noise.motion_s)[:, :, None], out=motion)
+    motion.div_(tensor(noise.motion_width_s)[:, :, None]).square_().neg_().exp_()
     breath = tensor(noise.breathing)[:, :, None]
     gain = 1 + _AMPLITUDE_BREATHES * torch.sin(2 * math.pi * breath[:, :1] * time + breath[:, 1:])
     heart = torch.baddbmm(signal * gain, tensor(noise.weight_mv), sources)
@@ -147,8 +153,9 @@ def _muscle(white: Tensor, size_mv: Tensor) -> Tensor:
     taps = torch.tensor(_MUSCLE_TAPS, device=white.device)
     one_mv = taps.norm() * 2**15 / math.sqrt(3)
     n_samples = white.shape[2] - len(_MUSCLE_TAPS) + 1
-    filtered: Tensor = white[:, :, :n_samples] * taps[0]
+    even = white.float()
+    filtered: Tensor = even[:, :, :n_samples] * taps[0]
     for offset in range(1, len(_MUSCLE_TAPS)):
-        filtered.add_(white[:, :, offset : offset + n_samples], alpha=_MUSCLE_TAPS[offset])
+        filtered.add_(even[:, :, offset : offset + n_samples], alpha=_MUSCLE_TAPS[offset])
     filtered.mul_((size_mv / one_mv)[:, :, None])
     return filtered

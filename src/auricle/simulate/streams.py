@@ -28,13 +28,11 @@ _NORMALS: Final = (
     "chest_wall", "heart_rate", "pr", "qrs", "qtc_bazett", "qrs_axis", "r_v1", "s_v1", "r_v6", "s_v6", "frontal",
     "loop", "p_amplitude", "p_axis", "p_v1", "p_duration", "t_amplitude", "t_axis", "t_boundary", "t_fade",
     "t_first_week", "t_peak", "early_repolarisation", "j_front", "j_angle", "j_profile", "respiration", "rsa",
-    "gain", "late_angle", "q_septal", "notch",
+    "gain", "late_angle", "q_septal", "notch", "u", "t_width",
 )  # fmt: skip
 _UNIFORMS: Final = (
-    "age_part", "age", "sex", "normal", "conduction", "rhythm", "rvh", "lvh", "ste", "conduction_severity",
-    "rhythm_severity", "rvh_severity", "lvh_severity", "ste_severity", "territory", "phase", "respiration_phase",
-    "slow_phase", "af_rate", "af_spread", "af_coarse", "af_frequency", "late_variant", "strain", "infarct_q",
-    "report_style", "report_normal", "report_omit", "delay", "delay_size", "t_against_qrs",
+    "age_part", "age", "sex", "phase", "respiration_phase", "slow_phase", "af_spread", "af_coarse", "af_frequency",
+    "late_variant", "strain", "delay", "delay_size", "t_against_qrs",
 )  # fmt: skip
 _SCATTERED: Final = ("r", "s", "late", "t", "j")
 # x, y and V1-V6: see simulate.morphology.AXES.
@@ -54,6 +52,13 @@ class Stream(IntEnum):
     MISSING_LABS = 7
     NOISE_SHAPE = 8
     SCATTER = 9
+    CONDITIONS = 10
+    SEVERITIES = 11
+    CONDITION_SCATTER = 12
+    RHYTHM = 13
+    ECTOPY = 14
+    ACQUISITION = 15
+    REPORT = 16
 
 
 class Streams:
@@ -125,6 +130,14 @@ class Draws:
     normal: Mapping[str, Floats]
     uniform: Mapping[str, Floats]
     scatter: Mapping[str, Floats]
+
+    def of(self, rows: NDArray[np.int64]) -> Draws:
+        """The draws of some records."""
+        normal, uniform, scatter = (
+            {name: values[rows] for name, values in table.items()}
+            for table in (self.normal, self.uniform, self.scatter)
+        )
+        return Draws(normal, uniform, scatter)
 
 
 def draw(streams: Streams) -> Draws:

@@ -28,7 +28,10 @@ class Simulated:
         n: how many.
         seed: which cohort.
         ages: an age distribution of the simulator: `all`, `adults` or `children`.
+        diagnoses: a mix of the simulator: `default`, `adult`, `child` or `core`.
         age_interaction: False makes the control cohort in which the ECG does not depend on age.
+        quality: of the recordings: `clean`, `usual` or `hard`.
+        language: of the reports: `en`, `de` or `zh`.
         rate_hz: sampling rate in Hz.
         seconds: length of each record.
     """
@@ -40,7 +43,10 @@ class Simulated:
         n: int = 1000,
         seed: int = 0,
         ages: Literal["all", "adults", "children"] = "all",
+        diagnoses: str = "default",
         age_interaction: bool = True,
+        quality: Literal["clean", "usual", "hard"] = "usual",
+        language: Literal["en", "de", "zh"] = "en",
         rate_hz: float = 500.0,
         seconds: float = 10.0,
     ) -> None:
@@ -48,6 +54,7 @@ class Simulated:
             raise DataError(f"cannot simulate {n} records: give 1 or more")
         self.n, self.seed, self.ages, self.age_interaction = n, seed, ages, age_interaction
         self.rate_hz, self.seconds = rate_hz, seconds
+        self.diagnoses, self.quality, self.language = diagnoses, quality, language
         self._first = -1
         self._recordings: list[Recording] = []
 
@@ -73,7 +80,10 @@ class Simulated:
                 ages=self.ages,
                 rate_hz=self.rate_hz,
                 seconds=self.seconds,
+                diagnoses=self.diagnoses,
                 age_interaction=self.age_interaction,
+                quality=self.quality,
+                language=self.language,
             )
             self._recordings, self._first = list(chunk.recordings()), first
         return self._recordings[number - first]
