@@ -1,4 +1,9 @@
-"""R peaks, found once at ingest. `sleepecg` is right at 220 beats per minute, where the usual detectors find half."""
+"""R peaks of all leads together. `sleepecg` is right at 220 beats per minute, where the usual detectors find half.
+
+One lead can hide a beat that the others show (an extrasystole across its axis) or show one that is none (flutter, an
+electrode that moves). So the detector reads up to four leads that look at the heart from different sides, and a beat
+is what most of them saw.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-# Where an R peak is usually tall and the lead usually present, first choice first.
-_PREFERRED: Final = ("II", "V5", "V4", "V6", "I", "V3", "V2", "V1", "aVF", "III", "aVL", "aVR")
+# Where an R peak is usually tall and the lead usually present, each choice looking from another side than the last.
+_PREFERRED: Final = (
+    "II", "V5", "V2", "I", "V4", "V1", "V6", "aVF", "V3", "III", "aVL", "aVR",
+)  # fmt: skip
+_MOST_LEADS: Final = 4
 _LEAST_SECONDS: Final = 2.0
+# Detections of two leads nearer than this are of one beat: a broad QRS peaks this much later in another lead.
+_SAME_BEAT_S: Final = 0.09
 # A detection is moved to the largest deflection this near: the filter of the detector delays it by a few ms.
 _REFINE_S: Final = 0.04
 _LEAST_RATE_HZ: Final = 100.0
+_LEAST_RANGE_MV: Final = 0.05
 
 
 def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> NDArray[np.int64]:
@@ -25,35 +36,60 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
         leads: canonical names.
         rate_hz: samples per second.
     """
-    from sleepecg.heartbeats import detect_heartbeats
-
     none = np.zeros(0, dtype=np.int64)
     if signal.shape[1] < _LEAST_SECONDS * rate_hz:
         return none
-    lead = _best_lead(signal, leads)
-    if lead is None:
+    traces = _traces(signal, leads)
+    if not len(traces):
         return none
-    trace = lead - np.median(lead)
-    if not np.ptp(trace) > 0:
-        return none
-    # The detector's band reaches to 30 Hz: a slower recording is read at a multiple of its rate.
-    finer = max(1, math.ceil(_LEAST_RATE_HZ / rate_hz))
-    place = np.arange(len(trace) * finer) / finer
-    read = np.interp(place, np.arange(len(trace)), trace.astype(np.float64))
-    found = np.asarray(detect_heartbeats(read, rate_hz * finer), dtype=np.int64) // finer
-    reach = max(1, round(_REFINE_S * rate_hz))
-    refined = [
-        max(0, peak - reach) + int(np.argmax(np.abs(trace[max(0, peak - reach) : peak + reach]))) for peak in found
-    ]
-    return np.unique(np.array(refined, dtype=np.int64))
+    votes = [_detect(trace, rate_hz) for trace in traces]
+    found = _agreed(votes, round(_SAME_BEAT_S * rate_hz))
+    return _refined(np.abs(traces).sum(axis=0), found, max(1, round(_REFINE_S * rate_hz)))
 
 
-def _best_lead(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float32] | None:
-    """The preferred lead among those that are there and not flat; missing samples become its median."""
+def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
+    """(lead, time) up to four leads that are there and not flat, about their medians, gaps bridged by lines.
+
+    Leads share a unit of their own (the range of most of their samples), so that none outvotes the others.
+    """
     rank = {name: number for number, name in enumerate(_PREFERRED)}
+    chosen: list[NDArray[np.float64]] = []
     for row in sorted(range(len(leads)), key=lambda row: rank.get(leads[row], len(rank))):
         known = np.isfinite(signal[row])
-        if known.mean() > 0.5 and np.ptp(signal[row][known]) > 0.05:
-            filled: NDArray[np.float32] = np.where(known, signal[row], np.median(signal[row][known])).astype(np.float32)
-            return filled
-    return None
+        if known.mean() > 0.5 and np.ptp(signal[row][known]) > _LEAST_RANGE_MV:
+            trace = signal[row].astype(np.float64)
+            if not known.all():
+                trace = np.interp(np.arange(len(trace)), np.flatnonzero(known), trace[known])
+            trace -= np.median(trace)
+            chosen.append(trace / max(float(np.ptp(trace)), 1e-9))
+        if len(chosen) == _MOST_LEADS:
+            break
+    return np.array(chosen)
+
+
+def _detect(trace: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
+    from sleepecg.heartbeats import detect_heartbeats
+
+    # The detector's band reaches to 30 Hz: a slower recording is read at a multiple of its rate.
+    finer = max(1, math.ceil(_LEAST_RATE_HZ / rate_hz))
+    if finer > 1:
+        trace = np.interp(np.arange(len(trace) * finer) / finer, np.arange(len(trace)), trace)
+    return np.asarray(detect_heartbeats(trace, rate_hz * finer), dtype=np.int64) // finer
+
+
+def _agreed(votes: Sequence[NDArray[np.int64]], apart: int) -> NDArray[np.int64]:
+    """The middle of each group of detections that at least half of the leads share."""
+    at = np.concatenate(votes)
+    lead = np.repeat(np.arange(len(votes)), [len(vote) for vote in votes])
+    order = np.argsort(at, kind="stable")
+    at, lead = at[order], lead[order]
+    groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > apart) + 1)
+    return np.array(
+        [int(np.median(at[group])) for group in groups if 2 * len(np.unique(lead[group])) >= len(votes) and len(group)],
+        dtype=np.int64,
+    )
+
+
+def _refined(height: NDArray[np.float64], found: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+    peaks = [max(0, at - reach) + int(np.argmax(height[max(0, at - reach) : at + reach])) for at in found.tolist()]
+    return np.unique(np.array(peaks, dtype=np.int64))

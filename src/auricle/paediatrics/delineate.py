@@ -1,0 +1,362 @@
+"""Where P, QRS and T begin and end, once for all leads together.
+
+All leads enter one curve: the distance of the heart's signal from its level beside the wave, each lead counting by the
+quiet of its electrode, so that a wave seen early in some leads begins the beat and a noisy lead begins nothing. What
+is rounded off leaves its level as a parabola, so the distance is followed down to where noise begins and the last
+piece is extrapolated as the parabola it is (the root of the distance is a line). A threshold alone would shorten
+every wave by the part that is invisible.
+
+Global onsets and offsets follow the recommendation of the CSE working party (Eur Heart J 1985;6:815): the earliest
+onset and the latest offset in any lead. The extrapolation is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Speed is taken over 8 ms; QRS is where it exceeds this share of its largest, with pauses up to 24 ms (notches).
+_SPEED_MS: Final = 4.0
+_STEEP: Final = 0.15
+_PAUSE_MS: Final = 24.0
+# A wave is followed down to this share of its height, or to this many standard errors of the distance.
+_LOW: Final = 0.04
+_LOW_SE: Final = 2.0
+# Noise of so many times the level to which a wave is followed may hide as much as is ever extrapolated.
+_HIDDEN_BY: Final = 2.0
+# A quiet electrode is not trusted beyond this: what is left is no noise but the heart.
+_LEAST_NOISE_MV: Final = 0.005
+# A pacing spike rises and falls by this within 4 ms in two leads, much faster than anything else in them.
+_SPIKE_MV: Final = 0.3
+_SPIKE_SHARE: Final = 0.4
+_SMALLEST_T_MV: Final = 0.025
+_SMALLEST_P_MV: Final = 0.010
+_P_SE: Final = 4.0
+# A level that moves on at more than this share of its wave's largest speed is none: another wave is under way.
+_MOVING: Final = 0.2
+# QRS is smoothed where the noise of the distance exceeds this share of its height.
+_QUIET: Final = 0.005
+_MOST_SMOOTH_MS: Final = 10.0
+# What follows J so soon is the end of QRS and ST, not T; at fast rates T comes sooner.
+_ST_MS: Final = 80.0
+_ST_SHARE_OF_RR: Final = 0.12
+_SHORTEST_P_MS: Final = 20.0
+_LONGEST_P_MS: Final = 180.0
+_T_STEEP: Final = 0.35
+_T_PAUSE_MS: Final = 80.0
+_T_SHARE_OF_RR: Final = 0.72
+_LONGEST_QT_S: Final = 0.56
+_P_SMOOTH_MS: Final = 10.0
+_T_SMOOTH_MS: Final = 12.0
+# Muscle is not white: a moving average takes out as if only this share of its samples were independent.
+_WHITE: Final = 0.5
+FUSED: Final = "T and P run into each other"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An onset or offset: sample number (between samples too), and how far of it is a guess, in samples."""
+
+    at: float
+    extrapolated: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A wave between two marks; a mark is None with the reason beside it."""
+
+    onset: Mark | None
+    offset: Mark | None
+    peak: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delineation:
+    """The waves of one median beat; `paced` where spikes stand before QRS. T has no onset."""
+
+    p: Wave
+    qrs: Wave
+    t: Wave
+    paced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    """What all searches read: leads with own signals, their weights, and the noise of the weighted distance."""
+
+    leads: Floats
+    weight: Floats
+    noise_mv: float
+    rate_hz: float
+    r_index: int
+    rr: float
+
+    def samples(self, ms: float) -> int:
+        return max(1, round(ms * self.rate_hz / 1000))
+
+    @property
+    def length(self) -> int:
+        return int(self.leads.shape[1])
+
+    def distance(self, level: Floats) -> Floats:
+        """(time,) root of the weighted mean square over leads of the distance from `level`, less what noise adds."""
+        square = self.weight @ (self.leads - level[:, None]) ** 2
+        return np.asarray(np.sqrt(np.maximum(square - self.noise_mv**2, 0)))
+
+    def smoothed(self, ms: float) -> _Beat:
+        """The same beat for slow waves, with less noise."""
+        width = self.samples(ms)
+        less = self.noise_mv / np.sqrt(max(1.0, _WHITE * width))
+        return replace(self, leads=_smoothed(self.leads, width), noise_mv=float(less))
+
+    def speed(self, ms: float) -> Floats:
+        half, result = self.samples(ms), np.zeros(self.length)
+        step = self.leads[:, 2 * half :] - self.leads[:, : -2 * half]
+        result[half:-half] = np.sqrt(self.weight @ step**2)
+        return result
+
+
+def delineate(leads: Floats, noise_mv: Floats, rate_hz: float, r_index: int, rr: float) -> Delineation:
+    """Find the marks of a median beat.
+
+    Args:
+        leads: (lead, time) mV, finite, leads that carry signals of their own.
+        noise_mv: (lead,) standard error of each.
+        rate_hz: samples per second.
+        r_index: a sample inside QRS.
+        rr: samples from one beat to the next.
+    """
+    floor = max(_LEAST_NOISE_MV, float(np.median(noise_mv)))
+    weight = 1 / np.maximum(noise_mv, floor) ** 2
+    weight /= weight.sum()
+    steady, paced = _without_spikes(leads, rate_hz, r_index)
+    beat = _Beat(steady, weight, float(np.sqrt(weight @ noise_mv**2)), rate_hz, r_index, rr)
+    qrs = _qrs(beat)
+    if qrs.onset is None or qrs.offset is None:
+        return Delineation(Wave(None, None, reason=qrs.reason), qrs, Wave(None, None, reason=qrs.reason), paced)
+    t = _t(beat, qrs.onset.at, qrs.offset.at)
+    p = _p(beat, qrs.onset.at, t)
+    return Delineation(p, qrs, t, paced)
+
+
+def _qrs(beat: _Beat) -> Wave:
+    speed = beat.speed(_SPEED_MS)
+    first, last = max(0, beat.r_index - beat.samples(120)), beat.r_index + beat.samples(140)
+    fastest = first + int(np.argmax(speed[first:last]))
+    if not speed[fastest] > 0:
+        return Wave(None, None, reason="no QRS stands out")
+    steep = np.flatnonzero(speed > _STEEP * speed[fastest])
+    begin = _joined(steep[steep <= fastest][::-1], beat.samples(_PAUSE_MS))
+    end = _joined(steep[steep >= fastest], beat.samples(_PAUSE_MS))
+    beat = _quiet_enough(beat, slice(begin, end + 1))
+    width = beat.samples(16)
+    before = _level(beat, max(0, begin - beat.samples(60)), begin, width, nearest_is_last=True)
+    after = _level(beat, end, end + beat.samples(70), width, nearest_is_last=False)
+    if before is None or after is None:
+        return Wave(None, None, reason="QRS reaches the end of what was recorded")
+    reach = beat.samples(8)
+    (at, level), (behind, st_level) = before, after
+    onset = _foot(beat.distance(level), begin, at + width // 2, slice(begin, end + 1), 0.06, beat, reach)
+    offset = _foot(beat.distance(st_level), end, behind + width // 2, slice(begin, end + 1), 0.1, beat, reach)
+    return Wave(onset, offset, fastest)
+
+
+def _quiet_enough(beat: _Beat, qrs: slice) -> _Beat:
+    """The beat itself, or, where noise would hide the feet of QRS, smoothed by as little as shows them (10 ms at most).
+
+    A moving average of w ms lengthens a parabola's foot by w / sqrt(12), less than noise of that size hides.
+    """
+    height = float(np.sqrt(beat.weight @ beat.leads[:, qrs] ** 2).max())
+    excess = beat.noise_mv / max(_QUIET * height, 1e-9)
+    if excess <= 1:
+        return beat
+    return beat.smoothed(min(_MOST_SMOOTH_MS, excess**2 / (_WHITE * beat.rate_hz) * 1000))
+
+
+def _t(beat: _Beat, qrs_onset: float, qrs_offset: float) -> Wave:
+    """The last wave before the next P: its end is where the last lead has come to rest."""
+    beat = beat.smoothed(_T_SMOOTH_MS)
+    first = round(qrs_offset + min(_ST_MS * beat.rate_hz / 1000, _ST_SHARE_OF_RR * beat.rr))
+    last = min(beat.length - 1, round(qrs_onset + beat.rr) - beat.samples(40))
+    until = min(last, round(qrs_onset + min(_T_SHARE_OF_RR * beat.rr, _LONGEST_QT_S * beat.rate_hz)))
+    if until - first < beat.samples(60):
+        return Wave(None, None, reason="no room for a T wave between two QRS")
+    speed = beat.speed(2 * _SPEED_MS)
+    fastest = first + int(np.argmax(speed[first:until]))
+    steep = fastest + np.flatnonzero(speed[fastest:until] > _T_STEEP * speed[fastest])
+    end = _joined(steep, beat.samples(_T_PAUSE_MS))
+    base = _level(beat, end, last, beat.samples(32), nearest_is_last=False, scale=0.25)
+    if base is None:
+        return Wave(None, None, fastest, FUSED)
+    distance = beat.distance(base[1])
+    peak = first + int(np.argmax(distance[first : end + 1]))
+    if distance[peak] < max(_SMALLEST_T_MV, _P_SE * beat.noise_mv):
+        return Wave(None, None, peak, "T is too flat")
+    quiet = base[0] + beat.samples(16)
+    if _moving(beat, quiet) > _MOVING * speed[fastest]:
+        return Wave(None, None, peak, FUSED if last - quiet < beat.samples(120) else "T does not come to rest")
+    high = peak + int(np.flatnonzero(distance[peak : quiet + 1] > 0.4 * distance[peak])[-1])
+    offset = _foot(distance, high, quiet, slice(peak, peak + 1), 0.3, beat, beat.samples(40), 0.12)
+    if offset is None or offset.at > last:
+        return Wave(None, None, peak, FUSED)
+    return Wave(None, offset, peak)
+
+
+def _p(beat: _Beat, qrs_onset: float, t: Wave) -> Wave:
+    """The wave between the T before and QRS."""
+    beat = beat.smoothed(_P_SMOOTH_MS)
+    last = round(qrs_onset) - beat.samples(12)
+    first = round(qrs_onset - min(0.32 * beat.rate_hz, 0.62 * beat.rr))
+    before = t.offset.at if t.offset is not None else t.peak + beat.samples(20)
+    first = max(0, first, round(before - beat.rr))
+    if last - first < beat.samples(50):
+        return Wave(None, None, reason=FUSED)
+    width = beat.samples(12)
+    behind = _level(beat, max(first, last - beat.samples(50)), last + beat.samples(8), width, nearest_is_last=True)
+    if behind is None:
+        return Wave(None, None, reason="no P wave found")
+    distance = beat.distance(behind[1])
+    span = beat.leads[:, first:last] - behind[1][:, None]
+    drift = np.linspace(0, 1, span.shape[1])[::-1]
+    opening = span[:, : beat.samples(10)].mean(axis=1)
+    bulge = np.sqrt(beat.weight @ (span - opening[:, None] * drift) ** 2)
+    peak = first + int(np.argmax(bulge))
+    height = float(bulge[peak - first])
+    if height < max(_SMALLEST_P_MV, _P_SE * beat.noise_mv):
+        return Wave(None, None, reason="no P wave found")
+    high = first + np.flatnonzero(bulge > 0.35 * height)
+    begin = _joined(high[high <= peak][::-1], beat.samples(30))
+    ahead = _level(beat, max(first, begin - beat.samples(70)), begin, beat.samples(16), nearest_is_last=True, scale=0.1)
+    if ahead is None:
+        return Wave(None, None, peak, FUSED)
+    near_t = t.offset is None or ahead[0] - before + beat.rr < beat.samples(60)
+    if near_t and _moving(beat, ahead[0]) > _MOVING * float(beat.speed(2 * _SPEED_MS)[begin:last].max()):
+        return Wave(None, None, peak, FUSED)
+    rise = beat.distance(ahead[1])
+    reach, top = beat.samples(12), slice(begin, last)
+    onset = _foot(rise, begin, ahead[0] + beat.samples(8), top, 0.4, beat, reach, 0.08)
+    offset = _foot(distance, peak, behind[0] + width // 2, slice(peak, peak + 1), 0.4, beat, reach, 0.08)
+    length = offset.at - onset.at if onset is not None and offset is not None else 0.0
+    if not beat.samples(_SHORTEST_P_MS) <= length <= beat.samples(_LONGEST_P_MS):
+        return Wave(None, None, peak, "P has no clear edges")
+    return Wave(onset, offset, peak)
+
+
+def _foot(
+    distance: Floats, inside: int, quiet: int, top: slice, high: float, beat: _Beat, reach: int, low: float = _LOW
+) -> Mark | None:
+    """Follow a wave from `inside` out to `quiet`, and extrapolate where it left its level.
+
+    Args:
+        distance: (time,) from the level beside the wave.
+        inside: a sample in the wave.
+        quiet: a sample beside it.
+        top: where its height is read.
+        high: share of the height up to which it is taken for a parabola.
+        beat: for the noise.
+        reach: the most that is extrapolated, in samples.
+        low: share of the height down to which it is followed.
+    """
+    outward = 1 if quiet > inside else -1
+    path = distance[inside : quiet + outward if quiet + outward >= 0 else None : outward]
+    height = float(distance[top].max())
+    bottom = max(low * height, _LOW_SE * beat.noise_mv)
+    ceiling = max(high * height, 3 * bottom)
+    below = np.flatnonzero(path < bottom)
+    if not len(below) or below[0] == 0:
+        step = len(path) - 1 if not len(below) else 0
+        return Mark(float(inside + outward * step), 0.0)
+    step = int(below[0])
+    share = (path[step - 1] - bottom) / max(path[step - 1] - path[step], 1e-12)
+    crossing = step - 1 + share
+    above = np.flatnonzero(path[:step][::-1] > ceiling)
+    count = max(3, int(above[0]) if len(above) else step)
+    chosen = np.arange(max(0, step - count), step)
+    extra = 0.0
+    if len(chosen) >= 2:
+        root, middle = np.sqrt(path[chosen]), float(chosen.mean())
+        apart = chosen - middle
+        slope = float(apart @ root) / float(apart @ apart)
+        if slope < 0:
+            extra = min(max(middle - float(root.mean()) / slope - crossing, 0.0), float(reach))
+    # Where noise stops the way down early, what is left of the wave below it cannot be seen: so much is not known.
+    hidden = reach * min(max(bottom / max(low * height, 1e-12) - 1, 0.0) / _HIDDEN_BY, 1.0)
+    return Mark(inside + outward * (crossing + extra), extra + hidden)
+
+
+def _level(
+    beat: _Beat, first: int, last: int, width: int, *, nearest_is_last: bool, scale: float = 0.0
+) -> tuple[int, Floats] | None:
+    """The nearest stretch of `width` samples that is about as flat as any: its start, and (lead,) its level.
+
+    `scale` lets stretches be taken for flat that vary by this share more than the flattest varies less than all do.
+    """
+    first, last = max(0, first), min(beat.length, last)
+    if last - first < width + 1:
+        return None
+    totals = np.zeros((2, len(beat.leads), last - first + 1))
+    np.cumsum(beat.leads[:, first:last], axis=1, out=totals[0, :, 1:])
+    np.cumsum(beat.leads[:, first:last] ** 2, axis=1, out=totals[1, :, 1:])
+    means = (totals[:, :, width:] - totals[:, :, :-width]) / width
+    spread = np.maximum(beat.weight @ (means[1] - means[0] ** 2), 0)
+    flattest = float(spread.min())
+    tolerated = 2 * flattest + 1e-5 + (0.5 * beat.noise_mv) ** 2 + scale**2 * 0.02 * float(spread.mean())
+    good = np.flatnonzero(spread <= tolerated)
+    at = int(good[-1] if nearest_is_last else good[0])
+    return first + at, means[0][:, at]
+
+
+def _moving(beat: _Beat, at: int) -> float:
+    """How fast the leads move on around a level, as far as noise allows to say, in the unit of `speed(2 * 4 ms)`."""
+    half = beat.samples(16)
+    at = min(max(at, half), beat.length - 1 - half)
+    step = (beat.leads[:, at : at + half].mean(axis=1) - beat.leads[:, at - half : at].mean(axis=1)) ** 2
+    return float(np.sqrt(max(beat.weight @ step - beat.noise_mv**2, 0.0)))
+
+
+def _joined(places: NDArray[np.int64], pause: int) -> int:
+    """The last of the ordered places that is reached without a jump longer than `pause`."""
+    jumps = np.flatnonzero(np.abs(np.diff(places)) > pause)
+    return int(places[jumps[0]] if len(jumps) else places[-1])
+
+
+def _smoothed(rows: Floats, width: int) -> Floats:
+    if width < 2:
+        return rows
+    unpadded = [(0, 0)] * (rows.ndim - 1)
+    total = np.cumsum(np.pad(rows, [*unpadded, (width // 2 + 1, width - 1 - width // 2)], mode="edge"), axis=-1)
+    return np.asarray((total[..., width:] - total[..., :-width]) / width)
+
+
+def _without_spikes(leads: Floats, rate_hz: float, r_index: int) -> tuple[Floats, bool]:
+    """The leads with pacing spikes cut out by a straight line, and whether there were any.
+
+    A spike is over within 4 ms; the steepest QRS of a newborn takes several times as long, and is steep beside its peak
+    and not at it.
+    """
+    wide = max(1, round(0.004 * rate_hz))
+    rise = leads[:, wide:-wide] - leads[:, : -2 * wide]
+    fall = leads[:, wide:-wide] - leads[:, 2 * wide :]
+    height = np.where(rise * fall > 0, np.minimum(np.abs(rise), np.abs(fall)), 0.0)
+    if not (height > _SPIKE_MV).any():
+        return leads, False
+    at = height.argmax(axis=1) + wide
+    speed = np.abs(np.diff(leads, axis=1))
+    inside = np.abs(np.arange(speed.shape[1]) + 0.5 - at[:, None]) < wide + 1
+    fast = np.where(inside, speed, 0).max(axis=1)
+    elsewhere = np.where(inside, 0, speed).max(axis=1)
+    spikes = (height.max(axis=1) > _SPIKE_MV) & (elsewhere < _SPIKE_SHARE * fast)
+    place = int(np.median(at[spikes])) if spikes.sum() >= 2 else -1
+    if place < 0:
+        return leads, False
+    first, last = max(0, place - 2 * wide), min(leads.shape[1] - 1, place + 3 * wide)
+    cut = leads.copy()
+    share = np.linspace(0, 1, last - first + 1)
+    cut[:, first : last + 1] = leads[:, first, None] * (1 - share) + leads[:, last, None] * share
+    return cut, True

@@ -1,0 +1,335 @@
+"""Measure a recording: rate, intervals, axes and amplitudes, each with its uncertainty or the reason why it has none.
+
+The values are those of the median beat of the commonest shape, with onsets and offsets global over leads, as the
+published limits are. One standard error comes from leaving out groups of beats (a jackknife), from how much of a mark
+had to be extrapolated, from the sampling of the recording and from a cart's low-pass. The error of the rate is that of
+a mean over so few beats. Research use: nothing here is a diagnosis.
+
+A global QRS followed down to its feet, as readers mark it and as simulated truth has it, is longer than that of the
+programs behind published adult limits, by how much says `normal_adults` in `benchmarks/measure.py`.
+
+Sources: CSE working party, Eur Heart J 1985;6:815 (global onsets and offsets, waves from 20 uV on); Bazett, Heart 1920;
+7:353; Fridericia, Acta Med Scand 1920;53:469; AHA/ACCF/HRS, Circulation 2009;119:e241 (QT, ST).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.leads import STANDARD
+from auricle.paediatrics import quality_remarks as remarks
+from auricle.paediatrics.delineate import FUSED, Delineation, Wave, delineate
+from auricle.paediatrics.limits import wrap_axis_deg
+from auricle.paediatrics.measurements import UNITS, Measured, Measurements, Remark
+from auricle.paediatrics.median_beat import Aligned, align, independent, median_of, without_gaps
+from auricle.paediatrics.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
+from auricle.recording import Recording
+from auricle.signal.beats import find_beats
+
+Floats = NDArray[np.float64]
+
+_GROUPS: Final = 4
+# Half of what was extrapolated of a mark may be wrong: the foot of a wave need not be a parabola.
+_EXTRAPOLATED_SHARE: Final = 0.5
+# What no repetition of the same beat shows: where a wave ends that fades away (T), or rises slowly (P).
+_MARK_MS: Final[Mapping[str, float]] = {"qrs": 1.5, "p": 2.5, "t": 5.0}
+_FULL_BAND_HZ: Final = 150.0
+_P_REPEATS: Final = 0.5
+# Signals without a unit are brought to this QRS height, which the thresholds in millivolts are made for.
+_USUAL_QRS_MV: Final = 1.5
+_LARGEST_AXIS_SE_DEG: Final = 50.0
+# How sure the level is that an amplitude is counted from: PR and TP segments are never quite flat.
+_LEVEL_SE_MV: Final = 0.01
+_SMALLEST_S_MV: Final = 0.02
+_NO_BEATS: Final = "no heart beats found"
+_AMPLITUDE: Final = "amplitude is not known"
+_INTERVALS: Final = ("p_duration", "pr", "qrs", "qt")
+_AXES: Final = ("p_axis", "qrs_axis", "t_axis")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one median beat says: intervals in ms, waves, and axes (P, QRS, T) in degrees."""
+
+    found: Delineation
+    intervals: Floats
+    waves: Waves
+    axes: Floats
+
+
+def measure(recording: Recording) -> Measurements:
+    """Measure one recording of any length from 2 s on, any leads, any rate, with missing samples.
+
+    Args:
+        recording: as a reader gives it; age and sex are not read.
+
+    Returns:
+        Every value by name, those that could not be measured with their reason. Leads that are flat or mostly missing
+        are named in a remark and not measured.
+    """
+    keep = remarks.usable(recording)
+    said = remarks.of_recording(recording, keep)
+    leads = tuple(name for name, good in zip(recording.leads, keep, strict=True) if good)
+    signal = recording.signal[keep]
+    if len(leads) and not recording.amplitude_known:
+        signal = _usual_height(signal)
+    beats = find_beats(signal, leads, recording.rate_hz) if len(leads) else np.zeros(0, dtype=np.int64)
+    aligned = align(signal, recording.rate_hz, beats) if len(beats) else None
+    if aligned is None:
+        return _nothing(recording, leads, beats, said)
+    return _measured(recording, leads, beats, aligned, said)
+
+
+def _measured(
+    recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], aligned: Aligned, said: list[Remark]
+) -> Measurements:
+    rr_ms = np.diff(beats) * (1000 / recording.rate_hz)
+    rr = float(np.median(rr_ms)) if len(rr_ms) else math.nan
+    aligned = replace(aligned, median=without_gaps(aligned.median))
+    whole = _read(aligned.median, aligned, leads, rr)
+    repeated = [_read(without_gaps(group), aligned, leads, rr) for group in _left_out(aligned.stack)]
+    whole, repeated = _doubted(whole, repeated, aligned, leads)
+    values = _rate(rr_ms) | _interval_values(whole, repeated, recording, aligned.rate_hz)
+    values |= _corrected(values, rr_ms)
+    values |= _axis_values(whole, repeated, aligned.noise_mv, leads, recording.amplitude_known)
+    values |= _amplitude_values(whole, repeated, aligned.noise_mv, leads, recording)
+    said = said + _remarks(whole, aligned, leads, rr_ms, recording.amplitude_known)
+    return Measurements(
+        _in_order(values, leads), remarks.by_gravity(said), leads, aligned.median.astype(np.float32), aligned.rate_hz,
+        aligned.r_index, _marks_ms(whole.found, aligned), beats, len(aligned.stack), recording.rate_hz,
+    )  # fmt: skip
+
+
+def _read(median: Floats, aligned: Aligned, leads: tuple[str, ...], rr_ms: float) -> _Reading:
+    rows = independent(leads)
+    rr = (rr_ms if math.isfinite(rr_ms) else 1000.0) * aligned.rate_hz / 1000
+    found = delineate(median[rows], aligned.noise_mv[rows], aligned.rate_hz, aligned.r_index, rr)
+    waves = read_waves(median, found, aligned.rate_hz, rr)
+    ms = 1000 / aligned.rate_hz
+    between = ((found.p, found.p), (found.p, found.qrs), (found.qrs, found.qrs), (found.qrs, found.t))
+    ends = ("offset", "onset", "offset", "offset")
+    intervals = [_between(first, last, end) * ms for (first, last), end in zip(between, ends, strict=True)]
+    return _Reading(found, np.array(intervals), waves, frontal_axes_deg(waves.area, leads))
+
+
+def _between(first: Wave, last: Wave, end: str) -> float:
+    begin, stop = first.onset, last.onset if end == "onset" else last.offset
+    return stop.at - begin.at if begin is not None and stop is not None else math.nan
+
+
+def _left_out(stack: Floats) -> list[Floats]:
+    """Medians of the beats less one group of them at a time; none of fewer than four beats."""
+    if len(stack) < _GROUPS:
+        return []
+    group = np.arange(len(stack)) % _GROUPS
+    return [median_of(stack[group != number]) for number in range(_GROUPS)]
+
+
+def _jackknife(repeated: Floats) -> Floats:
+    """Standard errors from (group, ...) values, NaN where fewer than half of the groups have one."""
+    known = np.isfinite(repeated)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, repeated, 0).sum(axis=0) / count
+    square = np.where(known, (repeated - mean) ** 2, 0).sum(axis=0)
+    error = np.sqrt((count - 1) / count * square * _GROUPS / count)
+    return np.asarray(np.where(2 * known.sum(axis=0) >= len(repeated), error, np.nan))
+
+
+def _doubted(
+    whole: _Reading, repeated: list[_Reading], aligned: Aligned, leads: tuple[str, ...]
+) -> tuple[_Reading, list[_Reading]]:
+    """Take back a P wave that one half of the beats does not share with the other: fibrillation, or noise."""
+    p = whole.found.p
+    if p.onset is None or p.offset is None or len(aligned.stack) < _GROUPS:
+        return whole, repeated
+    rows = independent(leads)
+    first, last = max(0, round(p.onset.at)), round(p.offset.at) + 1
+    halves = [without_gaps(median_of(aligned.stack[start::2][:, rows, first:last])) for start in (0, 1)]
+    one, other = (half - half.mean(axis=1, keepdims=True) for half in halves)
+    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    if size > 0 and float((one * other).sum()) / size > _P_REPEATS:
+        return whole, repeated
+    lost = Wave(None, None, reason="no P wave found")
+
+    def without(reading: _Reading) -> _Reading:
+        amplitude, area = reading.waves.amplitude_mv.copy(), reading.waves.area.copy()
+        amplitude[WAVES.index("p")], area[0] = np.nan, np.nan
+        intervals, axes = reading.intervals.copy(), reading.axes.copy()
+        intervals[:2], axes[0] = np.nan, np.nan
+        return _Reading(replace(reading.found, p=lost), intervals, Waves(amplitude, area), axes)
+
+    return without(whole), [without(reading) for reading in repeated]
+
+
+def _rate(rr_ms: Floats) -> dict[str, Measured]:
+    if not len(rr_ms):
+        lone = "a single beat has no rate"
+        return {name: _unknown(name, lone) for name in ("heart_rate", "rr")}
+    mean = float(rr_ms.mean())
+    error = float(rr_ms.std(ddof=1)) / math.sqrt(len(rr_ms)) if len(rr_ms) > 1 else 0.1 * mean
+    rate = 60_000 / mean
+    return {"heart_rate": Measured(rate, rate * error / mean, "1/min"), "rr": Measured(mean, error, "ms")}
+
+
+def _interval_values(
+    whole: _Reading, repeated: list[_Reading], recording: Recording, fine_hz: float
+) -> dict[str, Measured]:
+    found, ms = whole.found, 1000 / fine_hz
+    marks = {"p_duration": (found.p.onset, found.p.offset), "pr": (found.p.onset, found.qrs.onset),
+             "qrs": (found.qrs.onset, found.qrs.offset), "qt": (found.qrs.onset, found.t.offset)}  # fmt: skip
+    soft = {"p_duration": ("p", "p"), "pr": ("p", "qrs"), "qrs": ("qrs", "qrs"), "qt": ("qrs", "t")}
+    reasons = {"p_duration": found.p.reason, "pr": found.p.reason, "qrs": found.qrs.reason, "qt": found.t.reason}
+    spread = _jackknife(np.array([reading.intervals for reading in repeated])) if repeated else np.full(4, np.nan)
+    values = {}
+    for number, name in enumerate(_INTERVALS):
+        value = float(whole.intervals[number])
+        if not (math.isfinite(value) and value > 0):
+            values[name] = _unknown(name, reasons[name] or found.qrs.reason or FUSED)
+            continue
+        extrapolated = [_EXTRAPOLATED_SHARE * mark.extrapolated * ms for mark in marks[name] if mark is not None]
+        own = [_MARK_MS[wave] for wave in soft[name]]
+        # Of too few beats the spread is not seen; it is then taken to be as large as that of the marks themselves.
+        seen = spread[number] if math.isfinite(spread[number]) else 2 * math.hypot(*own)
+        sample = 1000 / recording.rate_hz
+        error = math.hypot(seen, sample / math.sqrt(3), _rounded_ms(recording), *extrapolated, *own)
+        values[name] = Measured(value, max(error, sample / 2), "ms")
+    return values
+
+
+def _rounded_ms(recording: Recording) -> float:
+    """How far a cart's low-pass may move two marks: its rise time (.35 / cut-off) beyond that of a band of 150 Hz."""
+    low_pass = recording.cart_band_hz[1] if recording.cart_band_hz else _FULL_BAND_HZ
+    return math.sqrt(2) * max(0.0, 350 / max(low_pass, 1.0) - 350 / _FULL_BAND_HZ)
+
+
+def _corrected(values: Mapping[str, Measured], rr_ms: Floats) -> dict[str, Measured]:
+    qt, found = values["qt"], {}
+    for name, power in (("qtc_bazett", 1 / 2), ("qtc_fridericia", 1 / 3)):
+        if not qt.measurable or not len(rr_ms):
+            found[name] = _unknown(name, qt.reason or values["rr"].reason)
+            continue
+        seconds = values["rr"].value / 1000
+        share = math.hypot(qt.uncertainty / qt.value, power * values["rr"].uncertainty / values["rr"].value)
+        value = qt.value / seconds**power
+        found[name] = Measured(value, value * share, "ms")
+    return found
+
+
+def _axis_values(
+    whole: _Reading, repeated: list[_Reading], noise_mv: Floats, leads: tuple[str, ...], amplitude_known: bool
+) -> dict[str, Measured]:
+    one, two = frontal(whole.waves.area, leads)
+    reasons = (whole.found.p.reason, whole.found.qrs.reason, whole.found.t.reason)
+    limb = [row for row, name in enumerate(leads) if name in STANDARD[:6]]
+    values = {}
+    for number, name in enumerate(_AXES):
+        angle = float(whole.axes[number])
+        if not amplitude_known or not math.isfinite(angle):
+            reason = _AMPLITUDE if not amplitude_known else reasons[number] or "needs two limb leads"
+            values[name] = _unknown(name, reason)
+            continue
+        turned = np.array([reading.axes[number] - angle for reading in repeated])
+        spread = float(_jackknife((turned + 180) % 360 - 180)) if len(turned) else math.nan
+        length = math.hypot(one[number], (2 * two[number] - one[number]) / math.sqrt(3))
+        lasts = (80.0, 80.0, 160.0)[number]  # the level under a wave of so many ms is as unsure as the noise
+        level = math.degrees(math.atan2(float(np.median(noise_mv[limb])) * lasts, length))
+        error = math.hypot(spread if math.isfinite(spread) else 2 * level, level, 1.0)
+        if error > _LARGEST_AXIS_SE_DEG:
+            values[name] = _unknown(name, "the wave has no net direction")
+        else:
+            turn = float(wrap_axis_deg(angle)) if name == "qrs_axis" else angle
+            values[name] = Measured(turn, error, "deg")
+    return values
+
+
+def _amplitude_values(
+    whole: _Reading, repeated: list[_Reading], noise_mv: Floats, leads: tuple[str, ...], recording: Recording
+) -> dict[str, Measured]:
+    amplitude = whole.waves.amplitude_mv
+    shape = (_GROUPS, *amplitude.shape)
+    spread = _jackknife(np.array([r.waves.amplitude_mv for r in repeated])) if repeated else np.full(shape[1:], np.nan)
+    error = np.hypot(np.hypot(np.where(np.isfinite(spread), spread, noise_mv), noise_mv), _LEVEL_SE_MV)
+    reasons = {"p": whole.found.p.reason or FUSED, "t": whole.found.t.reason or FUSED}
+    values: dict[str, Measured] = {}
+    for row, wave in enumerate(WAVES):
+        for column, lead in enumerate(leads):
+            name, value = f"{wave}_{lead.lower()}", float(amplitude[row, column])
+            if not recording.amplitude_known:
+                values[name] = _unknown(name, _AMPLITUDE)
+            elif not math.isfinite(value):
+                values[name] = _unknown(name, reasons.get(wave, whole.found.qrs.reason or "not covered by a beat"))
+            else:
+                values[name] = Measured(value, float(error[row, column]), "mV")
+    values["rs_ratio_v1"] = _ratio(values)
+    return values
+
+
+def _ratio(values: Mapping[str, Measured]) -> Measured:
+    """R over S in V1; an S below .02 mV counts as that: a pure R has no ratio."""
+    if "r_v1" not in values:
+        return _unknown("rs_ratio_v1", "lead V1 was not recorded")
+    r, s = values["r_v1"], values["s_v1"]
+    if r.reason or s.reason:
+        return _unknown("rs_ratio_v1", r.reason or s.reason)
+    depth = max(s.value, _SMALLEST_S_MV)
+    return Measured(r.value / depth, math.hypot(r.uncertainty, r.value * s.uncertainty / depth) / depth, "1")
+
+
+def _remarks(
+    whole: _Reading, aligned: Aligned, leads: tuple[str, ...], rr_ms: Floats, amplitude_known: bool
+) -> list[Remark]:
+    said = remarks.of_rhythm(rr_ms, len(aligned.stack))
+    if whole.found.paced:
+        said.append(Remark("paced"))
+    onset, offset = whole.found.qrs.onset, whole.found.qrs.offset
+    if onset is None or offset is None or not amplitude_known:
+        return said
+    first = max(0, round(onset.at))
+    qrs = aligned.median[:, first : max(first + 2, round(offset.at) + 1)]
+    said += remarks.of_noise(leads, aligned.scatter_mv, np.ptp(qrs, axis=1))
+    return said + remarks.of_electrodes(whole.waves, leads, qrs - qrs[:, :1], np.ptp(aligned.median, axis=1))
+
+
+def _marks_ms(found: Delineation, aligned: Aligned) -> dict[str, float]:
+    marks = {"p_onset": found.p.onset, "p_offset": found.p.offset, "qrs_onset": found.qrs.onset,
+             "qrs_offset": found.qrs.offset, "t_offset": found.t.offset}  # fmt: skip
+    ms = 1000 / aligned.rate_hz
+    return {name: (mark.at - aligned.r_index) * ms for name, mark in marks.items() if mark is not None}
+
+
+def _in_order(values: Mapping[str, Measured], leads: tuple[str, ...]) -> dict[str, Measured]:
+    """All names in one order, whatever was recorded: globals, then waves lead by lead."""
+    ordered = {name: values[name] for name in UNITS}
+    for lead in (*STANDARD, *(name for name in leads if name not in STANDARD)):
+        for wave in WAVES:
+            name = f"{wave}_{lead.lower()}"
+            ordered[name] = values[name] if name in values else _unknown(name, f"lead {lead} was not recorded")
+    return ordered
+
+
+def _unknown(name: str, reason: str) -> Measured:
+    return Measured(math.nan, math.nan, UNITS.get(name, "mV"), reason or "not found")
+
+
+def _nothing(
+    recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], said: list[Remark]
+) -> Measurements:
+    names = (*UNITS, *(f"{wave}_{lead.lower()}" for lead in leads for wave in WAVES))
+    values = _in_order({name: _unknown(name, _NO_BEATS) for name in names}, leads)
+    said = [*said, Remark("few_beats", (), {"beats": float(len(beats))})]
+    empty = np.zeros((len(leads), 0), dtype=np.float32)
+    return Measurements(values, remarks.by_gravity(said), leads, empty, recording.rate_hz, 0, {}, beats, 0,
+                        recording.rate_hz)  # fmt: skip
+
+
+def _usual_height(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A signal without a unit, scaled so that QRS is about as high as in millivolts."""
+    low, high = np.nanpercentile(signal, [0.5, 99.5], axis=1)
+    height = float(np.median(high - low))
+    return (signal * (_USUAL_QRS_MV / height)).astype(np.float32) if height > 0 else signal

@@ -1,0 +1,88 @@
+"""What was measured on a trace: values with their uncertainty, marks, and remarks about the recording itself.
+
+The names are those of the limits (`heart_rate`, `pr`, `qrs`, `qtc_bazett`, `qrs_axis`, `r_v1` ...), so a value meets
+its centiles without a table of translations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNITS: Final[Mapping[str, str]] = {
+    "heart_rate": "1/min", "rr": "ms", "p_duration": "ms", "pr": "ms", "qrs": "ms", "qt": "ms", "qtc_bazett": "ms",
+    "qtc_fridericia": "ms", "p_axis": "deg", "qrs_axis": "deg", "t_axis": "deg", "rs_ratio_v1": "1",
+}  # fmt: skip
+"""Units of the global measurements; the amplitudes of a lead (`q_`, `r_`, `s_`, `st_`, `t_`, `p_` + lead) are in mV."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One value.
+
+    Attributes:
+        value: in `unit`; NaN where not measurable.
+        uncertainty: one standard error in `unit`, from how the beats and leads disagree; NaN where not measurable.
+        unit: "1/min", "ms", "deg", "mV" or "1".
+        reason: why it is not measurable, in a few words ("no P wave found"); empty where it is.
+    """
+
+    value: float
+    uncertainty: float
+    unit: str
+    reason: str = ""
+
+    @property
+    def measurable(self) -> bool:
+        """Whether there is a value."""
+        return not self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about the recording that a reader must know before any value.
+
+    Attributes:
+        code: stable name: "arms_swapped", "leg_electrode_swapped", "dextrocardia", "poor_contact",
+            "band_too_narrow", "rate_too_low", "saturated", "paced", "few_leads", "irregular", "few_beats".
+        leads: the leads concerned, empty for all.
+        detail: numbers for the sentence, by name.
+    """
+
+    code: str
+    leads: tuple[str, ...] = ()
+    detail: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Everything measured on one recording.
+
+    Attributes:
+        values: by name, in a fixed order; what could not be measured is there with its reason.
+        remarks: about the recording, the gravest first.
+        leads: leads of the median beat.
+        median_beat: (lead, time) millivolts; sample `r_index` is where the beats were aligned.
+        rate_hz: of the median beat.
+        r_index: see `median_beat`.
+        marks_ms: global `p_onset`, `p_offset`, `qrs_onset`, `qrs_offset`, `t_offset`, from `r_index`; absent where
+            not found.
+        beats: sample numbers of all QRS complexes in the recording.
+        n_used: how many of them form the median beat (those of the dominant shape).
+        recorded_hz: sampling rate of the recording.
+    """
+
+    values: Mapping[str, Measured]
+    remarks: tuple[Remark, ...]
+    leads: tuple[str, ...]
+    median_beat: NDArray[np.float32]
+    rate_hz: float
+    r_index: int
+    marks_ms: Mapping[str, float]
+    beats: NDArray[np.int64]
+    n_used: int
+    recorded_hz: float

@@ -1,0 +1,298 @@
+"""The median beat: what every heart beat of a recording has in common, and how sure that is.
+
+Beats are aligned on the derivative of all leads together and grouped by shape, so that extrasystoles and aberrant
+beats stay out. The baseline is a curve through the level before each QRS, which no QRS, ST or T can pull; nothing is
+low-pass filtered, because a filter widens a QRS. Mains is a sine fitted to the whole recording and subtracted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Slower recordings are read at a multiple of their rate, by a band-limited interpolation that adds nothing.
+_LEAST_HZ: Final = 500.0
+# Beats are compared over this long on either side of R, on differences over 20 ms, which no baseline moves and which
+# muscle hardly reaches.
+_SHAPE_S: Final = 0.1
+_DIFFERENCE_S: Final = 0.02
+_SHIFT_S: Final = 0.04
+# Beats this like the template, as a share of how like it the better half of them is (noise makes all less alike).
+_SAME_SHAPE: Final = 0.85
+_SHAPE_STEP_S: Final = 0.004
+_MOST_TEMPLATES: Final = 24
+# Of a long recording this many beats are enough for a median; they are taken evenly over it.
+_MOST_BEATS: Final = 256
+# The window of the median beat; at fast rates it shrinks to one RR interval before R and one after.
+_BEFORE_S: Final = 0.55
+_AFTER_S: Final = 0.75
+# The level before QRS is read over this long, ending this long before its steep part.
+_LEVEL_S: Final = 0.016
+_LEVEL_GAP_S: Final = 0.016
+# A beat this much earlier than usual has no place in its neighbour's window; its QRS may reach this far from R.
+_EARLY: Final = 0.85
+_NEIGHBOUR_S: Final = 0.09
+_MAINS_HZ: Final = (50.0, 60.0)
+_MAINS_RATIO: Final = 8.0
+# The standard error of a median over that of a mean, for normal noise.
+_MEDIAN_SE: Final = math.sqrt(math.pi / 2)
+_MAD: Final = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The beats of the dominant shape, one upon another.
+
+    Attributes:
+        stack: (beat, lead, time) mV about the level before QRS; NaN where missing.
+        median: (lead, time) their median.
+        noise_mv: (lead,) standard error of `median` where the heart is silent.
+        rate_hz: of the stack; at least 500 Hz, a multiple of the recording's.
+        r_index: where the beats were aligned.
+        at: (beat,) sample of each in the recording (at its own rate), in order.
+        members: (all beats,) whether each beat found is of the dominant shape.
+    """
+
+    stack: Floats
+    median: Floats
+    noise_mv: Floats
+    rate_hz: float
+    r_index: int
+    at: Integers
+    members: NDArray[np.bool_]
+
+    @property
+    def scatter_mv(self) -> Floats:
+        """(lead,) how much single beats scatter around the median where the heart is silent."""
+        return self.noise_mv * math.sqrt(len(self.stack)) / _MEDIAN_SE
+
+
+def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Aligned | None:
+    """Bring the beats of the commonest shape on top of each other.
+
+    Args:
+        signal: (lead, time) mV, NaN where missing; leads that are flat or empty left out.
+        rate_hz: samples per second.
+        beats: R peaks in samples.
+
+    Returns:
+        None where no beat lies whole inside the recording.
+    """
+    known = np.isfinite(signal)
+    trace = _without_mains(_bridged(signal, known), rate_hz)
+    up = max(1, math.ceil(_LEAST_HZ / rate_hz - 1e-6))
+    if up > 1:
+        trace = _finer(trace, up)
+        known = np.repeat(known, up, axis=1)
+    fine_hz, at = rate_hz * up, beats * up
+    interval = np.diff(at)
+    rr = float(np.median(interval)) if len(interval) else fine_hz
+    tried = _evenly(len(at), _MOST_BEATS)
+    shift, alike = _alignment(trace, fine_hz, at[tried])
+    if not alike.any():
+        return None
+    members, moved = np.zeros(len(at), dtype=bool), at.copy()
+    members[tried], moved[tried] = alike, at[tried] + shift
+    trace = trace - _baseline(trace, fine_hz, moved[members])
+    if not known.all():
+        trace = np.where(known, trace, np.nan)
+    before = round(min(_BEFORE_S * fine_hz, 0.95 * rr))
+    after = round(min(_AFTER_S * fine_hz, max(0.95 * rr, 0.25 * fine_hz)))
+    stack = _without_neighbours(_stack(trace, moved[members], before, after), at, members, before, rr, fine_hz)
+    median = median_of(stack)
+    recorded_at = np.rint(moved[members] / up).astype(np.int64)
+    return Aligned(stack, median, _noise(stack, median, fine_hz, before), fine_hz, before, recorded_at, members)
+
+
+def median_of(stack: Floats) -> Floats:
+    """(lead, time) median over beats of (beat, lead, time), of what is known; NaN where nothing is."""
+    ordered = np.sort(stack, axis=0)  # missing values go to the end
+    count = len(stack) - np.isnan(ordered).sum(axis=0)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(stack) - 1)
+    if (count == len(stack)).all():
+        return np.asarray((ordered[(len(stack) - 1) // 2] + ordered[len(stack) // 2]) / 2)
+    middle = np.take_along_axis(ordered, np.stack([low, high]), axis=0).mean(axis=0)
+    return np.asarray(middle)
+
+
+def _finer(trace: Floats, up: int) -> Floats:
+    """The traces at a multiple of their rate, by cubic splines: a sinc would ring beside a steep QRS."""
+    n = trace.shape[1]
+    return np.asarray(CubicSpline(np.arange(n), trace, axis=1)(np.arange(n * up) / up))
+
+
+def _bridged(signal: NDArray[np.float32], known: NDArray[np.bool_]) -> Floats:
+    trace = signal.astype(np.float64)
+    for row in np.flatnonzero(~known.all(axis=1)):
+        places = np.flatnonzero(known[row])
+        trace[row] = np.interp(np.arange(trace.shape[1]), places, trace[row, places])
+    return trace
+
+
+def _without_mains(trace: Floats, rate_hz: float) -> Floats:
+    """The traces less a sine of 50 or 60 Hz where the spectrum has its line."""
+    n = trace.shape[1]
+    spectrum = np.fft.rfft(trace * np.hanning(n), axis=1)
+    power = (np.abs(spectrum) ** 2).sum(axis=0)
+    step = rate_hz / n
+    for mains in _MAINS_HZ:
+        near = slice(max(0, round((mains - 0.5) / step)), round((mains + 0.5) / step) + 1)
+        around = slice(max(0, round((mains - 6) / step)), round((mains + 6) / step) + 1)
+        if mains + 6 > rate_hz / 2 or near.stop - near.start < 2:
+            continue
+        line = near.start + int(np.argmax(power[near]))
+        if power[line] > _MAINS_RATIO**2 * np.median(power[around]) and power[line] == power[around].max():
+            left, right = np.sqrt(power[line - 1]), np.sqrt(power[line + 1])
+            frequency = (line + (right - left) / (right + left + 2 * np.sqrt(power[line])) * 1.5) * step
+            angle = 2 * np.pi * frequency / rate_hz * np.arange(n)
+            waves = np.stack([np.cos(angle), np.sin(angle)])
+            trace = trace - (trace * np.hanning(n)) @ waves.T * (4 / n) @ waves
+    return trace
+
+
+def _alignment(trace: Floats, rate_hz: float, at: Integers) -> tuple[Integers, NDArray[np.bool_]]:
+    """How far each beat must move to lie on the commonest shape, and whether it has that shape."""
+    half, reach = round(_SHAPE_S * rate_hz), round(_SHIFT_S * rate_hz)
+    lag = max(1, round(_DIFFERENCE_S * rate_hz / 2))
+    steep = np.zeros_like(trace)
+    steep[:, lag:-lag] = trace[:, 2 * lag :] - trace[:, : -2 * lag]
+    # Steepest leads count most, but no lead more than thrice the middle one: one bad electrode must not align.
+    size = steep.std(axis=1) + 1e-9
+    steep *= (np.minimum(size, 3 * np.median(size)) / size)[:, None]
+    inside = (at - half - reach >= 0) & (at + half + reach < trace.shape[1])
+    shift, alike = np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=bool)
+    if not inside.any():
+        return shift, alike
+    places = np.flatnonzero(inside)
+    every = np.arange(-half - reach, half + reach + 1)
+    wide = steep[:, at[places][:, None] + every].transpose(1, 0, 2)
+    step = max(1, round(_SHAPE_STEP_S * rate_hz))
+    windows = sliding_window_view(wide, 2 * half + 1, axis=2)[..., ::step]  # (beat, lead, shift, time)
+    norm = np.sqrt(np.einsum("blst,blst->bs", windows, windows)) + 1e-12
+    centre = windows[:, :, reach]
+    tried = _evenly(len(places), _MOST_TEMPLATES)
+    likeness = _correlate(centre[tried], windows, norm)
+    closest = likeness.max(axis=2)
+    best = tried[int(np.argmax(_same(closest).sum(axis=1) + closest.mean(axis=1)))]
+    template = centre[best]
+    for _ in range(2):
+        found = _correlate(template[None], windows, norm)[0]
+        moved, same = found.argmax(axis=1), _same(found.max(axis=1))
+        if not same.any():
+            return shift, alike
+        template = np.median(windows[np.arange(len(places)), :, moved][same], axis=0)
+    shift[places], alike[places] = moved - reach, same
+    return shift, alike
+
+
+def _evenly(n: int, most: int) -> Integers:
+    """Up to `most` of the numbers 0 to n - 1, spread evenly."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+
+
+def _same(likeness: Floats) -> NDArray[np.bool_]:
+    """(..., beat) which beats have the shape of the template, given how like it they are.
+
+    The bar is a share of the likeness that a quarter of the beats exceed, between .5 and .85.
+    """
+    usual = np.quantile(likeness, 0.75, axis=-1, keepdims=True)
+    return np.asarray(likeness > _SAME_SHAPE * np.clip(usual, 0.6, 1.0))
+
+
+def _correlate(templates: Floats, windows: Floats, norm: Floats) -> Floats:
+    """(template, beat, shift) correlation over all leads."""
+    size = np.sqrt((templates**2).sum(axis=(1, 2))) + 1e-12
+    product = np.tensordot(templates, windows, axes=([1, 2], [1, 3]))
+    return np.asarray(product / size[:, None, None] / norm)
+
+
+def _baseline(trace: Floats, rate_hz: float, at: Integers) -> Floats:
+    """(lead, time) a smooth curve through the level before each QRS."""
+    before = _steep_before(trace, rate_hz, at) + round(_LEVEL_GAP_S * rate_hz)
+    width = max(1, round(_LEVEL_S * rate_hz))
+    knots = at - before - width // 2
+    usable = (knots - width // 2 >= 0) & (knots + width // 2 + 1 < trace.shape[1])
+    knots = knots[usable]
+    if not len(knots):
+        return np.median(trace, axis=1, keepdims=True)
+    level = trace[:, knots[:, None] + np.arange(-(width // 2), width // 2 + 1)].mean(axis=2)
+    time = np.clip(np.arange(trace.shape[1]), knots[0], knots[-1])
+    if len(knots) < 4:
+        return np.stack([np.interp(time, knots, row) for row in level])
+    return np.asarray(CubicSpline(knots, level, axis=1)(time))
+
+
+def _steep_before(trace: Floats, rate_hz: float, at: Integers) -> int:
+    """Samples from the start of the steep part of QRS to R, in the middle beat."""
+    reach, lag = round(0.12 * rate_hz), max(1, round(0.004 * rate_hz))
+    whole = at[(at - reach - lag >= 0) & (at + lag < trace.shape[1])]
+    if not len(whole):
+        return round(0.04 * rate_hz)
+    places = whole[:, None] + np.arange(-reach, 1)
+    speed = np.median(np.abs(trace[:, places + lag] - trace[:, places - lag]), axis=1).sum(axis=0)
+    quiet = np.flatnonzero(speed < 0.12 * speed.max())
+    return reach - int(quiet[-1]) if len(quiet) else reach
+
+
+def _stack(trace: Floats, at: Integers, before: int, after: int) -> Floats:
+    """(beat, lead, time) with NaN beyond the ends of the recording."""
+    padded = np.pad(trace, ((0, 0), (before, after + 1)), constant_values=np.nan)
+    return np.ascontiguousarray(padded[:, at[:, None] + np.arange(before + after + 1)].transpose(1, 0, 2))
+
+
+def _without_neighbours(
+    stack: Floats, at: Integers, members: NDArray[np.bool_], before: int, rr: float, rate_hz: float
+) -> Floats:
+    """The stack less the beats next to those that come much too early or are followed by one that does."""
+    gap, early = round(_NEIGHBOUR_S * rate_hz), _EARLY * rr
+    time = np.arange(stack.shape[2]) - before
+    interval = np.diff(at)
+    for number, beat in enumerate(np.flatnonzero(members)):
+        if beat < len(interval) and interval[beat] < early:
+            stack[number, :, time > interval[beat] - gap] = np.nan
+        if beat > 0 and interval[beat - 1] < early:
+            stack[number, :, time < gap - interval[beat - 1]] = np.nan
+    return stack
+
+
+def _noise(stack: Floats, median: Floats, rate_hz: float, r_index: int) -> Floats:
+    """(lead,) standard error of the median beat, from how beats scatter around it just before QRS.
+
+    A single beat has nothing to scatter around: there the second difference, which no wave of the heart survives.
+    """
+    if len(stack) < 4:
+        first = max(0, r_index - round(0.2 * rate_hz))
+        bend = np.diff(median[:, first : r_index - round(0.06 * rate_hz)], n=2, axis=1)
+        return np.asarray(_MAD * np.median(np.abs(bend), axis=1) / math.sqrt(6))
+    window = stack[:, :, max(0, r_index - round(0.2 * rate_hz)) : max(1, r_index - round(0.05 * rate_hz))]
+    middle = median[None, :, max(0, r_index - round(0.2 * rate_hz)) : max(1, r_index - round(0.05 * rate_hz))]
+    spread = _MAD * median_of(np.abs(window - middle))
+    return np.asarray(_MEDIAN_SE * np.nanmedian(spread, axis=1) / math.sqrt(len(stack)))
+
+
+def without_gaps(median: Floats) -> Floats:
+    """The median beat with what no beat covers held from the nearest known sample; zero in an empty lead."""
+    if np.isfinite(median).all():
+        return median
+    filled, time = np.zeros_like(median), np.arange(median.shape[1])
+    for row, values in enumerate(median):
+        places = np.flatnonzero(np.isfinite(values))
+        if len(places):
+            filled[row] = np.interp(time, places, values[places])
+    return filled
+
+
+def independent(leads: Sequence[str]) -> list[int]:
+    """Rows of leads that carry signals of their own: two of the limb leads, and all that are not limb leads."""
+    limb = [name for name in ("I", "II", "III", "aVF", "aVL", "aVR") if name in leads][:2]
+    return [row for row, name in enumerate(leads) if name in limb or name.startswith("V")]

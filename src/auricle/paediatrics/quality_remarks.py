@@ -1,0 +1,169 @@
+"""Remarks about the recording itself: electrodes, rate, band and rhythm. What a reader must know before any value.
+
+Swapped electrodes are told by what cannot be otherwise: with the arms exchanged lead I is upside down, P and QRS, while
+V6, which looks from the same side, is not; in dextrocardia V6 agrees with it and R falls from V1 to V6; with an arm and
+the right leg exchanged one limb lead sees two legs, which are at one potential, and is flat (Batchvarov, Malik and
+Camm, Europace 2007;9:1081). Each remark is a hint for a person: research use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.leads import STANDARD
+from auricle.paediatrics.measurements import Remark
+from auricle.paediatrics.waves import Waves
+from auricle.recording import Recording
+
+Floats = NDArray[np.float64]
+
+# Gravest first: what turns the values upside down, what makes them wrong, what makes them less sure.
+_GRAVITY: Final = (
+    "arms_swapped", "dextrocardia", "leg_electrode_swapped", "saturated", "poor_contact", "paced", "rate_too_low",
+    "band_too_narrow", "few_leads", "few_beats", "irregular",
+)  # fmt: skip
+_LEAST_KNOWN: Final = 0.5
+_FLAT_MV: Final = 0.03
+_FLAT_SHARE: Final = 0.08
+_NOISY_MV: Final = 0.15
+_NOISY_SHARE: Final = 0.35
+_CLIPPED_S: Final = 0.02
+_CLIPPED_EPISODES: Final = 2
+_SLOW_HZ: Final = 250.0
+_LOW_PASS_HZ: Final = 150.0
+_FEW_BEATS: Final = 4
+_FEW_LEADS: Final = 8
+_IRREGULAR: Final = 0.1
+_LEAST_P_AREA: Final = 1.0  # mV ms: a P wave of 25 uV over 80 ms
+
+
+def by_gravity(remarks: Sequence[Remark]) -> tuple[Remark, ...]:
+    """The gravest first."""
+    return tuple(sorted(remarks, key=lambda remark: _GRAVITY.index(remark.code)))
+
+
+def usable(recording: Recording) -> NDArray[np.bool_]:
+    """(lead,) whether a lead is there for at least half of the time and is not flat."""
+    known = np.isfinite(recording.signal)
+    there = known.sum(axis=1) >= max(1, _LEAST_KNOWN * known.shape[1])
+    low, high = np.full(len(there), np.nan), np.full(len(there), np.nan)
+    for row in np.flatnonzero(there):
+        low[row], high[row] = np.min(recording.signal[row][known[row]]), np.max(recording.signal[row][known[row]])
+    limit = _FLAT_MV if recording.amplitude_known else 1e-6
+    return np.asarray(there & (np.nan_to_num(high - low) > limit))
+
+
+def of_recording(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
+    """What can be said before any beat is measured: contact, saturation, rate, band, number of leads."""
+    remarks = []
+    limb = {name for name in recording.leads[:6] if not name.startswith("V")}
+    measured = [name for name, good in zip(recording.leads, keep, strict=True) if good]
+    independent = sum(name.startswith("V") for name in measured) + min(2, len(limb & set(measured)))
+    clipped = [name for name, row in zip(recording.leads, recording.signal, strict=True)
+               if _clipped(row, recording.rate_hz)]  # fmt: skip
+    if clipped:
+        remarks.append(Remark("saturated", tuple(clipped)))
+    if not keep.all():
+        share = float(np.isnan(recording.signal[~keep]).sum() / max(1, recording.signal[~keep].size))
+        lost = tuple(name for name, good in zip(recording.leads, keep, strict=True) if not good)
+        remarks.append(Remark("poor_contact", lost, {"missing_fraction": share}))
+    if recording.rate_hz <= _SLOW_HZ:
+        remarks.append(Remark("rate_too_low", (), {"recorded_hz": recording.rate_hz}))
+    low_pass = recording.cart_band_hz[1] if recording.cart_band_hz else np.inf
+    if low_pass < _LOW_PASS_HZ:
+        remarks.append(Remark("band_too_narrow", (), {"low_pass_hz": low_pass}))
+    if independent < _FEW_LEADS:
+        absent = tuple(name for name in STANDARD if name not in measured)
+        remarks.append(Remark("few_leads", absent, {"leads": float(len(measured))}))
+    return remarks
+
+
+def of_noise(leads: Sequence[str], scatter_mv: Floats, height_mv: Floats) -> list[Remark]:
+    """Leads whose single beats scatter more than a measurement allows.
+
+    Args:
+        leads: names.
+        scatter_mv: (lead,) scatter of one beat around the median where the heart is silent.
+        height_mv: (lead,) range of QRS in the median beat.
+    """
+    noisy = (scatter_mv > _NOISY_MV) | ((scatter_mv > _NOISY_SHARE * height_mv) & (scatter_mv > 0.3 * _NOISY_MV))
+    names = tuple(name for name, bad in zip(leads, noisy, strict=True) if bad)
+    return [Remark("poor_contact", names, {"noise_mv": float(scatter_mv[noisy].max())})] if names else []
+
+
+def of_rhythm(rr_ms: Floats, n_used: int) -> list[Remark]:
+    """Few beats, or intervals that jump from beat to beat (breathing moves them smoothly)."""
+    remarks = []
+    if n_used < _FEW_BEATS:
+        remarks.append(Remark("few_beats", (), {"beats": float(n_used)}))
+    if len(rr_ms) >= _FEW_BEATS:
+        jump = float(np.median(np.abs(np.diff(rr_ms))) / np.median(rr_ms))
+        if jump > _IRREGULAR:
+            remarks.append(Remark("irregular", (), {"jump_share": jump, "longest_rr_ms": float(rr_ms.max())}))
+    return remarks
+
+
+def of_electrodes(waves: Waves, leads: Sequence[str], qrs: Floats, range_mv: Floats) -> list[Remark]:
+    """Electrodes in the wrong place, or a heart on the right.
+
+    Args:
+        waves: amplitudes and areas, in mV.
+        leads: names.
+        qrs: (lead, time) the median beat between QRS onset and offset, from its level.
+        range_mv: (lead,) range of the whole median beat; a QRS alone may be flat across its axis.
+    """
+    row = {name: number for number, name in enumerate(leads)}
+    remarks = []
+    flat = _flat_limb_lead(row, range_mv)
+    if flat:
+        remarks.append(Remark("leg_electrode_swapped", (flat,), {"range_mv": float(range_mv[row[flat]])}))
+    chest = [name for name in ("V1", "V2", "V3", "V4", "V5", "V6") if name in row]
+    if "I" not in row or "V6" not in row or len(chest) < 4 or flat == "I":
+        return remarks
+    p_area, qrs_area = waves.area[0, row["I"]], waves.area[1, row["I"]]
+    if not (p_area < -_LEAST_P_AREA and qrs_area < 0):
+        return remarks
+    r = waves.amplitude_mv[1, [row[name] for name in chest]]
+    falls = float(np.corrcoef(np.arange(len(r)), r)[0, 1]) if np.ptp(r) > 0 else 0.0
+    like = _likeness(qrs[row["I"]], qrs[row["V6"]])
+    detail = {"p_area_i": float(p_area), "qrs_area_i": float(qrs_area), "likeness_i_v6": like}
+    if falls < -0.5 and r[-1] < 0.5 * r.max():
+        remarks.append(Remark("dextrocardia", (), detail | {"r_v6_share": float(r[-1] / max(r.max(), 1e-9))}))
+    elif like < 0:
+        remarks.append(Remark("arms_swapped", ("I", "II", "III", "aVR", "aVL"), detail))
+    return remarks
+
+
+def _flat_limb_lead(row: dict[str, int], height: Floats) -> str:
+    """The one of I, II and III that sees nothing while the other two see the heart."""
+    if not {"I", "II", "III"} <= row.keys():
+        return ""
+    size = {name: float(height[row[name]]) for name in ("I", "II", "III")}
+    smallest = min(size, key=lambda name: size[name])
+    others = min(value for name, value in size.items() if name != smallest)
+    return smallest if size[smallest] < min(0.1, 0.12 * others) else ""
+
+
+def _likeness(one: Floats, other: Floats) -> float:
+    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum() / size) if size > 0 else 0.0
+
+
+def _clipped(trace: NDArray[np.float32], rate_hz: float) -> bool:
+    """Whether a lead stays at its own extreme again and again: an amplifier at its limit, not the top of a wave."""
+    known = trace[np.isfinite(trace)]
+    least = max(3, round(_CLIPPED_S * rate_hz))
+    if len(known) < 2 * least:
+        return False
+    for extreme in (known.max(), known.min()):
+        places = np.flatnonzero(known == extreme)
+        if len(places) < _CLIPPED_EPISODES * least or len(places) > 0.5 * len(known):
+            continue
+        runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+        if sum(len(run) >= least for run in runs) >= _CLIPPED_EPISODES:
+            return True
+    return False
