@@ -54,6 +54,11 @@ def test_later_labels_and_marks_are_not_part_of_a_report() -> None:
         ("sinusrytm normalt ekg", "sinus rhythm normal ecg", "sv"),
         ("LBBB", "left bundle branch block", "en"),
         ("WPW", "wolff-parkinson-white", "en"),
+        ("Zustand nach inferiorem Infarkt", "status post inferior infarct", "de"),
+        ("AV-Block II. Grades Typ Wenckebach", "second degree av block of wenckebach type", "de"),
+        ("窦性心律，完全性右束支传导阻滞。", "sinus rhythm, complete right bundle branch block.", "zh"),
+        ("未见ST段抬高", "no evidence of st elevation", "zh"),
+        ("左室肥厚（中度）；电轴左偏", "left ventricular hypertrophy (moderate); left axis deviation", "zh"),
     ],
 )
 def test_the_phrase_book(foreign: str, meaning: str, language: str) -> None:
@@ -67,6 +72,7 @@ def test_unknown_words_pass_and_are_listed() -> None:
     translation = to_english("sinusrhythmus quatschwort linkstyp")
     assert "quatschwort" in translation.text
     assert translation.untranslated == ("quatschwort",)
+    assert to_english("窦性心律，龘").untranslated == ("龘",)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,16 @@ def values(text: str) -> dict[str, tuple[str, str, str, bool, bool]]:
         ("Complete heart block", "av_block", ("", "third", "", False, False)),
         ("No definite pathology", "normal_ecg", ("", "", "", False, False)),
         ("Left ventricular hypertrophy, marked", "ventricular_hypertrophy", ("left", "marked", "", False, False)),
+        ("RVH, marked left axis deviation", "axis", ("left", "marked", "", False, False)),
+        ("RVH, marked left axis deviation", "ventricular_hypertrophy", ("right", "", "", False, False)),
+        ("Possible LVH", "ventricular_hypertrophy", ("left", "", "", False, True)),
+        ("Second degree AV block, Mobitz type I", "av_block", ("", "second", "", False, False)),
+        ("Second degree AV block, Mobitz type I", "wenckebach", ("", "", "", False, False)),
+        ("Second degree AV block, Mobitz type II", "mobitz_two", ("", "", "", False, False)),
+        ("No hyperkalaemia", "potassium", ("hyper", "", "", True, False)),
+        ("前壁导联ST段抬高，无左束支阻滞", "st_elevation", ("", "", "anterior", False, False)),
+        ("前壁导联ST段抬高，无左束支阻滞", "bundle_branch_block", ("left", "", "", True, False)),
+        ("房间隔缺损可能", "atrial_septal_defect", ("", "", "", False, True)),
     ],
 )  # fmt: skip
 def test_statements(text: str, concept: str, expected: tuple) -> None:
@@ -162,6 +178,12 @@ def test_rare_findings_weigh_more_and_unseen_ones_agree_with_nothing() -> None:
     assert similarity(findings[:1], concepts[:1], findings[1:], concepts[1:])[0, 0] == 0
     again = FindingsSpace.from_dict(space.to_dict())
     assert np.array_equal(again.encode(["prolonged qt"])[0], space.encode(["prolonged qt"])[0])
+
+
+def test_severity_and_doubt_are_no_contradiction_but_the_salt_is() -> None:
+    _, s = encoded(["Mild LVH", "Marked LVH", "Possible LVH", "Hyperkalaemia", "Hypokalaemia"])
+    assert torch.allclose(s[:3, :3], torch.ones(3, 3))
+    assert s[3, 4] == 0
 
 
 class Counting:

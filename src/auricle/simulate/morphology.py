@@ -1,8 +1,8 @@
 """What one beat of a person looks like: intervals, axis and waves from the norms of age and sex.
 
 A beat is described on eight axes: x and y span the frontal plane (lead I = x, lead II = x/2 + y*sqrt(3)/2, so that
-Einthoven and Goldberger hold whatever follows), V1-V6 are themselves. On each axis P and QRS are sums of raised-cosine
-waves with amplitude, centre and half width; ST, T and U are functions of the time between QRS onset and the end of T.
+Einthoven and Goldberger hold whatever follows), V1-V6 are themselves. On each axis P and QRS are sums of waves with
+amplitude, centre and half width; ST, T and U are functions of the time between QRS onset and the end of T.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ P_RIGHT, P_LEFT, P_RECOVERY = range(3)
 
 # How far a V lead's individual amplitude follows V1's rather than V6's deviation from the norm.
 _LIKE_V1: Final = np.array([1.0, 0.8, 0.5, 0.3, 0.1, 0.0])
-_V5_OVER_MEAN_OF_V4_V6: Final = 1.05
+_V5_OVER_MEAN_OF_V4_V6: Final = 1.15
 _LEAST_MV: Final = 0.01
 # Nobody in a cohort of normals lies farther from the norm than this; what does is drawn as a disease.
 _LARGEST_Z: Final = 2.4
@@ -42,35 +42,45 @@ _SHARED_CHEST_WALL: Final = 0.45
 # QRS timing as shares of its duration, for V1 ... V6: (centre, half width) of R and S. R peaks later and S later
 # towards V6 (ventricular activation time), and neither reaches the other's peak, so amplitudes stay what they are.
 _R_CENTRE: Final = np.array([0.28, 0.31, 0.36, 0.41, 0.45, 0.47])
-_R_HALF: Final = np.array([0.22, 0.24, 0.26, 0.27, 0.27, 0.27])
+_R_HALF: Final = np.array([0.19, 0.20, 0.21, 0.22, 0.22, 0.22])
 _S_CENTRE: Final = np.array([0.63, 0.65, 0.68, 0.73, 0.78, 0.80])
-_S_HALF: Final = np.array([0.33, 0.32, 0.30, 0.26, 0.21, 0.20])
-_Q_SHARE_OF_R: Final = np.array([0.0, 0.0, 0.0, 0.03, 0.07, 0.09])
+_S_HALF: Final = np.array([0.32, 0.31, 0.29, 0.25, 0.21, 0.20])
+_Q_SHARE_OF_R: Final = np.array([0.0, 0.0, 0.0, 0.012, 0.03, 0.045])
 _Q_CENTRE, _Q_HALF = 0.12, 0.12
-# The frontal loop in its own frame (along, across): initial, two halves of the main part, terminal.
-_LOOP_ALONG: Final = np.array([-0.10, 0.56, 0.62, -0.15])
-_LOOP_ACROSS: Final = np.array([0.05, 0.20, -0.20, -0.07])
-_LOOP_CENTRE: Final = np.array([0.12, 0.40, 0.54, 0.84])
-_LOOP_HALF: Final = np.array([0.12, 0.26, 0.26, 0.16])
+# The frontal loop in its own frame (along, across): initial, main, the part that opens the loop, terminal.
+_LOOP_ALONG: Final = np.array([-0.05, 1.00, 0.10, -0.08])
+_LOOP_ACROSS: Final = np.array([0.05, 0.12, -0.28, -0.07])
+_LOOP_CENTRE: Final = np.array([0.12, 0.45, 0.61, 0.82])
+_LOOP_HALF: Final = np.array([0.12, 0.26, 0.24, 0.18])
+_TERMINAL_SPREAD: Final = 0.11
 _LATE_VARIANT_SHARE, _LATE_VARIANT_MV = 0.15, 0.35
 # How leads differ from the smooth profile, person by person: V2-V5 (log), T and ST of every axis (mV).
-_CHEST_SCATTER, _T_SCATTER_MV, _J_SCATTER_MV = 0.22, 0.035, 0.012
+_CHEST_SCATTER, _T_SCATTER_MV, _J_SCATTER_MV = 0.25, 0.045, 0.016
 _V2_TO_V5: Final = np.array([0.0, 1.0, 1.0, 1.0, 1.0, 0.0])
 _R_II_DIRECTION_DEG: Final = 60.0
 
-_P_RIGHT_V: Final = np.array([0.055, 0.065, 0.06, 0.055, 0.05, 0.045])
-_P_LEFT_V: Final = np.array([-0.045, -0.005, 0.03, 0.04, 0.045, 0.045])
+_P_RIGHT_V: Final = np.array([0.036, 0.042, 0.042, 0.04, 0.038, 0.034])
+_P_LEFT_V: Final = np.array([-0.055, -0.015, 0.012, 0.022, 0.026, 0.028])
 _P_II_ADULT_MV: Final = 0.11
 
+# The J point of healthy adults in V2 and V3, men and women, and how much of it children have.
+_J_MV: Final = (0.10, 0.045)
+_J_SPREAD_MV: Final = 0.06
+_J_CHEST: Final = np.array([0.35, 1.0, 0.8, 0.35, 0.12, 0.08])
+_J_AGES_YEARS: Final = (0.0, 8.0, 16.0)
+_J_GROWS: Final = (0.3, 0.4, 1.0)
 _T_V: Final = np.array([0.16, 0.50, 0.50, 0.45, 0.36, 0.27])
+_T_FRONT_LOG: Final = (0.15, -0.28)
+_T_FRONT: Final = np.array([1.0, 1.0, 0.8, 0.5, 0.2, 0.0])
 _T_FRONTAL_MV: Final = 0.30
 _T_AGES_YEARS: Final = (0.0, 0.02, 0.08, 1.0, 18.0, 45.0, 75.0)
 _T_SCALE: Final = (0.45, 0.60, 0.80, 1.0, 1.05, 0.95, 0.80)
 # Where, along V1 = 1 ... V6 = 6, T turns from inverted to upright.
-_T_BOUNDARY_NEWBORN, _T_BOUNDARY_CHILD, _T_BOUNDARY_ADULT = 0.3, 3.0, 0.35
+_T_BOUNDARY_NEWBORN, _T_BOUNDARY_CHILD, _T_BOUNDARY_ADULT = 0.3, 3.0, 0.75
 _T_FIRST_WEEK_DAYS: Final = 5.5  # norms.md: upright T in V1 is normal to about day 4-7
 # A T wave rises slowly and falls fast; a small U follows it, largest in V2 and V3.
 _T_RISE_POWER: Final = 4.5
+_POINTED: Final = 1.4
 _U_MV: Final = 0.015
 _U_PROFILE: Final = np.array([0.2, 0.3, 0.3, 1.0, 1.0, 0.8, 0.5, 0.3])
 _T_FADE_YEARS: Final = 9.0  # V1 turns some 40 % later, at 12-13 years in the median child
@@ -104,6 +114,7 @@ class Beat:
         j_mv, t_mv, u_mv: (record, axis) ST level, T and U amplitude.
         t_peak: (record,) where T peaks, as a share of the time from the J point to its end.
         t_power: (record,) how steeply T rises: small is broad.
+        pointed: (record,) exponent of the QRS waves' triangles: 1 is a triangle, 2 a needle with a broad foot.
         t_boundary: (record,) where along V1-V6 T turns upright.
     """
 
@@ -124,6 +135,7 @@ class Beat:
     u_mv: Floats
     t_peak: Floats
     t_power: Floats
+    pointed: Floats
     t_boundary: Floats
 
     def of(self, rows: NDArray[np.int64]) -> Beat:
@@ -195,11 +207,12 @@ def build(
         p_centre_s=np.zeros((n, len(AXES), len(P_PARTS))),
         p_half_s=np.ones((n, len(AXES), len(P_PARTS))),
         p_ms=np.zeros(n),
-        j_mv=_st_level(draws, sex) + _J_SCATTER_MV * draws.scatter["j"],
-        t_mv=_t_waves(draws, age_days, boundary) + _T_SCATTER_MV * draws.scatter["t"],
+        j_mv=_st_level(draws, age_days, sex) + _J_SCATTER_MV * draws.scatter["j"],
+        t_mv=_t_waves(draws, age_days, sex, boundary) + _T_SCATTER_MV * draws.scatter["t"],
         u_mv=_U_MV * np.exp(0.6 * draws.normal["u"])[:, None] * _U_PROFILE,
         t_peak=np.clip(0.69 + 0.03 * draws.normal["t_peak"], 0.6, 0.78),
-        t_power=_T_RISE_POWER * np.exp(0.15 * draws.normal["t_width"]),
+        t_power=_T_RISE_POWER * np.exp(0.22 * draws.normal["t_width"]),
+        pointed=np.clip(_POINTED + 0.15 * draws.normal["pointed"], 1.05, 1.9),
         t_boundary=boundary,
     )
     _precordial_qrs(beat, draws, z, age_days, sex)
@@ -218,7 +231,7 @@ def t_boundary(draws: Draws, age_days: Floats) -> Floats:
     turned = _logistic((log_age - np.log(_T_FIRST_WEEK_DAYS) - 0.18 * draws.normal["t_first_week"]) / 0.12)
     faded = _logistic((log_age - np.log(_T_FADE_YEARS * DAYS_PER_YEAR) - 0.3 * draws.normal["t_fade"]) / 0.25)
     child = _T_BOUNDARY_NEWBORN + turned * (_T_BOUNDARY_CHILD - _T_BOUNDARY_NEWBORN)
-    return child + faded * (_T_BOUNDARY_ADULT - child) + 0.3 * draws.normal["t_boundary"]
+    return child + faded * (_T_BOUNDARY_ADULT - child) + (0.3 + 0.35 * faded) * draws.normal["t_boundary"]
 
 
 def t_polarity(boundary: Floats) -> Floats:
@@ -230,11 +243,11 @@ def t_polarity(boundary: Floats) -> Floats:
 
 def add_p_waves(beat: Beat, draws: Draws, age_days: Floats) -> None:
     """Fill in the P waves once PR is final: the right atrium first, the left one turning V1 negative."""
-    duration = norms.median("p_duration", age_days) * np.exp(0.08 * np.clip(draws.normal["p_duration"], -2, 2))
+    duration = norms.median("p_duration", age_days) * np.exp(0.11 * np.clip(draws.normal["p_duration"], -2, 2))
     beat.p_ms = np.minimum(duration, 0.85 * beat.pr_ms)
-    size = norms.median("p_ii", age_days) * np.exp(0.25 * np.clip(draws.normal["p_amplitude"], -2, 2))
-    angle = np.radians(55 + 12 * draws.normal["p_axis"])
-    v1_variation = 1 + 0.35 * draws.normal["p_v1"]
+    size = norms.median("p_ii", age_days) * np.exp(0.32 * np.clip(draws.normal["p_amplitude"], -2, 2))
+    angle = np.radians(48 + 18 * draws.normal["p_axis"])
+    v1_variation = 1 + 0.5 * draws.normal["p_v1"]
     for part, profile in ((P_RIGHT, _P_RIGHT_V), (P_LEFT, _P_LEFT_V)):
         beat.p_mv[:, X, part] = 0.6 * size * np.cos(angle)
         beat.p_mv[:, Y, part] = 0.6 * size * np.sin(angle)
@@ -263,7 +276,7 @@ def _precordial_qrs(beat: Beat, draws: Draws, z: Deviations, age_days: Floats, s
         for wave, z_v1, z_v6 in (("r", z.r_v1, z.r_v6), ("s", z.s_v1, z.s_v6))
     )
     beat.amplitude_mv[:, v, R], beat.amplitude_mv[:, v, S] = r, -s
-    beat.amplitude_mv[:, v, Q] = -r * _Q_SHARE_OF_R * np.exp(0.4 * draws.normal["q_septal"])[:, None]
+    beat.amplitude_mv[:, v, Q] = -r * _Q_SHARE_OF_R * np.exp(0.8 * draws.normal["q_septal"])[:, None]
     beat.centre_s[:, v, R], beat.half_s[:, v, R] = duration * _R_CENTRE, duration * _R_HALF
     beat.centre_s[:, v, S], beat.half_s[:, v, S] = duration * _S_CENTRE, duration * _S_HALF
     beat.centre_s[:, v, Q], beat.half_s[:, v, Q] = duration * _Q_CENTRE, duration * _Q_HALF
@@ -298,8 +311,12 @@ def _frontal_qrs(beat: Beat, draws: Draws, axis_deg: Floats, age_days: Floats, s
     spread = np.clip(0.15 * draws.normal["chest_wall"] + 0.22 * draws.normal["frontal"], -0.7, 0.7)
     length = (length * np.exp(spread))[:, None]
     openness = 0.7 + 0.6 * draws.normal["loop"][:, None]
-    along = length * _LOOP_ALONG
+    along = length * _LOOP_ALONG * np.ones_like(openness)
     across = length * _LOOP_ACROSS * openness
+    # How large the first and last forces are, and where the last ones point, differs from person to person.
+    along[:, 0] *= np.exp(0.7 * draws.normal["q_initial"])
+    along[:, 3] += length[:, 0] * _TERMINAL_SPREAD * draws.normal["terminal_along"]
+    across[:, 3] += length[:, 0] * _TERMINAL_SPREAD * draws.normal["terminal_across"]
     net = np.arctan2((across * _LOOP_HALF).sum(axis=1), (along * _LOOP_HALF).sum(axis=1))
     turn = (np.radians(axis_deg) - net)[:, None]
     waves, duration = [Q, R, R2, S], (beat.qrs_ms / 1000)[:, None]
@@ -310,19 +327,24 @@ def _frontal_qrs(beat: Beat, draws: Draws, axis_deg: Floats, age_days: Floats, s
         beat.half_s[:, axis, waves] = duration * _LOOP_HALF
 
 
-def _t_waves(draws: Draws, age_days: Floats, boundary: Floats) -> Floats:
-    size = over_age(age_days, _T_AGES_YEARS, _T_SCALE) * np.exp(0.3 * np.clip(draws.normal["t_amplitude"], -2, 2))
-    angle = np.radians(45 + 14 * draws.normal["t_axis"])
+def _t_waves(draws: Draws, age_days: Floats, sex: NDArray[np.str_], boundary: Floats) -> Floats:
+    size = over_age(age_days, _T_AGES_YEARS, _T_SCALE) * np.exp(0.33 * np.clip(draws.normal["t_amplitude"], -2, 2))
+    angle = np.radians(41 + 16 * draws.normal["t_axis"])
     frontal = _T_FRONTAL_MV * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return np.asarray(size[:, None] * np.concatenate([frontal, _T_V * t_polarity(boundary)], axis=1))
+    # Grown men have taller T in front than women, and the front differs from the rest by person.
+    grown = over_age(age_days, _J_AGES_YEARS, (0.0, 0.0, 1.0))
+    front = grown * np.where(sex == "M", *_T_FRONT_LOG) + 0.25 * draws.normal["t_front"]
+    chest = _T_V * np.exp(front[:, None] * _T_FRONT) * t_polarity(boundary)
+    return np.asarray(size[:, None] * np.concatenate([frontal, chest], axis=1))
 
 
-def _st_level(draws: Draws, sex: NDArray[np.str_]) -> Floats:
-    """ST of healthy people: nearly level, a little up in V2-V4, more in men (early repolarisation)."""
-    usual = np.where(sex == "M", 0.035, 0.015) + 0.03 * draws.normal["early_repolarisation"]
+def _st_level(draws: Draws, age_days: Floats, sex: NDArray[np.str_]) -> Floats:
+    """ST of healthy people: nearly level in the limb leads, up in V2-V4 of grown people and more so in men."""
+    grown = over_age(age_days, _J_AGES_YEARS, _J_GROWS)
+    usual = grown * (np.where(sex == "M", *_J_MV) + _J_SPREAD_MV * draws.normal["early_repolarisation"])
     angle = np.radians(50 + 60 * draws.normal["j_angle"])
     front = 0.02 * draws.normal["j_front"]
-    chest = np.maximum(usual, -0.02)[:, None] * np.array([0.4, 1.0, 1.0, 0.7, 0.4, 0.2])
+    chest = np.maximum(usual, -0.02)[:, None] * _J_CHEST
     return np.concatenate([(front * np.cos(angle))[:, None], (front * np.sin(angle))[:, None], chest], axis=1)
 
 

@@ -24,8 +24,8 @@ _MOTIONS: Final = 2
 _MOTION_SHARE: Final = 0.4  # of records
 _MAINS_HZ: Final = (50.0, 60.0)
 # Typical sizes in mV (medians of log-normal spreads over records), as seen on unfiltered carts.
-_WANDER_MV, _MAINS_MV, _MUSCLE_MV, _MOTION_MV = 0.05, 0.005, 0.016, 0.18
-_SPREAD: Final = 0.7
+_WANDER_MV, _MAINS_MV, _MUSCLE_MV, _MOTION_MV = 0.055, 0.003, 0.008, 0.18
+_SPREAD: Final = 0.5
 _F_WAVE_MV: Final = (0.02, 0.08)
 _F_WAVE_HZ: Final = (4.5, 8.0)
 _F_WAVE_LEADS: Final = np.array([0.25, 0.5, 1.0, 0.6, 0.35, 0.25, 0.2, 0.2])

@@ -24,12 +24,17 @@ from auricle.simulate.streams import Floats
 _TEMPLATE_HZ: Final = 1000
 _BEFORE_S, _AFTER_S = 0.03, 0.30
 _P_POINTS: Final = 450
+_TIP: Final = 0.1  # how far the tip of a pointed wave is rounded, as a share of its half width
+# Tables of limits measure QRS where it can be seen; the feet of its waves reach this share of it farther to either
+# side. With it the traces of healthy people measure as real ones do (`benchmarks/realism.py`).
+_FEET: Final = 0.06
 # ST, T and U are drawn over this multiple of QT.
 _ST_POINTS: Final = 400
 _ST_SPAN: Final = 1.3
 # QT follows the RR interval before it by this power within one record, weaker than Bazett's between records.
 _QT_ADAPTS: Final = 0.3
 _QT_SHARE_OF_RR: Final = 0.88
+_ST_LEANS: Final = 0.2
 _U_CENTRE, _U_HALF = 1.14, 0.15
 _SPIKE_S: Final = 0.012  # from a pacing spike to what it starts
 # The axis is the direction of the net QRS area in I and aVF; Goldberger's aVF is shorter than y by sqrt(3)/2.
@@ -106,15 +111,20 @@ def _tensor(values: Floats, device: torch.device) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32, device=device)
 
 
-def _waves(amplitude: Floats, centre: Floats, half: Floats, time: Tensor) -> Tensor:
-    """(record, axis, point) the sum of raised cosines (record, axis, wave)."""
+def _waves(amplitude: Floats, centre: Floats, half: Floats, time: Tensor, power: Floats | None = None) -> Tensor:
+    """(record, axis, point) the sum of (record, axis, wave): pointed waves of a (record,) power, or raised cosines."""
     mv, at, width = (_tensor(values, time.device) for values in (amplitude, centre, half))
     drawn = torch.zeros((*mv.shape[:2], len(time)), device=time.device)
     for wave in range(mv.shape[2]):
         if not bool((mv[:, :, wave] != 0).any()):
             continue
         distance = ((time - at[:, :, wave, None]) / width[:, :, wave, None]).clamp_(-1, 1)
-        drawn.addcmul_(mv[:, :, wave, None], (1 + torch.cos(math.pi * distance)) / 2)
+        if power is None:
+            shape = (1 + torch.cos(math.pi * distance)) / 2
+        else:
+            away = ((distance.square_() + _TIP**2).sqrt_() - _TIP) / ((1 + _TIP**2) ** 0.5 - _TIP)
+            shape = (1 - away).clamp_(min=0).pow_(_tensor(power, time.device)[:, None, None])
+        drawn.addcmul_(mv[:, :, wave, None], shape)
     return drawn
 
 
@@ -122,7 +132,9 @@ def _qrs(beat: Beat, device: torch.device) -> Tensor:
     points = round((_BEFORE_S + _AFTER_S) * _TEMPLATE_HZ) + 1
     time = torch.arange(points, device=device) / _TEMPLATE_HZ - _BEFORE_S
     assert beat.amplitude_mv.shape[2] == len(WAVES)
-    return _waves(beat.amplitude_mv, beat.centre_s, beat.half_s, time)
+    feet = _FEET * beat.qrs_ms[:, None, None] / 1000
+    centre, half = (1 + 2 * _FEET) * beat.centre_s - feet, (1 + 2 * _FEET) * beat.half_s
+    return _waves(beat.amplitude_mv, centre, half, time, beat.pointed)
 
 
 def _p(p_mv: Floats, beat: Beat, device: torch.device) -> Tensor:
@@ -161,6 +173,9 @@ def _st_t_u(beat: Beat, device: torch.device) -> Tensor:
     st = _smooth_step((share / j_point - 0.55) / 0.45) * (1 - _smooth_step((after_j - 0.45) / 0.55))
     peak, rise = column(beat.t_peak), column(beat.t_power)
     t = (after_j / peak) ** rise * ((1 - after_j) / (1 - peak)) ** (rise * (1 - peak) / peak)
+    # ST leans towards T instead of lying level: a ramp up to the peak of T, which falls with it.
+    ramp = torch.where(after_j < peak, after_j / peak, t)
+    t = (1 - _ST_LEANS) * t + _ST_LEANS * ramp
     u = (1 + torch.cos(math.pi * ((share - _U_CENTRE) / _U_HALF).clamp(-1, 1))) / 2
     # Where the next beat comes too soon, U is hidden in it.
     room = column(np.clip((60_000 / beat.heart_rate - 1.3 * beat.qt_ms) / 60, 0, 1))

@@ -30,7 +30,7 @@ _AGES_YEARS: Final = (0.0, 0.08, 1.0, 8.0, 20.0, 60.0, 90.0)
 # Respiration rate falls from some 45 per minute in the newborn to 15 in the adult (clinical reference ranges).
 _RESPIRATION_HZ: Final = (0.75, 0.65, 0.45, 0.33, 0.25, 0.25, 0.27)
 # Share of the RR interval that breathing modulates: small in newborns, largest in school children, fading with age.
-_RSA_SHARE: Final = (0.015, 0.02, 0.04, 0.075, 0.05, 0.02, 0.01)
+_RSA_SHARE: Final = (0.015, 0.02, 0.04, 0.075, 0.06, 0.032, 0.018)
 _SLOW_HZ: Final = 0.1  # the Mayer wave of blood pressure
 _BEAT_JITTER_SHARE: Final = 0.008
 _AF_SPREAD: Final = (0.13, 0.26)  # coefficient of variation of RR in atrial fibrillation
@@ -190,7 +190,7 @@ class _Trains:
         """P waves that follow breathing, the ones of premature atrial contractions early and of another shape."""
         count = self.n_beats
         mean = self.sinus_rr_s[rows][:, None]
-        share = over_age(self.age_days[rows], _AGES_YEARS, _RSA_SHARE) * np.exp(0.4 * self.draws.normal["rsa"][rows])
+        share = over_age(self.age_days[rows], _AGES_YEARS, _RSA_SHARE) * np.exp(0.55 * self.draws.normal["rsa"][rows])
         share = share * rsa_factor
         when = np.arange(count) * mean
         slow = np.sin(2 * np.pi * (_SLOW_HZ * when + self.draws.uniform["slow_phase"][rows][:, None]))

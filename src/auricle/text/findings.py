@@ -45,7 +45,11 @@ _DEGREES: Final = {
     "1st": "first", "2nd": "second", "3rd": "third", "fast": "rapid", "long": "prolonged", "partial": "incomplete",
     "severe": "marked", "extreme": "marked",
 }  # fmt: skip
-_SIDES: Final = {"lv": "left", "rv": "right", "within normal limits": "normal", "northwest": "superior"}
+_SIDES: Final = {
+    "lv": "left", "rv": "right", "within normal limits": "normal", "northwest": "superior", "extreme": "superior",
+}  # fmt: skip
+# How severe is no contradiction: mild and marked hypertrophy of one side agree.
+_SEVERITIES: Final = frozenset({"mild", "moderate", "marked", "borderline"})
 _TERRITORY: Final = re.compile(
     r"\b(?:high )?(anteroseptal|anterolateral|inferolateral|inferoposterior|posterolateral|anterior|septal|inferior|"
     r"lateral|posterior|widespread|limb leads|chest leads)\b"
@@ -85,7 +89,8 @@ class Statement:
     @property
     def value(self) -> str:
         """What must be equal for two reports to agree on the concept."""
-        return "absent" if self.negated else "/".join((self.side, self.degree, self.territory))
+        degree = "" if self.degree in _SEVERITIES else self.degree
+        return "absent" if self.negated else "/".join((self.side, degree, self.territory))
 
 
 @dataclass(frozen=True, slots=True)

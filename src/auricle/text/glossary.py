@@ -1,9 +1,9 @@
-"""German and Swedish reports of carts and cardiologists in English, and abbreviations written out.
+"""German, Swedish and Chinese reports of carts and cardiologists in English, and abbreviations written out.
 
 Carts speak in a phrase book, so a phrase book translates them: the longest phrase that matches wins, word by word from
 the left. Words that it does not know pass through untouched and are listed, so that its coverage can be measured.
 Matching forgives what data sets do to letters: `ä`, `ae`, `a` are the same, so are a lost umlaut (`#`, as in PTB-XL)
-and `ü`, and `á` and `ß` (one code page read as another).
+and `ü`, and `á` and `ß` (one code page read as another). Chinese writes no spaces, so there each character is a word.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final
 
-_WORD: Final = re.compile(r"[^\W_]+(?:#[^\W_]*)*|#[^\W_]+|[^\w\s]")
+_HAN: Final = "\u4e00-\u9fff"
+_WORD: Final = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:#[^\W_{_HAN}]*)*|#[^\W_{_HAN}]+|[^\w\s]")
+_IS_HAN: Final = re.compile(f"[{_HAN}]")
 _PLURAL_IN_BRACKETS: Final = re.compile(r"(?<=\w)\((\w+)\)")
 _FOLD: Final = str.maketrans({"ä": "a", "ö": "o", "ü": "u", "å": "a", "á": "s", "é": "e", "ß": "s", "#": "u", "ø": "o"})
-_LONGEST_PHRASE: Final = 12
+_LONGEST_PHRASE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Translation:
 
     Attributes:
         text: English, lower case.
-        language: `en`, `de` or `sv`: whose phrases matched most.
+        language: `en`, `de`, `sv` or `zh`: whose phrases matched most.
         untranslated: words of a foreign report that no phrase covers.
         n_words: words of the report.
     """
@@ -43,7 +45,7 @@ def _book() -> tuple[dict[tuple[str, ...], tuple[str, str]], frozenset[str]]:
     """Folded words of each phrase -> (language, English); and the English words a foreign report may contain."""
     table = tomllib.loads(files("auricle.text").joinpath("glossary.toml").read_text(encoding="utf-8"))
     phrases: dict[tuple[str, ...], tuple[str, str]] = {}
-    for language in ("abbreviations", "de", "sv"):
+    for language in ("abbreviations", "de", "sv", "zh"):
         for phrase, english in table[language].items():
             key = tuple(fold(word) for word in words(phrase))
             if len(key) > _LONGEST_PHRASE:
@@ -53,7 +55,7 @@ def _book() -> tuple[dict[tuple[str, ...], tuple[str, str]], frozenset[str]]:
 
 
 def words(text: str) -> list[str]:
-    """Words and punctuation marks; `extrasystole(n)` is one word."""
+    """Words, Chinese characters and punctuation marks; `extrasystole(n)` is one word."""
     return _WORD.findall(_PLURAL_IN_BRACKETS.sub(r"\1", text))
 
 
@@ -68,7 +70,7 @@ def to_english(text: str) -> Translation:
     phrases, international = _book()
     originals = words(text)
     folded = [fold(word) for word in originals]
-    votes = {"de": 0, "sv": 0}
+    votes = {"de": 0, "sv": 0, "zh": 0}
     english: list[str] = []
     unknown: list[str] = []
     position = 0
@@ -77,7 +79,7 @@ def to_english(text: str) -> Translation:
         if match is None:
             word = originals[position]
             english.append(word)
-            if word.isalpha() and len(word) > 1 and word not in international:
+            if word.isalpha() and (len(word) > 1 or _IS_HAN.match(word)) and word not in international:
                 unknown.append(word)
             position += 1
             continue
@@ -106,5 +108,5 @@ def _longest(
 
 
 def _joined(parts: list[str]) -> str:
-    text = re.sub(r"\s+([.,;:)!?])", r"\1", " ".join(parts))
+    text = re.sub(r"\s+([.,;:)!?])", r"\1", " ".join(parts)).replace("( ", "(")
     return re.sub(r"(\w)\s?([-/'])\s(?=\w)", r"\1\2", text).strip()
