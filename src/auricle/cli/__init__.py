@@ -10,7 +10,21 @@ import typer
 from rich.console import Console
 
 from auricle import __version__
-from auricle.cli import check, demo, evaluate, finetune, ingest, predict, pretrain, robustness, simulate, table, text
+from auricle.cli import (
+    check,
+    demo,
+    evaluate,
+    finetune,
+    ingest,
+    measure,
+    norms,
+    predict,
+    pretrain,
+    robustness,
+    simulate,
+    table,
+    text,
+)
 from auricle.cli import list as list_verb
 from auricle.errors import AuricleError, StoppedError
 
@@ -23,7 +37,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, simulate, check, ingest, pretrain, finetune, evaluate, robustness, table, predict, text, list_verb):
+_VERBS = (
+    demo, simulate, check, measure, norms, ingest, pretrain, finetune, evaluate, robustness, table, predict, text,
+    list_verb,
+)  # fmt: skip
+for verb in _VERBS:
     verb.register(app)
 
 

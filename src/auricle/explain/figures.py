@@ -117,7 +117,7 @@ def gates_over_age(
     share = np.asarray(contribution, dtype=np.float64)
     if gamma.ndim != 3 or gamma.shape[2] != len(group_names) or share.shape != (len(ages), len(group_names)):
         raise DataError(f"gates of {len(group_names)} groups at {len(ages)} ages: got {gamma.shape} and {share.shape}")
-    figure = _figure(_WIDTH, _HEIGHT)
+    figure = blank_figure(_WIDTH, _HEIGHT)
     left, right = figure.subplots(1, 2)
     _style(left, "Gate scale γ (band: range over blocks)")
     _style(right, "Effective contribution to the output")
@@ -319,13 +319,14 @@ def _age_axis(axes: Axes, ages: NDArray[np.float64]) -> None:
 
 
 def _canvas(title: str, *, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Figure, Axes]:
-    figure = _figure(width, height)
+    figure = blank_figure(width, height)
     axes = figure.add_subplot()
     _style(axes, title)
     return figure, axes
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, in the style of the others."""
     figure: Figure = _module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
     figure.set_facecolor("white")
     return figure

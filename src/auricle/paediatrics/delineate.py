@@ -28,7 +28,7 @@ _PAUSE_MS: Final = 24.0
 _LOW: Final = 0.04
 _LOW_SE: Final = 2.0
 # Noise of so many times the level to which a wave is followed may hide as much as is ever extrapolated.
-_HIDDEN_BY: Final = 2.0
+_HIDDEN_BY: Final = 8.0
 # A quiet electrode is not trusted beyond this: what is left is no noise but the heart.
 _LEAST_NOISE_MV: Final = 0.005
 # A pacing spike rises and falls by this within 4 ms in two leads, much faster than anything else in them.

@@ -1,0 +1,208 @@
+"""auricle measure: the values of one recording with their centiles at its age, and what they mean."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from auricle.cli.predict import parse_sex
+from auricle.errors import ConfigError
+
+if TYPE_CHECKING:
+    from auricle.paediatrics.findings import Assessment, Norms, Row
+    from auricle.paediatrics.measurements import Measurements
+
+# The bar shows z from -3.4 to 3.4, three cells to a standard deviation. Characters whose width does not depend on the
+# terminal's language ("neutral" in Unicode's East Asian Width), so that Chinese tables stay aligned.
+_Z_SHOWN: Final = 3.4
+_CELLS: Final = 21
+_BAND, _MEDIAN, _OUTSIDE, _INTERVAL, _VALUE, _BELOW, _ABOVE = "╌", "╎", " ", "▬", "◼", "◂", "▸"
+_WIDE_ENOUGH_FOR_LIMITS: Final = 105
+_STYLES: Final = {
+    "flag": "bold red",
+    "outside": "red",
+    "borderline": "yellow",
+    "normal_for_age": "green",
+    "note": "dim",
+}
+_SPEEDS, _GAINS = (25.0, 50.0), (5.0, 10.0)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("measure")(measure)
+
+
+def measure(
+    file: Annotated[Path, typer.Argument(help="A recording in any readable format.", show_default=False)],
+    age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
+    sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
+    lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, sentences in every language.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Write an HTML page here: paper, median beat, table.")] = None,
+    speed: Annotated[float, typer.Option(help="Paper speed of the page: 25 or 50 mm/s.")] = 25.0,
+    gain: Annotated[float, typer.Option(help="Gain of the page: 5 or 10 mm/mV.")] = 10.0,
+    norms: Annotated[Path | None, typer.Option(help="Curves of your own, by `auricle norms fit`.")] = None,
+) -> None:
+    """Measure a recording and place every value among people of its age. Research use, not a diagnosis."""
+    from auricle import age as ages
+    from auricle.paediatrics import wording
+
+    wording.words(lang)
+    if page is not None and page.suffix.casefold() not in {".html", ".htm"}:
+        raise ConfigError(f"--page {page}: is an HTML page; give a name that ends in .html")
+    if speed not in _SPEEDS or gain not in _GAINS:
+        raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
+    known, curves = ages.parse(age), _norms(norms)
+    from auricle.io import read
+    from auricle.paediatrics.findings import assess
+    from auricle.paediatrics.measure import measure as measured
+    from auricle.paediatrics.report import to_dict
+
+    recording = read(file, age=known, sex=parse_sex(sex))
+    values = measured(recording)
+    assessment = assess(values, recording.age, recording.sex, curves)
+    if page is not None:
+        from auricle.explain.measure_page import measure_page
+
+        title = f"{file.name}"
+        made = measure_page(
+            recording, values, assessment, lang, speed, gain, title=title, command=_command(file, age, sex)
+        )
+        try:
+            made.write(page)
+        except OSError as error:
+            raise ConfigError(f"--page {page}: cannot be written ({error.strerror})") from None
+    if as_json:
+        typer.echo(json.dumps({"file": file.name, **to_dict(assessment, values)}, allow_nan=False, ensure_ascii=False))
+        return
+    show(assessment, values, Console(), file.name, lang)
+    if page is not None:
+        typer.echo(f"{page}")
+
+
+def _norms(path: Path | None) -> Norms:
+    if path is None:
+        from auricle.paediatrics import limits
+
+        return limits
+    from auricle.paediatrics.own_norms import OwnNorms
+
+    return OwnNorms.read(path)
+
+
+def _command(file: Path, age: str | None, sex: str | None) -> str:
+    """What made the page, without the folder, which can name a person."""
+    options = [part for name, value in (("--age", age), ("--sex", sex)) if value for part in (name, value)]
+    return " ".join(["auricle", "measure", shlex.quote(file.name), *map(shlex.quote, options)])
+
+
+def show(assessment: Assessment, measurements: Measurements, console: Console, title: str, lang: str) -> None:
+    """Remarks, the table, the findings: for a person at a terminal."""
+    from auricle.paediatrics import wording
+    from auricle.paediatrics.findings import main_rows, recorded_rows
+
+    said = wording.words(lang)
+    heads = said["table"]
+    who = {"age": wording.age_text(assessment.age, lang), "sex": wording.sex_text(assessment.sex, lang)}
+    console.print(f"[bold]{escape(heads['title'].format(file=title, **who))}[/bold]", highlight=False)
+    for remark in assessment.remarks:
+        console.print(Text.assemble((" ! ", "bold red"), wording.remark_text(remark, lang)))
+    used = heads["beats"].format(
+        used=measurements.n_used, n=len(measurements.beats), rate=f"{measurements.recorded_hz:g}"
+    )
+    console.print(f"   {used}", style="dim", highlight=False)
+    table, notes = _table(assessment, measurements, heads, lang, console.width)
+    console.print(table)
+    hidden = len(recorded_rows(assessment, measurements)) - len(main_rows(assessment, measurements))
+    notes += [heads["further"].format(n=hidden)] if hidden else []
+    console.print("; ".join(notes), style="dim", highlight=False)
+    console.print(heads["findings"], style="bold", highlight=False)
+    grid = Table.grid(padding=(0, 1))
+    for finding in assessment.findings:
+        sentence = Text(wording.sentence(finding, assessment.age, lang))
+        grid.add_row(Text(" -", style=_STYLES[finding.kind]), sentence)
+    if assessment.findings:
+        console.print(grid)
+    if assessment.age is None:
+        console.print(f" {said['nothing']}", highlight=False)
+    elif not any(finding.kind in {"flag", "outside", "borderline"} for finding in assessment.findings):
+        console.print(f" {said['normal']}", highlight=False, style="green")
+    for line in sources(assessment):
+        console.print(f"{heads['sources']}: {line}", style="dim", highlight=False)
+    console.print(f"{said['weak']} [bold]{said['research']}[/bold]", highlight=False)
+
+
+def sources(assessment: Assessment) -> list[str]:
+    """Each source with its population, once."""
+    seen = [
+        f"{row.limits.source}; {row.limits.population}" for row in assessment.rows if row.limits and not row.refused
+    ]
+    return list(dict.fromkeys(seen))
+
+
+def _table(
+    assessment: Assessment, measurements: Measurements, heads: dict[str, str], lang: str, width: int
+) -> tuple[Table, list[str]]:
+    """The table, and the notes that its letters stand for."""
+    from auricle.paediatrics import wording
+    from auricle.paediatrics.findings import main_rows
+
+    with_age = assessment.age is not None
+    with_limits = with_age and width >= _WIDE_ENOUGH_FOR_LIMITS
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column(heads["value"], no_wrap=True)
+    table.add_column(heads["result"], justify="right", no_wrap=True)
+    if with_age:
+        table.add_column(heads["centile"], no_wrap=True)
+        table.add_column(heads["place"], no_wrap=True, width=_CELLS)
+    if with_limits:
+        table.add_column(heads["limits"], no_wrap=True, justify="right")
+    table.add_column("", no_wrap=True, min_width=3)
+    notes: list[str] = []
+    for row in main_rows(assessment, measurements):
+        cells: list[Text | str] = [wording.parameter_name(row.parameter, lang), wording.result_text(row, lang)]
+        if with_age:
+            style = "" if row.position in {None, "normal"} else "red"
+            cells += [Text(wording.interval_text(row), style=style), bar(row)]
+        if with_limits:
+            cells.append(wording.limits_text(row))
+        said = [] if row.refused == "age_unknown" else wording.notes(row, lang, measurements.recorded_hz)
+        notes += [note for note in said if note not in notes]
+        letters = " ".join(ascii_lowercase[notes.index(note) % len(ascii_lowercase)] for note in said)
+        table.add_row(*cells, Text(letters, style="dim"))
+    return table, [f"{ascii_lowercase[n % len(ascii_lowercase)]} {note}" for n, note in enumerate(notes)]
+
+
+def bar(row: Row) -> Text:
+    """p2 to p98 as a band with the value and its interval, at the same places in every row, to be read at once."""
+    from auricle.paediatrics.limits import Z_98
+
+    if row.refused:
+        return Text("")
+
+    def cell(z: float) -> int:
+        return round((max(-_Z_SHOWN, min(_Z_SHOWN, z)) + _Z_SHOWN) / (2 * _Z_SHOWN) * (_CELLS - 1))
+
+    drawn = [_OUTSIDE] * _CELLS
+    first, last = cell(-Z_98), cell(Z_98)
+    drawn[first : last + 1] = [_BAND] * (last - first + 1)
+    drawn[first], drawn[cell(0)], drawn[last] = "[", _MEDIAN, "]"
+    for place in range(cell(row.z_interval[0]), cell(row.z_interval[1]) + 1):
+        drawn[place] = _INTERVAL
+    drawn[cell(row.z)] = _BELOW if row.z < -_Z_SHOWN else _ABOVE if row.z > _Z_SHOWN else _VALUE
+    text = Text("".join(drawn), style="dim")
+    style = "bold green" if row.position == "normal" else "bold red"
+    text.stylize("not dim yellow", cell(row.z_interval[0]), cell(row.z_interval[1]) + 1)
+    text.stylize(f"not dim {style}", cell(row.z), cell(row.z) + 1)
+    return text

@@ -1,0 +1,126 @@
+"""One waveform read at several ages: the picture that explains the project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from auricle.age import Age
+from auricle.explain.figures import COLOURS, blank_figure
+from auricle.paediatrics import wording
+from auricle.paediatrics.findings import Assessment, Row, assess
+from auricle.paediatrics.limits import Z_98
+from auricle.paediatrics.measurements import Measurements
+from auricle.recording import Recording, Sex
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+AGES: Final = (Age(3), Age(91), Age(3 * 365.25), Age(30 * 365.25))
+PARAMETERS: Final = ("heart_rate", "pr", "qrs", "qtc_bazett", "qrs_axis", "r_v1", "s_v1", "r_v6", "s_v6")
+_LEADS: Final = ("I", "aVF", "V1", "V6")
+_SECONDS: Final = 2.0
+_FARTHEST_Z: Final = 5.2
+_INSIDE, _OUTSIDE, _BAND, _INK, _MUTED = COLOURS[2], COLOURS[1], "#d3deea", "#22222a", "#6b6570"
+_GROUND, _PAPER = "#f5f6f8", "#f3d9d4"
+_LINES: Final = 6  # of findings below a column
+
+
+def ages_figure(
+    recording: Recording,
+    measurements: Measurements,
+    ages: Sequence[Age] = AGES,
+    sex: Sex | None = None,
+    *,
+    title: str = "One waveform, read at four ages",
+    language: str = "en",
+) -> Figure:
+    """A trace, and below it how normal each of its values is at each age.
+
+    Args:
+        recording: (lead, time) in mV; two seconds of I, aVF, V1 and V6 are drawn as far as they were recorded.
+        measurements: of that recording.
+        ages: the ages asked, one column each.
+        sex: "F", "M" or None.
+        title: headline.
+        language: of the names and findings.
+    """
+    columns = [assess(measurements, age, sex) for age in ages]
+    shown = [name for name in PARAMETERS if name in measurements.values and measurements.values[name].measurable]
+    heights = (2.2, 0.34 * len(shown), 0.21 * (_LINES + 1))
+    figure = blank_figure(11.0, sum(heights) + 1.2)
+    parts = figure.add_gridspec(3, len(ages), height_ratios=heights, wspace=0.05)
+    _trace(figure.add_subplot(parts[0, :]), recording, title)
+    for number, assessment in enumerate(columns):
+        axes = figure.add_subplot(parts[1, number])
+        _bars(axes, assessment, shown, language, named=number == 0)
+        axes.set_title(_read_at(assessment, language), fontsize=11, color=_INK, fontweight="bold")
+        _said(figure.add_subplot(parts[2, number]), assessment, language)
+    return figure
+
+
+def _trace(axes: Axes, recording: Recording, title: str) -> None:
+    names = [name for name in _LEADS if name in recording.leads] or list(recording.leads[:4])
+    first = round(0.5 * recording.rate_hz)
+    n = round(_SECONDS * recording.rate_hz)
+    for number, name in enumerate(names):
+        row = recording.signal[recording.leads.index(name), first : first + n]
+        time = np.arange(len(row)) / recording.rate_hz + number * (_SECONDS + 0.15)
+        axes.plot(time, row - np.nanmedian(row), color=_INK, lw=0.9)
+        axes.text(time[0], 1.55, name, fontsize=10, color=_MUTED)
+    end = len(names) * (_SECONDS + 0.15)
+    axes.hlines(np.arange(-2, 2.1, 0.5), 0, end, color=_PAPER, lw=0.6, zorder=0)
+    axes.vlines(np.arange(0, end, 0.2), -2, 2, color=_PAPER, lw=0.6, zorder=0)
+    axes.set_title(title, fontsize=13, loc="left", color=_INK, pad=8)
+    axes.set_ylim(-2, 2.1)
+    axes.set_aspect(0.4)  # one second is as wide as 2.5 mV are high: 25 mm/s and 10 mm/mV
+    axes.set_axis_off()
+
+
+def _read_at(assessment: Assessment, language: str) -> str:
+    return wording.age_text(assessment.age, language)
+
+
+def _bars(axes: Axes, assessment: Assessment, shown: Sequence[str], language: str, *, named: bool) -> None:
+    """One row per value on a scale of standard deviations; the band is p2 to p98 of that age."""
+    axes.axvspan(-_FARTHEST_Z - 0.3, _FARTHEST_Z + 0.3, color=_GROUND, lw=0)
+    axes.axvspan(-Z_98, Z_98, color=_BAND, lw=0)
+    axes.axvline(0, color="white", lw=1.2)
+    for place, name in enumerate(shown):
+        row = assessment.row(name)
+        if row is not None and not row.refused:
+            _dot(axes, row, -place)
+    axes.set_xlim(-_FARTHEST_Z - 0.3, _FARTHEST_Z + 0.3)
+    axes.set_ylim(-len(shown) + 0.4, 0.6)
+    labels = [wording.parameter_name(name, language) for name in shown] if named else []
+    axes.set_yticks([-place for place in range(len(shown))] if named else [], labels, fontsize=9.5)
+    axes.set_xticks([-Z_98, 0, Z_98], ["p2", "p50", "p98"], fontsize=8, color=_MUTED)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _dot(axes: Axes, row: Row, height: float) -> None:
+    outside = row.position != "normal"
+    z = float(np.clip(row.z, -_FARTHEST_Z, _FARTHEST_Z))
+    low, high = np.clip(row.z_interval, -_FARTHEST_Z, _FARTHEST_Z)
+    colour = _OUTSIDE if outside else _INSIDE
+    axes.plot([low, high], [height, height], color=colour, lw=1.6, alpha=0.5)
+    beyond = abs(row.z) > _FARTHEST_Z
+    mark = (">" if row.z > 0 else "<") if beyond else "D" if outside else "o"
+    axes.plot([z], [height], mark, color=colour, ms=6.5)
+
+
+def _said(axes: Axes, assessment: Assessment, language: str) -> None:
+    outside = [row for row in assessment.rows if row.position in ("low", "high") and row.parameter in PARAMETERS]
+    lines = [
+        f"{wording.parameter_name(row.parameter, language)}: "
+        f"{wording.direction_word(row.parameter, row.position or '', language)}"
+        for row in outside
+    ]
+    within = wording.words(language).get("all_within", "everything within p2 to p98")
+    colour = _OUTSIDE if lines else _INSIDE
+    axes.text(0.5, 1.0, "\n".join(lines[:_LINES]) or within, ha="center", va="top", fontsize=10, color=colour)
+    axes.set_axis_off()

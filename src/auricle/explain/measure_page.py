@@ -1,0 +1,253 @@
+"""The page of `auricle measure`: the ECG in true millimetres, the median beat with its marks, values, findings.
+
+One HTML file by the house's template, style and section pieces (`auricle.explain.page`); the figures keep their
+millimetres instead of shrinking to the column, and printing on A4 landscape at 100 % gives paper to put a ruler on.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, field
+from html import escape
+from importlib.metadata import version
+from string import Template
+from typing import Any, Final
+
+from auricle.explain.beat_figure import SPEED_MM_S as BEAT_SPEED_MM_S
+from auricle.explain.beat_figure import beat_svg
+from auricle.explain.page import Page, _paragraphs, _resource
+from auricle.image.paper import svg_paper
+from auricle.paediatrics import wording
+from auricle.paediatrics.findings import Assessment, Row, main_rows
+from auricle.paediatrics.limits import Z_98
+from auricle.paediatrics.measurements import Measurements
+from auricle.recording import Recording
+
+# With margins and pulse 250 mm of trace are 282 mm of sheet: what an A4 page across holds.
+_TRACE_MM: Final = 250.0
+_MOST_SHEETS: Final = 2
+_BAR_WIDTH, _BAR_HEIGHT = 180.0, 14.0
+_Z_SHOWN: Final = 4.0
+_STYLE: Final = """
+main, footer { max-width: 74rem; }
+.mm { overflow-x: auto; }
+.mm img { max-width: none; }
+.bar { display: block; color: var(--muted); }
+.bar .normal { fill: #00875f; } .bar .outside { fill: #c4302b; }
+.number { white-space: nowrap; }
+.findings { margin: .2rem 0 .9rem; padding-left: 1.2rem; max-width: 60rem; }
+.findings li { margin: .25rem 0; }
+.findings .is-flag, .findings .is-outside { font-weight: 600; }
+.findings .is-borderline { font-weight: 500; }
+.remark { border-left-color: #c4302b; }
+@media print { @page { size: A4 landscape; margin: 7mm; } .mm { overflow: visible; break-inside: avoid; } }
+"""
+_ENGLISH: Final = ('<html lang="en">', "<strong>Research use.</strong> Not a medical device, not a diagnosis.")
+
+
+@dataclass(slots=True)
+class MeasurePage(Page):
+    """A page whose sections are HTML made here, in a language of `auricle.paediatrics.wording`.
+
+    Attributes:
+        language: of the page.
+        parts: (heading, HTML) of each section; whoever fills them has escaped every text.
+    """
+
+    language: str = "en"
+    parts: list[tuple[str, str]] = field(default_factory=list)
+
+    def to_html(self) -> str:
+        """The whole document."""
+        heads = wording.words(self.language)["table"]
+        banner = f"<strong>{escape(heads['banner_strong'])}</strong> {escape(heads['banner'])}"
+        template = _resource("page.html").replace(_ENGLISH[0], f'<html lang="{escape(self.language)}">')
+        command = f"<div><dt>Command</dt><dd><code>{escape(self.command)}</code></dd></div>" if self.command else ""
+        return Template(template.replace(_ENGLISH[1], banner.replace("$", "$$"))).substitute(
+            title=escape(self.title),
+            style=_resource("page.css") + _STYLE,
+            lead=_paragraphs(self.lead_paragraph),
+            contents="",
+            sections="\n".join(f"<section><h2>{escape(head)}</h2>\n{html}</section>" for head, html in self.parts),
+            date=escape(self.date.isoformat(sep=" ", timespec="minutes")),
+            version=escape(version("auricle")),
+            command=command,
+        )
+
+
+def measure_page(
+    recording: Recording,
+    measurements: Measurements,
+    assessment: Assessment,
+    language: str = "en",
+    speed_mm_s: float = 25.0,
+    gain_mm_mv: float = 10.0,
+    *,
+    title: str = "",
+    command: str = "",
+) -> MeasurePage:
+    """The page of one recording.
+
+    Args:
+        recording: what was measured.
+        measurements: its values, median beat and marks.
+        assessment: their centiles and findings.
+        language: "en", "zh" or "de".
+        speed_mm_s: of the paper.
+        gain_mm_mv: of the paper and of the median beat.
+        title: what the recording is called; its id where empty.
+        command: the command line that made the page.
+    """
+    heads = wording.words(language)["table"]
+    who = {"age": wording.age_text(assessment.age, language), "sex": wording.sex_text(assessment.sex, language)}
+    name = title or recording.record_id
+    page = MeasurePage(heads["title"].format(file=name, **who), heads["page"], command, language=language)
+    page.parts += [
+        (heads["quality"], _quality(assessment, measurements, language)),
+        (heads["findings"], _findings(assessment, language)),
+        (heads["values"], _values(assessment, measurements, language)),
+        (heads["paper"], _paper(recording, heads, speed_mm_s, gain_mm_mv, name)),
+        (heads["amplitudes"], _amplitudes(measurements, language)),
+        (heads["beat"], _beat(measurements, heads, gain_mm_mv)),
+        (heads["sources"], _sources(assessment, language)),
+    ]
+    return page
+
+
+def bar_svg(row: Row) -> str:
+    """p2 to p98 as a band, p50 as a tick, the value as a mark with its interval; the same scale of z in every row."""
+    if row.refused:
+        return ""
+
+    def x(z: float) -> float:
+        return (max(-_Z_SHOWN, min(_Z_SHOWN, z)) + _Z_SHOWN) / (2 * _Z_SHOWN) * _BAR_WIDTH
+
+    middle, kind = _BAR_HEIGHT / 2, "normal" if row.position == "normal" else "outside"
+    low, high = (x(end) for end in row.z_interval)
+    wide = x(Z_98) - x(-Z_98)
+    band = f'<rect x="{x(-Z_98):.1f}" y="3" width="{wide:.1f}" height="8" fill="currentColor" opacity=".25"/>'
+    whole = f'<path d="M0 {middle}H{_BAR_WIDTH:g}" stroke="currentColor" stroke-width=".6" opacity=".5"/>'
+    tick = f'<path d="M{x(0):.1f} 1V13" stroke="currentColor" stroke-width="1"/>'
+    reach = f'<rect class="{kind}" x="{low:.1f}" y="{middle - 1}" width="{max(high - low, 1):.1f}" height="2"/>'
+    mark = f'<circle class="{kind}" cx="{x(row.z):.1f}" cy="{middle}" r="4"/>'
+    label = escape(wording.interval_text(row), quote=True)
+    size = f'width="{_BAR_WIDTH:g}" height="{_BAR_HEIGHT:g}" viewBox="0 0 {_BAR_WIDTH:g} {_BAR_HEIGHT:g}"'
+    return f'<svg class="bar" {size} role="img" aria-label="{label}">{whole}{band}{tick}{reach}{mark}</svg>'
+
+
+def _quality(assessment: Assessment, measurements: Measurements, language: str) -> str:
+    heads = wording.words(language)["table"]
+    remarks = [wording.remark_text(remark, language) for remark in assessment.remarks]
+    used = heads["beats"].format(
+        used=measurements.n_used, n=len(measurements.beats), rate=f"{measurements.recorded_hz:g}"
+    )
+    shown = [f'<p class="note remark">{escape(text)}</p>' for text in remarks] or [
+        f"<p>{escape(heads['no_remarks'])}</p>"
+    ]
+    return "\n".join([*shown, f"<p>{escape(used)}</p>"])
+
+
+def _findings(assessment: Assessment, language: str) -> str:
+    said = wording.words(language)
+    items = [
+        f'<li class="is-{finding.kind}">{escape(wording.sentence(finding, assessment.age, language))}</li>'
+        for finding in assessment.findings
+    ]
+    lines = (
+        [f'<ul class="findings">{"".join(items)}</ul>'] if items else [f"<p>{escape(said['table']['none_found'])}</p>"]
+    )
+    if assessment.age is None:
+        lines.append(f"<p>{escape(said['nothing'])}</p>")
+    elif not any(finding.kind in {"flag", "outside", "borderline"} for finding in assessment.findings):
+        lines.append(f"<p>{escape(said['normal'])}</p>")
+    return "\n".join([*lines, f'<p class="note">{escape(said["weak"])} {escape(said["research"])}</p>'])
+
+
+def _values(assessment: Assessment, measurements: Measurements, language: str) -> str:
+    said = wording.words(language)
+    heads = said["table"]
+    names = [heads[key] for key in ("value", "result", "centile", "place", "limits", "note")]
+    keep = range(len(names)) if assessment.age is not None else (0, 1, 5)
+    lines = []
+    for row in main_rows(assessment, measurements):
+        notes = said["joint"].join(wording.notes(row, language, measurements.recorded_hz))
+        cells = [
+            f'<th scope="row">{escape(wording.parameter_name(row.parameter, language))}</th>',
+            f'<td class="number">{escape(wording.result_text(row, language))}</td>',
+            f"<td>{escape(wording.interval_text(row))}</td>",
+            f"<td>{bar_svg(row)}</td>",
+            f'<td class="number">{escape(wording.limits_text(row))}</td>',
+            f'<td class="absent">{escape("" if row.refused == "age_unknown" else notes)}</td>',
+        ]
+        lines.append(f"<tr>{''.join(cells[number] for number in keep)}</tr>")
+    head = "".join(f'<th scope="col">{escape(names[number])}</th>' for number in keep)
+    legend = f"<p>{escape(heads['legend'])}</p>" if assessment.age is not None else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div class="scroll">{table}</div>{legend}'
+
+
+def _amplitudes(measurements: Measurements, language: str) -> str:
+    """Leads down, waves across, in millivolts: what has no centile is here too."""
+    said = wording.words(language)
+    head = "".join(f'<th scope="col" class="number">{escape(name)}</th>' for name in ("", *said["waves"].values()))
+    lines = []
+    for lead in measurements.leads:
+        found = [measurements.values.get(f"{wave}_{lead.casefold()}") for wave in said["waves"]]
+        if not any(one is not None and one.measurable for one in found):
+            continue
+        cells = (wording.number(one.value, "mV") if one is not None and one.measurable else "–" for one in found)
+        row = "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
+        lines.append(f'<tr><th scope="row">{escape(lead)}</th>{row}</tr>')
+    if not lines:
+        return f"<p>{escape(said['none'])}</p>"
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _paper(recording: Recording, heads: dict[str, Any], speed: float, gain: float, name: str) -> str:
+    """As many sheets of 250 mm as the recording needs, two at most."""
+    seconds = _TRACE_MM / speed
+    n_sheets = min(_MOST_SHEETS, max(1, math.ceil(recording.seconds / seconds - 1e-6)))
+    caption = heads["paper_caption"].format(speed=f"{speed:g}", gain=f"{gain:g}")
+    drawn = []
+    for number in range(n_sheets):
+        start = number * seconds
+        svg = svg_paper(recording, speed_mm_s=speed, gain_mm_mv=gain, start_s=start, seconds=seconds, title=name)
+        last = min(start + seconds, recording.seconds)
+        part = heads["paper_more"].format(first=f"{start:.4g}", last=f"{last:.4g}", all=f"{recording.seconds:.4g}")
+        drawn.append(_image(svg, f"{caption} {part}"))
+    return "\n".join(drawn)
+
+
+def _beat(measurements: Measurements, heads: dict[str, Any], gain: float) -> str:
+    if not measurements.median_beat.size:
+        return f"<p>{escape(heads['no_marks'])}</p>"
+    caption = heads["beat_caption"].format(speed=f"{BEAT_SPEED_MM_S:g}", gain=f"{gain:g}")
+    missing = "" if measurements.marks_ms else f" {heads['no_marks']}"
+    return _image(beat_svg(measurements, gain, heads["beat"]), caption + missing)
+
+
+def _image(svg: str, caption: str) -> str:
+    """An image element isolates an SVG's ids and runs nothing inside it; its width and height stay millimetres."""
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')}"
+    alt = escape(caption, quote=True)
+    return f'<figure class="mm"><img src="{source}" alt="{alt}"><figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def _sources(assessment: Assessment, language: str) -> str:
+    heads = wording.words(language)["table"]
+    by_source: dict[tuple[str, str, str], list[str]] = {}
+    for row in assessment.rows:
+        if row.limits is not None:
+            key = (row.limits.source, row.limits.population, row.limits.method)
+            by_source.setdefault(key, []).append(wording.parameter_name(row.parameter, language))
+    if not by_source:
+        return f"<p>{escape(heads['none_found'] if assessment.age else wording.words(language)['nothing'])}</p>"
+    names = ("source", "population", "method", "values")
+    head = "".join(f'<th scope="col">{escape(heads[name])}</th>' for name in names)
+    joint = wording.words(language)["joint"]
+    lines = (
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in (*key, joint.join(found)))}</tr>"
+        for key, found in by_source.items()
+    )
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'

@@ -1,0 +1,87 @@
+"""An assessment as plain data with stable keys, for programs. Every sentence is there in every language."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from auricle.paediatrics import wording
+from auricle.paediatrics.findings import Assessment, Row
+from auricle.paediatrics.measurements import Measurements
+
+
+def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any]:
+    """What `auricle measure --json` prints; a number that is not there is None.
+
+    Args:
+        assessment: of `measurements`.
+        measurements: the values, the beats and the marks.
+    """
+    age = assessment.age
+    return {
+        "age_days": None if age is None else age.days,
+        "age_resolution_days": None if age is None else age.resolution_days,
+        "sex": assessment.sex,
+        "remarks": [
+            {
+                "code": remark.code,
+                "leads": list(remark.leads),
+                "detail": {name: _finite(value) for name, value in remark.detail.items()},
+                "sentence": {one: wording.remark_text(remark, one) for one in wording.languages()},
+            }
+            for remark in assessment.remarks
+        ],
+        "values": {row.parameter: _row(row, measurements.recorded_hz) for row in assessment.rows},
+        "findings": [
+            {
+                "code": finding.code,
+                "kind": finding.kind,
+                "rests_on": list(finding.rests_on),
+                "adult_reading_differs": finding.adult_differs,
+                "sentence": {one: wording.sentence(finding, age, one) for one in wording.languages()},
+            }
+            for finding in assessment.findings
+        ],
+        "marks_ms": {name: _finite(value) for name, value in measurements.marks_ms.items()},
+        "leads": list(measurements.leads),
+        "beats": len(measurements.beats),
+        "beats_used": measurements.n_used,
+        "recorded_hz": measurements.recorded_hz,
+        "disclaimer": wording.words("en")["research"],
+    }
+
+
+def _row(row: Row, recorded_hz: float) -> dict[str, Any]:
+    known, interval = row.limits, row.interval
+    return {
+        "value": _finite(row.measured.value),
+        "uncertainty": _finite(row.measured.uncertainty),
+        "unit": row.measured.unit,
+        "not_measurable": row.measured.reason,
+        "centile": _finite(row.centile),
+        "centile_text": wording.interval_text(row),
+        "centile_interval": None if interval is None else [_finite(end) for end in interval],
+        "z": None if row.refused else _finite(row.z),
+        "position": row.position,
+        "adult_position": row.adult,
+        "crosses_limit": row.crossing,
+        "refused": row.refused,
+        "refusal": wording.refusal_text(row, "en", recorded_hz),
+        "warnings": list(row.warnings),
+        "limits": None
+        if known is None
+        else {
+            "p2": _finite(known.p2),
+            "p50": _finite(known.p50),
+            "p98": _finite(known.p98),
+            "source": known.source,
+            "population": known.population,
+            "method": known.method,
+            "extrapolated": known.extrapolated,
+            "unverified": known.unverified,
+        },
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,179 @@
+"""Findings, remarks and refusals in words: English, Chinese, German. The words lie in `wording.toml`."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from auricle.age import Age, describe
+from auricle.errors import UnknownNameError
+from auricle.leads import CANONICAL
+from auricle.paediatrics.findings import Finding, Row, lead_of
+from auricle.paediatrics.measurements import Remark
+
+_DECIMALS: Final[Mapping[str, int]] = {"mV": 2, "1": 2}
+_LEADS: Final = {name.casefold(): name for name in CANONICAL}
+
+
+def languages() -> tuple[str, ...]:
+    """What can be spoken: "en", "zh", "de"."""
+    return tuple(_everything())
+
+
+def words(language: str) -> Mapping[str, Any]:
+    """All words of a language.
+
+    Raises:
+        UnknownNameError: a language without words.
+    """
+    if language not in _everything():
+        raise UnknownNameError("language", language, languages())
+    return _everything()[language]  # type: ignore[no-any-return]
+
+
+def parameter_name(parameter: str, language: str) -> str:
+    """`heart rate`, `R in V1`; a parameter without words keeps its own name."""
+    said = words(language)
+    if parameter in said["names"]:
+        return str(said["names"][parameter])
+    lead, wave = lead_of(parameter), parameter.partition("_")[0]
+    if lead in _LEADS and wave in said["waves"]:
+        return str(said["amplitude"]).format(wave=said["waves"][wave], lead=_LEADS[lead])
+    return parameter
+
+
+def age_text(age: Age | float | None, language: str) -> str:
+    """`3 d`, `3 天`, `3 Tg.`; a year of age keeps the resolution it was known with only in its value."""
+    if age is None:
+        return str(words(language)["table"]["age_unknown"])
+    number, _, unit = describe(age.days if isinstance(age, Age) else age).partition(" ")
+    return str(words(language)["age"][unit]).format(n=number)
+
+
+def sex_text(sex: str | None, language: str) -> str:
+    """`female`, `女`, `weiblich`."""
+    return str(words(language)["table"][sex or "sex_unknown"])
+
+
+def number(value: float, unit: str) -> str:
+    """As many decimals as the unit deserves, without the unit."""
+    text = f"{value:.{_DECIMALS.get(unit, 0)}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def quantity(value: float, unit: str, language: str) -> str:
+    """A number with its unit as people write it."""
+    said = str(words(language)["units"].get(unit, unit))
+    close = not said or said[0] in "°/"
+    return f"{number(value, unit)}{'' if close else ' '}{said}"
+
+
+def centile_text(centile: float) -> str:
+    """`<1`, `37`, `>99`: limits read from p2, p50 and p98 say nothing finer in the tails."""
+    return "<1" if centile < 1 else ">99" if centile > 99 else f"{centile:.0f}"
+
+
+def interval_text(row: Row) -> str:
+    """`37 [21–55]`, or nothing where the centile was refused."""
+    if row.centile is None or row.interval is None:
+        return ""
+    low, high = (centile_text(end) for end in row.interval)
+    return f"{centile_text(row.centile)} [{low}–{high}]" if low != high else centile_text(row.centile)
+
+
+def result_text(row: Row, language: str) -> str:
+    """`135 ± 2 /min`, or a dash."""
+    one = row.measured
+    if not one.measurable:
+        return "-"
+    error = f" ± {number(one.uncertainty, one.unit)}" if math.isfinite(one.uncertainty) else ""
+    unit = words(language)["units"].get(one.unit, one.unit)
+    return f"{number(one.value, one.unit)}{error}{unit if unit == '°' else ' ' + unit}".rstrip()
+
+
+def limits_text(row: Row) -> str:
+    """p2, p50 and p98 in the value's unit."""
+    if row.limits is None:
+        return ""
+    three = (row.limits.p2, row.limits.p50, row.limits.p98)
+    return " · ".join(number(value, row.limits.unit) if math.isfinite(value) else "–" for value in three)
+
+
+def refusal_text(row: Row, language: str, recorded_hz: float = float("nan")) -> str:
+    """Why a row has no centile; the reason of the measurement itself stands as it was given."""
+    if not row.refused:
+        return ""
+    said = str(words(language)["refusals"][row.refused]).format(rate=f"{recorded_hz:g}")
+    return f"{said}: {row.measured.reason}" if row.refused == "not_measurable" and row.measured.reason else said
+
+
+def notes(row: Row, language: str, recorded_hz: float = float("nan")) -> list[str]:
+    """The refusal, or the warnings, each as a short text."""
+    if row.refused:
+        return [refusal_text(row, language, recorded_hz)]
+    return [str(words(language)["warnings"][code]) for code in row.warnings]
+
+
+def remark_text(remark: Remark, language: str) -> str:
+    """A remark as a sentence with its numbers; a code without words is said as it is."""
+    said = words(language)
+    leads = str(said["joint"]).join(remark.leads)
+    text = str(said["remarks"].get(remark.code, remark.code.replace("_", " ") + ": {leads}"))
+    shown = text.format(leads=leads).rstrip(":： ")
+    if leads and "{leads}" not in text:
+        shown = f"{shown} ({leads})"
+    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in remark.detail.items())
+    return f"{shown} [{numbers}]" if numbers else shown
+
+
+def sentence(finding: Finding, age: Age | None, language: str) -> str:
+    """A finding as one sentence."""
+    said, facts = words(language), finding.facts
+    sentences, parameter, unit = said["sentences"], str(facts["parameter"]), str(facts["unit"])
+    filled = {
+        "name": parameter_name(parameter, language),
+        "value": quantity(facts["value"], unit, language),
+        "age": age_text(age, language),
+        "word": _word(said, parameter, facts.get("direction")),
+        "centile": centile_text(facts.get("centile", 0.0)),
+        **{name: number(facts[name], unit) for name in ("p2", "p98") if name in facts},
+        "share": f"{100 * facts.get('share', 0.0):.0f} %",
+        "rate": number(facts.get("rate", 0.0), "1/min"),
+        "threshold": quantity(facts.get("threshold", 0.0), unit, language),
+        "fridericia": quantity(facts["fridericia"], unit, language) if facts.get("fridericia") else said["unknown"],
+    }
+    template = sentences.get(finding.code) or sentences[finding.kind]
+    parts = [str(template).format(**filled)]
+    if finding.kind == "outside" and "direction" in facts:
+        parts += [_adult_said(said, finding, parameter)] if finding.adult_differs else []
+    if facts.get("crosses") and finding.kind in {"flag", "outside"}:
+        parts.append(str(sentences["crosses"]))
+    hint = said["hints"].get(finding.code)
+    return ("；" if language == "zh" else "; ").join([*parts, *([str(hint)] if hint else [])])
+
+
+def direction_word(parameter: str, direction: str, language: str) -> str:
+    """"high" or "low" as it is said of a parameter: fast, long, right, tall."""
+    return _word(words(language), parameter, direction)
+
+
+def _adult_said(said: Mapping[str, Any], finding: Finding, parameter: str) -> str:
+    adult = finding.facts["adult"]
+    if adult == "normal":
+        return str(said["sentences"]["adult_normal"])
+    return str(said["sentences"]["adult_other"]).format(word=_word(said, parameter, adult))
+
+
+def _word(said: Mapping[str, Any], parameter: str, direction: str | None) -> str:
+    if direction is None:
+        return ""
+    return str(said["words"].get(f"{parameter}.{direction}", said["words"][direction]))
+
+
+@cache
+def _everything() -> dict[str, Any]:
+    return tomllib.loads((files("auricle.paediatrics") / "wording.toml").read_text(encoding="utf-8"))

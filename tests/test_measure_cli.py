@@ -1,0 +1,217 @@
+"""auricle measure: terminal, JSON and page, for a newborn with twelve leads, fewer leads, and no age."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import unicodedata
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from auricle.age import parse
+from auricle.cli.measure import bar, show
+from auricle.explain.beat_figure import SPEED_MM_S, beat_svg
+from auricle.explain.measure_page import measure_page
+from auricle.leads import STANDARD
+from auricle.paediatrics.findings import assess
+from auricle.paediatrics.measurements import Remark
+from auricle.recording import Recording
+from auricle.simulate.cohort import cohort
+from test_cli import auricle, refused
+from test_findings import NEWBORN, measured
+from test_page import Outline
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def spikes(leads=("I",), seconds=10.0, rate_hz=500.0):
+    """1 mV for 40 ms at every full second."""
+    time = np.arange(round(rate_hz * seconds)) / rate_hz
+    trace = (np.mod(time, 1) < 0.04).astype(np.float32)
+    return Recording(np.tile(trace, (len(leads), 1)), rate_hz, tuple(leads), "test/1")
+
+
+def with_beat(leads=STANDARD):
+    time = np.arange(-200, 300) / 500
+    wave = (np.abs(time) < 0.02).astype(np.float32)
+    marks = {"p_onset": -140.0, "p_offset": -60.0, "qrs_onset": -30.0, "qrs_offset": 40.0, "t_offset": 300.0}
+    return replace(measured(), leads=leads, median_beat=np.tile(wave, (len(leads), 1)), r_index=200, marks_ms=marks)
+
+
+def svgs(html):
+    found = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
+    return [ET.fromstring(base64.b64decode(one)) for one in found]
+
+
+def traces(svg):
+    return [path for path in svg.iter(f"{SVG}path") if "clip-path" in path.attrib]
+
+
+def points(path):
+    return np.array(
+        [[float(number) for number in pair.split(",")] for pair in re.split(r"[ML ]+", path.get("d")) if pair]
+    )
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(25.0, 10.0), (50.0, 5.0)])
+def test_a_second_and_a_millivolt_are_true_on_the_page(speed, gain):
+    given = with_beat(("I",))
+    html = measure_page(spikes(), given, assess(given, parse("3d"), "M"), "en", speed, gain).to_html()
+    *sheets, beat = svgs(html)
+    assert len(sheets) == round(speed / 25)
+    for sheet in sheets:
+        # User units are millimetres, and nothing on the page scales them.
+        assert sheet.get("viewBox").split()[2:] == [sheet.get("width")[:-2], sheet.get("height")[:-2]]
+        assert sheet.get("width").endswith("mm")
+        xy = points(traces(sheet)[0])
+        assert np.ptp(xy[:, 1]) == pytest.approx(gain, abs=1e-4)
+        rising = xy[1:, 0][np.diff(xy[:, 1]) < -gain / 2]
+        np.testing.assert_allclose(np.diff(rising), speed, atol=1e-4)
+        assert float(sheet.get("width")[:-2]) <= 297 - 2 * 7
+    assert ".mm img { max-width: none; }" in html
+    overlay, single = (points(path) for path in traces(beat))
+    assert np.ptp(single[:, 1]) == pytest.approx(gain, abs=1e-4)
+    assert np.ptp(overlay[:, 1]) == pytest.approx(2 * gain, abs=1e-4)
+
+
+def test_marks_of_the_median_beat_stand_where_they_were_measured():
+    svg = ET.fromstring(beat_svg(with_beat(("II",)), 10.0))
+    lines = [path for path in svg.iter(f"{SVG}path") if path.get("stroke") == "#B3261E"]
+    at = sorted(points(line)[0, 0] for line in lines)
+    assert at[1] - at[0] == pytest.approx(0.07 * SPEED_MM_S) or at[2] - at[0] == pytest.approx(0.07 * SPEED_MM_S)
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "de"])
+def test_the_page_is_whole_escaped_and_asks_nothing_of_the_network(language):
+    given = replace(with_beat(), remarks=(Remark("poor_contact", ("V6",), {"noise_mv": 0.2}), Remark("<b>odd</b>")))
+    person = replace(spikes(STANDARD), record_id="<script>alert(1)</script>")
+    page = measure_page(person, given, assess(given, parse("3d"), "M"), language, command="auricle measure '<x>'")
+    html = page.to_html()
+    assert "<script" not in html
+    assert "<b>odd" not in html
+    assert f'<html lang="{language}">' in html
+    outline = Outline(html)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(outline.tags)
+    assert all(value.startswith("data:image/") for name, value in outline.attributes if name in {"src", "href"})
+    assert "default-src 'none'" in html
+    assert html.count('<svg class="bar"') == 8  # of ten values with limits two are in V6, which has poor contact
+    assert html.count("<h2>") == len(page.parts) == 7
+    assert "Davignon 1979" in html
+
+
+def test_the_page_without_an_age_has_values_and_no_centile():
+    given = with_beat()
+    html = measure_page(spikes(STANDARD), given, assess(given), "en").to_html()
+    assert "No age, so no centile" in html
+    assert 'class="bar"' not in html.replace(".bar", "")
+    assert "135 ± 2 /min" in html
+
+
+def printed(given, age, language, width=80):
+    console = Console(width=width, record=True, file=Path("/dev/null").open("w"), color_system=None)  # noqa: SIM115
+    show(assess(given, parse(age), "M"), given, console, "baby.hea", language)
+    console.file.close()
+    return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "de"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_is_aligned_in_every_language(language, width):
+    lines = printed(measured(remarks=[Remark("few_beats")]), "3d", language, width)
+    assert lines[1].startswith(" ! ")
+    assert all(cell_len(line) <= width for line in lines)
+    brackets = [line for line in lines if "[" in line and "╌" in line]
+    assert len(brackets) >= 9
+    ends = {cell_len(line[: line.rindex("]")]) for line in brackets if line.rindex("]") > line.rindex("╌")}
+    assert len(ends) == 1
+
+
+def test_characters_of_the_bar_have_one_width_in_every_terminal():
+    given = measured(NEWBORN | {"heart_rate": (20.0, 1.0), "pr": (400.0, 1.0)})
+    for row in assess(given, parse("3d"), "M").rows:
+        drawn = bar(row).plain
+        assert all(unicodedata.east_asian_width(character) in {"N", "Na"} for character in drawn)
+        assert not drawn or len(drawn) == len(bar(assess(given, parse("3d"), "M").row("qrs")).plain)
+
+
+def test_a_bar_puts_the_value_where_its_centile_is():
+    low, middle, high = (
+        bar(assess(measured({"qrs": (value, 0.0)}), parse("2yr"), "M").row("qrs")).plain for value in (56, 71.5, 86)
+    )
+    assert low.index("◼") < middle.index("◼") < high.index("◼")
+    assert middle.index("◼") == len(middle) // 2
+    assert "▸" in bar(assess(measured({"qrs": (170, 0.0)}), parse("2yr"), "M").row("qrs")).plain
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A simulated newborn with all leads and with fewer."""
+    folder = tmp_path_factory.mktemp("newborn")
+    (person,) = cohort(1, seed=2, ages=[3.0], diagnoses={}).recordings()
+    for name, leads in {
+        "twelve": STANDARD, "nine": STANDARD[:9], "six": STANDARD[:6], "one": ("II",),
+    }.items():  # fmt: skip
+        rows = [person.leads.index(lead) for lead in leads]
+        np.savez(folder / f"{name}.npz", signal=person.signal[rows], rate_hz=person.rate_hz, leads=list(leads))
+    return folder
+
+
+def test_measure_for_a_person_and_as_a_page(folder):
+    shown = auricle("measure", folder / "twelve.npz", "--age", "3d", "--sex", "F", "--page", folder / "a.html")
+    assert shown.returncode == 0, shown.stderr
+    assert "3 d, female" in shown.stdout
+    assert "QRS axis" in shown.stdout
+    assert "esearch use" in shown.stdout
+    html = (folder / "a.html").read_text()
+    assert str(folder) not in html
+    assert len(svgs(html)) == 2
+
+
+@pytest.mark.parametrize(("name", "n"), [("nine", 9), ("six", 6), ("one", 1)])
+def test_fewer_leads_are_measured_too(folder, name, n):
+    done = auricle(
+        "measure", folder / f"{name}.npz", "--age", "3d", "--json", "--page", folder / f"{name}.html", "--lang", "zh"
+    )
+    assert done.returncode == 0, done.stderr
+    plain = json.loads(done.stdout)
+    assert len(plain["leads"]) == n
+    assert plain["values"]["heart_rate"]["centile"] is not None
+    assert 'lang="zh"' in (folder / f"{name}.html").read_text()
+
+
+def test_an_unknown_age_gives_values_only(folder):
+    done = auricle("measure", folder / "twelve.npz", "--json")
+    assert done.returncode == 0, done.stderr
+    plain = json.loads(done.stdout)
+    assert plain["age_days"] is None
+    assert all(value["centile"] is None for value in plain["values"].values())
+    assert plain["values"]["heart_rate"]["value"] is not None
+    shown = auricle("measure", folder / "twelve.npz")
+    assert "age unknown" in shown.stdout
+
+
+def test_wrong_input_is_one_line(folder, tmp_path):
+    npz = folder / "one.npz"
+    refused(auricle("measure", tmp_path / "absent.hea"), "no such file")
+    refused(auricle("measure", npz, "--lang", "fr"), "language", "fr")
+    refused(auricle("measure", npz, "--speed", "30"), "25 or 50")
+    refused(auricle("measure", npz, "--page", "x.pdf"), ".html")
+    refused(auricle("measure", npz, "--norms", tmp_path / "none.json"), "none.json")
+    refused(auricle("measure", npz, "--age", "old"), "not an age")
+
+
+def test_real_children_can_be_measured(real_data, tmp_path):
+    header = sorted((real_data / "zzu-pecg").glob("*.hea"))[0]
+    done = auricle("measure", header, "--json", "--page", tmp_path / "a.html")
+    assert done.returncode == 0, done.stderr
+    plain = json.loads(done.stdout)
+    assert plain["age_days"] is not None
+    assert plain["values"]["heart_rate"]["centile_text"]
