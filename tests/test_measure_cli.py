@@ -215,3 +215,14 @@ def test_real_children_can_be_measured(real_data, tmp_path):
     plain = json.loads(done.stdout)
     assert plain["age_days"] is not None
     assert plain["values"]["heart_rate"]["centile_text"]
+
+
+def test_the_picture_of_four_ages(folder, tmp_path):
+    picture = tmp_path / "ages.svg"
+    done = auricle("measure", folder / "twelve.npz", "--age", "3d", "--sex", "F", "--ages-figure", picture)
+    assert done.returncode == 0, done.stderr
+    assert picture.read_text().count("<svg") == 1
+    one = auricle("measure", folder / "one.npz", "--age", "3d", "--ages-figure", tmp_path / "one.png")
+    assert one.returncode == 0, one.stderr
+    assert (tmp_path / "one.png").read_bytes()[:4] == b"\x89PNG"
+    refused(auricle("measure", folder / "one.npz", "--ages-figure", tmp_path / "ages.doc"), ".png")

@@ -21,6 +21,7 @@ from auricle.errors import ConfigError
 if TYPE_CHECKING:
     from auricle.paediatrics.findings import Assessment, Norms, Row
     from auricle.paediatrics.measurements import Measurements
+    from auricle.recording import Recording, Sex
 
 # The bar shows z from -3.4 to 3.4, three cells to a standard deviation. Characters whose width does not depend on the
 # terminal's language ("neutral" in Unicode's East Asian Width), so that Chinese tables stay aligned.
@@ -35,6 +36,7 @@ _STYLES: Final = {
     "normal_for_age": "green",
     "note": "dim",
 }
+_PICTURES: Final = (".png", ".svg", ".pdf")
 _SPEEDS, _GAINS = (25.0, 50.0), (5.0, 10.0)
 
 
@@ -53,6 +55,9 @@ def measure(
     speed: Annotated[float, typer.Option(help="Paper speed of the page: 25 or 50 mm/s.")] = 25.0,
     gain: Annotated[float, typer.Option(help="Gain of the page: 5 or 10 mm/mV.")] = 10.0,
     norms: Annotated[Path | None, typer.Option(help="Curves of your own, by `auricle norms fit`.")] = None,
+    ages_figure: Annotated[
+        Path | None, typer.Option(help="Draw the same values read at 3 days, 3 months, 3 years and 30 years (.png, .svg).")
+    ] = None,
 ) -> None:
     """Measure a recording and place every value among people of its age. Research use, not a diagnosis."""
     from auricle import age as ages
@@ -83,12 +88,29 @@ def measure(
             made.write(page)
         except OSError as error:
             raise ConfigError(f"--page {page}: cannot be written ({error.strerror})") from None
+    if ages_figure is not None:
+        _draw_ages(recording, values, recording.sex, ages_figure, lang)
     if as_json:
         typer.echo(json.dumps({"file": file.name, **to_dict(assessment, values)}, allow_nan=False, ensure_ascii=False))
         return
     show(assessment, values, Console(), file.name, lang)
-    if page is not None:
-        typer.echo(f"{page}")
+    for written in (page, ages_figure):
+        if written is not None:
+            typer.echo(f"{written}")
+
+
+def _draw_ages(recording: Recording, values: Measurements, sex: Sex | None, path: Path, lang: str) -> None:
+    from auricle.atomic import write_with
+    from auricle.explain.ages_figure import ages_figure
+
+    if path.suffix.casefold() not in _PICTURES:
+        raise ConfigError(f"--ages-figure {path}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")
+    figure = ages_figure(recording, values, sex=sex, language=lang)
+    kind = path.suffix.casefold().removeprefix(".")
+    try:
+        write_with(path, lambda place: figure.savefig(place, dpi=110, format=kind))
+    except OSError as error:
+        raise ConfigError(f"--ages-figure {path}: cannot be written ({error.strerror})") from None
 
 
 def _norms(path: Path | None) -> Norms:

@@ -58,8 +58,9 @@ _STE_FRONTAL: Final = np.array([0.2, 1.0, 0.8])
 _STE_MV: Final = (0.08, 0.30)
 # Infarction by stage (acute, recent, old): mV of ST and T over the territory and share of R lost, at least and added.
 _INFARCT_ST_MV: Final = ((0.08, 0.26), (0.02, 0.10), (0.0, 0.03))
-_INFARCT_T_MV: Final = ((0.08, 0.25), (-0.15, -0.35), (0.0, -0.22))
+_INFARCT_T_MV: Final = ((0.08, 0.25), (-0.12, -0.30), (0.0, -0.18))
 _INFARCT_R_LOST: Final = ((0.05, 0.35), (0.35, 0.55), (0.40, 0.55))
+_INFARCT_T_LESS: Final = (0.1, 0.4, 0.4)
 _INFARCT_Q: Final = (0.19, 0.19)  # centre and half width as shares of QRS: longer than a septal q
 _DELTA_MS: Final = (26.0, 40.0)  # at the adult's QRS; shorter in proportion where QRS is
 _ADULT_QRS_MS: Final = 95.0
@@ -133,17 +134,23 @@ def add_late(beat: Beat, rows: Rows, size_mv: Floats) -> None:
 
 
 def necrosis(beat: Beat, rows: Rows, lost: Floats, centre: float, half: float) -> None:
-    """Turn (row, axis) shares of R into Q: the early forces of a dead wall are missing, so they point away from it."""
+    """Take (row, axis) shares of R away: the early forces of a dead wall are missing, so they point away from it.
+
+    Where R was the larger part a Q appears; where S was (V1-V3), r dwindles to QS, and S behind it deepens.
+    """
     wave = beat.amplitude_mv[rows]
     duration = beat.qrs_ms[rows][:, None] / 1000
     r = wave[:, :, R] + wave[:, :, R2]
     length = np.hypot(r[:, X], r[:, Y])[:, None]
-    frontal = lost[:, :2]
-    q = np.concatenate([frontal * length, np.clip(lost[:, 2:], 0, 1) * np.abs(r[:, 2:])], axis=1)
-    wave[:, :, Q] -= 0.9 * q
-    kept = np.concatenate([np.zeros_like(frontal), np.clip(lost[:, 2:], 0, 1)], axis=1)
-    wave[:, :, R] *= 1 - 0.8 * kept
-    wave[:, :2, R] -= 0.5 * frontal * length
+    frontal, chest = lost[:, :2] * length, np.clip(lost[:, 2:], 0, 1)
+    tall, deep = np.abs(r[:, 2:]), np.abs(wave[:, _CHEST, S])
+    share = tall / (tall + deep + 1e-3)
+    wave[:, :2, Q] -= 0.9 * frontal
+    wave[:, :2, R] -= 0.5 * frontal
+    wave[:, _CHEST, Q] -= 1.1 * chest * share**2 * tall
+    wave[:, _CHEST, R] *= 1 - 0.95 * chest
+    wave[:, _CHEST, R2] *= 1 - 0.95 * chest
+    wave[:, _CHEST, S] -= 0.35 * chest * tall
     beat.amplitude_mv[rows] = wave
     touched = np.abs(lost) > 0.02
     early = (centre * duration, half * duration)
@@ -337,6 +344,8 @@ def _infarct(who: Patients) -> None:
     s = -beat.amplitude_mv[rows, _CHEST, S]
     beat.amplitude_mv[rows, _CHEST, R] += 0.6 * gained * s
     beat.amplitude_mv[rows, _CHEST, S] *= 1 - 0.4 * gained
+    # A scarred ventricle repolarises with less force everywhere.
+    beat.t_mv[rows] *= (1 - np.array(_INFARCT_T_LESS)[stage] * (0.5 + severity))[:, None]
     beat.j_mv[rows] += (size * st)[:, None] * seen
     beat.t_mv[rows] += (size * t)[:, None] * seen
 
@@ -374,12 +383,15 @@ def _right_strain(who: Patients) -> None:
 
 
 def _left_strain(who: Patients) -> None:
-    """ST and T down in the lateral leads, from moderate severity on."""
-    rows = who.rows[who.draws.uniform["strain"][who.rows] < 0.6]
-    left = np.clip((who.diagnoses.severity[who.code][rows] - 0.25) / 0.75, 0, 1)
-    for axis, share in ((X, 1.0), (V6 - 2, 0.5), (V6 - 1, 0.9), (V6, 1.0)):
-        who.beat.t_mv[rows, axis] *= 1 - 1.7 * share * left
-        who.beat.j_mv[rows, axis] -= 0.09 * share * left
+    """More of the left ventricle in every lead, and in most ST and T down in the lateral ones."""
+    beat, rows, severity = who.beat, who.rows, who.severity
+    beat.amplitude_mv[rows, :2] *= (1.05 + 0.35 * severity)[:, None, None]
+    beat.amplitude_mv[rows, V1 + 2 : V1 + 4, S] *= (1.1 + 0.7 * severity)[:, None]
+    strained = who.draws.uniform["strain"][rows] < 0.85
+    rows, left = rows[strained], (0.15 + 0.85 * severity)[strained]
+    for axis, share in ((X, 1.0), (V6 - 2, 0.45), (V6 - 1, 0.95), (V6, 1.1)):
+        beat.t_mv[rows, axis] *= 1 - 1.7 * share * left
+        beat.j_mv[rows, axis] -= 0.11 * share * left
 
 
 def _hyperkalaemia(who: Patients) -> None:
