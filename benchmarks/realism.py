@@ -1,4 +1,4 @@
-"""How far simulated children and adults resemble real ones: limits over age, physics, spectra, and what gives them away.
+"""How far simulated people resemble real ones: limits over age, physics, spectra, and what gives them away.
 
     python benchmarks/realism.py [--raw PTB_XL_FOLDER] [-n 300]
 
@@ -229,51 +229,82 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axis.set_xticks([1, 30, 365, 3653], ["1 d", "1 mo", "1 yr", "10 yr"], fontsize=8)
         axis.tick_params(axis="y", labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Limits published (band p2-p98, line p50) and measured on simulated healthy people (points)", fontsize=11)
+    title = "Limits published (band p2-p98, line p50) and measured on simulated healthy people (points)"
+    figure.suptitle(title, fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
 
+HEAD = """# How real the simulated people are
+
+`python benchmarks/realism.py --raw PTB_XL_FOLDER`; numbers as they came.
+
+## Against published limits, measured from the trace
+
+Healthy simulated people of one age, measured by `auricle.paediatrics.measure` like anybody's recordings; the published
+limits are those the simulator was built on, so this checks the way from a number to a trace and back, not the tables.
+Medians within 5 %: {medians} of {judged}; p2 and p98 both within 10 %: {tails} of {judged} (an axis: of 180 degrees; an
+amplitude's p2: of its median).
+
+![limits over age](../images/realism.png)
+
+| parameter | age | published p2 / p50 / p98 | measured | error p2 / p50 / p98 | measurable |
+|---|---|---|---|---|---:|
+"""
+PHYSICS = """
+## Physics
+
+Largest departure from Einthoven's and Goldberger's laws: {before:.1e} mV before storage, {after:.2f} uV after,
+electrodes swapped or not.
+"""
+COMPARED = """
+## {title}: real normal adults beside simulated ones of the same ages
+
+| what | real p10 / p50 / p90 | simulated | Kolmogorov-Smirnov |
+|---|---|---|---:|
+"""
+APART = """
+## Told apart?
+
+AUROC of 800 random convolutions and a ridge classifier, five folds, by view; .5 would be indistinguishable.
+
+| what it may see | AUROC |
+|---|---:|
+"""
+SECTIONS = {
+    "spectra": "Spectra (rms by band, uV)",
+    "amplitudes": "Amplitudes (p0.1 to p99.9, mV)",
+    "variability": "Beat to beat",
+}
+
+
+def limits_line(row: dict[str, Any]) -> str:
+    days = row["age_days"]
+    age = f"{days:g} d" if days < 400 else f"{days / DAYS_PER_YEAR:.0f} yr"
+    published = " / ".join(f"{value:.3g}" for value in row["published"])
+    measurable = f"{100 * row['measurable']:.0f} %"
+    if "measured" not in row:
+        return f"| {row['parameter']} | {age} | {published} | not measurable | | {measurable} |\n"
+    measured = " / ".join(f"{value:.3g}" for value in row["measured"])
+    error = " / ".join(f"{100 * value:+.0f} %" for value in row["error"])
+    outside = "" if row["median_inside"] and row["tails_inside"] else " **outside**"
+    return f"| {row['parameter']} | {age} | {published} | {measured} | {error}{outside} | {measurable} |\n"
+
+
 def page(result: dict[str, Any]) -> str:
     """The Markdown page of a result."""
-    rows = result["limits"]
-    judged = [row for row in rows if "error" in row]
-    lines = [
-        "# How real the simulated people are", "",
-        "`python benchmarks/realism.py --raw PTB_XL_FOLDER`; numbers as they came.", "",
-        "## Against published limits, measured from the trace", "",
-        "Healthy simulated people of one age, measured by `auricle.paediatrics.measure` like anybody's recordings; the published",
-        "limits are those the simulator was built on, so this checks the way from a number to a trace and back, not the tables.",
-        f"Medians within 5 %: {sum(r['median_inside'] for r in judged)} of {len(judged)}; p2 and p98 both within 10 %: "
-        f"{sum(r['tails_inside'] for r in judged)} of {len(judged)} (an axis: of 180 degrees; an amplitude's p2: of its median).", "",
-        "![limits over age](../images/realism.png)", "",
-        "| parameter | age | published p2 / p50 / p98 | measured | error p2 / p50 / p98 | measurable |", "|---|---|---|---|---|---:|",
-    ]  # fmt: skip
-    for row in rows:
-        age = f"{row['age_days']:g} d" if row["age_days"] < 400 else f"{row['age_days'] / DAYS_PER_YEAR:.0f} yr"
-        shown = " / ".join(f"{v:.3g}" for v in row["published"])
-        own = " / ".join(f"{v:.3g}" for v in row["measured"]) if "measured" in row else "not measurable"
-        error = " / ".join(f"{100 * v:+.0f} %" for v in row["error"]) if "error" in row else ""
-        inside = "" if "error" not in row or (row["median_inside"] and row["tails_inside"]) else " **outside**"
-        lines.append(f"| {row['parameter']} | {age} | {shown} | {own} | {error}{inside} | {100 * row['measurable']:.0f} % |")
+    judged = [row for row in result["limits"] if "error" in row]
+    medians, tails = (sum(row[name] for row in judged) for name in ("median_inside", "tails_inside"))
+    text = HEAD.format(medians=medians, tails=tails, judged=len(judged)) + "".join(map(limits_line, result["limits"]))
     physics_ = result["physics"]
-    lines += ["", "## Physics", "",
-              f"Largest departure from Einthoven's and Goldberger's laws: {physics_['before_storage_mv']:.1e} mV before storage, "
-              f"{1000 * physics_['after_storage_mv']:.2f} uV after, electrodes swapped or not."]  # fmt: skip
-    for title, key in (("Spectra (rms by band, uV)", "spectra"), ("Amplitudes (p0.1 to p99.9, mV)", "amplitudes"),
-                       ("Beat to beat", "variability")):  # fmt: skip
-        if key in result:
-            lines += ["", f"## {title}: real normal adults beside simulated ones of the same ages", "",
-                      "| what | real p10 / p50 / p90 | simulated | Kolmogorov-Smirnov |", "|---|---|---|---:|"]  # fmt: skip
-            for row in result[key]:
-                real, made = (" / ".join(f"{v:.3g}" for v in row[side]) for side in ("real", "simulated"))
-                lines.append(f"| {row['what']} | {real} | {made} | {row['ks']:.2f} |")
-    if "telling_apart" in result:
-        lines += ["", "## Told apart?", "",
-                  "AUROC of 800 random convolutions and a ridge classifier, five folds, by view; .5 would be indistinguishable.", "",
-                  "| what it may see | AUROC |", "|---|---:|"]  # fmt: skip
-        lines += [f"| {name} | {value:.3f} |" for name, value in result["telling_apart"].items()]
-    return "\n".join(lines) + "\n"
+    text += PHYSICS.format(before=physics_["before_storage_mv"], after=1000 * physics_["after_storage_mv"])
+    for key, title in SECTIONS.items():
+        text += COMPARED.format(title=title) if key in result else ""
+        for row in result.get(key, []):
+            real, made = (" / ".join(f"{value:.3g}" for value in row[side]) for side in ("real", "simulated"))
+            text += f"| {row['what']} | {real} | {made} | {row['ks']:.2f} |\n"
+    text += APART if "telling_apart" in result else ""
+    return text + "".join(f"| {name} | {value:.3f} |\n" for name, value in result.get("telling_apart", {}).items())
 
 
 def main() -> None:

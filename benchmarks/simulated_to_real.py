@@ -152,9 +152,11 @@ def train(model: Model, data: tuple[Any, ...], epochs: float, batch_size: int, s
         mv = spoil(torch.from_numpy(signal[rows].astype(np.float32)) * STEP_MV, generator)
         classes, conditions_, numbers = model(mv)
         bce = nn.functional.binary_cross_entropy_with_logits
-        loss = bce(classes, torch.from_numpy(superclass[rows])) + 2 * bce(conditions_, torch.from_numpy(condition[rows]))
+        loss = bce(classes, torch.from_numpy(superclass[rows]))
+        loss = loss + 2 * bce(conditions_, torch.from_numpy(condition[rows]))
         mask = torch.from_numpy(known[rows].astype(np.float32))
-        error = nn.functional.smooth_l1_loss(numbers, torch.from_numpy(number[rows].astype(np.float32)), reduction="none")
+        wanted = torch.from_numpy(number[rows].astype(np.float32))
+        error = nn.functional.smooth_l1_loss(numbers, wanted, reduction="none")
         loss = loss + 0.5 * (error * mask).sum() / mask.sum()
         optimiser.zero_grad()
         loss.backward()

@@ -32,7 +32,13 @@ INPUT = {"rate_hz": 100, "seconds": 2.0, "band_hz": (0.5, 45)}
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     folder = tmp_path_factory.mktemp("protocols")
-    ingest("simulated", Path(), folder / "store", options={"n": 240, "diagnoses": "core", "rate_hz": 100.0, "seconds": 5.0}, rate_hz=100)
+    ingest(
+        "simulated",
+        Path(),
+        folder / "store",
+        options={"n": 240, "diagnoses": "core", "rate_hz": 100.0, "seconds": 5.0},
+        rate_hz=100,
+    )
     torch.manual_seed(0)
     method = create_method("lisa", "tiny", input=INPUT, text={"tower": "ngrams"}).eval()
     task = load_task("simulated/diagnosis")

@@ -102,7 +102,13 @@ def test_rocket_reads_recorded_time_only_and_present_leads_only() -> None:
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     folder = tmp_path_factory.mktemp("robust")
-    ingest("simulated", Path(), folder / "store", options={"n": 120, "diagnoses": "core", "rate_hz": 100.0, "seconds": 4.0}, rate_hz=100)
+    ingest(
+        "simulated",
+        Path(),
+        folder / "store",
+        options={"n": 120, "diagnoses": "core", "rate_hz": 100.0, "seconds": 4.0},
+        rate_hz=100,
+    )
     torch.manual_seed(0)
     task = load_task("simulated/diagnosis")
     method = create_method(

@@ -56,7 +56,7 @@ def measure(
     gain: Annotated[float, typer.Option(help="Gain of the page: 5 or 10 mm/mV.")] = 10.0,
     norms: Annotated[Path | None, typer.Option(help="Curves of your own, by `auricle norms fit`.")] = None,
     ages_figure: Annotated[
-        Path | None, typer.Option(help="Draw the same values read at 3 days, 3 months, 3 years and 30 years (.png, .svg).")
+        Path | None, typer.Option(help="Draw the values as read at 3 days, 3 months, 3 and 30 years (.png, .svg).")
     ] = None,
 ) -> None:
     """Measure a recording and place every value among people of its age. Research use, not a diagnosis."""

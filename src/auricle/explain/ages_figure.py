@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AGES: Final = (Age(3), Age(91), Age(3 * 365.25), Age(30 * 365.25))
 PARAMETERS: Final = ("heart_rate", "pr", "qrs", "qtc_bazett", "qrs_axis", "r_v1", "s_v1", "r_v6", "s_v6")
-_LEADS: Final = ("I", "aVF", "V1", "V6")
+_LEADS: Final[tuple[str, ...]] = ("I", "aVF", "V1", "V6")
 _SECONDS: Final = 2.0
 _FARTHEST_Z: Final = 5.2
 _INSIDE, _OUTSIDE, _BAND, _INK, _MUTED = COLOURS[2], COLOURS[1], "#d3deea", "#22222a", "#6b6570"
@@ -50,8 +50,8 @@ def ages_figure(
     """
     columns = [assess(measurements, age, sex) for age in ages]
     shown = [name for name in PARAMETERS if name in measurements.values and measurements.values[name].measurable]
-    heights = (2.2, 0.34 * len(shown), 0.21 * (_LINES + 1))
-    figure = blank_figure(11.0, sum(heights) + 1.2)
+    heights = (2.2, 0.34 * len(shown), 0.17 * (_LINES + 1))
+    figure = blank_figure(11.0, sum(heights) + 1.0)
     parts = figure.add_gridspec(3, len(ages), height_ratios=heights, wspace=0.05)
     _trace(figure.add_subplot(parts[0, :]), recording, title)
     for number, assessment in enumerate(columns):

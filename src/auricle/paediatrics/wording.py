@@ -157,7 +157,7 @@ def sentence(finding: Finding, age: Age | None, language: str) -> str:
 
 
 def direction_word(parameter: str, direction: str, language: str) -> str:
-    """"high" or "low" as it is said of a parameter: fast, long, right, tall."""
+    """How "high" or "low" is said of a parameter: fast, long, right, tall."""
     return _word(words(language), parameter, direction)
 
 
