@@ -24,11 +24,12 @@ def wave(time: np.ndarray, centre: float, half: float) -> np.ndarray:
     return np.where(np.abs(time - centre) < half, (1 + np.cos(np.pi * (time - centre) / half)) / 2, 0)
 
 
-# Amplitudes (P, Q, R, S, T) in mV of the leads that carry signals of their own.
+# Amplitudes (P, Q, R, S, T) in mV of the leads that carry signals of their own. Q is large enough to be seen: one near
+# the level to which QRS is followed belongs to it or not by a hair.
 HEART = {
-    "I": (0.06, -0.05, 0.6, -0.1, 0.2), "II": (0.12, -0.05, 0.9, -0.15, 0.3), "V1": (0.05, 0.0, 0.3, -0.9, -0.1),
-    "V2": (0.06, 0.0, 0.5, -1.2, 0.3), "V3": (0.06, 0.0, 0.8, -0.8, 0.4), "V4": (0.07, -0.05, 1.3, -0.4, 0.4),
-    "V5": (0.06, -0.1, 1.3, -0.2, 0.35), "V6": (0.06, -0.1, 1.0, -0.1, 0.3),
+    "I": (0.06, -0.14, 0.6, -0.1, 0.2), "II": (0.12, -0.14, 0.9, -0.15, 0.3), "V1": (0.05, 0.0, 0.3, -0.9, -0.1),
+    "V2": (0.06, 0.0, 0.5, -1.2, 0.3), "V3": (0.06, 0.0, 0.8, -0.8, 0.4), "V4": (0.07, -0.12, 1.3, -0.4, 0.4),
+    "V5": (0.06, -0.2, 1.3, -0.2, 0.35), "V6": (0.06, -0.2, 1.0, -0.1, 0.3),
 }  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def test_a_drawn_heart_is_measured_as_drawn() -> None:
     assert values["p_duration"].value == pytest.approx(90, abs=10)
     assert values["r_v5"].value == pytest.approx(1.3, abs=0.04)
     assert values["s_v1"].value == pytest.approx(0.9, abs=0.04)
-    assert values["q_v6"].value == pytest.approx(0.1, abs=0.04)
+    assert values["q_v6"].value == pytest.approx(0.2, abs=0.04)
     assert values["t_v1"].value == pytest.approx(-0.1, abs=0.03)
     assert values["p_ii"].value == pytest.approx(0.12, abs=0.03)
     assert values["rs_ratio_v1"].value == pytest.approx(0.3 / 0.9, abs=0.05)

@@ -37,11 +37,8 @@ def shapes(beat: Beat, draws: Draws, diagnoses: Diagnoses, rhythm: Rhythm) -> Sh
             beat.put(rows, _ventricular(own, draws, diagnoses, code, rows))
             spikes[rows] = _spikes(diagnoses, rows) if code == "PACE" else 0
     rows = np.flatnonzero(diagnoses.present["PVC"])
-    extra = None
-    if len(rows):
-        extra = own
-        extra.put(rows, _ventricular(own, draws, diagnoses, "PVC", rows))
-    return Shapes(beat, extra, _other_p(beat, diagnoses, rhythm), rhythm.flutter_s, spikes)
+    extra = _ventricular(own, draws, diagnoses, "PVC", rows) if len(rows) else None
+    return Shapes(beat, extra, rows, _other_p(beat, diagnoses, rhythm), rhythm.flutter_s, spikes)
 
 
 def _ventricular(beat: Beat, draws: Draws, diagnoses: Diagnoses, code: str, rows: NDArray[np.int64]) -> Beat:

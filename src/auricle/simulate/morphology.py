@@ -80,7 +80,7 @@ _T_BOUNDARY_NEWBORN, _T_BOUNDARY_CHILD, _T_BOUNDARY_ADULT = 0.3, 3.0, 0.75
 _T_FIRST_WEEK_DAYS: Final = 5.5  # norms.md: upright T in V1 is normal to about day 4-7
 # A T wave rises slowly and falls fast; a small U follows it, largest in V2 and V3.
 _T_RISE_POWER: Final = 4.5
-_POINTED: Final = 1.4
+_CURVED: Final = 0.45
 _U_MV: Final = 0.015
 _U_PROFILE: Final = np.array([0.2, 0.3, 0.3, 1.0, 1.0, 0.8, 0.5, 0.3])
 _T_FADE_YEARS: Final = 9.0  # V1 turns some 40 % later, at 12-13 years in the median child
@@ -114,7 +114,7 @@ class Beat:
         j_mv, t_mv, u_mv: (record, axis) ST level, T and U amplitude.
         t_peak: (record,) where T peaks, as a share of the time from the J point to its end.
         t_power: (record,) how steeply T rises: small is broad.
-        pointed: (record,) exponent of the QRS waves' triangles: 1 is a triangle, 2 a needle with a broad foot.
+        curved: (record,) flanks of QRS waves: 0 is a triangle, 1 a needle with a broad foot.
         t_boundary: (record,) where along V1-V6 T turns upright.
     """
 
@@ -135,7 +135,7 @@ class Beat:
     u_mv: Floats
     t_peak: Floats
     t_power: Floats
-    pointed: Floats
+    curved: Floats
     t_boundary: Floats
 
     def of(self, rows: NDArray[np.int64]) -> Beat:
@@ -212,7 +212,7 @@ def build(
         u_mv=_U_MV * np.exp(0.6 * draws.normal["u"])[:, None] * _U_PROFILE,
         t_peak=np.clip(0.69 + 0.03 * draws.normal["t_peak"], 0.6, 0.78),
         t_power=_T_RISE_POWER * np.exp(0.22 * draws.normal["t_width"]),
-        pointed=np.clip(_POINTED + 0.15 * draws.normal["pointed"], 1.05, 1.9),
+        curved=np.clip(_CURVED + 0.15 * draws.normal["curved"], 0.05, 0.95),
         t_boundary=boundary,
     )
     _precordial_qrs(beat, draws, z, age_days, sex)

@@ -72,14 +72,15 @@ class Shapes:
 
     Attributes:
         usual: the usual beat of each record.
-        ventricular: beats of kind 1, None where nobody has any.
+        ectopic: ventricular beats, kind 1, of the records `ectopic_rows`; None where nobody has any.
         other_p_mv: (record, axis, part) amplitudes of P of kind 1.
         flutter_s: (record,) length of the flutter wave that kind 1 is instead, NaN without.
         spike_mv: (record, 2, axis) pacing spikes before P and before QRS.
     """
 
     usual: Beat
-    ventricular: Beat | None
+    ectopic: Beat | None
+    ectopic_rows: NDArray[np.int64]
     other_p_mv: Floats
     flutter_s: Floats
     spike_mv: Floats
@@ -93,16 +94,20 @@ def templates(shapes: Shapes, view: Floats, device: torch.device) -> Templates:
         view: (record, measured lead, axis) from `noise.electrodes`.
         device: where to compute.
     """
-    beats = [shapes.usual] if shapes.ventricular is None else [shapes.usual, shapes.ventricular]
     atrial, ventricular = _tensor(shapes.spike_mv, device).unbind(1)
-    qrs = torch.cat([_with_spike(_qrs(beat, device), ventricular, _BEFORE_S - _SPIKE_S) for beat in beats], dim=2)
-    repolarisation = torch.cat([_st_t_u(beat, device) for beat in beats], dim=2)
     usual = shapes.usual
+    qrs = _with_spike(_qrs(usual, device), ventricular, _BEFORE_S - _SPIKE_S)
+    repolarisation = _st_t_u(usual, device)
+    if shapes.ectopic is not None:
+        rows = torch.as_tensor(shapes.ectopic_rows, device=device)
+        qrs = torch.cat([qrs, _only(rows, _qrs(shapes.ectopic, device), qrs)], dim=2)
+        repolarisation = torch.cat(
+            [repolarisation, _only(rows, _st_t_u(shapes.ectopic, device), repolarisation)], dim=2
+        )
     p = _with_spike(_p(usual.p_mv, usual, device), atrial, 0.0)
     other = _p(shapes.other_p_mv, usual, device)
-    flutter = torch.as_tensor(np.isfinite(shapes.flutter_s), device=device)[:, None, None]
-    if bool(flutter.any()):
-        other = torch.where(flutter, _flutter(shapes, device), other)
+    for row in np.flatnonzero(np.isfinite(shapes.flutter_s)):
+        other[row] = _flutter(shapes.other_p_mv[row].sum(axis=1), float(shapes.flutter_s[row]), device)
     seen = _tensor(view, device)
     return Templates(torch.bmm(seen, qrs), torch.bmm(seen, repolarisation), torch.bmm(seen, torch.cat([p, other], 2)))
 
@@ -111,19 +116,21 @@ def _tensor(values: Floats, device: torch.device) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32, device=device)
 
 
-def _waves(amplitude: Floats, centre: Floats, half: Floats, time: Tensor, power: Floats | None = None) -> Tensor:
-    """(record, axis, point) the sum of (record, axis, wave): pointed waves of a (record,) power, or raised cosines."""
+def _waves(amplitude: Floats, centre: Floats, half: Floats, time: Tensor, curved: Floats | None = None) -> Tensor:
+    """(record, axis, point) the sum of (record, axis, wave): pointed waves with (record,) curved flanks, or cosines."""
     mv, at, width = (_tensor(values, time.device) for values in (amplitude, centre, half))
     drawn = torch.zeros((*mv.shape[:2], len(time)), device=time.device)
     for wave in range(mv.shape[2]):
         if not bool((mv[:, :, wave] != 0).any()):
             continue
         distance = ((time - at[:, :, wave, None]) / width[:, :, wave, None]).clamp_(-1, 1)
-        if power is None:
+        if curved is None:
             shape = (1 + torch.cos(math.pi * distance)) / 2
         else:
             away = ((distance.square_() + _TIP**2).sqrt_() - _TIP) / ((1 + _TIP**2) ** 0.5 - _TIP)
-            shape = (1 - away).clamp_(min=0).pow_(_tensor(power, time.device)[:, None, None])
+            flank = (1 - away).clamp_(min=0)
+            bend = _tensor(curved, time.device)[:, None, None]
+            shape = flank * (1 - bend + bend * flank)
         drawn.addcmul_(mv[:, :, wave, None], shape)
     return drawn
 
@@ -134,7 +141,7 @@ def _qrs(beat: Beat, device: torch.device) -> Tensor:
     assert beat.amplitude_mv.shape[2] == len(WAVES)
     feet = _FEET * beat.qrs_ms[:, None, None] / 1000
     centre, half = (1 + 2 * _FEET) * beat.centre_s - feet, (1 + 2 * _FEET) * beat.half_s
-    return _waves(beat.amplitude_mv, centre, half, time, beat.pointed)
+    return _waves(beat.amplitude_mv, centre, half, time, beat.curved)
 
 
 def _p(p_mv: Floats, beat: Beat, device: torch.device) -> Tensor:
@@ -143,15 +150,17 @@ def _p(p_mv: Floats, beat: Beat, device: torch.device) -> Tensor:
     return _waves(p_mv, beat.p_centre_s, beat.p_half_s, time)
 
 
-def _flutter(shapes: Shapes, device: torch.device) -> Tensor:
-    """A saw tooth: slowly down, quickly up, without a level part between; its mean is zero."""
-    cycle = _tensor(np.nan_to_num(shapes.flutter_s, nan=0.2), device)[:, None]
-    time = torch.arange(_P_POINTS, device=device) / _TEMPLATE_HZ
-    phase = (time / cycle) % 1
+def _only(rows: Tensor, drawn: Tensor, like: Tensor) -> Tensor:
+    """(record, axis, point) what was drawn of some records, nothing of the others."""
+    return torch.zeros_like(like).index_copy_(0, rows, drawn)
+
+
+def _flutter(size_mv: Floats, cycle_s: float, device: torch.device) -> Tensor:
+    """(axis, point) a saw tooth: slowly down, quickly up, without a level part between; its mean is zero."""
+    phase = (torch.arange(_P_POINTS, device=device) / _TEMPLATE_HZ / cycle_s) % 1
     falling = 0.5 - phase / 0.65
     rising = -0.5 + _smooth_step((phase - 0.65) / 0.35)
-    wave = torch.where(phase < 0.65, falling, rising)
-    return _tensor(shapes.other_p_mv.sum(axis=2), device)[:, :, None] * wave[:, None]
+    return _tensor(size_mv, device)[:, None] * torch.where(phase < 0.65, falling, rising)
 
 
 def _with_spike(drawn: Tensor, size_mv: Tensor, at_s: float) -> Tensor:

@@ -28,7 +28,7 @@ _NORMALS: Final = (
     "chest_wall", "heart_rate", "pr", "qrs", "qtc_bazett", "qrs_axis", "r_v1", "s_v1", "r_v6", "s_v6", "frontal",
     "loop", "p_amplitude", "p_axis", "p_v1", "p_duration", "t_amplitude", "t_axis", "t_boundary", "t_fade",
     "t_first_week", "t_peak", "early_repolarisation", "j_front", "j_angle", "j_profile", "respiration", "rsa",
-    "gain", "late_angle", "q_septal", "notch", "u", "t_width", "pointed",
+    "gain", "late_angle", "q_septal", "notch", "u", "t_width", "curved",
     "q_initial", "terminal_along", "terminal_across", "t_front",
 )  # fmt: skip
 _UNIFORMS: Final = (
