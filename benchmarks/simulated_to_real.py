@@ -38,6 +38,7 @@ Floats = NDArray[np.float32]
 RATE_HZ, SECONDS, CHUNK = 100.0, 10.0, 512
 STEP_MV = 0.0025
 BAND_HZ = (0.5, 45.0)
+LEAST = 3
 # What PTB-XL calls form and not diagnosis, and gives no superclass: left out, since the trace would contradict it.
 WITHOUT_SUPERCLASS = ("STE_", "STD_", "INVT", "EREPOL", "LVOLT")
 RESULTS = Path(__file__).parent / "results" / "simulated_to_real.json"
@@ -85,8 +86,8 @@ def simulated(work: Path, n: int, seed: int) -> tuple[NDArray[np.int16], Floats,
     return signal, superclass, condition, number
 
 
-def real(source: Any, root: Path, task_id: str) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """(signal, superclass, fold) of real records, those without any class left out."""
+def real(source: Any, root: Path, task_id: str) -> tuple[Floats, Floats, NDArray[np.int64], list[tuple[str, ...]]]:
+    """(signal, superclass, fold, labels) of real records, those without any class left out."""
     task = load_task(task_id)
     signal, labels, folds = [], [], []
     for row in source.index(root).to_dict("records"):
@@ -97,7 +98,18 @@ def real(source: Any, root: Path, task_id: str) -> tuple[Floats, Floats, NDArray
         folds.append(recording.fold)
     targets = task.targets(labels)
     keep = targets.any(axis=1)
-    return np.stack(signal)[keep], targets[keep], np.array(folds)[keep]
+    kept = [own for own, there in zip(labels, keep, strict=True) if there]
+    return np.stack(signal)[keep], targets[keep], np.array(folds)[keep], kept
+
+
+def as_batch(signal: Tensor) -> ECGBatch:
+    """(b, 12, t) millivolts with every lead there and nothing known beside them."""
+    n, n_leads, length = signal.shape
+    unknown = torch.full((n,), torch.nan)
+    return ECGBatch(
+        signal, torch.ones((n, n_leads), dtype=torch.bool), torch.ones((n, length), dtype=torch.bool), STANDARD,
+        RATE_HZ, unknown, unknown, torch.arange(n), tuple(map(str, range(n))),
+    )  # fmt: skip
 
 
 class Model(nn.Module):
@@ -111,26 +123,32 @@ class Model(nn.Module):
         self.heads = nn.Linear(self.encoder.width, 5 + n_conditions + n_numbers)
         self.sizes = (5, n_conditions, n_numbers)
 
+    def encode(self, signal: Tensor) -> Tensor:
+        """(b, width)."""
+        ready = self.preprocess(as_batch(signal))
+        return self.encoder(ready.signal, ready.lead_mask, ready.time_mask).pooled
+
     def forward(self, signal: Tensor) -> tuple[Tensor, ...]:
-        n, _, length = signal.shape
-        ones = torch.ones((n, length), dtype=torch.bool)
-        batch = ECGBatch(
-            signal, torch.ones((n, len(STANDARD)), dtype=torch.bool), ones, STANDARD, RATE_HZ,
-            torch.full((n,), torch.nan), torch.full((n,), torch.nan), torch.arange(n), tuple(map(str, range(n))),
-        )  # fmt: skip
-        ready = self.preprocess(batch)
-        tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask)
-        return self.heads(nn.functional.dropout(tokens.pooled, 0.2, self.training)).split(self.sizes, dim=1)
+        return self.heads(nn.functional.dropout(self.encode(signal), 0.2, self.training)).split(self.sizes, dim=1)
 
 
 def spoil(signal: Tensor, generator: torch.Generator) -> Tensor:
-    """Gain by lead and by record, a shift in time, sometimes a lead lost: what no simulator knows about a clinic."""
+    """What no simulator knows about a clinic: gains, electrodes that see their neighbours, another pace, noise."""
     n, leads, length = signal.shape
-    gain = 1 + 0.08 * torch.randn((n, leads, 1), generator=generator)
-    lost = torch.rand((n, leads, 1), generator=generator) < 0.01
-    shift = int(torch.randint(length, (1,), generator=generator))
-    noise = 0.01 * torch.rand((n, 1, 1), generator=generator) * torch.randn(signal.shape, generator=generator)
-    return torch.where(lost, 0.0, torch.roll(signal, shift if shift < length // 10 else 0, 2) * gain + noise)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    mixed = torch.eye(leads) + 0.06 * normal(n, leads, leads)
+    pace = float(1 + 0.06 * torch.randn((), generator=generator).clamp(-2, 2))
+    wide = nn.functional.interpolate(signal, scale_factor=pace, mode="linear")
+    first = int(torch.randint(max(1, wide.shape[2] - length + 1), (1,), generator=generator))
+    cut = wide[:, :, first : first + length]
+    signal = nn.functional.pad(cut, (0, length - cut.shape[2]), mode="replicate")
+    lost = torch.rand((n, leads, 1), generator=generator) < 0.02
+    gain = torch.exp(0.12 * normal(n, leads, 1) + 0.1 * normal(n, 1, 1))
+    noise = 0.03 * torch.rand((n, 1, 1), generator=generator) * normal(n, leads, length)
+    return torch.where(lost, 0.0, torch.bmm(mixed, signal) * gain + noise)
 
 
 def train(model: Model, data: tuple[Any, ...], epochs: float, batch_size: int, seed: int) -> None:
@@ -170,11 +188,77 @@ def train(model: Model, data: tuple[Any, ...], epochs: float, batch_size: int, s
 
 
 @torch.inference_mode()
-def score(model: Model, signal: Floats) -> Floats:
-    """(record, superclass) logits."""
+def score(model: Model, signal: Floats) -> tuple[Floats, Floats, Floats]:
+    """(record, superclass) and (record, condition) logits, and (record, width) features."""
     model.eval()
-    parts = [model(torch.from_numpy(signal[i : i + 128]))[0] for i in range(0, len(signal), 128)]
-    return torch.cat(parts).numpy()
+    classes, conditions_, features = [], [], []
+    for first in range(0, len(signal), 128):
+        tokens = model.encode(torch.from_numpy(signal[first : first + 128]))
+        one, two, _ = model.heads(tokens).split(model.sizes, dim=1)
+        classes.append(one)
+        conditions_.append(two)
+        features.append(tokens)
+    return torch.cat(classes).numpy(), torch.cat(conditions_).numpy(), torch.cat(features).numpy()
+
+
+def by_condition(labels: list[tuple[str, ...]], scores: Floats) -> dict[str, str]:
+    """AUROC of every simulated condition whose SCP code three real records or more have, none of them trained on."""
+    from sklearn.metrics import roc_auc_score
+
+    found = {}
+    for column, (code, condition) in enumerate(conditions().items()):
+        truth = np.array([bool({code, *condition.codes["scp"]} & set(own)) for own in labels])
+        if truth.sum() >= LEAST:
+            found[code] = f"{100 * roc_auc_score(truth, scores[:, column]):.1f} ({truth.sum()})"
+    return found
+
+
+def on_real(features: Floats, truth: Floats, folds: NDArray[np.int64]) -> dict[str, float]:
+    """The peers' way: a linear classifier on real labels, each of folds 1-8 scored by one trained on the others."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
+    steer = folds < 9
+    features, truth, folds = features[steer], truth[steer], folds[steer]
+    scores = np.zeros_like(truth)
+    for fold in np.unique(folds):
+        train = folds != fold
+        scaler = StandardScaler().fit(features[train])
+        model = RidgeCV(alphas=np.logspace(0, 5, 11)).fit(scaler.transform(features[train]), truth[train])
+        scores[~train] = model.predict(scaler.transform(features[~train]))
+    return auroc(truth, scores)
+
+
+def peers(spec: InputSpec, signal: Floats, truth: Floats, folds: NDArray[np.int64], width: int) -> dict[str, Any]:
+    """random_encoder and rocket, trained on the real records themselves."""
+    from auricle.evaluate.rocket import Rocket
+
+    torch.manual_seed(0)
+    untrained = Model(str(spec.scale), 1, 1, width)
+    ready = Preprocess(spec)(as_batch(torch.from_numpy(signal)))
+    rocket = Rocket(spec, ready, n_kernels=2000).features(ready).numpy()
+    return {
+        "random_encoder on real": on_real(score(untrained, signal)[2], truth, folds),
+        "rocket on real": on_real(rocket, truth, folds),
+    }
+
+
+def few_labels(features: Floats, truth: Floats, folds: NDArray[np.int64]) -> dict[str, list[float]]:
+    """Linear probe of the simulated features on 1, 10 and 100 % of folds 1-7, tested on fold 9, three draws each."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
+    train, test = np.flatnonzero(folds < 8), folds == 9
+    scaled = StandardScaler().fit(features[train]).transform(features)
+    found = {}
+    for share in (0.01, 0.1, 1.0):
+        macro = []
+        for seed in range(3 if share < 1 else 1):
+            rows = np.random.default_rng(seed).permutation(train)[: max(5, round(share * len(train)))]
+            model = RidgeCV(alphas=np.logspace(0, 5, 11)).fit(scaled[rows], truth[rows])
+            macro.append(auroc(truth[test], model.predict(scaled[test]))["macro"])
+        found[f"{share:.0%} of labels"] = macro
+    return found
 
 
 def auroc(truth: Floats, scores: Floats) -> dict[str, float]:
@@ -213,13 +297,18 @@ def main() -> None:
         model = Model(scale, data[2].shape[1], data[3].shape[1], options.width)
         train(model, data, options.epochs, 64, options.seed)
         torch.save(model.state_dict(), options.work / f"{name}.pt")
-        signal, truth, folds = real(source, root, task)
-        scores = score(model, signal)
+        signal, truth, folds, labels = real(source, root, task)
+        scores, by_code, features = score(model, signal)
         entry[f"{name}, folds 1-8"] = auroc(truth[folds < 9], scores[folds < 9])
-        entry[f"{name}, simulated"] = auroc(data[1][:2000], score(model, data[0][:2000].astype(np.float32) * STEP_MV))
+        entry[f"{name}, simulated"] = auroc(
+            data[1][:2000], score(model, data[0][:2000].astype(np.float32) * STEP_MV)[0]
+        )
         if options.final:
             entry[f"{name}, all"] = auroc(truth, scores)
             entry[f"{name}, fold 9"] = auroc(truth[folds == 9], scores[folds == 9])
+            entry[f"{name}, by condition"] = by_condition(labels, by_code)
+            entry[f"{name}, few real labels"] = few_labels(features, truth, folds)
+            entry[f"{name}, peers"] = peers(model.spec, signal, truth, folds, options.width)
         print(json.dumps(entry, indent=1), flush=True)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     RESULTS.write_text(json.dumps([*results, entry], indent=1) + "\n")

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.simulate.streams import Floats, Stream, Streams
@@ -48,6 +49,7 @@ class Condition:
         share: default, adult, child -> share of records.
         normal: compatible with a normal ECG.
         implies: conditions that come along.
+        often: conditions that often come along where they are wanted at all, and in what share.
         excludes: groups and codes that cannot be seen beside it.
         effects: what it does, see `conditions.toml`.
     """
@@ -59,6 +61,7 @@ class Condition:
     share: Mapping[str, float]
     normal: bool
     implies: tuple[str, ...]
+    often: Mapping[str, float]
     excludes: tuple[str, ...]
     effects: Mapping[str, Any]
 
@@ -81,6 +84,7 @@ def conditions() -> Mapping[str, Condition]:
             dict(zip(columns, entry["share"], strict=True)),
             entry.get("normal", False),
             tuple(entry.get("implies", ())),
+            entry.get("often", {}),
             tuple(entry.get("excludes", ())),
             entry["effects"],
         )
@@ -182,11 +186,14 @@ def choose(streams: Streams, wanted: Diagnosed = None) -> Diagnoses:
             present[code] = ill & (chance >= taken) & (chance < taken + share)
             taken += share
     for code, condition in known.items():
-        for implied in condition.implies:
+        chance_of = ndtr(normals[:, list(known).index(code), 2])
+        companions = {name: share for name, share in condition.often.items() if shares.get(name, 0.0)}
+        for implied, share in {**dict.fromkeys(condition.implies, 1.0), **companions}.items():
+            along = present[code] & (chance_of < share)
             for rival in groups()[known[implied].group]:
                 if rival != code:
-                    present[rival] = present[rival] & ~present[code]
-            present[implied] = present[implied] | present[code]
+                    present[rival] = present[rival] & ~along
+            present[implied] = present[implied] | along
     for code, condition in known.items():
         for name in condition.excludes:
             for hidden in groups().get(name, (name,)):
