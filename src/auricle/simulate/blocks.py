@@ -59,7 +59,7 @@ _STE_MV: Final = (0.08, 0.30)
 # Infarction by stage (acute, recent, old): mV of ST and T over the territory and share of R lost, at least and added.
 _INFARCT_ST_MV: Final = ((0.08, 0.26), (0.02, 0.10), (0.0, 0.03))
 _INFARCT_T_MV: Final = ((0.08, 0.25), (-0.12, -0.30), (0.0, -0.18))
-_INFARCT_R_LOST: Final = ((0.05, 0.35), (0.35, 0.55), (0.40, 0.55))
+_INFARCT_R_LOST: Final = ((0.10, 0.50), (0.45, 0.50), (0.48, 0.50))
 _INFARCT_T_LESS: Final = (0.1, 0.4, 0.4)
 _INFARCT_Q: Final = (0.19, 0.19)  # centre and half width as shares of QRS: longer than a septal q
 _DELTA_MS: Final = (26.0, 40.0)  # at the adult's QRS; shorter in proportion where QRS is
@@ -338,7 +338,7 @@ def _infarct(who: Patients) -> None:
     seen = pattern(who.place) * np.exp(0.25 * who.draws.scatter["j"][rows])
     size = np.exp(0.2 * who.scatter[:, 0])
     lost, st, t = (_staged(table, stage, severity) for table in (_INFARCT_R_LOST, _INFARCT_ST_MV, _INFARCT_T_MV))
-    wall = np.concatenate([0.55 * seen[:, :2], np.clip(seen[:, 2:], 0, 1.2)], axis=1)
+    wall = np.concatenate([0.45 * seen[:, :2], np.clip(seen[:, 2:], 0, 1.2)], axis=1)
     necrosis(beat, rows, lost[:, None] * wall, *_INFARCT_Q)
     gained = lost[:, None] * np.clip(-seen[:, 2:], 0, 1)
     s = -beat.amplitude_mv[rows, _CHEST, S]

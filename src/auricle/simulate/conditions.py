@@ -32,7 +32,7 @@ _NORMAL_CODES: Final[Mapping[str, Mapping[System, tuple[str, ...]]]] = {
 # Standard normal deviates of its own that every condition may use; the last one decides on its stage or place.
 N_SCATTER: Final = 4
 STAGES: Final = ("acute", "recent", "old")
-_STAGE_BOUNDS: Final = (-0.6, 0.1)  # of the standard normal: 27 % acute, 27 % recent, 46 % old
+_STAGE_BOUNDS: Final = (-1.0, -0.4)  # of the standard normal: 16 % acute, 19 % recent, 65 % old
 TERRITORIES: Final = ("anterior", "inferior", "lateral")
 _TERRITORY_BOUNDS: Final = (-0.43, 0.43)  # a third each
 

@@ -32,7 +32,7 @@ _F_WAVE_LEADS: Final = np.array([0.25, 0.5, 1.0, 0.6, 0.35, 0.25, 0.2, 0.2])
 # Smooths white noise to what surface muscle leaves at 500 Hz: little below 15 Hz, most between 40 and 150.
 _MUSCLE_TAPS: Final = (-0.5, 0.2, 0.8, 0.2, -0.5)
 _AMPLITUDE_BREATHES: Final = 0.04
-_CHEST_SHIFT, _CHEST_GAIN, _RECORD_GAIN = 0.18, 0.06, 0.05
+_CHEST_SHIFT, _CHEST_GAIN, _RECORD_GAIN = 0.22, 0.06, 0.05
 
 
 @dataclass(frozen=True, slots=True)
