@@ -116,7 +116,7 @@ def test_truth_does_not_depend_on_rate_or_duration_of_the_recording():
 def test_healthy_people_have_the_medians_and_the_spread_of_their_age(parameter, name, age_days):
     made = at_age(age_days)
     z = norms.z_score(parameter, age_days, made.sex, measured(made, name))
-    assert abs(np.median(z)) < 0.25
+    assert abs(np.median(z)) < 0.3
     assert 0.8 < np.std(z) < 1.35
 
 
