@@ -1,6 +1,7 @@
 """What conditions do to a beat: always relative to what is normal for the age, so the same millivolts can be either.
 
-Effects that are numbers stand in `conditions.toml` and are interpreted here; changes of shape are in `blocks`.
+Effects that are numbers stand in `conditions.toml` and are interpreted here; changes of shape are in `blocks`
+and `myocardium`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.paediatrics import limits as norms
-from auricle.simulate import blocks, rhythm
+from auricle.simulate import blocks, myocardium, rhythm
 from auricle.simulate.conditions import Diagnoses, conditions, pattern
 from auricle.simulate.morphology import P_LEFT, P_RIGHT, Beat, Deviations, add_p_waves, time_p_waves
 from auricle.simulate.streams import Draws, Floats
 
 Rows = NDArray[np.int64]
+
+_STRUCTURES: Final = {**blocks.STRUCTURES, **myocardium.STRUCTURES}
 
 _LONGEST_PR_MS: Final = 380.0
 # A P wave may not start inside the QRS before it: a long PR needs a slow enough rate.
@@ -54,7 +57,7 @@ def apply(beat: Beat, draws: Draws, diagnoses: Diagnoses, age_days: Floats, sex:
     for code, effects, rows in _those_who_have(diagnoses):
         name, _, place = effects.get("structure", "").partition(":")
         if name:
-            blocks.STRUCTURES[name](blocks.Patients(beat, draws, diagnoses, code, rows, age_days, sex, place))
+            _STRUCTURES[name](blocks.Patients(beat, draws, diagnoses, code, rows, age_days, sex, place))
     for code, effects, rows in _those_who_have(diagnoses):
         _durations(beat, effects, rows, diagnoses.severity[code][rows], age_days, sex)
         _waves(beat, effects, rows, diagnoses.severity[code][rows], diagnoses.scatter[code][rows])
@@ -63,7 +66,7 @@ def apply(beat: Beat, draws: Draws, diagnoses: Diagnoses, age_days: Floats, sex:
     for code, effects, rows in _those_who_have(diagnoses):
         _atria(beat, effects, rows, diagnoses.severity[code][rows])
     time_p_waves(beat)
-    blocks.pr_depression(beat, diagnoses)
+    myocardium.pr_depression(beat, diagnoses)
     return sinus
 
 
@@ -129,7 +132,7 @@ def spread_pattern(name: str, scatter: Floats) -> Floats:
 
 def lose_r(beat: Beat, rows: Rows, name: str, share: Floats) -> None:
     """Turn a share of R into a Q in the leads of a pattern."""
-    blocks.necrosis(beat, rows, np.clip(pattern(name), 0, None) * share[:, None], _Q_CENTRE, _Q_HALF)
+    myocardium.necrosis(beat, rows, np.clip(pattern(name), 0, None) * share[:, None], _Q_CENTRE, _Q_HALF)
 
 
 def _atria(beat: Beat, effects: Mapping[str, Any], rows: Rows, severity: Floats) -> None:
