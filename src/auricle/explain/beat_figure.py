@@ -10,17 +10,17 @@ from ecg_plot.renderers import Scene, render_svg
 from numpy.typing import NDArray
 
 from auricle.image.paper import (
-    _FAINT,
-    _INDENT,
-    _LARGE_SQUARE,
-    _NAME_DOWN,
-    _NAME_MM,
-    _SMALL_MM,
-    _TRACE_LINE,
+    FAINT,
+    INDENT,
+    LARGE_SQUARE,
+    NAME_DOWN,
+    NAME_MM,
+    SMALL_MM,
+    TRACE_LINE,
     Points,
-    _grid,
-    _path,
-    _text,
+    drawn_path,
+    drawn_text,
+    paper_grid,
 )
 from auricle.paediatrics.measurements import Measurements
 
@@ -58,14 +58,14 @@ def beat_svg(measurements: Measurements, gain_mm_mv: float, title: str = "") -> 
         above, below = _heights(beat[list(row)], gain)
         places = [0.0] * len(row) if number == 0 else [panel_mm * column for column in range(len(row))]
         width = panel_mm * factor if number == 0 else panel_mm * len(row)
-        elements += _grid((0.0, top, width, above + below))
+        elements += paper_grid((0.0, top, width, above + below))
         for lead, left in zip(row, places, strict=True):
             clips.append((left, top, panel_mm * factor, above + below))
             x = left + (time_ms - time_ms[0]) / 1000 * speed
             for run in _runs(np.stack([x, top + above - beat[lead] * gain], axis=1)):
-                elements.append(_path(run, _TRACE_LINE, len(clips) - 1, _OVERLAID if number == 0 else _TRACE))
+                elements.append(drawn_path(run, TRACE_LINE, len(clips) - 1, _OVERLAID if number == 0 else _TRACE))
             if number:
-                elements.append(_text(left + _INDENT, top + _NAME_DOWN, measurements.leads[lead], _NAME_MM, _TRACE))
+                elements.append(drawn_text(left + INDENT, top + NAME_DOWN, measurements.leads[lead], NAME_MM, _TRACE))
         for left in sorted(set(places)):
             elements += _marks(measurements, time_ms[0], left, top, above + below, speed, number == 0)
         top += above + below + 2.0
@@ -96,7 +96,7 @@ def _heights(beat: NDArray[np.float64], gain: float) -> tuple[float, float]:
 
 
 def _squares(length: float) -> float:
-    return math.ceil(length / _LARGE_SQUARE) * _LARGE_SQUARE
+    return math.ceil(length / LARGE_SQUARE) * LARGE_SQUARE
 
 
 def _runs(points: Points) -> list[Points]:
@@ -112,10 +112,10 @@ def _marks(
     for name, at_ms in measurements.marks_ms.items():
         if not math.isfinite(at_ms):
             continue
-        x, colour = left + (at_ms - start_ms) / 1000 * speed, _COLOURS.get(name.partition("_")[0], _FAINT)
-        drawn.append(_path(np.array([[x, top], [x, top + height]]), _MARK_LINE, None, colour))
+        x, colour = left + (at_ms - start_ms) / 1000 * speed, _COLOURS.get(name.partition("_")[0], FAINT)
+        drawn.append(drawn_path(np.array([[x, top], [x, top + height]]), _MARK_LINE, None, colour))
         if named and not name.endswith("offset"):
-            drawn.append(_text(x - 0.5, top - 1.2, name.partition("_")[0].upper(), _SMALL_MM, colour))
+            drawn.append(drawn_text(x - 0.5, top - 1.2, name.partition("_")[0].upper(), SMALL_MM, colour))
         elif named and name.startswith("t"):
-            drawn.append(_text(x - 0.5, top - 1.2, "T", _SMALL_MM, colour))
+            drawn.append(drawn_text(x - 0.5, top - 1.2, "T", SMALL_MM, colour))
     return drawn

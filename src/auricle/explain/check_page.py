@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from auricle.data.doctor import Betrayal, Facts, Finding, Report
-from auricle.explain.figures import _INK, _MUTED, _TEXT_PT, COLOURS, _age_axis, _age_place, _canvas, _legend, _module
+from auricle.explain.figures import COLOURS, INK, MUTED, TEXT_PT, age_axis, age_place, canvas, legend, plotting
 from auricle.explain.page import Page, Section
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def check_page(report: Report, command: str = "") -> Page:
 def age_histogram(facts: Facts) -> Figure:
     """Recordings over age, on the logarithmic axis of the other figures, stacked by sex."""
     edges = np.array(facts.age_edges_days)
-    figure, axes = _canvas("Recordings by age and sex")
-    place = _age_place(edges)
+    figure, axes = canvas("Recordings by age and sex")
+    place = age_place(edges)
     below = np.zeros(len(edges) - 1)
     for name, values in facts.age_histogram.items():
         if any(values):
@@ -52,11 +52,11 @@ def age_histogram(facts: Facts) -> Figure:
                 color=_SEX_COLOURS[name], edgecolor="white", linewidth=0.6,
             )  # fmt: skip
             below += np.array(values)
-    _age_axis(axes, edges)
+    age_axis(axes, edges)
     axes.set_ylabel("recordings")
-    axes.yaxis.set_major_locator(_module("matplotlib.ticker").MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(plotting("matplotlib.ticker").MaxNLocator(integer=True))
     axes.grid(False, axis="x")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -64,7 +64,7 @@ def labels_by_age(facts: Facts) -> Figure:
     """Patients of each label in each age band, as a table whose cells are coloured by the number."""
     labels = facts.labels[:_MOST_LABELS]
     counts = np.array(facts.labels_by_band[:_MOST_LABELS])
-    figure, axes = _canvas("Patients with each label, by age band", height=1.1 + 0.3 * len(labels))
+    figure, axes = canvas("Patients with each label, by age band", height=1.1 + 0.3 * len(labels))
     shades = np.log1p(counts) / max(1e-9, float(np.log1p(counts.max())))
     axes.imshow(shades, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
     axes.set_xticks(range(counts.shape[1]), [band.name for band in facts.bands])
@@ -72,8 +72,8 @@ def labels_by_age(facts: Facts) -> Figure:
     axes.grid(False)
     axes.spines["bottom"].set_visible(False)
     for (row, column), count in np.ndenumerate(counts):
-        colour = _MUTED if not count else (_LIGHT if shades[row, column] > 0.7 else _INK)
-        axes.text(column, row, str(count) if count else "·", ha="center", va="center", fontsize=_TEXT_PT, color=colour)
+        colour = MUTED if not count else (_LIGHT if shades[row, column] > 0.7 else INK)
+        axes.text(column, row, str(count) if count else "·", ha="center", va="center", fontsize=TEXT_PT, color=colour)
     return figure
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6A00", "#444444")
 _LINES: Final = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
-_INK, _MUTED, _RULE = "#22222a", "#6b6570", "#dddde3"
-_TITLE_PT, _TEXT_PT, _LINE_PT = 11.0, 9.0, 1.8
+INK, MUTED, _RULE = "#22222a", "#6b6570", "#dddde3"
+_TITLE_PT, TEXT_PT, LINE_PT = 11.0, 9.0, 1.8
 _WIDTH, _HEIGHT = 8.8, 3.8  # inches: the column of `page`, at 96 pixels an inch
 _SEQUENTIAL: Final = "viridis"
 AGE_TICKS: Final = (
@@ -59,23 +59,23 @@ def age_effect(
         title: headline.
     """
     ages, values = np.asarray(ages_days, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    figure, axes = _canvas(title)
+    figure, axes = canvas(title)
     for number, name in enumerate(class_names):
-        axes.plot(_age_place(ages), values[:, number], label=name, **_series(number))
+        axes.plot(age_place(ages), values[:, number], label=name, **_series(number))
     if actual_age_days is not None:
-        axes.axvline(float(_age_place(actual_age_days)), color=_INK, linewidth=1, linestyle=":")
+        axes.axvline(float(age_place(actual_age_days)), color=INK, linewidth=1, linestyle=":")
         axes.annotate(
             f"patient, {describe(actual_age_days)}",
-            (float(_age_place(actual_age_days)), 1.0),
+            (float(age_place(actual_age_days)), 1.0),
             (4, -4),
             textcoords="offset points",
             va="top",
-            fontsize=_TEXT_PT,
-            color=_INK,
+            fontsize=TEXT_PT,
+            color=INK,
         )
     axes.set(ylim=(0, 1.02), ylabel="probability")
-    _age_axis(axes, ages)
-    _legend(axes)
+    age_axis(axes, ages)
+    legend(axes)
     return figure
 
 
@@ -84,17 +84,17 @@ def group_contributions(
 ) -> Figure:
     """How much each lead group moved the output: shares (g,) as bars with their numbers."""
     values = np.asarray(shares, dtype=np.float64)
-    figure, axes = _canvas(title, height=0.9 + 0.42 * len(names))
+    figure, axes = canvas(title, height=0.9 + 0.42 * len(names))
     places = np.arange(len(names))[::-1]
     axes.barh(places, values, height=0.6, color=[COLOURS[number % len(COLOURS)] for number in range(len(names))])
     for place, value in zip(places, values, strict=True):
         axes.annotate(
             f"{100 * value:.0f} %", (value, place), (4 if value >= 0 else -4, 0), textcoords="offset points",
-            va="center", ha="left" if value >= 0 else "right", fontsize=_TEXT_PT, color=_INK,
+            va="center", ha="left" if value >= 0 else "right", fontsize=TEXT_PT, color=INK,
         )  # fmt: skip
     axes.set_yticks(places, names)
     axes.set(xlim=(min(0.0, 1.2 * values.min()), max(1e-9, 1.2 * values.max())), xlabel="share")
-    axes.xaxis.set_major_formatter(_module("matplotlib.ticker").PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(plotting("matplotlib.ticker").PercentFormatter(1, decimals=0))
     axes.grid(False, axis="y")
     return figure
 
@@ -122,18 +122,18 @@ def gates_over_age(
     _style(left, "Gate scale γ (band: range over blocks)")
     _style(right, "Effective contribution to the output")
     for number, name in enumerate(group_names):
-        place, points = _age_place(ages), gamma[:, :, number]
+        place, points = age_place(ages), gamma[:, :, number]
         points = points[:, np.isfinite(points).all(axis=0)]
         if points.shape[1]:
             left.fill_between(place, points.min(axis=1), points.max(axis=1), color=COLOURS[number], alpha=0.12, lw=0)
             left.plot(place, points.mean(axis=1), label=name, **_series(number))
         right.plot(place, share[:, number], label=name, **_series(number))
-    left.axhline(1, color=_MUTED, linewidth=0.8)
+    left.axhline(1, color=MUTED, linewidth=0.8)
     right.set_ylim(bottom=0)
-    right.yaxis.set_major_formatter(_module("matplotlib.ticker").PercentFormatter(1, decimals=0))
+    right.yaxis.set_major_formatter(plotting("matplotlib.ticker").PercentFormatter(1, decimals=0))
     for axes in (left, right):
-        _age_axis(axes, ages)
-    _legend(right)
+        age_axis(axes, ages)
+    legend(right)
     return figure
 
 
@@ -167,7 +167,7 @@ def tsne(
     perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
     plane = require("sklearn.manifold", "train").TSNE(init="pca", perplexity=perplexity, random_state=seed)
     placed = plane.fit_transform(points)
-    figure, axes = _canvas(f"{title} ({len(points)} records)", height=5.2)
+    figure, axes = canvas(f"{title} ({len(points)} records)", height=5.2)
     if np.issubdtype(values.dtype, np.number):
         _scatter_by_number(figure, axes, placed, values.astype(np.float64), colour_name, is_age)
     else:
@@ -184,17 +184,17 @@ def _scatter_by_number(
 ) -> None:
     known = np.isfinite(values)
     axes.scatter(*_xy(placed[~known]), s=6, color=_RULE, linewidths=0, rasterized=True)
-    shown = _age_place(values[known]) if is_age else values[known]
+    shown = age_place(values[known]) if is_age else values[known]
     drawn = axes.scatter(*_xy(placed[known]), s=8, c=shown, cmap=_SEQUENTIAL, linewidths=0, alpha=0.8, rasterized=True)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.8)
-    bar.set_label(name or ("age" if is_age else ""), size=_TEXT_PT, color=_MUTED)
+    bar.set_label(name or ("age" if is_age else ""), size=TEXT_PT, color=MUTED)
     bar.solids.set_alpha(1)  # type: ignore[union-attr]
     bar.outline.set_visible(False)
     if is_age and known.any():
-        ticks = [(float(_age_place(day)), label) for day, label in AGE_TICKS]
+        ticks = [(float(age_place(day)), label) for day, label in AGE_TICKS]
         inside = [(place, label) for place, label in ticks if shown.min() <= place <= shown.max()]
         bar.set_ticks([place for place, _ in inside], labels=[label for _, label in inside])
-    bar.ax.tick_params(labelsize=_TEXT_PT, colors=_INK, length=0, pad=6)
+    bar.ax.tick_params(labelsize=TEXT_PT, colors=INK, length=0, pad=6)
 
 
 def _xy(placed: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -211,20 +211,20 @@ def _scatter_by_label(axes: Axes, placed: NDArray[Any], labels: NDArray[np.str_]
     for number, name in enumerate(shown):
         chosen = placed[labels == name]
         axes.scatter(*_xy(chosen), s=8, color=COLOURS[number], linewidths=0, alpha=0.75, label=name, rasterized=True)
-    _legend(axes, markerscale=2.5)
+    legend(axes, markerscale=2.5)
 
 
 def reliability(truth: ArrayLike, probability: ArrayLike, class_names: Sequence[str], *, title: str = "") -> Figure:
     """Observed against predicted frequency, (n, c) each: a calibrated class lies on the diagonal."""
     true, given = np.asarray(truth, dtype=np.float64), np.asarray(probability, dtype=np.float64)
-    figure, axes = _canvas(title or "Calibration", width=5.2, height=4.4)
-    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8)
+    figure, axes = canvas(title or "Calibration", width=5.2, height=4.4)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
     for number, name in enumerate(class_names):
         bins = reliability_bins(true[:, number], given[:, number])
         axes.plot(bins.predicted, bins.observed, marker="o", markersize=4, label=name, **_series(number))
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     axes.set_aspect("equal")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -238,14 +238,14 @@ def training_curve(
     title: str = "Training",
 ) -> Figure:
     """Training loss over steps, and a validation measure on an axis of its own where there is one."""
-    figure, axes = _canvas(title)
+    figure, axes = canvas(title)
     axes.plot(np.asarray(steps), np.asarray(loss), label="training loss", **_series(0))
     axes.set(xlabel="step", ylabel="loss")
     if len(np.asarray(validation)):
         other = axes.twinx()
         other.plot(np.asarray(validation_steps), np.asarray(validation), marker="o", markersize=4, **_series(1))
-        other.set_ylabel(validation_name, fontsize=_TEXT_PT, color=COLOURS[1])
-        other.tick_params(labelsize=_TEXT_PT, colors=COLOURS[1], length=0, pad=6)
+        other.set_ylabel(validation_name, fontsize=TEXT_PT, color=COLOURS[1])
+        other.tick_params(labelsize=TEXT_PT, colors=COLOURS[1], length=0, pad=6)
         for side in other.spines.values():
             side.set_visible(False)
     return figure
@@ -262,14 +262,14 @@ def metric_over_age(
     The curves are those of `auricle.evaluate.metrics.over_age`.
     """
     ages = np.asarray(ages_days, dtype=np.float64)
-    figure, axes = _canvas(title)
+    figure, axes = canvas(title)
     for number, (name, curve) in enumerate(curves.items()):
         value, low, high = (np.asarray(part, dtype=np.float64) for part in curve)
         colour = COLOURS[number % len(COLOURS)]
-        axes.fill_between(_age_place(ages), low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(_age_place(ages), value, label=name, **_series(number))
-    _age_axis(axes, ages)
-    _legend(axes)
+        axes.fill_between(age_place(ages), low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(age_place(ages), value, label=name, **_series(number))
+    age_axis(axes, ages)
+    legend(axes)
     return figure
 
 
@@ -286,15 +286,15 @@ def robustness(
     shown = [(name, family) for name, family in conditions if any(name in found for found in scores.values())]
     gaps = np.cumsum([number > 0 and family != shown[number - 1][1] for number, (_, family) in enumerate(shown)])
     place = -(np.arange(len(shown)) + 0.6 * gaps)
-    figure, axes = _canvas(title or "What is left under harder conditions", height=0.32 * len(shown) + 1.4)
+    figure, axes = canvas(title or "What is left under harder conditions", height=0.32 * len(shown) + 1.4)
     for number, (method, found) in enumerate(scores.items()):
         values = [100 * found.get(name, np.nan) for name, _ in shown]
         axes.plot(values, place, "o", ms=7, color=COLOURS[number % len(COLOURS)], label=method, alpha=0.85)
-    axes.axvline(50, color=_MUTED, lw=1)
+    axes.axvline(50, color=MUTED, lw=1)
     axes.set_yticks(place, [name for name, _ in shown])
     axes.set_xlabel("macro AUROC, per cent (50 is chance)")
     axes.grid(axis="x", color=_RULE)
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -302,23 +302,25 @@ def _series(number: int) -> dict[str, Any]:
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": _LINES[(number // 2) % len(_LINES)],
-        "linewidth": _LINE_PT,
+        "linewidth": LINE_PT,
     }
 
 
-def _age_place(days: ArrayLike) -> NDArray[np.float64]:
+def age_place(days: ArrayLike) -> NDArray[np.float64]:
     """Where an age stands on the age axis: log(1 + days), because birth has to be on it."""
     placed: NDArray[np.float64] = np.log1p(np.asarray(days, dtype=np.float64))
     return placed
 
 
-def _age_axis(axes: Axes, ages: NDArray[np.float64]) -> None:
-    inside = [(float(_age_place(day)), name) for day, name in AGE_TICKS if ages.min() <= day <= 1.01 * ages.max()]
+def age_axis(axes: Axes, ages: NDArray[np.float64]) -> None:
+    """Label a horizontal axis of ages placed by `age_place`."""
+    inside = [(float(age_place(day)), name) for day, name in AGE_TICKS if ages.min() <= day <= 1.01 * ages.max()]
     axes.set_xticks([place for place, _ in inside], [name for _, name in inside])
-    axes.set(xlim=(float(_age_place(ages.min())), float(_age_place(ages.max()))), xlabel="age")
+    axes.set(xlim=(float(age_place(ages.min())), float(age_place(ages.max()))), xlabel="age")
 
 
-def _canvas(title: str, *, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Figure, Axes]:
+def canvas(title: str, *, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Figure, Axes]:
+    """A figure with one plot in the style of all of them."""
     figure = blank_figure(width, height)
     axes = figure.add_subplot()
     _style(axes, title)
@@ -327,29 +329,28 @@ def _canvas(title: str, *, width: float = _WIDTH, height: float = _HEIGHT) -> tu
 
 def blank_figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches, in the style of the others."""
-    figure: Figure = _module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
+    figure: Figure = plotting("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
     figure.set_facecolor("white")
     return figure
 
 
 def _style(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=_TITLE_PT, color=_INK, fontweight="bold", pad=8)
-    axes.tick_params(labelsize=_TEXT_PT, colors=_INK, length=0, pad=6)
+    axes.set_title(title, loc="left", fontsize=_TITLE_PT, color=INK, fontweight="bold", pad=8)
+    axes.tick_params(labelsize=TEXT_PT, colors=INK, length=0, pad=6)
     axes.grid(True, color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     for name, side in axes.spines.items():
         side.set_visible(name == "bottom")
-        side.set_color(_MUTED)
+        side.set_color(MUTED)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(fontsize=_TEXT_PT, color=_MUTED)
+        axis.label.set(fontsize=TEXT_PT, color=MUTED)
 
 
-def _legend(axes: Axes, **options: Any) -> None:
+def legend(axes: Axes, **options: Any) -> None:
     """Beside the plot, where it covers no data."""
-    axes.legend(
-        loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=_TEXT_PT, labelcolor=_INK, **options
-    )
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=TEXT_PT, labelcolor=INK, **options)
 
 
-def _module(name: str) -> Any:
+def plotting(name: str) -> Any:
+    """A matplotlib module, or the extra that brings it."""
     return require(name, "train")

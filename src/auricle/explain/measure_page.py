@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from auricle.explain.beat_figure import SPEED_MM_S as BEAT_SPEED_MM_S
 from auricle.explain.beat_figure import beat_svg
-from auricle.explain.page import Page, _paragraphs, _resource
+from auricle.explain.page import Page, paragraphs, resource
 from auricle.image.paper import svg_paper
 from auricle.paediatrics import wording
 from auricle.paediatrics.findings import Assessment, Row, main_rows
@@ -62,12 +62,12 @@ class MeasurePage(Page):
         """The whole document."""
         heads = wording.words(self.language)["table"]
         banner = f"<strong>{escape(heads['banner_strong'])}</strong> {escape(heads['banner'])}"
-        template = _resource("page.html").replace(_ENGLISH[0], f'<html lang="{escape(self.language)}">')
+        template = resource("page.html").replace(_ENGLISH[0], f'<html lang="{escape(self.language)}">')
         command = f"<div><dt>Command</dt><dd><code>{escape(self.command)}</code></dd></div>" if self.command else ""
         return Template(template.replace(_ENGLISH[1], banner.replace("$", "$$"))).substitute(
             title=escape(self.title),
-            style=_resource("page.css") + _STYLE,
-            lead=_paragraphs(self.lead_paragraph),
+            style=resource("page.css") + _STYLE,
+            lead=paragraphs(self.lead_paragraph),
             contents="",
             sections="\n".join(f"<section><h2>{escape(head)}</h2>\n{html}</section>" for head, html in self.parts),
             date=escape(self.date.isoformat(sep=" ", timespec="minutes")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
-from auricle.explain.figures import _LINE_PT, COLOURS, _age_axis, _age_place, _canvas, _legend
+from auricle.explain.figures import COLOURS, LINE_PT, age_axis, age_place, canvas, legend
 from auricle.explain.page import Page, Section
 from auricle.paediatrics import limits as published
 from auricle.paediatrics.own_norms import METHODS, Fitted, OwnNorms, unit_of
@@ -96,7 +96,7 @@ def norms_figure(own: OwnNorms, parameter: str, sex: Sex | None = None, records:
     """p2, p50 and p98 of both over age, with the bootstrap bands and the records as points."""
     fitted = own.fitted(parameter, sex)
     name = f"{parameter_name(parameter, 'en')}, {_SEX_NAMES[fitted.sex]}"
-    figure, axes = _canvas(name)
+    figure, axes = canvas(name)
     grid = fitted.grid_days
     if records is not None and parameter in records.values:
         _points(axes, records, fitted, grid)
@@ -105,21 +105,21 @@ def norms_figure(own: OwnNorms, parameter: str, sex: Sex | None = None, records:
     if len(fitted.bands):
         for number_of in range(3):
             low, high = fitted.bands[:, number_of].T
-            axes.fill_between(_age_place(grid), low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
+            axes.fill_between(age_place(grid), low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
     for number_of, label in enumerate(("own p50, p2, p98", "", "")):
         which = (1, 0, 2)[number_of]
-        width = _LINE_PT if which == 1 else 0.7 * _LINE_PT
-        axes.plot(_age_place(broken), curves[:, which], color=COLOURS[0], linewidth=width, label=label or None)
+        width = LINE_PT if which == 1 else 0.7 * LINE_PT
+        axes.plot(age_place(broken), curves[:, which], color=COLOURS[0], linewidth=width, label=label or None)
     if parameter in published.parameters():
         theirs = published.centiles(parameter, broken, sex)
         for number_of, which in enumerate((1, 0, 2)):
             axes.plot(
-                _age_place(broken), theirs[:, which], color=COLOURS[1], linestyle=(0, (5, 2)), linewidth=_LINE_PT * 0.8,
+                age_place(broken), theirs[:, which], color=COLOURS[1], linestyle=(0, (5, 2)), linewidth=LINE_PT * 0.8,
                 label="published" if number_of == 0 else None,
             )  # fmt: skip
-    _age_axis(axes, grid)
+    age_axis(axes, grid)
     axes.set_ylabel(unit_of(parameter) if unit_of(parameter) != "1" else "ratio")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -136,7 +136,7 @@ def _points(axes: object, records: NormalRecords, fitted: Fitted, grid: np.ndarr
     if len(rows) > _MOST_POINTS:
         rows = np.random.default_rng(0).choice(rows, _MOST_POINTS, replace=False)
     axes.scatter(  # type: ignore[attr-defined]
-        _age_place(records.age_days[rows]), values[rows], s=4, color=_POINTS, linewidths=0, alpha=0.6, rasterized=True
+        age_place(records.age_days[rows]), values[rows], s=4, color=_POINTS, linewidths=0, alpha=0.6, rasterized=True
     )
 
 

@@ -84,10 +84,10 @@ class Page:
     def to_html(self) -> str:
         """The whole document."""
         command = f"<div><dt>Command</dt><dd><code>{escape(self.command)}</code></dd></div>" if self.command else ""
-        return Template(_resource("page.html")).substitute(
+        return Template(resource("page.html")).substitute(
             title=escape(self.title),
-            style=_resource("page.css"),
-            lead=_paragraphs(self.lead_paragraph),
+            style=resource("page.css"),
+            lead=paragraphs(self.lead_paragraph),
             contents=_contents(self.sections),
             sections="\n".join(_section(number, section) for number, section in enumerate(self.sections, start=1)),
             date=escape(self.date.isoformat(sep=" ", timespec="minutes")),
@@ -100,11 +100,13 @@ class Page:
         write_bytes(path, self.to_html().encode("utf-8"))
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """The text of a file beside this one."""
     return files("auricle.explain").joinpath(name).read_text(encoding="utf-8")
 
 
-def _paragraphs(text: str) -> str:
+def paragraphs(text: str) -> str:
+    """Plain text as escaped HTML paragraphs."""
     return "\n".join(f"<p>{escape(part.strip())}</p>" for part in re.split(r"\n\s*\n", text) if part.strip())
 
 
@@ -116,7 +118,7 @@ def _contents(sections: Sequence[Section]) -> str:
 
 
 def _section(number: int, section: Section) -> str:
-    parts = [f'<section id="s{number}">', f"<h2>{escape(section.heading)}</h2>", _paragraphs(section.prose)]
+    parts = [f'<section id="s{number}">', f"<h2>{escape(section.heading)}</h2>", paragraphs(section.prose)]
     if section.table is not None:
         parts.append(_table(section.table))
     if section.figure is not None:

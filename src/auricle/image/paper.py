@@ -42,20 +42,20 @@ _SHEET_LEADS: Final = 8
 _COLUMNS: Final = 4
 _ROWS: Final = len(STANDARD) // _COLUMNS
 # Sheet geometry in millimetres; the paper and its rows measure whole large squares.
-_SQUARE, _LARGE_SQUARE = 1.0, 5.0
+_SQUARE, LARGE_SQUARE = 1.0, 5.0
 _MARGIN, _HEADER, _FOOTER_LINE = 6.0, 13.0, 4.2
 _PULSE_ROOM, _RIGHT_ROOM = 15.0, 5.0
 _LEAST_WIDTH: Final = 130.0  # holds the line of scales below a one-second strip
 _PULSE_S, _PULSE_MV = 0.2, 1.0
 _LEAST_MM, _LARGEST_MM = 10.0, 60.0
 _LABEL_ROOM: Final = 5.0
-_INDENT, _NAME_DOWN, _TICK_MM = 1.2, 3.8, 2.5
-_TITLE_MM, _NAME_MM, _TEXT_MM, _SMALL_MM = 4.0, 3.2, 3.0, 2.6
+INDENT, NAME_DOWN, _TICK_MM = 1.2, 3.8, 2.5
+_TITLE_MM, NAME_MM, _TEXT_MM, SMALL_MM = 4.0, 3.2, 3.0, 2.6
 _WIDEST_LETTER: Final = 0.65  # of the letter height, on average, in a sans-serif face
-_TRACE_LINE, _PULSE_LINE, _FINE_LINE, _BOLD_LINE = 0.3, 0.25, 0.08, 0.14
+TRACE_LINE, _PULSE_LINE, _FINE_LINE, _BOLD_LINE = 0.3, 0.25, 0.08, 0.14
 # More points in a millimetre than a 600 dpi printer has dots (24) only make the file larger.
 _POINTS_PER_MM: Final = 24
-_INK, _FAINT, _ALARM = "#16161d", "#6b6570", "#9c2f2f"
+_INK, FAINT, _ALARM = "#16161d", "#6b6570", "#9c2f2f"
 _PAPER, _FINE_COLOUR, _BOLD_COLOUR = "#fffaf8", "#f6dcd8", "#e8aea8"
 DISCLAIMER: Final = "Research use only. Not a diagnosis."
 
@@ -136,7 +136,7 @@ def _scene(recording: Recording, scale: _Scale, start_s: float, seconds: float |
     above, below = _row_heights(strips, traces)
     tops = _HEADER + np.cumsum(above + below) - (above + below)
     wanted = max(_PULSE_ROOM + (end_s - start_s) * scale.speed + _RIGHT_ROOM, _LEAST_WIDTH)
-    paper = (_MARGIN, _HEADER, math.ceil(wanted / _LARGE_SQUARE) * _LARGE_SQUARE, float((above + below).sum()))
+    paper = (_MARGIN, _HEADER, math.ceil(wanted / LARGE_SQUARE) * LARGE_SQUARE, float((above + below).sum()))
     boxes = [
         (
             strip.x,
@@ -146,10 +146,10 @@ def _scene(recording: Recording, scale: _Scale, start_s: float, seconds: float |
         )
         for strip in strips
     ]
-    elements = _grid(paper)
+    elements = paper_grid(paper)
     for number, (strip, trace, box) in enumerate(zip(strips, traces, boxes, strict=True)):
         elements += _drawn_strip(strip, trace, box, float(above[strip.row]), number)
-    elements += [_path(_pulse(scale) + np.array([_MARGIN, baseline]), _PULSE_LINE) for baseline in tops + above]
+    elements += [drawn_path(_pulse(scale) + np.array([_MARGIN, baseline]), _PULSE_LINE) for baseline in tops + above]
     shown = title if title is not None else recording.record_id
     footer = _footer(recording, scale)
     elements += _texts(shown, _facts(recording, start_s, end_s), footer, paper)
@@ -219,33 +219,33 @@ def _row_heights(strips: list[_Strip], traces: list[list[Points]]) -> tuple[Poin
         for run in trace:
             above[strip.row] = max(above[strip.row], run[:, 1].max() + _LABEL_ROOM)
             below[strip.row] = max(below[strip.row], 1 - run[:, 1].min())
-    whole = [np.ceil(np.minimum(side, _LARGEST_MM) / _LARGE_SQUARE) * _LARGE_SQUARE for side in (above, below)]
+    whole = [np.ceil(np.minimum(side, _LARGEST_MM) / LARGE_SQUARE) * LARGE_SQUARE for side in (above, below)]
     return whole[0], whole[1]
 
 
 def _drawn_strip(strip: _Strip, trace: list[Points], box: _Box, above: float, clip: int) -> list[Any]:
     left, top, _, height = box
     baseline = top + above
-    drawn = [_text(left + _INDENT, top + _NAME_DOWN, strip.lead, _NAME_MM, _INK)]
+    drawn = [drawn_text(left + INDENT, top + NAME_DOWN, strip.lead, NAME_MM, _INK)]
     if strip.x > _MARGIN + _PULSE_ROOM:
-        drawn.append(_path(np.array([[left, baseline - _TICK_MM], [left, baseline + _TICK_MM]]), _PULSE_LINE))
+        drawn.append(drawn_path(np.array([[left, baseline - _TICK_MM], [left, baseline + _TICK_MM]]), _PULSE_LINE))
     if not trace:
-        drawn.append(_text(left + _INDENT, baseline, "not recorded", _SMALL_MM, _FAINT))
+        drawn.append(drawn_text(left + INDENT, baseline, "not recorded", SMALL_MM, FAINT))
     for run in trace:
-        drawn.append(_path(np.stack([left + run[:, 0], baseline - run[:, 1]], axis=1), _TRACE_LINE, clip))
+        drawn.append(drawn_path(np.stack([left + run[:, 0], baseline - run[:, 1]], axis=1), TRACE_LINE, clip))
     if any(run[:, 1].max() > above or -run[:, 1].min() > height - above for run in trace):
-        drawn.append(_text(left + _LARGE_SQUARE * 2, top + _NAME_DOWN, "cut at the row's edge", _SMALL_MM, _ALARM))
+        drawn.append(drawn_text(left + LARGE_SQUARE * 2, top + NAME_DOWN, "cut at the row's edge", SMALL_MM, _ALARM))
     return drawn
 
 
-def _grid(paper: _Box) -> list[Any]:
+def paper_grid(paper: _Box) -> list[Any]:
     """Paper with small and large squares; the lines of a direction are one path to and fro along the paper's edge."""
     left, top, width, height = paper
     drawn: list[Any] = [("rect", None, {"x": left, "y": top, "width": width, "height": height, "fill": _PAPER})]
-    for spacing, colour, line in ((_SQUARE, _FINE_COLOUR, _FINE_LINE), (_LARGE_SQUARE, _BOLD_COLOUR, _BOLD_LINE)):
+    for spacing, colour, line in ((_SQUARE, _FINE_COLOUR, _FINE_LINE), (LARGE_SQUARE, _BOLD_COLOUR, _BOLD_LINE)):
         upright = _to_and_fro(left, width, top, height, spacing)
         level = _to_and_fro(top, height, left, width, spacing)[:, ::-1]
-        drawn += [_path(points, line, colour=colour) for points in (upright, level)]
+        drawn += [drawn_path(points, line, colour=colour) for points in (upright, level)]
     return drawn
 
 
@@ -282,16 +282,18 @@ def _texts(title: str, facts: str, footer: list[str], paper: _Box) -> list[Any]:
     left, top, width, height = paper
     fitting = int(width / (_TITLE_MM * _WIDEST_LETTER))
     title = title if len(title) <= fitting else f"{title[: fitting - 1]}…"
-    lines = [_text(left, 5.6, title, _TITLE_MM, _INK), _text(left, 10.6, facts, _TEXT_MM, _FAINT)]
+    lines = [drawn_text(left, 5.6, title, _TITLE_MM, _INK), drawn_text(left, 10.6, facts, _TEXT_MM, FAINT)]
     for number, line in enumerate(footer, start=1):
-        colour = _ALARM if line == DISCLAIMER else _FAINT
-        lines.append(_text(left, top + height + number * _FOOTER_LINE, line, _SMALL_MM, colour))
+        colour = _ALARM if line == DISCLAIMER else FAINT
+        lines.append(drawn_text(left, top + height + number * _FOOTER_LINE, line, SMALL_MM, colour))
     return lines
 
 
-def _text(x: float, y: float, text: str, size: float, colour: str) -> Any:
+def drawn_text(x: float, y: float, text: str, size: float, colour: str) -> Any:
+    """A scene's text at x, y in mm, letters `size` mm high."""
     return ("text", None, {"x": x, "y": y, "text": text, "fill": colour, "size": size})
 
 
-def _path(points: Points, width: float, clip: int | None = None, colour: str = _INK) -> Any:
+def drawn_path(points: Points, width: float, clip: int | None = None, colour: str = _INK) -> Any:
+    """A scene's line through (n, 2) points in mm, cut at the box of number `clip`."""
     return ("path", clip, {"points": points, "stroke": colour, "width": width})

@@ -67,7 +67,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     try:
         header = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = header
-        _check_header(path, header)
+        check_header(path, header)
         rows = [_row(path, reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: damaged CSV ({error})") from None
@@ -81,7 +81,8 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     return rows
 
 
-def _check_header(path: Path, header: list[str]) -> None:
+def check_header(path: Path, header: list[str]) -> None:
+    """Refuse a header without `file`, with a column twice, or with a name nobody knows."""
     if "file" not in header:
         # The line is not repeated: where the header was forgotten, it is a patient's.
         raise DataError(f"{path}: has no column `file`; its first line should name the columns: {', '.join(COLUMNS)}")
@@ -132,7 +133,7 @@ def _row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> Manif
 def _age(cell: Callable[[str], str]) -> Age | None:
     """The age of a row; the message never repeats the cell, which may hold a name by mistake."""
     try:
-        return _written_age(cell)
+        return written_age(cell)
     except DataError as error:
         negative = "negative age" in str(error)
         raise DataError(
@@ -142,7 +143,8 @@ def _age(cell: Callable[[str], str]) -> Age | None:
         ) from None
 
 
-def _written_age(cell: Callable[[str], str]) -> Age | None:
+def written_age(cell: Callable[[str], str]) -> Age | None:
+    """The age a row says, from its age, its days or its two dates."""
     if cell("birth_date") and cell("recording_date"):
         return ages.between(cell("birth_date"), cell("recording_date"))
     if cell("age_days"):

@@ -20,7 +20,7 @@ from typing import Final
 from auricle.data.doctor.case import Case
 from auricle.data.doctor.model import Finding
 from auricle.errors import DataError
-from auricle.io.manifest import COLUMNS, LAB_PREFIX, ManifestRow, _check_header, _row, _written_age
+from auricle.io.manifest import COLUMNS, LAB_PREFIX, ManifestRow, _row, check_header, written_age
 
 Cells = Mapping[str | None, str | None]
 
@@ -112,7 +112,7 @@ def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] 
 
 
 def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
-    """All that is wrong with the header; `_check_header` stops at the first, so it is asked column by column."""
+    """All that is wrong with the header; `check_header` stops at the first, so it is asked column by column."""
     if "file" not in header:
         # Its cells are not repeated: where the header was forgotten they are the first patient's.
         message = "the first line has no column `file`: is it the header, and are the cells separated by , ; or tab?"
@@ -123,7 +123,7 @@ def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
     messages = []
     for columns in [known, *(["file", name] for name in strange), *(["file", name, name] for name in doubled)]:
         try:
-            _check_header(manifest, columns)
+            check_header(manifest, columns)
         except DataError as error:
             messages.append(str(error).removeprefix(f"{manifest}: "))
     return [Finding("error", "header", message, ((1,),)) for message in dict.fromkeys(messages)]
@@ -181,7 +181,7 @@ def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
 
 def _is_too_old(cells: Cells) -> bool:
     try:
-        _written_age(lambda name: (cells.get(name) or "").strip())
+        written_age(lambda name: (cells.get(name) or "").strip())
     except DataError as error:
         return "not possible" in str(error)
     return False
