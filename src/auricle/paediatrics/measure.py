@@ -37,8 +37,10 @@ Floats = NDArray[np.float64]
 _GROUPS: Final = 4
 # Half of what was extrapolated of a mark may be wrong: the foot of a wave need not be a parabola.
 _EXTRAPOLATED_SHARE: Final = 0.5
-# What no repetition of the same beat shows: where a wave ends that fades away (T), or rises slowly (P).
-_MARK_MS: Final[Mapping[str, float]] = {"qrs": 1.5, "p": 2.5, "t": 5.0}
+# What no repetition of the same beat shows: where a wave ends that fades away (T), or rises slowly (P); and for either end
+# of QRS a share of its duration (`benchmarks/measure.py`: errors on simulated truth grow with it).
+_MARK_MS: Final[Mapping[str, float]] = {"p": 2.5, "t": 5.0}
+_QRS_MARK_SHARE: Final = 0.035
 _FULL_BAND_HZ: Final = 150.0
 _P_REPEATS: Final = 0.5
 # Signals without a unit are brought to this QRS height, which the thresholds in millivolts are made for.
@@ -187,13 +189,15 @@ def _interval_values(
     reasons = {"p_duration": found.p.reason, "pr": found.p.reason, "qrs": found.qrs.reason, "qt": found.t.reason}
     spread = _jackknife(np.array([reading.intervals for reading in repeated])) if repeated else np.full(4, np.nan)
     values = {}
+    qrs = float(whole.intervals[_INTERVALS.index("qrs")])
+    qrs_mark = _QRS_MARK_SHARE * qrs if math.isfinite(qrs) else 0.0
     for number, name in enumerate(_INTERVALS):
         value = float(whole.intervals[number])
         if not (math.isfinite(value) and value > 0):
             values[name] = _unknown(name, reasons[name] or found.qrs.reason or FUSED)
             continue
         extrapolated = [_EXTRAPOLATED_SHARE * mark.extrapolated * ms for mark in marks[name] if mark is not None]
-        own = [_MARK_MS[wave] for wave in soft[name]]
+        own = [_MARK_MS.get(wave, qrs_mark) for wave in soft[name]]
         # Of too few beats the spread is not seen; it is then taken to be as large as that of the marks themselves.
         seen = spread[number] if math.isfinite(spread[number]) else 2 * math.hypot(*own)
         sample = 1000 / recording.rate_hz
