@@ -192,7 +192,7 @@ def test_a_superior_axis_is_called_by_its_name_and_has_no_centile():
         ({"r_v1": (1.2, 0.02), "s_v1": (0.0, 0.0)}, "3d", "flag.pure_r_v1"),
         ({"r_v1": (2.7, 0.02), "s_v1": (0.5, 0.0)}, "3d", "flag.r_v1"),
         ({"qrs_axis": (200.0, 1.0)}, "3d", "flag.axis_beyond_195"),
-        ({"t_v1": (0.2, 0.01)}, "9d", "flag.t_v1_upright"),
+        ({"t_v1": (0.2, 0.01)}, "12d", "flag.t_v1_upright"),
         ({"t_v1": (0.2, 0.01)}, "3yr", "flag.t_v1_upright"),
         ({"r_v6": (1.8, 0.02)}, "3d", "flag.r_v6"),
         ({"r_v6": (2.6, 0.02)}, "20d", "flag.r_v6"),
@@ -325,3 +325,23 @@ def test_leads_that_were_not_recorded_are_not_listed():
     assert "r_v6" not in shown
     assert {"r_v1", "t_v1", "qrs"} <= shown
     assert "r_ii" not in shown
+
+
+def test_too_little_compared_is_not_called_normal():
+    empty = replace(measured(), values={})
+    assert assess(empty, parse("3d"), "M").all_normal is None
+    assert assess(measured(), parse("3d"), "M").all_normal is not None
+
+
+def test_what_a_refusal_says_of_a_value_holds_for_its_flag_too():
+    for code in ("paced", "dextrocardia", "band_too_narrow"):
+        given = measured({"r_v1": (1.6, 0.01), "s_v1": (0.0, 0.01), "t_v1": (0.3, 0.01)}, remarks=[Remark(code)])
+        said = assess(given, parse("12d"), "M").findings
+        flags = {"flag.pure_r_v1"} if code == "band_too_narrow" else {"flag.pure_r_v1", "flag.t_v1_upright"}
+        assert not {finding.code for finding in said} & flags, code
+
+
+def test_few_leads_have_no_centile_of_qrs():
+    row = assess(replace(measured(), remarks=(Remark("few_leads"),)), parse("3d"), "M").row("qrs")
+    assert row is not None
+    assert row.refused == "few_leads"

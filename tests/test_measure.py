@@ -377,3 +377,11 @@ def test_real_recordings_are_plausible(real_data: Path) -> None:
     assert ((qrs > 45) & (qrs < 220))[np.isfinite(qrs)].all()
     assert 60 < np.nanmedian([m.values["heart_rate"].value for m in measured]) < 120
     assert 340 < np.nanmedian([m.values["qtc_bazett"].value for m in measured]) < 480
+
+
+def test_a_gap_in_every_lead_is_no_slow_heart() -> None:
+    whole = drawn(seconds=12.0)
+    signal = whole.signal.copy()
+    signal[:, 2000:4000] = np.nan
+    gap = measure(replace(whole, signal=signal))
+    assert gap.values["heart_rate"].value == pytest.approx(75, abs=1)

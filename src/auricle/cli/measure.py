@@ -101,11 +101,14 @@ def measure(
 
 def _draw_ages(recording: Recording, values: Measurements, sex: Sex | None, path: Path, lang: str) -> None:
     from auricle.atomic import write_with
-    from auricle.explain.ages_figure import ages_figure
+    from auricle.explain.ages_figure import ages_figure, drawable
 
     if path.suffix.casefold() not in _PICTURES:
         raise ConfigError(f"--ages-figure {path}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")
-    figure = ages_figure(recording, values, sex=sex, language=lang)
+    shown = drawable(lang)
+    if shown != lang:
+        typer.echo("auricle: note: no Chinese font is installed here; the picture is in English", err=True)
+    figure = ages_figure(recording, values, sex=sex, language=shown)
     kind = path.suffix.casefold().removeprefix(".")
     try:
         write_with(path, lambda place: figure.savefig(place, dpi=110, format=kind))
@@ -158,8 +161,10 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
         console.print(grid)
     if assessment.age is None:
         console.print(f" {said['nothing']}", highlight=False)
-    elif not any(finding.kind in {"flag", "outside", "borderline"} for finding in assessment.findings):
+    elif assessment.all_normal:
         console.print(f" {said['normal']}", highlight=False, style="green")
+    elif assessment.all_normal is None:
+        console.print(f" {said['not_compared']}", highlight=False, style="yellow")
     for line in sources(assessment):
         console.print(f"{heads['sources']}: {line}", style="dim", highlight=False)
     console.print(f"{said['weak']} [bold]{said['research']}[/bold]", highlight=False)

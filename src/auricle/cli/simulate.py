@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,8 +34,11 @@ def simulate(
     workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.", min=1)] = None,
 ) -> None:
     """Simulate a cohort and store it."""
-    options = {
+    from auricle.simulate import cohort
+
+    options: dict[str, Any] = {
         "n": n, "seed": seed, "ages": ages, "diagnoses": diagnoses, "quality": quality, "language": language,
         "age_interaction": age_interaction, "rate_hz": rate_hz, "seconds": seconds,
     }  # fmt: skip
+    cohort(**(options | {"n": 1}))  # an option that cannot be is refused before anything is written
     ingest_with_progress("simulated", Path(), out, options, rate_hz, workers)

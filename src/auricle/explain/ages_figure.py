@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from auricle.age import Age
+from auricle.errors import DataError
 from auricle.explain.figures import COLOURS, blank_figure
 from auricle.paediatrics import wording
 from auricle.paediatrics.findings import Assessment, Row, assess
@@ -26,6 +27,10 @@ _SECONDS: Final = 2.0
 _FARTHEST_Z: Final = 5.2
 _INSIDE, _OUTSIDE, _BAND, _INK, _MUTED = COLOURS[2], COLOURS[1], "#d3deea", "#22222a", "#6b6570"
 _GROUND, _PAPER = "#f5f6f8", "#f3d9d4"
+_CHINESE_FONTS: Final = (
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei", "Microsoft YaHei",
+    "PingFang SC",
+)  # fmt: skip
 _LINES: Final = 6  # of findings below a column
 
 
@@ -50,6 +55,8 @@ def ages_figure(
     """
     columns = [assess(measurements, age, sex) for age in ages]
     shown = [name for name in PARAMETERS if name in measurements.values and measurements.values[name].measurable]
+    if not shown:
+        raise DataError(f"{recording.record_id}: nothing was measured, so there is nothing to draw")
     heights = (2.2, 0.34 * len(shown), 0.17 * (_LINES + 1))
     figure = blank_figure(11.0, sum(heights) + 1.0)
     parts = figure.add_gridspec(3, len(ages), height_ratios=heights, wspace=0.05)
@@ -60,6 +67,16 @@ def ages_figure(
         axes.set_title(_read_at(assessment, language), fontsize=11, color=_INK, fontweight="bold")
         _said(figure.add_subplot(parts[2, number]), assessment, language)
     return figure
+
+
+def drawable(language: str) -> str:
+    """The language itself, or English where no installed font has its letters."""
+    from matplotlib import font_manager
+
+    if language != "zh":
+        return language
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return language if installed & set(_CHINESE_FONTS) else "en"
 
 
 def _trace(axes: Axes, recording: Recording, title: str) -> None:
@@ -120,7 +137,7 @@ def _said(axes: Axes, assessment: Assessment, language: str) -> None:
         f"{wording.direction_word(row.parameter, row.position or '', language)}"
         for row in outside
     ]
-    within = wording.words(language).get("all_within", "everything within p2 to p98")
+    within = wording.words(language)["all_within"]
     colour = _OUTSIDE if lines else _INSIDE
     axes.text(0.5, 1.0, "\n".join(lines[:_LINES]) or within, ha="center", va="top", fontsize=10, color=colour)
     axes.set_axis_off()

@@ -159,8 +159,8 @@ def _findings(assessment: Assessment, language: str) -> str:
     )
     if assessment.age is None:
         lines.append(f"<p>{escape(said['nothing'])}</p>")
-    elif not any(finding.kind in {"flag", "outside", "borderline"} for finding in assessment.findings):
-        lines.append(f"<p>{escape(said['normal'])}</p>")
+    elif assessment.all_normal is not False:
+        lines.append(f"<p>{escape(said['normal' if assessment.all_normal else 'not_compared'])}</p>")
     return "\n".join([*lines, f'<p class="note">{escape(said["weak"])} {escape(said["research"])}</p>'])
 
 

@@ -37,10 +37,16 @@ COARSE_HZ: Final = 100.0
 _INFANT_DAYS: Final = DAYS_PER_YEAR
 _Z_95: Final = 1.96
 _VALUES_ASKED, _AGES_ASKED = 9, 13
+_COARSE: Final = ("qrs", "r_v1", "s_v1", "r_v6", "s_v6", "rs_ratio_v1")
+# Durations of the tables are of twelve leads: one lead begins later and ends sooner.
+_GLOBAL: Final = ("qrs", "p_duration")
 _NEEDS_BAND: Final = ("q_", "r_", "s_", "rs_ratio")
 _AXES: Final = ("p_axis", "qrs_axis", "t_axis")
 _INTERVALS: Final = ("p_duration", "pr", "qrs", "qt", "qtc_bazett", "qtc_fridericia")
 _SUPERIOR_FROM_DEG: Final = 180.0
+# Without a place for at least two of these nobody may be told that nothing lies outside.
+_MAIN: Final = ("heart_rate", "pr", "qrs", "qtc_bazett")
+_ENOUGH_MAIN: Final = 2
 
 
 class Norms(Protocol):
@@ -148,6 +154,14 @@ class Assessment:
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
 
+    @property
+    def all_normal(self) -> bool | None:
+        """Whether what could be compared lies inside the limits; None where too little could be compared to say so."""
+        if any(finding.kind in {"flag", "outside"} for finding in self.findings):
+            return False
+        compared = [row for row in self.rows if row.parameter in _MAIN and row.centile is not None]
+        return True if len(compared) >= _ENOUGH_MAIN else None
+
     def row(self, parameter: str) -> Row | None:
         """The row of a parameter, if it is there."""
         return next((row for row in self.rows if row.parameter == parameter), None)
@@ -203,15 +217,15 @@ def _row(name: str, measured: Measured, all_of: Measurements, age: Age | None, s
         return Row(name, measured, refused="not_measurable")
     if age is None:
         return Row(name, measured, refused="age_unknown")
+    refused = _refusal(name, all_of, age)
     if name not in norms.parameters():
-        return Row(name, measured, refused="fridericia" if name == "qtc_fridericia" else "no_limits")
+        return Row(name, measured, refused=refused or ("fridericia" if name == "qtc_fridericia" else "no_limits"))
     known = norms.limits(name, age.best_days, sex)
     if not np.isfinite(known.p98):
         return Row(name, measured, limits=known, refused="median_only" if np.isfinite(known.p50) else "too_few")
     z = float(norms.z_score(name, age.best_days, sex, measured.value))
     interval = _z_interval(name, measured, age, sex, norms)
     adult = _adult(name, measured.value, sex)
-    refused = _refusal(name, all_of, age)
     if not refused and name == "qrs_axis" and wrap_axis_deg(measured.value) >= _SUPERIOR_FROM_DEG and z > Z_98:
         refused = "superior_axis"
     if not refused and not np.isfinite([z, *interval]).all():
@@ -242,11 +256,13 @@ def _adult(name: str, value: float, sex: Sex | None) -> Position | None:
 
 def _refusal(name: str, all_of: Measurements, age: Age) -> str:
     codes = {remark.code for remark in all_of.remarks}
-    if name == "qrs" and all_of.recorded_hz <= COARSE_HZ:
+    if name in _COARSE and all_of.recorded_hz <= COARSE_HZ:
         return "rate_too_low"
+    if name in _GLOBAL and "few_leads" in codes:
+        return "few_leads"
     if (name == "qrs" or name.startswith(_NEEDS_BAND)) and "band_too_narrow" in codes and age.days < _INFANT_DAYS:
         return "band_too_narrow"
-    if "paced" in codes and (name in _INTERVALS or name.startswith(("qrs", "r_", "s_", "rs_"))):
+    if "paced" in codes and (name in _INTERVALS or name.startswith(("qrs", "r_", "s_", "rs_", "t_"))):
         return "paced"
     if name in _AXES and codes & {"arms_swapped", "leg_electrode_swapped", "dextrocardia"}:
         return "electrodes"

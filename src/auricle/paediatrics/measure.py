@@ -37,8 +37,8 @@ Floats = NDArray[np.float64]
 _GROUPS: Final = 4
 # Half of what was extrapolated of a mark may be wrong: the foot of a wave need not be a parabola.
 _EXTRAPOLATED_SHARE: Final = 0.5
-# What no repetition of the same beat shows: where a wave ends that fades away (T), or rises slowly (P); and for either end
-# of QRS a share of its duration (`benchmarks/measure.py`: errors on simulated truth grow with it).
+# What no repetition of the same beat shows: where a wave ends that fades away (T), or rises slowly (P); and for either
+# end of QRS a share of its duration (`benchmarks/measure.py`: errors on simulated truth grow with it).
 _MARK_MS: Final[Mapping[str, float]] = {"p": 2.5, "t": 5.0}
 _QRS_MARK_SHARE: Final = 0.035
 _FULL_BAND_HZ: Final = 150.0
@@ -91,13 +91,14 @@ def measure(recording: Recording) -> Measurements:
 def _measured(
     recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], aligned: Aligned, said: list[Remark]
 ) -> Measurements:
-    rr_ms = np.diff(beats) * (1000 / recording.rate_hz)
+    rr_ms = _intervals_ms(recording, beats)
     rr = float(np.median(rr_ms)) if len(rr_ms) else math.nan
     aligned = replace(aligned, median=without_gaps(aligned.median))
     whole = _read(aligned.median, aligned, leads, rr)
     repeated = [_read(without_gaps(group), aligned, leads, rr) for group in _left_out(aligned.stack)]
     whole, repeated = _doubted(whole, repeated, aligned, leads)
-    values = _rate(rr_ms) | _interval_values(whole, repeated, recording, aligned.rate_hz)
+    seen = whole.found.qrs.onset is not None
+    values = _rate(rr_ms, seen) | _interval_values(whole, repeated, recording, aligned.rate_hz)
     values |= _corrected(values, rr_ms)
     values |= _axis_values(whole, repeated, aligned.noise_mv, leads, recording.amplitude_known)
     values |= _amplitude_values(whole, repeated, aligned.noise_mv, leads, recording)
@@ -169,10 +170,17 @@ def _doubted(
     return without(whole), [without(reading) for reading in repeated]
 
 
-def _rate(rr_ms: Floats) -> dict[str, Measured]:
-    if not len(rr_ms):
-        lone = "a single beat has no rate"
-        return {name: _unknown(name, lone) for name in ("heart_rate", "rr")}
+def _intervals_ms(recording: Recording, beats: NDArray[np.int64]) -> Floats:
+    """RR in ms, without those across samples that no lead has: a beat may lie there."""
+    lost = np.append(0, np.cumsum(~np.isfinite(recording.signal).any(axis=0)))
+    across = lost[beats[1:]] > lost[beats[:-1]]
+    return np.asarray(np.diff(beats)[~across] * (1000 / recording.rate_hz))
+
+
+def _rate(rr_ms: Floats, seen: bool) -> dict[str, Measured]:
+    if not len(rr_ms) or not seen:
+        reason = "a single beat has no rate" if seen else "no QRS can be told from noise"
+        return {name: _unknown(name, reason) for name in ("heart_rate", "rr")}
     mean = float(rr_ms.mean())
     error = float(rr_ms.std(ddof=1)) / math.sqrt(len(rr_ms)) if len(rr_ms) > 1 else 0.1 * mean
     rate = 60_000 / mean

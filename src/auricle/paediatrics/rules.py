@@ -38,6 +38,12 @@ _FAST_FOR_BAZETT: Final = 120.0
 _Z_95: Final = 1.96
 
 
+# A value is called borderline only if it lies in the outer tenth itself: a wide error alone says nothing of the heart.
+_NEAR_Z: Final = 1.28
+# Refusals of a centile that also forbid a flag on the same value.
+_NO_FLAG: Final = {"electrodes", "bad_lead", "not_measurable", "paced", "band_too_narrow"}
+
+
 def find(rows: Sequence[Row], measurements: Measurements, age: Age | None, sex: Sex | None) -> tuple[Finding, ...]:
     """All findings, flags first; none that needs a centile where the age is unknown."""
     named = {row.parameter: row for row in rows if row.measured.measurable}
@@ -76,10 +82,13 @@ def _place(row: Row) -> Iterator[Finding]:
         "p2": row.limits.p2, "p98": row.limits.p98, "adult": adult, "crosses": row.crossing is not None,
     }  # fmt: skip
     rests = (row.parameter,)
+    derived_low = row.measured.unit == "mV" and row.parameter not in _LOW_MATTERS
+    if derived_low and (row.position == "low" or row.crossing == "low"):
+        return  # p2 of an amplitude is derived, not printed, and a missing wave is common in health
     if row.position != "normal":
         facts["direction"] = row.position
         yield Finding(f"{row.parameter}.{row.position}", "outside", rests, adult not in {None, row.position}, facts)
-    elif row.crossing is not None:
+    elif row.crossing is not None and abs(row.z) > _NEAR_Z:
         facts["direction"] = row.crossing
         yield Finding(
             f"{row.parameter}.borderline_{row.crossing}", "borderline", rests, adult not in {None, "normal"}, facts
@@ -106,7 +115,7 @@ def _flags(named: Mapping[str, Row], age: Age) -> list[Finding]:
     found: list[Finding] = []
 
     def usable(name: str) -> bool:
-        return name in named and named[name].refused not in {"electrodes", "bad_lead", "not_measurable"}
+        return name in named and named[name].refused not in _NO_FLAG
 
     def flag(code: str, name: str, threshold: float, *also: str) -> None:
         row = named[name]
@@ -138,7 +147,7 @@ def _flags(named: Mapping[str, Row], age: Age) -> list[Finding]:
 def _t_v1(named: Mapping[str, Row], age: Age, sex: Sex | None) -> list[Finding]:
     """T in V1 as a share of healthy people of the age, and the flag where upright is rare after day 7."""
     row = named.get("t_v1")
-    if row is None or row.refused in {"electrodes", "bad_lead"}:
+    if row is None or row.refused in _NO_FLAG:
         return []
     value, error = row.measured.value, row.measured.uncertainty
     sure = abs(value) > _Z_95 * (error if np.isfinite(error) else 0.0)
@@ -149,8 +158,7 @@ def _t_v1(named: Mapping[str, Row], age: Age, sex: Sex | None) -> list[Finding]:
     if not sure:
         return [Finding("t_v1.flat", "note", ("t_v1",), False, facts)]
     differs = (here < _UNUSUAL_SHARE) != (adult < _UNUSUAL_SHARE)
-    neonate = _WEEK_DAYS < age.days <= _MONTH_DAYS
-    if upright and age.days > _WEEK_DAYS and (neonate or here < _UNUSUAL_SHARE):
+    if upright and age.days > _WEEK_DAYS and here < _UNUSUAL_SHARE:
         return [Finding("flag.t_v1_upright", "flag", ("t_v1",), True, facts)]
     return [Finding(f"t_v1.{'upright' if upright else 'inverted'}", "note", ("t_v1",), differs, facts)]
 
