@@ -397,3 +397,13 @@ def test_gathering_keeps_patients_and_labels():
     made = gather(rows, "NORM")
     assert made.patient.tolist() == ["record:r0"]
     assert made.left_out == {"age unknown": 1, "not NORM": 1}
+
+
+def test_no_curve_says_what_is_missing(tmp_path):
+    rows = [f"{3000 + 4 * number},M,SICK,{80 + number % 9}" for number in range(150)]
+    sick = tmp_path / "sick.csv"
+    sick.write_text("\n".join(["age_days,sex,labels,qrs", *rows]))
+    refused(auricle("norms", "fit", sick, tmp_path / "out.json"), "150 left out", "--label")
+    narrow = tmp_path / "narrow.csv"
+    narrow.write_text("\n".join(["age_days,sex,labels,qrs", *rows]).replace("SICK", "NORM"))
+    refused(auricle("norms", "fit", narrow, tmp_path / "out.json", "--bootstrap", "0"), "3000 to 3596 days")

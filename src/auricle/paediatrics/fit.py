@@ -122,9 +122,22 @@ def fit_norms(
     if on_progress is not None:
         on_progress(len(wanted), len(wanted))
     if not curves:
-        few = f"{len(records)} records of {len(np.unique(records.patient))} patients"
-        raise DataError(f"too few normals for any curve ({few}): {settings.least} patients are needed around an age")
+        raise DataError(_why_none(records, settings.least))
     return OwnNorms(settings.name, settings.method, settings.least, curves, skipped)
+
+
+def _why_none(records: NormalRecords, least: int) -> str:
+    """What is missing: people, a label, or a range of ages."""
+    n_patients = len(np.unique(records.patient))
+    few = f"too few normals for any curve ({len(records)} records of {n_patients} patients)"
+    left_out = "; ".join(f"{count} left out: {reason}" for reason, count in records.left_out.items())
+    if n_patients >= least:
+        first, last = float(records.age_days.min()), float(records.age_days.max())
+        return (
+            f"{few}: they are {first:.0f} to {last:.0f} days old, and a curve needs {least} patients around each age "
+            f"over a factor of {np.exp(NEIGHBOURHOOD):.1f} in 1 + days"
+        )
+    return f"{few}: {least} patients are needed around an age" + (f" ({left_out}; see --label)" if left_out else "")
 
 
 def _data(records: NormalRecords, parameter: str) -> tuple[_Data, NDArray[np.str_]]:
