@@ -200,15 +200,13 @@ def trace(drawn: Templates, beat: Beat, rhythm: Rhythm, n_samples: int, rate_hz:
     time = (torch.arange(n_samples, device=device) / rate_hz).expand(len(onset), n_samples).contiguous()
     n_kinds = drawn.repolarisation.shape[2] // _ST_POINTS
     qrs_points = drawn.qrs.shape[2] // n_kinds
-    starts = _latest_event(onset - _BEFORE_S, time)
-    kind = torch.as_tensor(rhythm.qrs_kind, device=device).clamp(max=n_kinds - 1)
-    from_onset = (time - onset.gather(1, starts) + _BEFORE_S) * _TEMPLATE_HZ
-    signal = _read(drawn.qrs, from_onset, kind.gather(1, starts), qrs_points)
-    beat_number = _latest_event(onset, time)
-    qt = _tensor(_qt_per_beat(beat, rhythm), device)
-    into_qt = (time - onset.gather(1, beat_number)) / qt.gather(1, beat_number)
-    into_st = into_qt * ((_ST_POINTS - 1) / _ST_SPAN)
-    signal += _read(drawn.repolarisation, into_st, kind.gather(1, beat_number), _ST_POINTS)
+    # T has ended by the time the next beat's spike may come, so both are read from the same event.
+    latest = _latest_event(onset - _BEFORE_S, time)
+    kind = torch.as_tensor(rhythm.qrs_kind, device=device).clamp(max=n_kinds - 1).gather(1, latest)
+    since = time - onset.gather(1, latest)
+    signal = _read(drawn.qrs, (since + _BEFORE_S) * _TEMPLATE_HZ, kind, qrs_points)
+    qt = _tensor(_qt_per_beat(beat, rhythm), device).gather(1, latest)
+    signal += _read(drawn.repolarisation, since / qt * ((_ST_POINTS - 1) / _ST_SPAN), kind, _ST_POINTS)
     wave = _latest_event(p_onset, time)
     p_kind = torch.as_tensor(rhythm.p_kind, device=device).gather(1, wave)
     signal += _read(drawn.p, (time - p_onset.gather(1, wave)) * _TEMPLATE_HZ, p_kind, _P_POINTS)
