@@ -40,8 +40,8 @@ Ages = AgePreset | Callable[[Floats], Floats] | Sequence[float] | Floats
 
 # Without age interaction every trace follows the norms of this age.
 _CONTROL_AGE_DAYS: Final = 35 * DAYS_PER_YEAR
-# Records made at a time: what one chunk needs stays near the cache, and less or more of them is slower (two processes on
-# two cores: 940 records/s with 16, 1,070 with 32, 970 with 48).
+# Records made at a time: one chunk stays near the cache, and less or more of them is slower (two processes on two
+# cores: 940 records/s with 16, 1,070 with 32, 970 with 48).
 _CHUNK: Final = 32
 _OLDEST_YEARS: Final = 90.0
 _NEWBORN_DAYS: Final = 28.0
