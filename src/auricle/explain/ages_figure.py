@@ -64,7 +64,7 @@ def ages_figure(
     for number, assessment in enumerate(columns):
         axes = figure.add_subplot(parts[1, number])
         _bars(axes, assessment, shown, language, named=number == 0)
-        axes.set_title(_read_at(assessment, language), fontsize=11, color=_INK, fontweight="bold")
+        axes.set_title(wording.age_text(assessment.age, language), fontsize=11, color=_INK, fontweight="bold")
         _said(figure.add_subplot(parts[2, number]), assessment, language)
     return figure
 
@@ -95,10 +95,6 @@ def _trace(axes: Axes, recording: Recording, title: str) -> None:
     axes.set_ylim(-2, 2.1)
     axes.set_aspect(0.4)  # one second is as wide as 2.5 mV are high: 25 mm/s and 10 mm/mV
     axes.set_axis_off()
-
-
-def _read_at(assessment: Assessment, language: str) -> str:
-    return wording.age_text(assessment.age, language)
 
 
 def _bars(axes: Axes, assessment: Assessment, shown: Sequence[str], language: str, *, named: bool) -> None:

@@ -28,7 +28,6 @@ _GRAVITY: Final = (
 )  # fmt: skip
 _LEAST_KNOWN: Final = 0.5
 _FLAT_MV: Final = 0.03
-_FLAT_SHARE: Final = 0.08
 _NOISY_MV: Final = 0.15
 _NOISY_SHARE: Final = 0.35
 _CLIPPED_S: Final = 0.02

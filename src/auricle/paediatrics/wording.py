@@ -32,7 +32,8 @@ def words(language: str) -> Mapping[str, Any]:
     """
     if language not in _everything():
         raise UnknownNameError("language", language, languages())
-    return _everything()[language]  # type: ignore[no-any-return]
+    table: Mapping[str, Any] = _everything()[language]
+    return table
 
 
 def parameter_name(parameter: str, language: str) -> str:

@@ -20,7 +20,6 @@ _FLUTTER_MV: Final = (0.10, 0.22)
 # Typical flutter: seen best and negative in the inferior leads, positive in V1.
 _FLUTTER_PROFILE: Final = np.array([0.15, -1.0, 0.7, 0.35, 0.1, -0.1, -0.2, -0.2])
 _SPIKE_MV: Final = (0.15, 1.6)
-_ATRIAL_SPIKE_SHARE: Final = 0.5
 
 
 def shapes(beat: Beat, draws: Draws, diagnoses: Diagnoses, rhythm: Rhythm) -> Shapes:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from auricle.age import DAYS_PER_YEAR
 from auricle.simulate.blocks import Patients, Rows, add_late, polar, widen
-from auricle.simulate.conditions import STAGES, TERRITORIES, Diagnoses, pattern
-from auricle.simulate.morphology import P_RECOVERY, R2, V1, V6, Beat, Q, R, S, X, Y, t_polarity
+from auricle.simulate.conditions import STAGES, TERRITORIES, pattern
+from auricle.simulate.morphology import R2, V1, V6, Beat, Q, R, S, X, Y, t_polarity
 from auricle.simulate.streams import Floats
 
 _CHEST: Final = slice(V1, V6 + 1)
@@ -150,18 +150,6 @@ def _j_notch(who: Patients) -> None:
     add_late(who.beat, who.rows, np.clip(size, 0, None) * np.array([1, 1, 0, 0, 0, 1, 1, 1]))
 
 
-def pr_depression(beat: Beat, diagnoses: Diagnoses) -> None:
-    """Atrial injury of pericarditis: PR below the level before P, in the leads where ST is above it."""
-    rows = np.flatnonzero(diagnoses.present["PERI"])
-    size = 0.02 + 0.06 * diagnoses.severity["PERI"][rows]
-    beat.p_mv[rows, :, P_RECOVERY] -= size[:, None] * pattern("diffuse")
-
-
-def _nothing(who: Patients) -> None:
-    """Done elsewhere: `pr_depression` needs P."""
-    del who
-
-
 STRUCTURES: Final[Mapping[str, Callable[[Patients], None]]] = {
     "infarct": _infarct,
     "st_elevation": _st_elevation,
@@ -171,5 +159,4 @@ STRUCTURES: Final[Mapping[str, Callable[[Patients], None]]] = {
     "late_narrow_t": _late_narrow_t,
     "long_qt_shape": _long_qt_shape,
     "j_notch": _j_notch,
-    "pr_depression": _nothing,
 }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from auricle.paediatrics import limits as norms
 from auricle.simulate import blocks, myocardium, rhythm
 from auricle.simulate.conditions import Diagnoses, conditions, pattern
-from auricle.simulate.morphology import P_LEFT, P_RIGHT, Beat, Deviations, add_p_waves, time_p_waves
+from auricle.simulate.morphology import P_LEFT, P_RECOVERY, P_RIGHT, Beat, Deviations, add_p_waves, time_p_waves
 from auricle.simulate.streams import Draws, Floats
 
 Rows = NDArray[np.int64]
@@ -66,7 +66,6 @@ def apply(beat: Beat, draws: Draws, diagnoses: Diagnoses, age_days: Floats, sex:
     for code, effects, rows in _those_who_have(diagnoses):
         _atria(beat, effects, rows, diagnoses.severity[code][rows])
     time_p_waves(beat)
-    myocardium.pr_depression(beat, diagnoses)
     return sinus
 
 
@@ -99,8 +98,6 @@ def _durations(
     if "pr" in effects:
         beat.pr_ms[rows] *= _between(effects["pr"], severity)
     beat.pr_ms[rows] = np.minimum(beat.pr_ms[rows], _LONGEST_PR_MS)
-    if "qt" in effects:
-        beat.qt_ms[rows] *= _between(effects["qt"], severity)
     if "qrs" in effects:
         blocks.widen(beat, rows, _between(effects["qrs"], severity), stretch=True)
 
@@ -139,6 +136,9 @@ def _atria(beat: Beat, effects: Mapping[str, Any], rows: Rows, severity: Floats)
     for part, name in ((P_RIGHT, "p_right"), (P_LEFT, "p_left")):
         if name in effects:
             beat.p_mv[rows, :, part] *= _between(effects[name], severity)[:, None]
+    if "pr_level" in effects:
+        name, *pair = effects["pr_level"]
+        beat.p_mv[rows, :, P_RECOVERY] += _between(pair, severity)[:, None] * pattern(name)
     if "p_long" in effects:
         longer = beat.p_ms[rows] * _between(effects["p_long"], severity)
         beat.p_ms[rows] = np.minimum(longer, 0.95 * beat.pr_ms[rows])

@@ -259,11 +259,6 @@ class _Trains:
         )  # fmt: skip
 
 
-def _sinus(trains: _Trains, rows: Rows, code: str) -> None:
-    """Nothing but another rate, which is set already."""
-    del trains, rows, code
-
-
 def _sinus_arrhythmia(trains: _Trains, rows: Rows, code: str) -> None:
     trains.sinus(rows, 2.5 + 2 * trains.diagnoses.severity[code][rows])
     trains.qrs[rows] = trains.p[rows, : trains.n_beats] + trains.pr_s[rows, None]
@@ -368,7 +363,6 @@ def _complete_block(trains: _Trains, rows: Rows, code: str) -> None:
 
 
 _RHYTHMS: Final[Mapping[str, Callable[[_Trains, Rows, str], None]]] = {
-    "sinus": _sinus,
     "sinus_arrhythmia": _sinus_arrhythmia,
     "fibrillation": _fibrillation,
     "flutter": _flutter,
