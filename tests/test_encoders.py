@@ -36,7 +36,8 @@ def test_every_encoder_has_the_presets_and_keeps_the_protocol(name: str) -> None
     assert tokens.pooled.shape == (8, encoder.width)
     assert tokens.tokens.shape[:2] == tokens.mask.shape
     assert tokens.group.shape == tokens.time_ms.shape == tokens.scale.shape == (tokens.tokens.shape[1],)
-    assert len(encoder.modulate) == len(encoder.modulation_points) > 0
+    assert all(len(part.modulate) == len(part.modulation_points) for part in encoder.parts())
+    assert any(part.modulation_points for part in encoder.parts())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,7 +86,7 @@ def test_fresh_gates_are_the_identity_and_then_are_not(name: str) -> None:
     encoder, batch = tiny(name), make_batch()
     before = run(encoder, batch)
     code = AgeCode()
-    encoder.attach("age", code.width)
+    encoder.attach("age", code)
     condition = {"age": code.eval()(batch.age_days)}
     assert torch.equal(before, run(encoder, batch, condition=condition))
     for module in encoder.modules():

@@ -200,7 +200,7 @@ class TestSupervised:
             one_step(method, batch, optimiser, number)
         moved = {name for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
         assert moved
-        assert all(name.startswith(("head.", "age_code.", "encoder.modulate.")) for name in moved)
+        assert all(name.startswith(("head.", "encoder.codes.", "encoder.modulate.")) for name in moved)
 
     def test_a_slow_backbone_has_its_own_rate(self) -> None:
         groups = fresh("supervised", gate={}, backbone="slow", backbone_lr_scale=0.2).param_groups()

@@ -127,7 +127,7 @@ class Predictor:
         ready, n_windows = self._ready(recording)
         usable = ready.lead_mask.any(0).tolist()
         present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
-        sees_age = bool(getattr(self.method, "age_code", None) is not None)
+        sees_age = "age" in self.method.encoder.codes
         others = (None, *other_ages_days) if sees_age else ()
         tokens, (scores, *asked) = self._at_ages(ready, (ready.age_days[0].item(), *others))
         contributions = {}
@@ -172,7 +172,7 @@ class Predictor:
         tokens = method.encode_ready(many)
         if isinstance(method, Classifies):
             # Windows are pooled as logits, as in evaluation, and become one probability at the end.
-            values = method.classify(tokens).reshape(len(ages), n_windows, -1).mean(1).sigmoid()
+            values = method.probabilities(method.classify(tokens).reshape(len(ages), n_windows, -1).mean(1))
         else:
             assert isinstance(method, AlignsText)
             values = method.compare(tokens, self._task).reshape(len(ages), n_windows, -1).mean(1)

@@ -63,7 +63,6 @@ def train(values: dict[str, object], out: Path, resume: bool, title: str) -> Pat
     from auricle.config import validate
     from auricle.evaluate.protocols import embed_prompts
     from auricle.methods import AlignsText, Method
-    from auricle.text.towers import load_tower
     from auricle.train.config import RunConfig
     from auricle.train.fit import fit
     from auricle.train.watch import ConsoleWatcher
@@ -73,7 +72,7 @@ def train(values: dict[str, object], out: Path, resume: bool, title: str) -> Pat
     def keep_prompts(method: Method) -> None:
         task = config.data.load_task()
         if task and isinstance(method, AlignsText):
-            method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
+            method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
 
     weights = fit(config, out, resume=resume, watcher=ConsoleWatcher(title), on_method=keep_prompts)
     if (weights / "auricle.json").exists():  # with several devices the first process writes them

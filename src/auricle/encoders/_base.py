@@ -8,7 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from auricle.nn.film import Condition, ModulationPoint, Modulations, attach
+from auricle.batch import ECGBatch
+from auricle.nn.film import Code, Condition, ModulationPoint, Modulations, attach
 from auricle.signal.preprocess import InputSpec
 
 
@@ -54,10 +55,14 @@ class Encoder(Protocol):
 
 
 class EncoderModule(nn.Module):
-    """Base of our encoders: collects modulation points while the network is built.
+    """Base of our encoders: collects modulation points while the network is built, and what modulates them.
 
     Subclasses set `width`, call `add_point` for each place features may be modulated, and use the number it returns
-    in `self.modulate[number](x, condition)`.
+    in `self.modulate[number](x, condition)`. An encoder may be made of encoders: what is attached to the whole is
+    attached to every part of it.
+
+    Attributes:
+        codes: by source ("age", "labs"): what turns a batch into the condition.
     """
 
     config: Any
@@ -69,6 +74,19 @@ class EncoderModule(nn.Module):
         self.spec = spec
         self.modulation_points: list[ModulationPoint] = []
         self.modulate = nn.ModuleList()
+        self.codes = nn.ModuleDict()
+
+    def read(self, batch: ECGBatch) -> Tokens:
+        """Encode a preprocessed batch, under the condition its records are in.
+
+        What of the batch is read is the encoder's own affair: the signal, and in some the picture.
+        """
+        tokens: Tokens = self(batch.signal, batch.lead_mask, batch.time_mask, self.condition(batch))
+        return tokens
+
+    def condition(self, batch: ECGBatch) -> Condition | None:
+        """What is known of each record, by source; None where nothing modulates this encoder."""
+        return {source: code.of(batch) for source, code in self.codes.items() if isinstance(code, Code)} or None
 
     def add_point(self, point: ModulationPoint) -> int:
         """Publish a modulation point and return its number."""
@@ -76,10 +94,17 @@ class EncoderModule(nn.Module):
         self.modulate.append(Modulations())
         return len(self.modulation_points) - 1
 
-    def attach(self, source: str, condition_width: int) -> None:
-        """Let `source` (age, labs ...) modulate every point, starting as the identity."""
-        attach(list(self.modulate), self.modulation_points, source, condition_width)
+    def parts(self) -> list[EncoderModule]:
+        """This encoder and the encoders it is made of."""
+        return [module for module in self.modules() if isinstance(module, EncoderModule)]
+
+    def attach(self, source: str, code: Code) -> None:
+        """Let `source` (age, labs ...) modulate every point of every part by its code, starting as the identity."""
+        self.codes[source] = code
+        for part in self.parts():
+            attach(list(part.modulate), part.modulation_points, source, code.width)
 
     def gate_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the modulations, which train faster than a frozen or slow backbone."""
-        return list(self.modulate.parameters())
+        """Parameters of the modulations and their codes, which train faster than a frozen or slow backbone."""
+        films = [parameter for part in self.parts() for parameter in part.modulate.parameters()]
+        return [*films, *self.codes.parameters()]

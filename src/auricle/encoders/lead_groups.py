@@ -163,11 +163,11 @@ class _Scale(nn.Module):
         mask = patch_mask(time_mask, self.patch)
         x = self.stem(patchify(signal, self.patch, self.reach), lead_mask)
         b, s, n, _ = x.shape
-        cos, sin = self.rotary(n)
+        turn = self.rotary(n)
         # Attention without a mask takes the fast path, and most batches have no padding.
         keys = None if bool(mask.all()) else mask[:, None].expand(b, s, n).flatten(0, 1)
         for block, point in zip(self.blocks, self.points, strict=True):
-            x = block(x.flatten(0, 1), keys, cos, sin).unflatten(0, (b, s))
+            x = block(x.flatten(0, 1), keys, turn).unflatten(0, (b, s))
             x = encoder.modulate[point](x, condition)
         x = self.stem.gather(x, lead_mask)
         present = encoder.groups_present(lead_mask)

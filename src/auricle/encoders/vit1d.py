@@ -70,10 +70,10 @@ class Vit1d(EncoderModule):
         mask = patch_mask(time_mask, self.patch)
         x = self.embed(patchify(signal, self.patch).transpose(1, 2).flatten(2))
         n = x.shape[1]
-        cos, sin = self.rotary(n)
+        turn = self.rotary(n)
         keys = None if bool(mask.all()) else mask
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
-            x = modulate(block(x, keys, cos, sin), condition)
+            x = modulate(block(x, keys, turn), condition)
         x = self.norm(x)
         return Tokens(
             tokens=x,

@@ -25,7 +25,7 @@ from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
 from auricle.tasks import Task
-from auricle.text.towers import Tower, load_tower
+from auricle.text.towers import Tower
 
 FRACTIONS: Final = (0.01, 0.1, 1.0)
 SEEDS: Final = (0, 1, 2)
@@ -126,7 +126,7 @@ def zero_shot(setting: Setting) -> Path:
     if not isinstance(method, AlignsText):
         raise ConfigError(f"{setting.name} is not aligned with text: zero-shot needs a method such as lisa")
     # Always from the task's own sentences: those that travel with the weights may be of another version of it.
-    method.keep_prompts(task.id, task.class_names, embed_prompts(task, load_tower(method.text_tower)))
+    method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
     parts = task.parts(setting.store)
     scored = {
         part: predictions_of(
@@ -182,15 +182,11 @@ def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: i
         raise ConfigError(f"{setting.name} was not trained for the classes of {setting.task.id}: fine-tune it first")
     parts = setting.task.parts(setting.store)
     meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
-    scored = {
-        part: predictions_of(setting, parts[part], _sigmoid(setting.each(method.logits, parts[part])), **meta)
-        for part in ("test", "validation")
-    }
+    scored = {}
+    for part in ("test", "validation"):
+        logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()
+        scored[part] = predictions_of(setting, parts[part], method.probabilities(logits).numpy(), **meta)
     return save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored["validation"])
-
-
-def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    return torch.from_numpy(logits).double().sigmoid().numpy()
 
 
 def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, float]:

@@ -139,7 +139,11 @@ def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDA
     method = setting.method
     if isinstance(method, Classifies) and tuple(method.class_names) == setting.task.class_names:
         classes = method
-        return (lambda rows, change: setting.each(lambda b: classes.logits(change(b)).sigmoid(), rows)), "its classes"
+
+        def own(rows: NDArray[np.int64], change: Change) -> NDArray[np.floating]:
+            return setting.each(lambda batch: classes.probabilities(classes.logits(change(batch))), rows)
+
+        return own, "its classes"
     parts = setting.task.parts(setting.store)
     features = {part: setting.each(method.embed, parts[part]) for part in ("train", "validation")}
     targets = {part: setting.targets(parts[part]) for part in ("train", "validation")}

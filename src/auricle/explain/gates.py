@@ -39,15 +39,15 @@ def gate_curves(method: Method, batch: ECGBatch, ages_days: Sequence[float]) -> 
     Raises:
         ConfigError: the method has no age gate, or its encoder no lead groups.
     """
-    names, age_code = method.encoder.group_names, getattr(method, "age_code", None)
-    if age_code is None or not names:
+    names = method.encoder.group_names
+    if "age" not in method.encoder.codes or not names:
         raise ConfigError("gates over age need an age gate on an encoder with lead groups")
     films = [module for module in method.encoder.modules() if isinstance(module, FiLM) and module.source == "age"]
     gamma = np.full((len(ages_days), len(films), len(names)), np.nan)
     contribution = np.zeros((len(ages_days), len(names)))
     method.eval()
     for row, days in enumerate(ages_days):
-        code = age_code(torch.tensor([float(days)]))
+        code = method.encoder.codes["age"](torch.tensor([float(days)]))
         for column, film in enumerate(films):
             if film.point.groups == len(names):
                 gamma[row, column] = film.gamma_beta(code)[0].mean(-1)[0].numpy()

@@ -19,13 +19,23 @@ from auricle import __version__
 from auricle.atomic import write_json, write_with
 from auricle.config import configure, dump
 from auricle.errors import CheckpointError, ConfigError
-from auricle.methods._base import AlignsText, Classifies, Method, MethodConfig, Progress, Recipe, Step
+from auricle.methods._base import (
+    AlignsText,
+    Classifies,
+    Method,
+    MethodConfig,
+    Progress,
+    Recipe,
+    Reconstruction,
+    Reconstructs,
+    Step,
+)
 from auricle.registry import Registry
 
 METHODS = Registry("method", "auricle.methods")
 
 # Raised when saved weights stop meaning what they meant; older ones are then refused by name, never guessed.
-WEIGHTS_VERSION: Final = 1
+WEIGHTS_VERSION: Final = 2
 _CARD, _TENSORS = "auricle.json", "model.safetensors"
 
 
@@ -154,7 +164,7 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
     """
     donor = load_method(where).encoder.state_dict()
     own = method.encoder.state_dict()
-    gates = {name for name in own if name.startswith("modulate.")} - donor.keys()
+    gates = {name for name in own if name.startswith("codes.") or ".films." in name} - donor.keys()
     differing = [n for n in own.keys() | donor.keys() if n not in gates and (n not in own or n not in donor)]
     differing += [n for n in own.keys() & donor.keys() if own[n].shape != donor[n].shape]
     if differing:
@@ -165,7 +175,8 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
 
 
 __all__ = [
-    "METHODS", "AlignsText", "Classifies", "Method", "MethodConfig", "Progress", "Recipe", "Step",
+    "METHODS", "AlignsText", "Classifies", "Method", "MethodConfig", "Progress", "Recipe", "Reconstruction",
+    "Reconstructs", "Step",
     "build_method", "create_method", "init_encoder_from", "list_methods", "load_card",
     "load_method", "save_method",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from auricle.encoders import Tokens
 from auricle.errors import UnknownNameError
 from auricle.methods._base import Method, MethodConfig
 from auricle.nn.heads import projection
+from auricle.text.towers import Tower, load_tower
 
 # exp(logit_scale) is kept below 100, as in CLIP: beyond it the loss is a hard maximum.
 _MAX_LOGIT_SCALE: Final = math.log(100.0)
@@ -85,6 +86,10 @@ class Aligned(Method):
     def text_tower(self) -> str:
         """Name of the text tower these weights were aligned with."""
         return str(self.config.text.tower)
+
+    def tower(self) -> Tower:
+        """That tower, loaded."""
+        return load_tower(self.text_tower)
 
     @property
     def prompt_sets(self) -> dict[str, tuple[str, ...]]:

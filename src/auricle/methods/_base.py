@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from auricle.batch import ECGBatch
 from auricle.config import ComponentConfig, Config, component
 from auricle.encoders import ENCODERS, EncoderModule, Tokens, build_encoder
-from auricle.nn.film import Condition
 from auricle.signal.preprocess import InputSpec, Preprocess
+from auricle.text.towers import Tower
 
 if TYPE_CHECKING:
-    from auricle.data.corpus import Corpus
+    from auricle.data.loader import View
 
 
 class Recipe(Config):
@@ -88,8 +88,8 @@ class Method(nn.Module, ABC):
         self.preprocess = Preprocess(config.input)
         self.encoder: EncoderModule = build_encoder(config.encoder, config.input)
 
-    def prepare(self, corpus: Corpus | None) -> None:
-        """Fit once, before training, what depends on the corpus as a whole. By default nothing."""
+    def prepare(self, view: View) -> None:
+        """Fit once, before training, what depends on the training records as a whole. By default nothing."""
 
     @abstractmethod
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
@@ -98,19 +98,13 @@ class Method(nn.Module, ABC):
     def after_step(self, progress: Progress) -> None:
         """Called after the optimiser (moving averages, queues). By default nothing."""
 
-    def condition(self, batch: ECGBatch) -> Condition | None:
-        """What modulates the encoder for these records. By default nothing."""
-        del batch
-        return None
-
     def encode(self, batch: ECGBatch) -> Tokens:
         """Preprocess and encode a batch as it comes from the loader, without augmentation."""
         return self.encode_ready(self.preprocess(batch))
 
     def encode_ready(self, ready: ECGBatch) -> Tokens:
         """Encode a batch that has been preprocessed."""
-        tokens: Tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(ready))
-        return tokens
+        return self.encoder.read(ready)
 
     def embed(self, batch: ECGBatch) -> Float[Tensor, "b width"]:
         """The representation that probes read."""
@@ -139,6 +133,10 @@ class AlignsText(Protocol):
 
     text_tower: str
     prompt_sets: dict[str, tuple[str, ...]]
+
+    def tower(self) -> Tower:
+        """What embeds sentences for `project_text`."""
+        ...
 
     def project(self, batch: ECGBatch) -> Tensor:
         """(b, d) unit vectors of recordings."""
@@ -173,4 +171,30 @@ class Classifies(Protocol):
 
     def classify(self, tokens: Tokens) -> Tensor:
         """(b, c) logits of encoded recordings."""
+        ...
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(b, c) probabilities of logits: each class for itself, or one of all classes, as it was trained."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """All leads of a model's lead axis as it believes them to be, also those that were absent.
+
+    Attributes:
+        mean: (b, l, t) in the unit and at the rate of the preprocessed signal.
+        std: (b, l, t) how far the truth may lie from it, one standard deviation.
+    """
+
+    mean: Float[Tensor, "b l t"]
+    std: Float[Tensor, "b l t"]
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """The ability to draw the leads that were not recorded."""
+
+    def reconstruct(self, batch: ECGBatch) -> Reconstruction:
+        """Every lead of a batch as it comes from the loader, from the leads that are present in it."""
         ...

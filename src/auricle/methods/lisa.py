@@ -39,7 +39,7 @@ from auricle.methods._aligned import Aligned, AlignedConfig
 from auricle.methods._base import Progress, Recipe, Step
 
 if TYPE_CHECKING:
-    from auricle.data.corpus import Corpus
+    from auricle.data.loader import View
 
 # Pairs of records on which the ramp is fitted: enough for a stable 99th centile.
 _FIT_PAIRS: Final = 20_000
@@ -100,12 +100,13 @@ class Lisa(Aligned):
         self.logit_bias = nn.Parameter(bias, requires_grad=config.objective == "siglip")
         self.register_buffer("ramp", torch.tensor([0.5, 0.9]))
 
-    def prepare(self, corpus: Corpus | None) -> None:
+    def prepare(self, view: View) -> None:
         """Fit the ramp and the mean text embedding on the corpus, once.
 
         Raises:
             ConfigError: there is no text, or it is as wide as another tower's.
         """
+        corpus = view.corpus
         if corpus is None or corpus.embedding is None:
             raise ConfigError("lisa aligns with reports: pre-train it on a store that has them")
         width = corpus.embedding.shape[1]
@@ -131,7 +132,7 @@ class Lisa(Aligned):
         assert batch.text is not None
         assert batch.text.embedding is not None
         ready = augment(self.preprocess(batch), self.config.augment)
-        tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask)
+        tokens = self.encoder.read(ready)
         signal = F.normalize(self.signal_vector(tokens), dim=-1)
         report = self.project_text(batch.text.embedding)
         # Cosines, temperatures and weights are compared to the third decimal: full precision, also under bf16.

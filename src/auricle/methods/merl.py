@@ -89,7 +89,7 @@ class Merl(Aligned):
         assert batch.text is not None
         assert batch.text.embedding is not None
         ready = augment(self.preprocess(batch), self.config.augment)
-        tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(batch))
+        tokens = self.encoder.read(ready)
         one, other = (head(F.dropout(tokens.pooled, self.config.dropout, self.training)) for head in self.copies)
         signal = F.normalize(self.signal_vector(tokens), dim=-1)
         report = self.project_text(batch.text.embedding)

@@ -24,7 +24,7 @@ from auricle.config import Config
 from auricle.encoders import Tokens
 from auricle.losses.supervised import masked_bce
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step, split_decay
-from auricle.nn.film import AgeCode, Condition
+from auricle.nn.film import AgeCode
 from auricle.nn.heads import classifier
 
 _TINY_INPUT: Final = {"rate_hz": 250, "seconds": 2.0}
@@ -84,10 +84,8 @@ class Supervised(Method):
 
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__(config)
-        self.age_code = None
         if config.gate is not None:
-            self.age_code = AgeCode(config.gate.code, config.gate.n_fourier, config.gate.unknown_share)
-            self.encoder.attach("age", self.age_code.width)
+            self.encoder.attach("age", AgeCode(config.gate.code, config.gate.n_fourier, config.gate.unknown_share))
         self.head = classifier(self.encoder.width, len(config.classes), config.dropout)
         if config.backbone == "frozen":
             gates = {id(parameter) for parameter in self.encoder.gate_parameters()}
@@ -107,10 +105,6 @@ class Supervised(Method):
             self.encoder.eval()
         return self
 
-    def condition(self, batch: ECGBatch) -> Condition | None:
-        """The age code, if there is a gate."""
-        return None if self.age_code is None else {"age": self.age_code(batch.age_days)}
-
     def logits(self, batch: ECGBatch) -> Tensor:
         """(b, c) logits of a batch as it comes from the loader."""
         return self.classify(self.encode(batch))
@@ -120,12 +114,16 @@ class Supervised(Method):
         scores: Tensor = self.head(tokens.pooled)
         return scores
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(b, c) each class for itself."""
+        return logits.sigmoid()
+
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Binary cross-entropy over the annotated classes."""
         del progress
         assert batch.target is not None
         ready = augment(self.preprocess(batch), self.config.augment)
-        tokens = self.encoder(ready.signal, ready.lead_mask, ready.time_mask, self.condition(batch))
+        tokens = self.encoder.read(ready)
         logits = self.classify(tokens)
         loss = masked_bce(logits, batch.target)
         with torch.no_grad():

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from auricle import age
+from auricle.batch import ECGBatch
 
 Condition = Mapping[str, Tensor]
 
@@ -46,11 +47,11 @@ class Modulations(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.films = nn.ModuleList()
+        self.films = nn.ModuleDict()
 
     def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
         """Modulate `x` by every film whose source `condition` carries."""
-        for film in self.films:
+        for film in self.films.values():
             x = film(x, condition)
         return x
 
@@ -90,7 +91,21 @@ class FiLM(nn.Module):
         return gamma.reshape(shape) * x + beta.reshape(shape)
 
 
-class AgeCode(nn.Module):
+class Code(nn.Module):
+    """What turns one thing known of a patient into numbers that a FiLM reads; saved with the weights.
+
+    Attributes:
+        width: how many numbers.
+    """
+
+    width: int
+
+    def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:
+        """The code of each record of a batch; what is unknown has a code of its own."""
+        raise NotImplementedError
+
+
+class AgeCode(Code):
     """Age in days as what the gates read: a code in [0, 1] with optional Fourier features, or a learned "unknown".
 
     Args:
@@ -119,9 +134,14 @@ class AgeCode(nn.Module):
         features = torch.cat([coded, waves.sin(), waves.cos()], dim=-1)
         return torch.where(known[:, None], features, self.unknown)
 
+    def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:
+        """The code of each record of a batch."""
+        coded: Tensor = self(batch.age_days)
+        return coded
+
 
 def attach(modulate: Sequence[nn.Module], points: Sequence[ModulationPoint], source: str, condition_width: int) -> None:
     """Put a fresh FiLM of `source` at every point of an encoder. The encoder computes what it did before."""
     for place, point in zip(modulate, points, strict=True):
         assert isinstance(place, Modulations)
-        place.films.append(FiLM(point, source, condition_width))
+        place.films[source] = FiLM(point, source, condition_width)

@@ -1,4 +1,4 @@
-"""Pre-norm transformer blocks with rotary positions, over tokens of which some may be absent."""
+"""Pre-norm transformer blocks over tokens of which some may be absent; positions are rotary, or the tokens' own."""
 
 from __future__ import annotations
 
@@ -49,14 +49,28 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
 
     def forward(
-        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None, cos: Tensor, sin: Tensor
+        self,
+        x: Float[Tensor, "b n d"],
+        mask: Bool[Tensor, "b n"] | None = None,
+        turn: tuple[Tensor, Tensor] | None = None,
+        bias: Float[Tensor, "n n"] | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """One block. `mask` is true where a token may be attended to; None means everywhere."""
+        """One block.
+
+        Args:
+            x: tokens.
+            mask: true where a token may be attended to; None means everywhere.
+            turn: cosines and sines of `Rotary`; None where tokens carry their position themselves, or have none.
+            bias: B of softmax((QK^T + B) / sqrt(d)), what a pair of places means to each other whatever they hold.
+        """
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        attended = F.scaled_dot_product_attention(
-            q, k, v, None if mask is None else mask[:, None, None], self.dropout if self.training else 0.0
-        )
+        if turn is not None:
+            q, k = rotate(q, *turn), rotate(k, *turn)
+        allowed = None if mask is None else mask[:, None, None]
+        if bias is not None:
+            scores = (bias / q.shape[-1] ** 0.5).to(q.dtype)
+            allowed = scores if allowed is None else torch.where(allowed, scores, -torch.inf)
+        attended = F.scaled_dot_product_attention(q, k, v, allowed, self.dropout if self.training else 0.0)
         x = x + self.out(attended.transpose(1, 2).flatten(2))
         fed: Tensor = self.mlp(self.norm2(x))
         return x + fed

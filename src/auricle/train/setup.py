@@ -66,9 +66,9 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     if method.needs & _TEXT_NEEDS:
         rows = rows[store.column("report_id")[rows] >= 0]  # a recording without a report has nothing to be aligned with
         corpus = Corpus.from_store(store, rows, getattr(method, "text_tower", ""), method.needs)
-    method.prepare(corpus)
     targets = task.store_targets(store) if task and "target" in method.needs else None
     view = View(store, rows, method.config.input, corpus, targets)
+    method.prepare(view)
     return config, method, Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
 
 
