@@ -245,7 +245,7 @@ def test_a_whole_manifest_row(tmp_path: Path) -> None:
         ("file,age\na,Secret Name\n", ":2: the age cannot be read"),
         ("file,fold\na,inf\n", ":2: fold should be a number"),
         ("file,fold\na,2.7\n", ":2: fold should be a whole number"),
-        ("file,lab:x\na,nan\n", ":2: lab:x should be a number"),
+        ("file,lab:crp\na,nan\n", ":2: lab:crp should be a number"),
         ("file,age\na,3d,extra\n", ":2: has another number of cells"),
         ("file,age\n,3d\n", ":2: names no file"),
     ],

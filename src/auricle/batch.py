@@ -1,7 +1,7 @@
 """ECGBatch: what a model sees. A missing lead, sample or modality is a mask or None; masks are applied with `where`.
 
 Axis legend, used in every shape of the project: b record, l lead, t sample, n token, d feature, g lead group,
-f finding, k concept, c class.
+f finding, k concept, c class, h and w rows and columns of a picture.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 Batch = TypeVar("Batch", "ECGBatch", "TextBatch")
@@ -54,7 +54,8 @@ class ECGBatch:
         age_days: (b,) NaN where unknown.
         male: (b,) 1 male, 0 female, NaN unknown.
         text: reports, or None.
-        labs: (b, lab) laboratory values and `labs_mask`, or None.
+        labs: (b, lab) laboratory values in canonical units, and `labs_mask` where they are seen; or None.
+        image: (b, h, w) pictures of the ECG, grey, 255 = white, and `image_mask` (b,) where there is one; or None.
         target: (b, c) 0/1, NaN where not annotated; or None.
         beats: (b, beat) R peaks in samples of this crop, -1 in the padding; or None.
         patient_id: (b,) numbers that are equal for equal patients.
@@ -75,6 +76,8 @@ class ECGBatch:
     text: TextBatch | None = None
     labs: Float[Tensor, "b lab"] | None = None
     labs_mask: Bool[Tensor, "b lab"] | None = None
+    image: UInt8[Tensor, "b h w"] | None = None
+    image_mask: Bool[Tensor, " b"] | None = None
     target: Float[Tensor, "b c"] | None = None
     beats: Int[Tensor, "b beat"] | None = None
     gain_mv: Float[Tensor, " b"] | None = None

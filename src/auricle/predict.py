@@ -6,7 +6,7 @@ Everything it says is for research use and is not a diagnosis.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +16,11 @@ import torch
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
 from auricle.batch import ECGBatch
 from auricle.data.collate import collate, window_starts
+from auricle.data.panel import LabPanel
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError
+from auricle.io.picture import fit_picture
+from auricle.labs import lab_test
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
 from auricle.recording import Recording
 from auricle.signal.preprocess import InputSpec
@@ -47,7 +50,8 @@ class Prediction:
         leads_read: leads that were present and read.
         leads_missing: leads the weights read and this recording lacks.
         n_windows: how many windows were averaged.
-        notes: what a reader should know: unknown age, absent leads, short record.
+        notes: what a reader should know: unknown age, absent leads, short record, laboratory values that are absent or
+            unusual for the age.
     """
 
     record_id: str
@@ -86,6 +90,7 @@ class Predictor:
     def __init__(self, method: Method, about: Mapping[str, Any] | None = None, task: str | None = None) -> None:
         self.method, self.about = method.eval(), dict(about or {})
         self.spec: InputSpec = method.config.input
+        self.panel: LabPanel | None = method.config.labs
         if isinstance(method, Classifies):
             self.kind, self.classes = "probability", tuple(method.class_names)
         elif isinstance(method, AlignsText) and method.prompt_sets:
@@ -122,7 +127,7 @@ class Predictor:
             other_ages_days: ages at which the same trace is asked as well; none of them is three times as fast.
 
         Raises:
-            DataError: the recording has none of the leads.
+            DataError: the recording has none of the leads, and no picture that the weights read.
         """
         ready, n_windows = self._ready(recording)
         usable = ready.lead_mask.any(0).tolist()
@@ -157,9 +162,17 @@ class Predictor:
 
     def _ready(self, recording: Recording) -> tuple[ECGBatch, int]:
         """The recording's windows, preprocessed."""
+        size = self.method.picture_size
+        if recording.image is not None and size is not None:
+            recording = recording.with_context(image=fit_picture(recording.image, *size))
+        elif not recording.leads:
+            raise DataError(f"{recording.record_id}: there is only a picture, and these weights read signals")
         n = round(self.spec.seconds * recording.rate_hz)
         starts = window_starts(recording.signal.shape[1], n)
         batch = collate([recording] * len(starts), self.spec.leads, n, starts)
+        if self.panel is not None:
+            values, mask = map(torch.from_numpy, self.panel.of_recordings([recording] * len(starts)))
+            batch = replace(batch, labs=values, labs_mask=mask)
         return self.method.preprocess(batch), len(starts)
 
     def _at_ages(self, ready: ECGBatch, ages_days: Sequence[float | None]) -> tuple[Tokens, list[dict[str, float]]]:
@@ -189,8 +202,52 @@ class Predictor:
         elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
             notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
         absent = [lead for lead in self.spec.leads if lead not in present]
-        if absent:
+        if not recording.leads:
+            notes.append("no signal: the answer is read from the picture alone")
+        elif absent:
             notes.append(f"leads not recorded, or mostly missing: {', '.join(absent)}")
-        if recording.seconds < self.spec.seconds:
+        if recording.image is not None and self.method.picture_size is None:
+            notes.append("these weights do not read pictures")
+        notes += _lab_notes(recording, self.panel)
+        if recording.leads and recording.seconds < self.spec.seconds:
             notes.append(f"{recording.seconds:.1f} s recorded, {self.spec.seconds:g} s expected: padded and masked")
         return notes
+
+
+def _lab_notes(recording: Recording, panel: LabPanel | None) -> list[str]:
+    """What a reader should know of the laboratory values: which were absent, not used, or unusual for the age."""
+    known = sorted(recording.labs)
+    if panel is None:
+        return ["these weights do not use laboratory values"] if known else []
+    notes = []
+    (seen,) = panel.of_recordings([recording])[1].tolist()
+    given = {test for test, is_seen in zip(panel.tests, seen, strict=True) if is_seen}
+    absent = [test for test in panel.tests if test not in recording.labs]
+    if not given:
+        notes.append("no laboratory value was seen: the answer holds without them")
+    elif absent:
+        notes.append(f"laboratory values not given: {', '.join(absent)}")
+    unused = [test for test in known if test not in panel.tests]
+    if unused:
+        notes.append(f"laboratory values these weights do not read: {', '.join(unused)}")
+    outside = [test for test in panel.tests if test in recording.labs and test not in given]
+    if outside:
+        notes.append(f"laboratory values left out for the time they were drawn at: {', '.join(outside)}")
+    return notes + _unusual(recording, given)
+
+
+def _unusual(recording: Recording, given: Collection[str]) -> list[str]:
+    """Which of the values seen lie outside of the reference range of the age."""
+    if not given:
+        return []
+    if recording.age is None:
+        return ["age unknown: no reference range to compare laboratory values with"]
+    notes = []
+    for name in sorted(given):
+        test, value = lab_test(name), recording.labs[name]
+        low, high = test.reference(recording.age.best_days, recording.sex)
+        if not low <= value <= high:
+            side = "below" if value < low else "above"
+            usual = f"{low:.3g} to {high:.3g} {test.unit}"
+            notes.append(f"{name} {value:.4g} is {side} the usual for the age ({usual}; textbook figures)")
+    return notes

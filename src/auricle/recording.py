@@ -32,7 +32,9 @@ class Recording:
         sex: "F" or "M".
         report: free text as written.
         labels: codes as the source spells them (SCP for PTB-XL, SNOMED CT for the Challenge sets).
-        labs: laboratory values by canonical name, in canonical units.
+        labs: laboratory values by canonical name, in canonical units (see `auricle.labs`).
+        lab_minutes: when they were drawn, in minutes after the ECG (negative before), where it is known.
+        image: (height, width) a picture of the ECG, grey, 255 = white. A recording may have a picture and no lead.
         measurements: numbers that came with the record (heart_rate, qrs_ms ...), by the cart or by a simulator.
         fold: the source's own cross-validation fold.
         cart_band_hz: (high-pass, low-pass) of the cart, where it says so.
@@ -51,6 +53,8 @@ class Recording:
     report: str | None = None
     labels: tuple[str, ...] = ()
     labs: Mapping[str, float] = field(default_factory=dict)
+    lab_minutes: Mapping[str, float] = field(default_factory=dict)
+    image: NDArray[np.uint8] | None = None
     measurements: Mapping[str, float] = field(default_factory=dict)
     fold: int | None = None
     cart_band_hz: tuple[float, float] | None = None
@@ -62,6 +66,10 @@ class Recording:
             raise DataError(f"{self.record_id}: signal of shape {self.signal.shape} for {len(self.leads)} leads")
         if not 1 <= self.rate_hz <= 100_000:
             raise DataError(f"{self.record_id}: a sampling rate of {self.rate_hz:g} Hz is not possible")
+        if not self.leads and self.image is None:
+            raise DataError(f"{self.record_id}: has neither a lead nor a picture")
+        if self.image is not None and (self.image.ndim != 2 or self.image.dtype != np.uint8 or not self.image.size):
+            raise DataError(f"{self.record_id}: a picture should be (height, width) of grey bytes")
         unknown = set(self.leads) - set(lead_names.CANONICAL)
         if unknown or len(set(self.leads)) != len(self.leads):
             raise DataError(f"{self.record_id}: leads must be canonical and distinct, not {', '.join(self.leads)}")

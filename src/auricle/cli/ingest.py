@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from auricle.cli.options import OutArgument
 from auricle.config import with_overrides
-from auricle.errors import DataError
+from auricle.errors import ConfigError, DataError
 
 
 def register(app: typer.Typer) -> None:
@@ -33,11 +33,29 @@ def ingest(
         str, typer.Option(help="processes, or dask:ADDRESS of a scheduler whose workers see the same folders.")
     ] = "processes",
     compress: Annotated[bool, typer.Option(help="A smaller store that is slower to read.")] = False,
+    image_size: Annotated[
+        str, typer.Option(help="HEIGHTxWIDTH in pixels that pictures are stored in, where records have any.")
+    ] = "224x224",
 ) -> None:
     """Read a data set once and store it; run again after a kill, it goes on where it was."""
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
-    ingest_with_progress(source, root, out, with_overrides({}, options or []), rate_hz, workers, executor, compress)
+    size = parse_size(image_size)
+    ingest_with_progress(
+        source, root, out, with_overrides({}, options or []), rate_hz, workers, executor, compress, size
+    )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from `224x224`.
+
+    Raises:
+        ConfigError: it is not of this form.
+    """
+    height, _, width = text.casefold().replace("×", "x").partition("x")
+    if not (height.strip().isdecimal() and width.strip().isdecimal() and int(height) and int(width)):
+        raise ConfigError(f"--image-size {text!r}: write height x width in pixels, for example 224x224")
+    return int(height), int(width)
 
 
 def ingest_with_progress(
@@ -49,9 +67,11 @@ def ingest_with_progress(
     workers: int | None,
     executor: str = "processes",
     compress: bool = False,
+    image_size: tuple[int, int] | None = None,
 ) -> None:
     """Ingest with a progress bar, and say what became of the records."""
     from auricle.data.ingest import ingest as run
+    from auricle.data.shard import IMAGE_SIZE
     from auricle.data.store import Store
     from auricle.errors import require
 
@@ -61,7 +81,7 @@ def ingest_with_progress(
         task = bar.add_task(f"ingest {source}", total=None)
         done = run(
             source, root, out, options=options, rate_hz=rate_hz, workers=workers, executor=executor,
-            form="pcodec" if compress else "raw",
+            form="pcodec" if compress else "raw", image_size=image_size or IMAGE_SIZE,
             on_progress=lambda n, total: bar.update(task, completed=n, total=total),
         )  # fmt: skip
     store = Store(out)

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from auricle.errors import UnknownNameError
 
-_KINDS = ("methods", "encoders", "presets", "sources", "tasks")
+_KINDS = ("methods", "encoders", "presets", "sources", "tasks", "labs")
+_ADULT_YEARS = 40.0
+_ALIASES_SHOWN = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "methods") -> None:
-    """List methods, encoders, their presets, sources or tasks."""
+    """List methods, encoders, their presets, sources, tasks or laboratory tests."""
     from auricle.data.sources import describe_source, list_sources
     from auricle.encoders import ENCODERS
     from auricle.methods import METHODS
@@ -27,6 +29,9 @@ def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "m
 
     if kind not in _KINDS:
         raise UnknownNameError("kind", kind, _KINDS)
+    if kind == "labs":
+        _list_labs()
+        return
     table = Table("name", "what it is", box=None, pad_edge=False)
     if kind == "tasks":
         for name in list_tasks():
@@ -43,3 +48,19 @@ def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "m
         for name in registry.names():
             table.add_row(name, registry.get(name).summary.removeprefix(f"{name}: "))
     Console().print(table)
+
+
+def _list_labs() -> None:
+    """Laboratory tests with their units, an adult's reference range and other names."""
+    from auricle.age import DAYS_PER_YEAR
+    from auricle.labs import lab_test, list_labs, source
+
+    table = Table("name", "what it is", "units", "usual at 40 yr", "also", box=None, pad_edge=False)
+    for name in list_labs():
+        test = lab_test(name)
+        low, high = test.reference(_ADULT_YEARS * DAYS_PER_YEAR)
+        usual = f"{low:.3g} to {high:.3g}"
+        table.add_row(name, test.title, ", ".join(test.conversions), usual, ", ".join(test.aliases[:_ALIASES_SHOWN]))
+    console = Console()
+    console.print(table)
+    console.print(source(), highlight=False)

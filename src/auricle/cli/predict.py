@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,12 @@ def predict(
     age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
     sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
     task: Annotated[str | None, typer.Option(help="Which stored prompts to ask, for zero-shot weights.")] = None,
+    lab: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="'troponin=35 ng/L', or 'K=4.1 @ -30' drawn 30 min before the ECG. May be given several times."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")] = False,
 ) -> None:
     """Predict. Research use, not a diagnosis."""
@@ -41,15 +48,35 @@ def predict(
     from auricle.predict import SHIPPED_WEIGHTS, Predictor
 
     known_age = ages.parse(age)
+    values = known_labs(lab or [])
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     console = Console()
     for file in files:
-        recording = read(file, age=known_age, sex=parse_sex(sex))
+        recording = read(file, age=known_age, sex=parse_sex(sex), **values)
         prediction = predictor(recording)
         if as_json:
             typer.echo(json.dumps(prediction.to_dict()))
         else:
             show(prediction, console, file.name)
+
+
+def known_labs(texts: Sequence[str]) -> dict[str, dict[str, float] | None]:
+    """What `--lab` says, as context of a recording.
+
+    Raises:
+        DataError: a value that is none, in an unknown unit or not possible, or a test given twice.
+        UnknownNameError: no such test.
+    """
+    from auricle.errors import DataError
+    from auricle.labs import parse_lab
+
+    given = [parse_lab(text) for text in texts]
+    names = [value.name for value in given]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(f"--lab gives {twice[0]} twice: give one value")
+    minutes = {value.name: value.minutes for value in given if value.minutes is not None}
+    return {"labs": {value.name: value.value for value in given} or None, "lab_minutes": minutes or None}
 
 
 def parse_sex(text: str | None) -> str | None:

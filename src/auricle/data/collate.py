@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from auricle.data.store import StoredRecord
 from auricle.errors import DataError
 from auricle.leads import rows_onto
 from auricle.recording import Recording
+
+_WHITE: Final = 255
 
 
 def window_starts(n_samples: int, n_window: int) -> list[int]:
@@ -37,6 +40,7 @@ def collate(
     leads: Sequence[str],
     n_samples: int,
     starts: Sequence[int] | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> ECGBatch:
     """Put records of one rate side by side: recordings as millivolts, stored ones as the steps they lie in.
 
@@ -45,11 +49,13 @@ def collate(
         leads: the lead axis; what a record lacks is masked, what it has beyond it is left out.
         n_samples: length of the time axis, at the records' rate; shorter ones are padded and masked.
         starts: first sample of each crop, by default 0. R peaks of stored records are shifted into it.
+        image_size: (height, width) of the batch's pictures; by default that of the records, if any has one.
 
     Raises:
-        DataError: records of different rates, or one that has none of the leads.
+        DataError: records of different rates, pictures of different sizes, or a record that has none of the leads and
+            no picture.
     """
-    rates = {record.rate_hz for record in records}
+    rates = {record.rate_hz for record in records if record.leads} or {records[0].rate_hz}
     if len(rates) != 1:
         raise DataError(f"one batch needs one sampling rate, not {sorted(rates)}")
     starts = [0] * len(records) if starts is None else starts
@@ -60,6 +66,8 @@ def collate(
     time_mask = np.zeros((len(records), n_samples), dtype=bool)
     for row, (record, start) in enumerate(zip(records, starts, strict=True)):
         source, target = rows_onto(record.leads, tuple(leads))
+        if not source and record.image is not None:
+            continue
         if not source:
             raise DataError(
                 f"{record.record_id}: has none of the leads the model reads ({', '.join(leads)}), "
@@ -70,6 +78,7 @@ def collate(
         signal[row, target, :length] = crop[source, :]
         lead_mask[row, target] = True
         time_mask[row, :length] = True
+    image, image_mask = _pictures(records, image_size)
     return ECGBatch(
         signal=torch.from_numpy(signal),
         lead_mask=torch.from_numpy(lead_mask),
@@ -80,9 +89,29 @@ def collate(
         male=torch.tensor([{"M": 1.0, "F": 0.0}.get(r.sex or "", float("nan")) for r in records]),
         patient_id=torch.tensor([patient_number(r) for r in records]),
         record_id=tuple(r.record_id for r in records),
+        image=image,
+        image_mask=image_mask,
         beats=_crop_beats([r.beats for r in stored], starts, n_samples) if stored else None,
         gain_mv=torch.tensor([r.gain_mv for r in stored], dtype=torch.float32) if stored else None,
     )
+
+
+def _pictures(
+    records: Sequence[Recording | StoredRecord], size: tuple[int, int] | None
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """(b, h, w) pictures, white where a record has none, and (b,) which have one; None where nobody can have any."""
+    sizes = {record.image.shape for record in records if record.image is not None} | ({size} if size else set())
+    if not sizes:
+        return None, None
+    if len(sizes) > 1:
+        listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
+        raise DataError(f"one batch needs pictures of one size, not {listed}: fit them with io.picture.fit_picture")
+    image = np.full((len(records), *sizes.pop()), _WHITE, dtype=np.uint8)
+    for row, record in enumerate(records):
+        if record.image is not None:
+            image[row] = record.image
+    mask = torch.tensor([record.image is not None for record in records])
+    return torch.from_numpy(image), mask
 
 
 def _crop_beats(beats: Sequence[NDArray[np.int64]], starts: Sequence[int], n_samples: int) -> torch.Tensor:

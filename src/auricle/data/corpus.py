@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from auricle.data.store import Store
 from auricle.errors import DataError
 from auricle.text.findings import FindingsSpace
 from auricle.text.towers import embed_reports, load_tower
+from auricle.text.vocabulary import PAD, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Corpus:
         embedding: (R, d) of the frozen tower, or None if not asked for.
         space: the statements that training reports make, with their weights.
         findings: (R, f) and `concepts`: (R, k), see `FindingsSpace`.
+        vocabulary: learnt from the training reports, or None if not asked for. A method copies it into its weights when
+            it is prepared, so that they can read new sentences without a corpus.
+        token_ids: (R, token) entries of that vocabulary, and `token_mask` where they are not padding.
     """
 
     english: tuple[str, ...]
@@ -35,12 +39,30 @@ class Corpus:
     space: FindingsSpace
     findings: Tensor
     concepts: Tensor
+    vocabulary: Vocabulary | None = None
+    token_ids: Tensor | None = None
+    token_mask: Tensor | None = None
 
     @classmethod
-    def from_store(cls, store: Store, rows: NDArray[np.int64], tower: str, needs: Collection[str]) -> Corpus:
-        """Read, parse and (if `needs` has "embedding") embed the reports of a store, using its cache on disk.
+    def from_store(
+        cls,
+        store: Store,
+        rows: NDArray[np.int64],
+        tower: str,
+        needs: Collection[str],
+        vocabulary_size: int = 0,
+    ) -> Corpus:
+        """Read and parse the reports of a store; embed them (cached on disk) or cut them into tokens if needed.
 
-        Weights and counts come from the training records at `rows` alone: test reports must not shape training.
+        Weights, counts and the vocabulary come from the training records at `rows` alone: test reports must not shape
+        training.
+
+        Args:
+            store: whose reports.
+            rows: the training records.
+            tower: what embeds, if `needs` has "embedding".
+            needs: of the method.
+            vocabulary_size: most entries of the vocabulary, if `needs` has "tokens".
 
         Raises:
             DataError: the training records have no reports.
@@ -50,14 +72,20 @@ class Corpus:
         counts = np.bincount(ids[ids >= 0], minlength=len(english))
         if not counts.any():
             raise DataError(f"{store.path}: has no reports to train on, and aligning with text needs them")
-        space = FindingsSpace.fit([text for text, count in zip(english, counts, strict=True) if count])
+        seen = [text for text, count in zip(english, counts, strict=True) if count]
+        space = FindingsSpace.fit(seen)
         findings, concepts = space.encode(english)
         embedding = None
         if "embedding" in needs:
             embedding = torch.from_numpy(embed_reports(english, load_tower(tower), store.path / "text"))
-        return cls(
+        corpus = cls(
             english, torch.from_numpy(counts), embedding, space, torch.from_numpy(findings), torch.from_numpy(concepts)
         )
+        if "tokens" not in needs:
+            return corpus
+        vocabulary = Vocabulary.fit(seen, vocabulary_size)
+        token_ids, token_mask = map(torch.from_numpy, vocabulary.table(english))
+        return replace(corpus, vocabulary=vocabulary, token_ids=token_ids, token_mask=token_mask)
 
     def text_batch(self, report_id: NDArray[np.int64]) -> TextBatch:
         """The text of a batch. A record without a report gets zeros and `report_id` -1."""
@@ -68,4 +96,11 @@ class Corpus:
         def take(matrix: Tensor | None) -> Tensor | None:
             return None if matrix is None else torch.where(has, matrix[rows], 0.0)
 
-        return TextBatch(ids, take(self.embedding), take(self.findings), take(self.concepts))
+        text = TextBatch(ids, take(self.embedding), take(self.findings), take(self.concepts))
+        if self.token_ids is None or self.token_mask is None:
+            return text
+        token_mask = has & self.token_mask[rows]
+        # As long as this batch needs: the longest report of a store is several times the usual one.
+        longest = int(token_mask.sum(1).max().clamp_min(1)) if len(ids) else 1
+        token_ids = torch.where(has, self.token_ids[rows], PAD)[:, :longest].long()
+        return replace(text, token_ids=token_ids, token_mask=token_mask[:, :longest])

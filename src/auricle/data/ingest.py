@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from auricle.atomic import PARTIAL, locked, write_json, write_with
-from auricle.data.shard import STORE_VERSION, Form, write_shard
+from auricle.data.shard import IMAGE_SIZE, STORE_VERSION, Form, Size, write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
 from auricle.text.glossary import to_english
@@ -36,6 +36,8 @@ SHARD_RECORDS: Final = 512
 _AHEAD: Final = 2
 _FINGERPRINT_ROWS: Final = 50_000
 _SCHEDULER_TIMEOUT: Final = "10s"
+# What a plan of an older auricle does not say.
+_UNSAID: Final[Mapping[str, Any]] = {"image_size": list(IMAGE_SIZE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ def ingest(
     workers: int | None = None,
     executor: str = "processes",
     form: Form = "raw",
+    image_size: Size = IMAGE_SIZE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Ingested:
     """Make a store in `out` from the records a source lists under `root`; a finished or half-finished one is continued.
@@ -73,12 +76,16 @@ def ingest(
         workers: processes; by default one per core.
         executor: `processes` of this machine, or `dask:ADDRESS` of a scheduler whose workers see the same folders.
         form: `raw`, or `pcodec` for a smaller store that is slower to read.
+        image_size: (height, width) that pictures are stored in, if there are any.
         on_progress: called with (records done, records in all) after each shard.
 
     Raises:
         StoreError: `out` holds something else, another process writes to it, or no record could be read.
         DataError: the source cannot be indexed.
+        ConfigError: an executor or a size of pictures that is not possible.
     """
+    if min(image_size) < 1:
+        raise ConfigError(f"pictures of {image_size[0]}x{image_size[1]} are not possible: give height and width")
     index = get_source(source_name, **(options or {})).index(root)
     if index.empty:
         raise DataError(f"{root}: the {source_name} index lists no records")
@@ -89,6 +96,7 @@ def ingest(
         "rate_hz": rate_hz,
         "form": form,
         "shard_records": shard_records,
+        "image_size": list(image_size),
         "n_listed": len(index),
         "index_sha256": _fingerprint(index),
     }
@@ -107,7 +115,7 @@ def ingest(
             def submit(number: int) -> Future[tuple[int, int]]:
                 part: Any = index.iloc[starts[number] : starts[number] + shard_records].to_dict("records")
                 stem = out / "shards" / f"{number:05d}"
-                return pool.submit(write_shard, source_name, options or {}, root, part, rate_hz, stem, form)
+                return pool.submit(write_shard, source_name, options or {}, root, part, rate_hz, stem, form, image_size)
 
             for number in _each(submit, todo, n_ahead):
                 done += sizes[number]
@@ -171,7 +179,7 @@ def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Exe
 def _begin(out: Path, plan: Mapping[str, Any]) -> None:
     path = out / "plan.json"
     if path.exists():
-        begun = json.loads(path.read_text())
+        begun = {**_UNSAID, **json.loads(path.read_text())}
         changed = sorted(key for key in plan if begun.get(key) != plan[key])
         if changed:
             raise StoreError(
@@ -197,10 +205,10 @@ def _finish(out: Path, plan: Mapping[str, Any]) -> Ingested:
     kept = pa.schema([field for field in schema if field.name not in {"reason", "report"}])
     kept = kept.append(pa.field("shard", pa.int32())).append(pa.field("report_id", pa.int64()))
     numbers: dict[str, int] = {}
-    rejected, n_stored = [], 0
+    rejected, n_stored, n_pictures = [], 0, 0
 
     def write_records(path: Path) -> None:
-        nonlocal n_stored
+        nonlocal n_stored, n_pictures
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, kept) as writer:
             for shard in paths:
                 table = pa.concat_tables([parquet.read_table(shard), schema.empty_table()], promote_options="default")
@@ -212,6 +220,7 @@ def _finish(out: Path, plan: Mapping[str, Any]) -> Ingested:
                 stored = stored.append_column("report_id", pa.array(ids, pa.int64())).select(kept.names)
                 writer.write_table(stored.combine_chunks())
                 n_stored += len(stored)
+                n_pictures += sum(offset is not None and offset >= 0 for offset in _picture_offsets(stored))
 
     write_with(out / "records.arrow", write_records)
     left_out = pa.concat_tables(rejected)
@@ -221,8 +230,15 @@ def _finish(out: Path, plan: Mapping[str, Any]) -> Ingested:
         raise StoreError(f"{out}: not one of {len(left_out)} records could be read; the first: {first}")
     distinct = pa.Table.from_pylist(_reports(numbers), schema=_report_schema())
     write_with(out / "reports.parquet", lambda path: parquet.write_table(distinct, path))
-    write_json(out / "store.json", {**plan, "n_records": n_stored, "n_rejected": len(left_out)})
+    counts = {"n_records": n_stored, "n_rejected": len(left_out), "n_pictures": n_pictures}
+    write_json(out / "store.json", {**plan, **counts})
     return Ingested(out, n_stored, len(left_out), len(numbers))
+
+
+def _picture_offsets(table: Any) -> list[int | None]:
+    """Where the records' pictures begin; shards that an older auricle made know of none."""
+    column = "image_offset"
+    return table[column].to_pylist() if column in table.column_names else []
 
 
 def _report_schema() -> Any:

@@ -18,6 +18,7 @@ from auricle.batch import ECGBatch
 from auricle.data.collate import collate, window_starts
 from auricle.data.corpus import Corpus
 from auricle.data.order import Order, Share, Shuffle
+from auricle.data.panel import LabPanel
 from auricle.data.store import Store
 from auricle.errors import DataError
 from auricle.signal.preprocess import InputSpec
@@ -33,10 +34,13 @@ class View:
         spec: what the model reads: lead axis and crop length are taken from it.
         corpus: text side, if the method needs one.
         targets: (len(store), c) with NaN where not annotated, if there is a task.
+        panel: the laboratory values that batches carry, if the method reads any. Pictures come whenever there are some.
+        needs_signal: whether a record of which there is only a picture is refused, as most models must.
         lengths: (len(store),) samples of each record.
 
     Raises:
-        DataError: the store's amplitudes are lost and the model reads millivolts.
+        DataError: the store's amplitudes are lost and the model reads millivolts, or it reads signals and a record
+            has none.
     """
 
     store: Store
@@ -44,8 +48,11 @@ class View:
     spec: InputSpec
     corpus: Corpus | None = None
     targets: NDArray[np.float32] | None = None
+    panel: LabPanel | None = None
+    needs_signal: bool = False
     lengths: NDArray[np.int64] = field(init=False, repr=False)
     _report_ids: NDArray[np.int64] = field(init=False, repr=False)
+    _labs: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.spec.scale == "mv" and not self.store.amplitude_known:
@@ -56,6 +63,15 @@ class View:
         # Columns of the whole store, read once: every step asks for a few of their entries.
         object.__setattr__(self, "lengths", self.store.column("n_samples"))
         object.__setattr__(self, "_report_ids", self.store.column("report_id"))
+        every = np.arange(len(self.store))
+        object.__setattr__(self, "_labs", self.panel.of_store(self.store, every) if self.panel else None)
+        silent = self.rows[self.lengths[self.rows] == 0] if self.needs_signal else self.rows[:0]
+        if len(silent):
+            first = self.store.column("record_id")[silent[0]]
+            raise DataError(
+                f"{self.store.path}: of {len(silent)} records ({first} ...) there is only a picture, and this model "
+                "reads signals: leave them out of the manifest, or use a model that reads pictures (mirage)"
+            )
 
     @property
     def n_samples(self) -> int:
@@ -64,10 +80,12 @@ class View:
 
     def batch(self, rows: NDArray[np.int64], starts: Sequence[int]) -> ECGBatch:
         """The records at `rows`, each cropped from its start."""
-        batch = collate([self.store.record(row) for row in rows.tolist()], self.spec.leads, self.n_samples, starts)
+        records = [self.store.record(row) for row in rows.tolist()]
+        batch = collate(records, self.spec.leads, self.n_samples, starts, self.store.image_size)
         text = self.corpus.text_batch(self._report_ids[rows]) if self.corpus else None
         target = torch.from_numpy(self.targets[rows]) if self.targets is not None else None
-        return replace(batch, text=text, target=target)
+        labs, mask = (torch.from_numpy(column[rows]) for column in self._labs) if self._labs else (None, None)
+        return replace(batch, text=text, target=target, labs=labs, labs_mask=mask)
 
 
 class Steps(Dataset[ECGBatch]):

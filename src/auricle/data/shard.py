@@ -2,15 +2,18 @@
 
 Samples are native millivolts as int16 with one gain per record (so Einthoven's law survives), -32768 for a missing
 sample as in WFDB, leads as recorded, lengths as recorded. They lie as they are (`raw`, memory-mapped) or compressed
-record by record (`pcodec`: fewer bytes, slower). The table is written after the samples and renamed into place last: a
-shard whose table exists is whole.
+record by record (`pcodec`: fewer bytes, slower). Pictures lie in a second file, grey and all of one size; a shard
+without any has no such file. The table is written after both and renamed into place last: a shard whose table exists is
+whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import IO, Any, Final, Literal
 
 import numpy as np
 import torch
@@ -18,14 +21,21 @@ from numpy.typing import NDArray
 
 from auricle.atomic import write_with
 from auricle.batch import MISSING_STEP
+from auricle.data.panel import LAB_COLUMN, MINUTES_COLUMN
 from auricle.data.sources import Source, get_source
 from auricle.errors import AuricleError, require
+from auricle.io.picture import fit_picture
 from auricle.recording import Recording
 from auricle.signal.beats import find_beats
 from auricle.signal.quality import quality
 from auricle.signal.resample import resample
 from auricle.text.reports import clean
 
+Size = tuple[int, int]
+# (height, width) of stored pictures, what image networks usually read.
+IMAGE_SIZE: Final[Size] = (224, 224)
+# Where the picture of a record would begin that has none.
+NO_PICTURE: Final = -1
 # Raised when files on disk stop meaning what they meant.
 STORE_VERSION: Final = 2
 MISSING: Final = np.int16(MISSING_STEP)
@@ -76,7 +86,7 @@ def unpack(packed: NDArray[np.uint8], form: Form, n_leads: int, n_samples: int) 
 
 def to_rate(recording: Recording, rate_hz: float) -> NDArray[np.float32]:
     """The signal at the store's rate. Gaps of missing samples stay gaps."""
-    if recording.rate_hz == rate_hz:
+    if recording.rate_hz == rate_hz or not recording.leads:
         return recording.signal
     known = np.isfinite(recording.signal)
     # Every lead is its own "record" here, so that a gap in one lead is bridged by its own neighbours only.
@@ -93,8 +103,11 @@ def write_shard(
     rate_hz: float,
     stem: Path,
     form: Form = "raw",
+    image_size: Size = IMAGE_SIZE,
 ) -> tuple[int, int]:
-    """Read `rows` from their source and write `stem`.bin and `stem`.parquet. Runs in any process.
+    """Read `rows` from their source, write `stem`.bin, `stem`.img if there are pictures, and `stem`.parquet.
+
+    Runs in any process.
 
     Returns:
         How many records were stored and how many rejected. A record that cannot be read is a row with its reason.
@@ -104,16 +117,20 @@ def write_shard(
     table: list[dict[str, Any]] = []
 
     def write_samples(path: Path) -> None:
-        offset = 0
-        with path.open("wb") as file:
+        # An anonymous file: a kill leaves nothing of it, and without a picture it never gets a name.
+        with path.open("wb") as file, TemporaryFile(dir=path.parent) as pictures:
             for row in rows:
-                entry, steps = _entry(source, root, row, rate_hz)
+                entry, steps, picture = _entry(source, root, row, rate_hz, image_size)
                 if steps is not None:
                     packed = pack(steps, form)
-                    entry |= {"offset": offset, "n_bytes": len(packed)}
+                    entry |= {"offset": file.tell(), "n_bytes": len(packed)}
                     file.write(packed)
-                    offset += len(packed)
+                if picture is not None:
+                    entry["image_offset"] = pictures.tell()
+                    pictures.write(picture.tobytes())
                 table.append(entry)
+            if pictures.tell():
+                write_with(stem.with_suffix(".img"), lambda whole: _copy(pictures, whole))
 
     write_with(stem.with_suffix(".bin"), write_samples)
     _write_table(table, stem.with_suffix(".parquet"))
@@ -121,15 +138,22 @@ def write_shard(
     return stored, len(table) - stored
 
 
+def _copy(file: IO[bytes], path: Path) -> None:
+    file.seek(0)
+    with path.open("wb") as copy:
+        copyfileobj(file, copy)
+
+
 def _entry(
-    source: Source, root: Path, row: Mapping[str, Any], rate_hz: float
-) -> tuple[dict[str, Any], NDArray[np.int16] | None]:
+    source: Source, root: Path, row: Mapping[str, Any], rate_hz: float, image_size: Size
+) -> tuple[dict[str, Any], NDArray[np.int16] | None, NDArray[np.uint8] | None]:
     record_id = str(row["record_id"])
     try:
         recording = source.read(root, row)
         signal = to_rate(recording, rate_hz)
+        picture = None if recording.image is None else fit_picture(recording.image, *image_size)
     except (AuricleError, OSError, ValueError) as error:
-        return {"record_id": record_id, "reason": f"{type(error).__name__}: {error}"}, None
+        return {"record_id": record_id, "reason": f"{type(error).__name__}: {error}"}, None, None
     steps, gain = quantise(signal)
     age = recording.age
     entry: dict[str, Any] = {
@@ -140,6 +164,7 @@ def _entry(
         "amplitude_known": recording.amplitude_known,
         "n_samples": steps.shape[1],
         "gain_mv": gain,
+        "image_offset": NO_PICTURE,
         "leads": list(recording.leads),
         "age_days": age.days if age else None,
         "age_resolution_days": age.resolution_days if age else None,
@@ -147,12 +172,14 @@ def _entry(
         "fold": recording.fold,
         "labels": list(recording.labels),
         "report": clean(recording.report or "") or None,
-        "beats": find_beats(signal, recording.leads, rate_hz).tolist(),
+        "beats": find_beats(signal, recording.leads, rate_hz).tolist() if recording.leads else [],
     }
-    entry |= {f"quality:{name}": value for name, value in quality(signal, recording.leads, rate_hz).items()}
-    entry |= {f"lab:{name}": float(value) for name, value in recording.labs.items()}
+    if recording.leads:
+        entry |= {f"quality:{name}": value for name, value in quality(signal, recording.leads, rate_hz).items()}
+    entry |= {f"{LAB_COLUMN}{name}": float(value) for name, value in recording.labs.items()}
+    entry |= {f"{MINUTES_COLUMN}{name}": float(value) for name, value in recording.lab_minutes.items()}
     entry |= {f"measured:{name}": float(value) for name, value in recording.measurements.items()}
-    return entry, steps
+    return entry, steps, picture
 
 
 def _write_table(entries: list[dict[str, Any]], path: Path) -> None:
@@ -161,6 +188,7 @@ def _write_table(entries: list[dict[str, Any]], path: Path) -> None:
         ("record_id", pa.string()), ("reason", pa.string()), ("patient_id", pa.string()), ("source", pa.string()),
         ("amplitude_known", pa.bool_()),
         ("offset", pa.int64()), ("n_bytes", pa.int64()), ("n_samples", pa.int64()), ("gain_mv", pa.float64()),
+        ("image_offset", pa.int64()),
         ("leads", pa.list_(pa.string())), ("age_days", pa.float64()), ("age_resolution_days", pa.float64()),
         ("sex", pa.string()), ("fold", pa.int64()), ("labels", pa.list_(pa.string())), ("report", pa.string()),
         ("beats", pa.list_(pa.int32())),

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import Age
-from auricle.data.shard import STORE_VERSION, dequantise, unpack
+from auricle.data.panel import LAB_COLUMN, MINUTES_COLUMN
+from auricle.data.shard import NO_PICTURE, STORE_VERSION, dequantise, unpack
 from auricle.errors import StoreError, require
 from auricle.recording import Recording, Sex
 
@@ -34,6 +35,7 @@ class StoredRecord:
         signal: (lead, time) int16 steps, -32768 where missing.
         gain_mv: millivolts per step.
         beats: R peaks in samples.
+        image: (height, width) grey picture, 255 = white, or None.
     """
 
     signal: NDArray[np.int16]
@@ -46,6 +48,7 @@ class StoredRecord:
     age: Age | None
     sex: Sex | None
     source: str
+    image: NDArray[np.uint8] | None = None
 
 
 class Store:
@@ -68,7 +71,7 @@ class Store:
                 f"{self.path}: store version {self.info['version']}, this auricle reads {STORE_VERSION}: ingest again"
             )
         self.rate_hz = float(self.info["rate_hz"])
-        self._shards: dict[int, NDArray[np.uint8]] = {}
+        self._shards: dict[str, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return int(self.info["n_records"])
@@ -120,6 +123,23 @@ class Store:
         """Whether every record is in millivolts; false for stores of z-scored copies."""
         return bool(self.column("amplitude_known").astype(bool).all())
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(height, width) of the pictures; None where no record has one."""
+        if not self.info.get("n_pictures"):
+            return None
+        height, width = self.info["image_size"]
+        return int(height), int(width)
+
+    def labs(self, row: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Laboratory values of record number `row`, and when they were drawn in minutes after the ECG, by test."""
+        return self._known(row, LAB_COLUMN), self._known(row, MINUTES_COLUMN)
+
+    def _known(self, row: int, prefix: str) -> dict[str, float]:
+        names = [name for name in self.table.column_names if name.startswith(prefix)]
+        values = {name.removeprefix(prefix): self.table[name][row].as_py() for name in names}
+        return {name: value for name, value in values.items() if value is not None and np.isfinite(value)}
+
     def record(self, row: int) -> StoredRecord:
         """Record number `row` as it lies: samples are views of the file where the store is `raw`.
 
@@ -127,16 +147,14 @@ class Store:
             StoreError: the shard is shorter than its table says, or damaged.
         """
         entry = {name: self.table[name][row].as_py() for name in _OF_A_RECORD}
-        first, last = entry["offset"], entry["offset"] + entry["n_bytes"]
-        data = self._shard(entry["shard"])
-        try:
-            if last > data.size:
-                raise ValueError("shorter than its table says")
-            leads = tuple(entry["leads"])
-            signal = unpack(data[first:last], self.info["form"], len(leads), entry["n_samples"])
-        except ValueError as error:
-            path = f"{self.path}/shards/{entry['shard']:05d}.bin"
-            raise StoreError(f"{path}: damaged ({error}): remove it and its table and ingest again") from None
+        leads = tuple(entry["leads"])
+        signal = np.zeros((0, 0), dtype=np.int16)
+        if leads:
+            packed = self._bytes(entry["shard"], "bin", entry["offset"], entry["n_bytes"])
+            try:
+                signal = unpack(packed, self.info["form"], len(leads), entry["n_samples"])
+            except ValueError as error:
+                raise self._damaged(entry["shard"], "bin", str(error)) from None
         age = entry["age_days"]
         return StoredRecord(
             signal=signal,
@@ -149,12 +167,23 @@ class Store:
             age=None if age is None else Age(age, entry["age_resolution_days"]),
             sex=entry["sex"],
             source=entry["source"],
+            image=self._image(row, entry["shard"]),
         )
+
+    def _image(self, row: int, shard: int) -> NDArray[np.uint8] | None:
+        if self.image_size is None:
+            return None
+        offset = self.table["image_offset"][row].as_py()
+        if offset is None or offset == NO_PICTURE:
+            return None
+        height, width = self.image_size
+        return self._bytes(shard, "img", offset, height * width).reshape(height, width)
 
     def recording(self, row: int) -> Recording:
         """Record number `row`, in millivolts."""
         stored = self.record(row)
         report_id = self.table["report_id"][row].as_py()
+        labs, minutes = self.labs(row)
         return Recording(
             signal=dequantise(stored.signal, stored.gain_mv),
             rate_hz=self.rate_hz,
@@ -165,15 +194,26 @@ class Store:
             sex=stored.sex,
             report=self.reports[report_id]["text"] if report_id >= 0 else None,
             labels=tuple(self.table["labels"][row].as_py()),
+            labs=labs,
+            lab_minutes=minutes,
+            image=stored.image,
             source=stored.source,
             amplitude_known=self.table["amplitude_known"][row].as_py(),
         )
 
-    def _shard(self, number: int) -> NDArray[np.uint8]:
-        if number not in self._shards:
-            path = self.path / "shards" / f"{number:05d}.bin"
+    def _bytes(self, shard: int, kind: str, offset: int, count: int) -> NDArray[np.uint8]:
+        """A part of a shard's file, `bin` or `img`, as a view of it."""
+        name = f"{shard:05d}.{kind}"
+        if name not in self._shards:
+            path = self.path / "shards" / name
             try:
-                self._shards[number] = np.memmap(path, dtype=np.uint8, mode="r")
+                self._shards[name] = np.memmap(path, dtype=np.uint8, mode="r")
             except (FileNotFoundError, ValueError) as error:
                 raise StoreError(f"{path}: missing or empty: ingest again ({error})") from None
-        return self._shards[number]
+        if offset + count > self._shards[name].size:
+            raise self._damaged(shard, kind, "shorter than its table says")
+        return self._shards[name][offset : offset + count]
+
+    def _damaged(self, shard: int, kind: str, what: str) -> StoreError:
+        path = self.path / "shards" / f"{shard:05d}.{kind}"
+        return StoreError(f"{path}: damaged ({what}): remove it and its table and ingest again")

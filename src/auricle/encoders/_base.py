@@ -62,12 +62,14 @@ class EncoderModule(nn.Module):
     attached to every part of it.
 
     Attributes:
+        picture_size: (height, width) of the pictures it reads; None where it reads signals alone.
         codes: by source ("age", "labs"): what turns a batch into the condition.
     """
 
     config: Any
     width: int
     group_names: tuple[str, ...] = ()
+    picture_size: tuple[int, int] | None = None
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
@@ -76,12 +78,12 @@ class EncoderModule(nn.Module):
         self.modulate = nn.ModuleList()
         self.codes = nn.ModuleDict()
 
-    def read(self, batch: ECGBatch) -> Tokens:
-        """Encode a preprocessed batch, under the condition its records are in.
+    def read(self, batch: ECGBatch, condition: Condition | None = None) -> Tokens:
+        """Encode a preprocessed batch, by default under the condition that its own codes make of it.
 
         What of the batch is read is the encoder's own affair: the signal, and in some the picture.
         """
-        tokens: Tokens = self(batch.signal, batch.lead_mask, batch.time_mask, self.condition(batch))
+        tokens: Tokens = self(batch.signal, batch.lead_mask, batch.time_mask, condition or self.condition(batch))
         return tokens
 
     def condition(self, batch: ECGBatch) -> Condition | None:
@@ -101,8 +103,12 @@ class EncoderModule(nn.Module):
     def attach(self, source: str, code: Code) -> None:
         """Let `source` (age, labs ...) modulate every point of every part by its code, starting as the identity."""
         self.codes[source] = code
+        self.attach_films(source, code.width)
+
+    def attach_films(self, source: str, condition_width: int) -> None:
+        """The same where another holds the code: this encoder is a part of it."""
         for part in self.parts():
-            attach(list(part.modulate), part.modulation_points, source, code.width)
+            attach(list(part.modulate), part.modulation_points, source, condition_width)
 
     def gate_parameters(self) -> list[nn.Parameter]:
         """Parameters of the modulations and their codes, which train faster than a frozen or slow backbone."""

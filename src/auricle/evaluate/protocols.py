@@ -60,7 +60,8 @@ class Setting:
 
     def view(self, rows: NDArray[np.int64]) -> View:
         """Some rows of the store as the method wants to see them."""
-        return View(self.store, rows, self.method.config.input)
+        config, needs_signal = self.method.config, self.method.picture_size is None
+        return View(self.store, rows, config.input, panel=config.labs, needs_signal=needs_signal)
 
     def each(self, function: Callable[..., torch.Tensor], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """`function` of every record at `rows`."""

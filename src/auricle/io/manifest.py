@@ -1,9 +1,11 @@
 """A CSV manifest: how a hospital hands over its own recordings, whatever format the files have.
 
-Columns: `file` (relative to the manifest), and as known: `record_id` (default: the file's name), `patient_id`, one form
-of age (`age` as text such as 3d or 5y4m; `age_days`; `age_years`; or `birth_date` with `recording_date`), `sex`,
-`report`, `labels` (separated by `;`), `fold`, and laboratory values as `lab:NAME`. Other columns are errors, because a
-misspelt one would be lost in silence; a column that is to be ignored starts with `#`.
+Columns: `file` (relative to the manifest), and as known: `image`, a picture of the ECG beside it or, where `file` is
+empty, instead of it; `record_id` (default: the file's name), `patient_id`, one form of age (`age` as text such as 3d or
+5y4m; `age_days`; `age_years`; or `birth_date` with `recording_date`), `sex`, `report`, `labels` (separated by `;`),
+`fold`; laboratory values as `lab:NAME` or `lab:NAME [unit]`, by any name and in any unit of `auricle list labs`, and
+when they were drawn as `lab_minutes:NAME`, in minutes after the ECG (negative before). Other columns are errors,
+because a misspelt one would be lost in silence; a column that is to be ignored starts with `#`.
 """
 
 from __future__ import annotations
@@ -12,32 +14,48 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from auricle import age as ages
 from auricle.age import Age
-from auricle.errors import DataError
+from auricle.errors import DataError, UnknownNameError
 from auricle.io.wfdb import sex_of
+from auricle.labs import in_canonical_unit, lab_test, unit_factor
 from auricle.recording import Sex
 
 COLUMNS: Final = (
-    "file", "record_id", "patient_id", "age", "age_days", "age_years", "birth_date", "recording_date", "sex", "report",
-    "labels", "fold",
+    "file", "image", "record_id", "patient_id", "age", "age_days", "age_years", "birth_date", "recording_date", "sex",
+    "report", "labels", "fold",
 )  # fmt: skip
 LAB_PREFIX: Final = "lab:"
+MINUTES_PREFIX: Final = "lab_minutes:"
+LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
+_UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
 
 
 @dataclass(frozen=True, slots=True)
+class LabColumn:
+    """A column of laboratory values or of their times: its prefix, the canonical name of its test, and its unit."""
+
+    prefix: str
+    test: str
+    unit: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """One line of a manifest, checked."""
+    """One line of a manifest, checked; one of `file` and `image` may be empty, and laboratory values are canonical."""
 
     line: int
     file: str
     record_id: str
+    image: str = ""
     patient_id: str | None = None
     age: Age | None = None
     sex: Sex | None = None
@@ -45,6 +63,7 @@ class ManifestRow:
     labels: tuple[str, ...] = ()
     fold: int | None = None
     labs: Mapping[str, float] = field(default_factory=dict)
+    lab_minutes: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:
@@ -82,23 +101,58 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 
 def check_header(path: Path, header: list[str]) -> None:
-    """Refuse a header without `file`, with a column twice, or with a name nobody knows."""
-    if "file" not in header:
+    """Refuse a header without `file` or `image`, with a column twice, or with a name nobody knows."""
+    if "file" not in header and "image" not in header:
         # The line is not repeated: where the header was forgotten, it is a patient's.
         raise DataError(f"{path}: has no column `file`; its first line should name the columns: {', '.join(COLUMNS)}")
     doubled = {name for name in header if header.count(name) > 1}
     if doubled:
         raise DataError(f"{path}: column {sorted(doubled)[0]!r} occurs twice")
     for name in header:
-        if name not in COLUMNS and not name.startswith((LAB_PREFIX, "#")):
+        if name not in COLUMNS and not name.startswith((*LAB_PREFIXES, "#")):
             near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "start its name with # to have it ignored"
             raise DataError(f"{path}: unknown column {name!r}: {hint}")
+    try:
+        lab_columns(header)
+    except (DataError, UnknownNameError) as error:
+        raise DataError(f"{path}:1: {error}") from None
     given = [form for form in _AGE_FORMS if set(form) & set(header)]
     if len(given) > 1:
         raise DataError(f"{path}: gives the age in {len(given)} forms; keep one of {', '.join(map('+'.join, given))}")
     if given and not set(given[0]) <= set(header):
         raise DataError(f"{path}: an age from dates needs both birth_date and recording_date")
+
+
+def lab_columns(header: Iterable[str | None]) -> dict[str, LabColumn]:
+    """The columns of laboratory values and of their times, by column.
+
+    Raises:
+        UnknownNameError: no such test.
+        DataError: an unknown unit, a test in two columns, or a time without a value.
+    """
+    found: dict[str, LabColumn] = {}
+    owner: dict[tuple[str, str], str] = {}
+    for column in header:
+        prefix = next((one for one in LAB_PREFIXES if column and column.startswith(one)), None)
+        if column is None or prefix is None:
+            continue
+        match = _UNIT.match(column.removeprefix(prefix).strip())
+        name, unit = (match["name"], match["unit"]) if match else ("", None)
+        test = lab_test(name).name
+        if prefix == MINUTES_PREFIX:
+            if unit not in (None, "min"):
+                raise DataError(f"{column!r} counts minutes: leave [{unit}] out")
+        else:
+            unit_factor(name, unit)
+        other = owner.setdefault((prefix, test), column)
+        if other != column:
+            raise DataError(f"columns {other!r} and {column!r} are both {test}: keep one of them")
+        found[column] = LabColumn(prefix, test, unit)
+    for (prefix, test), column in owner.items():
+        if prefix == MINUTES_PREFIX and (LAB_PREFIX, test) not in owner:
+            raise DataError(f"column {column!r} has no column `{LAB_PREFIX}{test}` beside it")
+    return found
 
 
 def _row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> ManifestRow:
@@ -108,23 +162,26 @@ def _row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> Manif
     try:
         if None in cells or None in cells.values():
             raise DataError("has another number of cells than the header")
-        if not cell("file"):
+        if not cell("file") and not cell("image"):
             raise DataError("names no file")
         sex = sex_of(cell("sex"))
         if sex is None and cell("sex").casefold() not in {"", "unknown", "nan", "u", "?", "other", "o", "x", "未知"}:
             raise DataError("sex should be F, M or empty")
         fold = cell("fold")
+        labs, lab_minutes = _labs(cells)
         return ManifestRow(
             line=line,
             file=cell("file"),
-            record_id=cell("record_id") or Path(cell("file")).stem,
+            image=cell("image"),
+            record_id=cell("record_id") or Path(cell("file") or cell("image")).stem,
             patient_id=cell("patient_id") or None,
             age=_age(cell),
             sex=sex,
             report=cell("report") or None,
             labels=tuple(label.strip() for label in cell("labels").split(";") if label.strip()),
             fold=_whole(fold) if fold else None,
-            labs=_labs(cells),
+            labs=labs,
+            lab_minutes=lab_minutes,
         )
     except DataError as error:
         raise DataError(f"{path}:{line}: {error}") from None
@@ -155,9 +212,29 @@ def written_age(cell: Callable[[str], str]) -> Age | None:
     return ages.parse(cell("age") or cell("age_years"))
 
 
-def _labs(cells: Mapping[str | None, str | None]) -> dict[str, float]:
-    given = {name: (value or "").strip() for name, value in cells.items() if name and name.startswith(LAB_PREFIX)}
-    return {name.removeprefix(LAB_PREFIX): _number(value, name) for name, value in given.items() if value}
+def _labs(cells: Mapping[str | None, str | None]) -> tuple[dict[str, float], dict[str, float]]:
+    """Values in canonical units, and when they were drawn, by canonical name; messages begin with their column."""
+    labs: dict[str, float] = {}
+    minutes: dict[str, float] = {}
+    for name, column in _columns_of(tuple(cells)).items():
+        text = (cells[name] or "").strip()
+        if not text:
+            continue
+        number = _number(text, name)
+        if column.prefix == MINUTES_PREFIX:
+            minutes[column.test] = number
+            continue
+        try:
+            labs[column.test] = in_canonical_unit(column.test, number, column.unit)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
+    return labs, {test: drawn for test, drawn in minutes.items() if test in labs}
+
+
+@lru_cache(maxsize=8)
+def _columns_of(header: tuple[str | None, ...]) -> Mapping[str, LabColumn]:
+    """`lab_columns` of a header that has been checked, resolved once and not for every line."""
+    return lab_columns(header)
 
 
 def _number(text: str, what: str) -> float:

@@ -6,6 +6,7 @@ for a class.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
 from auricle.config import ComponentConfig, Config, component
+from auricle.data.panel import LabPanel
 from auricle.encoders import ENCODERS, EncoderModule, Tokens, build_encoder
+from auricle.errors import ConfigError
+from auricle.nn.lab_code import LabCode
 from auricle.signal.preprocess import InputSpec, Preprocess
 from auricle.text.towers import Tower
 
@@ -43,9 +47,14 @@ class Recipe(Config):
 
 
 class MethodConfig(ComponentConfig):
-    """What all methods have: what they read, the encoder, and the recipe."""
+    """What all methods have: what they read, the encoder, and the recipe.
+
+    Attributes:
+        labs: laboratory values that modulate the encoder, or None where none are read.
+    """
 
     input: InputSpec = InputSpec()
+    labs: LabPanel | None = None
     encoder: component(ENCODERS) = Field(default={"name": "lead_groups", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
     recipe: Recipe = Recipe()
 
@@ -87,9 +96,38 @@ class Method(nn.Module, ABC):
         self.config: Any = config
         self.preprocess = Preprocess(config.input)
         self.encoder: EncoderModule = build_encoder(config.encoder, config.input)
+        if config.labs is not None:
+            self.encoder.attach("labs", LabCode(config.labs))
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """(height, width) of the pictures the encoder reads; None where it reads signals alone."""
+        sizes = (part.picture_size for part in self.encoder.parts())
+        return next((size for size in sizes if size is not None), None)
 
     def prepare(self, view: View) -> None:
-        """Fit once, before training, what depends on the training records as a whole. By default nothing."""
+        """Fit once, before training, what depends on the training records as a whole: here the scale of the labs.
+
+        A scale that came with the weights training starts from is kept, as is what was learned on it.
+
+        Raises:
+            ConfigError: laboratory values are to be read, and no training record has any.
+        """
+        if self.config.labs is None:
+            return
+        code = self.encoder.codes["labs"]
+        assert isinstance(code, LabCode)
+        values, mask = code.panel.of_store(view.store, view.rows)
+        if code.fitted:
+            if not mask.any():
+                warnings.warn(f"{view.store.path}: has none of the laboratory values the weights read", stacklevel=2)
+            return
+        if not mask.any():
+            raise ConfigError(
+                f"{view.store.path}: no training record has a value of {', '.join(code.panel.tests)}: ingest them as "
+                "`lab:NAME` columns, widen model.labs (earliest_min, latest_min, needs_time), or leave model.labs out"
+            )
+        code.fit(values, mask)
 
     @abstractmethod
     def step(self, batch: ECGBatch, progress: Progress) -> Step:

@@ -106,6 +106,7 @@ class Lisa(Aligned):
         Raises:
             ConfigError: there is no text, or it is as wide as another tower's.
         """
+        super().prepare(view)
         corpus = view.corpus
         if corpus is None or corpus.embedding is None:
             raise ConfigError("lisa aligns with reports: pre-train it on a store that has them")

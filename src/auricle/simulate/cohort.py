@@ -85,6 +85,7 @@ class Cohort:
             name of the condition where it says more (see `conditions.toml` and `codes`).
         report: free text.
         labs: values by test; absent where the test was not done.
+        lab_minutes: when each was drawn, in minutes after the ECG.
         measurements: truth of the noise-free usual beat (see `simulate.render.measure`); absent where undefined.
         truth: events, severities and what was done to the recording.
     """
@@ -97,6 +98,7 @@ class Cohort:
     labels: tuple[tuple[str, ...], ...]
     report: tuple[str, ...]
     labs: tuple[Mapping[str, float], ...]
+    lab_minutes: tuple[Mapping[str, float], ...]
     measurements: tuple[Mapping[str, float], ...]
     truth: tuple[Truth, ...]
 
@@ -124,6 +126,7 @@ class Cohort:
                 report=self.report[row],
                 labels=self.labels[row],
                 labs=self.labs[row],
+                lab_minutes=self.lab_minutes[row],
                 measurements=self.measurements[row],
                 cart_band_hz=(float(band["cart_high_pass_hz"]), float(band["cart_low_pass_hz"])),
                 source="simulated",
@@ -175,7 +178,7 @@ def cohort(
     if n < 0 or start < 0 or rate_hz <= 0 or n_samples < 1:
         raise ConfigError(f"a cohort of {n} records from {start}, {seconds:g} s at {rate_hz:g} Hz is not possible")
     signal = torch.empty((n, len(STANDARD), n_samples), dtype=torch.float32, device=device)
-    facts = _Facts([], [], [], [], [], [], [])
+    facts = _Facts([], [], [], [], [], [], [], [])
     for first in range(0, n, _CHUNK):
         rows = slice(first, min(first + _CHUNK, n))
         streams = Streams(seed, np.arange(start + rows.start, start + rows.stop, dtype=np.int64))
@@ -196,6 +199,7 @@ def cohort(
         tuple(facts.labels),
         tuple(facts.report),
         tuple(facts.labs),
+        tuple(facts.lab_minutes),
         tuple(facts.measurements),
         tuple(facts.truth),
     )
@@ -234,6 +238,7 @@ class _Facts:
     labels: list[tuple[str, ...]]
     report: list[str]
     labs: list[Mapping[str, float]]
+    lab_minutes: list[Mapping[str, float]]
     measurements: list[Mapping[str, float]]
     truth: list[Truth]
 
@@ -249,7 +254,9 @@ class _Facts:
             streams, diagnoses, made.measurements, age_days, patients.norm_age_days, sex, language=language
         )
         self.report.extend(written)
-        self.labs.extend(_by_record(labs.panel(streams, age_days, sex, diagnoses)))
+        values, minutes = labs.panel(streams, age_days, sex, diagnoses)
+        self.labs.extend(_by_record(values))
+        self.lab_minutes.extend(_by_record(minutes))
         self.measurements.extend(_by_record(made.measurements))
         self.truth.extend(_truth(patients, made, row, seconds) for row in range(len(age_days)))
 

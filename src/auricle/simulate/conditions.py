@@ -31,6 +31,8 @@ _NORMAL_CODES: Final[Mapping[str, Mapping[System, tuple[str, ...]]]] = {
 }
 # Standard normal deviates of its own that every condition may use; the last one decides on its stage or place.
 N_SCATTER: Final = 4
+# A group of which every member has an age, of the event and not of the patient.
+INFARCTION: Final = "infarction"
 STAGES: Final = ("acute", "recent", "old")
 _STAGE_BOUNDS: Final = (-1.0, -0.4)  # of the standard normal: 16 % acute, 19 % recent, 65 % old
 TERRITORIES: Final = ("anterior", "inferior", "lateral")
@@ -135,13 +137,15 @@ class Diagnoses:
 
     def labels(self, record: int) -> tuple[str, ...]:
         """Codes of one record: NORM where nothing takes it away, SR where nothing but the sinus node drives it, then
-        SCP codes where there are, and our own name where it says more."""
+        SCP codes where there are, our own name where it says more, and how old an infarction is."""
         found = [code for code, present in self.present.items() if present[record]]
         known = conditions()
         spoken = dict.fromkeys(label for code in found for label in (*known[code].codes["scp"], code))
         healthy = all(known[code].normal for code in found)
         sinus = not any(known[code].group == "rhythm" for code in found)
-        return (*((NORMAL,) if healthy else ()), *((SINUS,) if sinus else ()), *spoken)
+        infarcts = [code for code in found if known[code].group == INFARCTION]
+        stages = dict.fromkeys(f"{INFARCTION}:{STAGES[self.stage(code)[record]]}" for code in infarcts)
+        return (*((NORMAL,) if healthy else ()), *((SINUS,) if sinus else ()), *spoken, *stages)
 
     def stage(self, code: str) -> NDArray[np.int64]:
         """(record,) index into STAGES of an infarction."""

@@ -1,4 +1,9 @@
-"""Laboratory values that go with age and disease: a newborn's troponin and NT-proBNP would alarm in an adult."""
+"""Laboratory values that go with age and disease: a newborn's troponin and NT-proBNP would alarm in an adult.
+
+Blood is drawn around the ECG, from an hour and a half before it to four hours after it as a rule. The troponin of an
+acute infarction rises for hours after its onset, so an early sample is nearly normal, and one drawn after the ECG knows
+more than the ECG's moment did: whoever trains on it must know the time it was drawn at.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.labs import lab_test
 from auricle.simulate.conditions import STAGES, Diagnoses, groups
 from auricle.simulate.rhythm import over_age
 from auricle.simulate.streams import Floats, Stream, Streams
@@ -24,6 +30,8 @@ class _Test:
     # code (or group:stage of an infarction) -> factor on the median at no and at full severity; between them geometric
     factors: Mapping[str, tuple[float, float]]
     missing: float
+    # Whether an acute infarction shows with the hours since its onset, and not at once.
+    rises: bool = False
 
 
 # Round figures after usual paediatric and adult reference ranges; canonical units are in the names.
@@ -31,7 +39,7 @@ PANEL: Final[Mapping[str, _Test]] = {
     "troponin_ng_l": _Test(
         (0, 0.02, 0.08, 0.5, 1, 18, 60, 90), (40, 45, 30, 12, 6, 4, 7, 14), 0.55,
         {"STE_": (2.5, 120.0), "LVH": (1.1, 2.0), "RVH": (1.0, 1.6), "AFIB": (1.1, 1.6), "MYOC": (3.0, 80.0),
-         "PERI": (1.0, 4.0), "infarction:acute": (2.5, 150.0), "infarction:recent": (1.3, 12.0)}, 0.45,
+         "PERI": (1.0, 4.0), "infarction:acute": (2.5, 150.0), "infarction:recent": (1.3, 12.0)}, 0.45, True,
     ),
     "nt_probnp_ng_l": _Test(
         (0, 0.008, 0.02, 0.08, 1, 10, 18, 50, 70, 90), (2500, 3000, 1500, 350, 160, 65, 35, 50, 130, 350), 0.65,
@@ -63,10 +71,24 @@ PANEL: Final[Mapping[str, _Test]] = {
 # Men have more haemoglobin from puberty on.
 _MALE_HAEMOGLOBIN: Final = 1.09
 _PUBERTY_YEARS: Final = (12.0, 17.0)
+# What counts as an acute infarction.
+_ACUTE: Final = ("STE_", "infarction:acute")
+# Minutes after the ECG at which blood is drawn, by share of patients; tests of one patient lie a few minutes apart.
+_DRAWN_SHARE: Final = (0.0, 0.05, 0.5, 0.95, 1.0)
+_DRAWN_MIN: Final = (-180.0, -80.0, 30.0, 230.0, 480.0)
+_APART_MIN: Final = 20.0
+# Hours from onset to the ECG, spread evenly over their logarithm, and how troponin follows: half of its rise, in
+# logarithms, after two and a half.
+_ONSET_HOURS: Final = (0.5, 12.0)
+_HALF_RISE_HOURS: Final = 2.5
+_RISE_POWER: Final = 3.0
 
 
-def panel(streams: Streams, age_days: Floats, sex: NDArray[np.str_], diagnoses: Diagnoses) -> dict[str, Floats]:
-    """Test name (with its unit) -> (record,) values, NaN where the test was not done."""
+def panel(
+    streams: Streams, age_days: Floats, sex: NDArray[np.str_], diagnoses: Diagnoses
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Test name (with its unit) -> (record,) values, NaN where the test was not done; and minutes after the ECG."""
+    minutes, hours_before = _drawn(streams)
     normals = streams.normals(Stream.LABS, len(PANEL))
     uniforms = streams.uniforms(Stream.MISSING_LABS, len(PANEL))
     values: dict[str, Floats] = {}
@@ -75,11 +97,31 @@ def panel(streams: Streams, age_days: Floats, sex: NDArray[np.str_], diagnoses: 
         for code, (mild, severe) in test.factors.items():
             present, severity = _state(diagnoses, code)
             effect = np.log(mild) + severity * np.log(severe / mild)
+            if test.rises and code in _ACUTE:
+                effect = effect * risen(hours_before + minutes[:, column] / 60)
             log_value = log_value + np.where(present, effect, 0)
         if name == "haemoglobin_g_l":
             log_value += np.where(sex == "M", over_age(age_days, _PUBERTY_YEARS, (0.0, np.log(_MALE_HAEMOGLOBIN))), 0)
-        values[name] = np.where(uniforms[:, column] < test.missing, np.nan, np.exp(log_value))
-    return values
+        value = np.clip(np.exp(log_value), *lab_test(name).plausible)
+        values[name] = np.where(uniforms[:, column] < test.missing, np.nan, value)
+    drawn = {name: np.where(np.isnan(values[name]), np.nan, minutes[:, column]) for column, name in enumerate(PANEL)}
+    return values, drawn
+
+
+def risen(hours: Floats) -> Floats:
+    """How far a troponin has come, in logarithms, some hours after the onset of an infarction: 0 to 1."""
+    since: Floats = np.maximum(hours, 0.0) ** _RISE_POWER
+    share: Floats = since / (since + _HALF_RISE_HOURS**_RISE_POWER)
+    return share
+
+
+def _drawn(streams: Streams) -> tuple[Floats, Floats]:
+    """(record, test) minutes from the ECG to each draw, and (record,) hours from an infarction's onset to the ECG."""
+    chance = streams.uniforms(Stream.LAB_TIMES, 2 + len(PANEL))
+    first, last = np.log(_ONSET_HOURS)
+    together = np.interp(chance[:, 1], _DRAWN_SHARE, _DRAWN_MIN)
+    minutes = np.rint(together[:, None] + _APART_MIN * (chance[:, 2:] - 0.5))
+    return minutes, np.exp(first + chance[:, 0] * (last - first))
 
 
 def _state(diagnoses: Diagnoses, name: str) -> tuple[NDArray[np.bool_], Floats]:

@@ -60,6 +60,7 @@ class Stream(IntEnum):
     ECTOPY = 14
     ACQUISITION = 15
     REPORT = 16
+    LAB_TIMES = 17
 
 
 class Streams:

@@ -21,14 +21,15 @@ from auricle.registry import merge
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
 
-_TEXT_NEEDS = {"embedding", "findings"}
+_TEXT_NEEDS = {"embedding", "findings", "tokens"}
 _NO_EFFECT = {"train.checkpoint_every", "train.keep_last", "train.log_every", "train.workers"}
 
 
 def finetune_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the input and encoder of `init_from` under a fine-tuning configuration: they must be the donor's."""
+    """Lay what `init_from` reads, and its encoder, under a fine-tuning configuration: they must be the donor's."""
     donor, _ = load_card(values["init_from"])
-    under = {"name": "supervised", "input": donor["config"]["input"], "encoder": donor["config"]["encoder"]}
+    kept = {key: donor["config"][key] for key in ("input", "encoder", "labs") if key in donor["config"]}
+    under = {"name": "supervised", **kept}
     return {**values, "model": merge(under, values.get("model", {}))}
 
 
@@ -65,9 +66,12 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     rows, corpus = training_rows(store, config, task), None
     if method.needs & _TEXT_NEEDS:
         rows = rows[store.column("report_id")[rows] >= 0]  # a recording without a report has nothing to be aligned with
-        corpus = Corpus.from_store(store, rows, getattr(method, "text_tower", ""), method.needs)
+        tower, vocabulary_size = getattr(method, "text_tower", ""), getattr(method, "vocabulary_size", 0)
+        corpus = Corpus.from_store(store, rows, tower, method.needs, vocabulary_size)
+    if method.picture_size is None:
+        rows = rows[store.column("n_samples")[rows] > 0]  # a picture alone teaches nothing to who reads signals
     targets = task.store_targets(store) if task and "target" in method.needs else None
-    view = View(store, rows, method.config.input, corpus, targets)
+    view = View(store, rows, method.config.input, corpus, targets, method.config.labs)
     method.prepare(view)
     return config, method, Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
 

@@ -17,6 +17,7 @@ from auricle.data.doctor.case import Case, Trace
 from auricle.data.doctor.model import Finding
 from auricle.errors import AuricleError
 from auricle.io import read, wfdb
+from auricle.io.picture import read_picture
 from auricle.recording import Recording
 
 # Every window holds a beat down to 40 a minute; wander of the baseline within it is small.
@@ -45,6 +46,7 @@ _REASONS: Final = (
     (r"neither rate nor leads", "the array says neither rate nor leads: store an .npz with signal, rate_hz and leads"),
     (r"damaged|not a readable|different lengths|cannot read it", "the file is damaged"),
 )
+_NO_PICTURE: Final = "the picture cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
 _OTHER_REASON: Final = "the file cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
 
 
@@ -58,11 +60,13 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: Callable[[int, i
     """
     reasons: dict[str, list[int]] = defaultdict(list)
     for number, case in enumerate(cases, start=1):
-        result = _trace(root / case.row.file)
-        if isinstance(result, Trace):
-            case.trace = result
-        else:
-            reasons[result].append(case.line)
+        results = [_trace(root / case.row.file)] if case.row.file else []
+        results += [_no_picture(root / case.row.image)] if case.row.image else []
+        for result in results:
+            if isinstance(result, Trace):
+                case.trace = result
+            elif result:
+                reasons[result].append(case.line)
         if on_progress:
             on_progress(number, len(cases))
     return [
@@ -86,6 +90,17 @@ def _trace(path: Path) -> Trace | str:
         return _reason(str(error), path)
     except Exception:  # one odd file must not cost the report on all others, and a traceback would print its name
         return _OTHER_REASON
+
+
+def _no_picture(path: Path) -> str:
+    """Why a picture cannot be read; empty if it can."""
+    if not path.is_file():
+        return _MISSING
+    try:
+        read_picture(path)
+    except AuricleError:
+        return _NO_PICTURE
+    return ""
 
 
 def _reason(message: str, path: Path) -> str:

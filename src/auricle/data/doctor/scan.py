@@ -19,8 +19,17 @@ from typing import Final
 
 from auricle.data.doctor.case import Case
 from auricle.data.doctor.model import Finding
-from auricle.errors import DataError
-from auricle.io.manifest import COLUMNS, LAB_PREFIX, ManifestRow, _row, check_header, written_age
+from auricle.errors import AuricleError, DataError
+from auricle.io.manifest import (
+    COLUMNS,
+    LAB_PREFIXES,
+    MINUTES_PREFIX,
+    ManifestRow,
+    _row,
+    check_header,
+    lab_columns,
+    written_age,
+)
 
 Cells = Mapping[str | None, str | None]
 
@@ -52,8 +61,10 @@ def scan(manifest: Path) -> Scan:
     records = _records(lines, max(",;\t", key=first.count))
     header = [name.strip() for name in next(records, (1, None))[1] or []]
     findings += _header_findings(manifest, header)
-    if "file" not in header:
+    if not {"file", "image"} & set(header):
         return Scan([], findings, 0)
+    header, strange = _without_strange_labs(header)
+    findings += [Finding("error", "header", reason, ((1,),)) for reason in strange]
     problems: dict[tuple[str, str], list[int]] = defaultdict(list)
     cases, zeros, n_lines = [], [], 0
     with warnings.catch_warnings(record=True) as caught:
@@ -113,12 +124,13 @@ def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] 
 
 def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
     """All that is wrong with the header; `check_header` stops at the first, so it is asked column by column."""
-    if "file" not in header:
+    if not {"file", "image"} & set(header):
         # Its cells are not repeated: where the header was forgotten they are the first patient's.
         message = "the first line has no column `file`: is it the header, and are the cells separated by , ; or tab?"
         return [Finding("error", "header", message, ((1,),))]
     known = [name for name in dict.fromkeys(header) if name in COLUMNS]
-    strange = [name for name in dict.fromkeys(header) if name not in COLUMNS and not name.startswith((LAB_PREFIX, "#"))]
+    labs = [name for name in header if name.startswith(LAB_PREFIXES)]
+    strange = [name for name in dict.fromkeys(header) if name not in (*COLUMNS, *labs) and not name.startswith("#")]
     doubled = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     messages = []
     for columns in [known, *(["file", name] for name in strange), *(["file", name, name] for name in doubled)]:
@@ -127,6 +139,25 @@ def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
         except DataError as error:
             messages.append(str(error).removeprefix(f"{manifest}: "))
     return [Finding("error", "header", message, ((1,),)) for message in dict.fromkeys(messages)]
+
+
+def _without_strange_labs(header: list[str]) -> tuple[list[str], list[str]]:
+    """The header with the laboratory columns that cannot be read set aside by a #, and why they cannot."""
+    labs = sorted((name for name in header if name.startswith(LAB_PREFIXES)), key=_is_time)
+    kept: list[str] = []
+    reasons: list[str] = []
+    for column in dict.fromkeys(labs):
+        try:
+            lab_columns([*kept, column])
+        except AuricleError as error:
+            reasons.append(str(error))
+        else:
+            kept.append(column)
+    return [f"#{name}" if name in labs and name not in kept else name for name in header], reasons
+
+
+def _is_time(column: str) -> bool:
+    return column.startswith(MINUTES_PREFIX)
 
 
 def _line(
@@ -145,7 +176,7 @@ def _line(
     recorded = _moment(cells, "recording_date") or _moment(cells, "#recording_date")
     if recorded is not None and recorded > datetime.now():
         problems.append(("age_impossible", _FUTURE))
-    site = (cells.get("#site") or "").strip() or _first_folder(row.file)
+    site = (cells.get("#site") or "").strip() or _first_folder(row.file or row.image)
     return problems, Case(row, site, _moment(cells, "birth_date"), recorded)
 
 
@@ -169,8 +200,8 @@ def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
         return "sex", reason, ("sex",)
     if reason.startswith("fold "):
         return "fold", reason, ("fold",)
-    if reason.startswith(LAB_PREFIX):
-        return "lab", reason, (reason.removesuffix(" should be a number"),)
+    if reason.startswith(LAB_PREFIXES):
+        return "lab", reason, tuple(name for name in cells if name and reason.startswith((f"{name} ", f"{name}:")))
     if reason.startswith("negative age"):
         return "age_impossible", reason, _AGE_COLUMNS
     if reason.startswith("the age "):

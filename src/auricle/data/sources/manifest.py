@@ -1,23 +1,28 @@
 """A hospital's own recordings, listed in a CSV manifest.
 
 Source, licence, labels and split are the owner's. Format: any that `auricle.io.read` knows, named by `io/manifest.py`'s
-columns. Ages keep the resolution they were written with.
+columns, with a picture of the ECG beside it or instead of it. Ages keep the resolution they were written with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from auricle.errors import ReadError, require
 from auricle.io import read
-from auricle.io.manifest import read_manifest
+from auricle.io.manifest import ManifestRow, read_manifest
+from auricle.io.picture import read_picture
+from auricle.recording import Recording
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from auricle.recording import Recording
+# A rate for recordings of which there is only a picture; nothing is sampled at it.
+_NO_SIGNAL_HZ: Final = 500.0
 
 
 class Manifest:
@@ -35,19 +40,24 @@ class Manifest:
 
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
         """The file of a row, with what the manifest knows of it."""
-        listed = row["row"]
-        path = root.parent / listed.file
-        if not path.exists() and not path.with_name(path.name + ".hea").exists():
-            raise ReadError(f"{root.name}:{listed.line}: {listed.file} does not exist")
-        return read(
-            path,
-            record_id=listed.record_id,
-            patient_id=listed.patient_id,
-            age=listed.age,
-            sex=listed.sex,
-            report=listed.report,
-            labels=listed.labels or None,
-            labs=listed.labs or None,
-            fold=listed.fold,
-            source=self.name,
-        )
+        listed: ManifestRow = row["row"]
+        for named in (listed.file, listed.image):
+            path = root.parent / named
+            if named and not path.exists() and not path.with_name(path.name + ".hea").exists():
+                raise ReadError(f"{root.name}:{listed.line}: {named} does not exist")
+        image = read_picture(root.parent / listed.image) if listed.image else None
+        known: dict[str, object] = {
+            "patient_id": listed.patient_id,
+            "age": listed.age,
+            "sex": listed.sex,
+            "report": listed.report,
+            "labels": listed.labels or None,
+            "labs": listed.labs or None,
+            "lab_minutes": listed.lab_minutes or None,
+            "fold": listed.fold,
+            "source": self.name,
+        }
+        if listed.file:
+            return read(root.parent / listed.file, record_id=listed.record_id, image=image, **known)
+        nothing = np.zeros((0, 0), dtype=np.float32)
+        return Recording(nothing, _NO_SIGNAL_HZ, (), listed.record_id, image=image).with_context(**known)

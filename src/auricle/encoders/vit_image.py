@@ -1,0 +1,151 @@
+"""A vision transformer on the ECG as a grey picture: the picture encoder of `mirage`.
+
+Source: ViT (Dosovitskiy et al. 2021) as the MIRAGE document, section B, uses it: 16 x 16 patches, each flattened under
+one linear map, a class token, learned positions. A picture that was scanned or exported is read as it is; where there
+is none it is drawn from the millivolts (`image/raster`), so the encoder takes a signal like any other.
+Ours: ink and not paper is what is large; pre-norm blocks; every layer can be modulated. Patches of an absent lead are
+blank paper and stay tokens, as the reader of a sheet sees that they are blank. Without millivolts (`scale` of the input
+not `mv`) the heights drawn are in what the scale makes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from auricle.batch import ECGBatch
+from auricle.config import ComponentConfig
+from auricle.encoders._base import EncoderModule, Tokens
+from auricle.errors import DataError
+from auricle.image.raster import RasterConfig, raster
+from auricle.nn.film import Condition, ModulationPoint
+from auricle.nn.transformer import Block
+from auricle.signal.preprocess import InputSpec
+
+# Ink of simulated sheets of 224 x 224 pixels: its mean and standard deviation over pixels, roughly.
+_INK_MEAN, _INK_SD = 0.08, 0.26
+_POSITION_SD: Final = 0.02  # as in ViT
+
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "tiny": {"raster": {"height": 48, "width": 64}, "width": 16, "depth": 1, "n_heads": 2},
+    "nano": {"width": 96, "depth": 3, "n_heads": 4},
+    "small": {"width": 384, "depth": 6, "n_heads": 6},
+    "base": {"width": 768, "depth": 12, "n_heads": 12},
+}
+
+
+class VitImageConfig(ComponentConfig):
+    """Settings of the encoder.
+
+    Attributes:
+        raster: size and look of the picture; stored pictures must have its size.
+        patch: side of a patch in pixels; height and width are multiples of it.
+        depth: transformer blocks; with none the tokens are the patches under their linear map.
+    """
+
+    name: Literal["vit_image"] = "vit_image"
+    raster: RasterConfig = RasterConfig()
+    patch: Annotated[int, Field(gt=0)] = 16
+    width: Annotated[int, Field(gt=0)] = 384
+    depth: Annotated[int, Field(ge=0)] = 6
+    n_heads: Annotated[int, Field(gt=0)] = 6
+    mlp_ratio: float = 4.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _cuts_evenly(self) -> VitImageConfig:
+        height, width = self.raster.height, self.raster.width
+        if height % self.patch or width % self.patch:
+            raise ValueError(f"a picture of {height} x {width} pixels is not cut evenly by patches of {self.patch}")
+        return self
+
+
+class VitImage(EncoderModule):
+    """Patches of a picture, transformer, class token."""
+
+    def __init__(self, config: VitImageConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
+        self.config, self.width = config, config.width
+        self.picture_size = (config.raster.height, config.raster.width)
+        self.n_down = config.raster.height // config.patch
+        self.n_across = config.raster.width // config.patch
+        self.embed = nn.Linear(config.patch**2, config.width)
+        self.class_token = nn.Parameter(torch.randn(config.width) * _POSITION_SD)
+        self.position = nn.Parameter(torch.randn(1 + self.n_down * self.n_across, config.width) * _POSITION_SD)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
+        )
+        for number in range(config.depth):
+            self.add_point(ModulationPoint(f"block{number}", config.width, -1))
+        self.norm = nn.LayerNorm(config.width)
+
+    def read(self, batch: ECGBatch, condition: Condition | None = None) -> Tokens:
+        """Encode a preprocessed batch: the pictures of the records that have one, those drawn of the others.
+
+        Raises:
+            DataError: the pictures are not what the configuration says.
+        """
+        condition = condition or self.condition(batch)
+        if batch.image is None or batch.image_mask is None or not bool(batch.image_mask.any()):
+            tokens: Tokens = self(batch.signal, batch.lead_mask, batch.time_mask, condition)
+            return tokens
+        self._check(batch.image)
+        picture = batch.image.float() / 255
+        if not bool(batch.image_mask.all()):
+            drawn = self.draw(batch.signal, batch.lead_mask, batch.time_mask)
+            picture = torch.where(batch.image_mask[:, None, None], picture, drawn)
+        return self.encode_picture(picture, condition)
+
+    def _check(self, image: Tensor) -> None:
+        wanted = f"{self.config.raster.height}x{self.config.raster.width}"
+        if image.dtype != torch.uint8 or image.ndim != 3:
+            raise DataError(f"pictures must be grey uint8 (record, {wanted}), not {image.dtype} {tuple(image.shape)}")
+        if tuple(image.shape[1:]) != (self.config.raster.height, self.config.raster.width):
+            stored = f"{image.shape[1]}x{image.shape[2]}"
+            raise DataError(
+                f"stored pictures are {stored} pixels, the encoder reads {wanted}: ingest with --image-size {wanted}"
+            )
+
+    def draw(
+        self, signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b h w"]:
+        """The pictures of signals as the encoder's input has them."""
+        spec = self.spec
+        return raster(signal, lead_mask, time_mask, spec.rate_hz, spec.leads, self.config.raster, spec.seconds)
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l t"],
+        lead_mask: Bool[Tensor, "b l"],
+        time_mask: Bool[Tensor, "b t"],
+        condition: Condition | None = None,
+    ) -> Tokens:
+        """Draw and encode; what is under a false mask is not drawn."""
+        return self.encode_picture(self.draw(signal, lead_mask, time_mask), condition)
+
+    def encode_picture(self, picture: Float[Tensor, "b h w"], condition: Condition | None = None) -> Tokens:
+        """Encode pictures of the configured size, 1 white and 0 ink."""
+        ink = (1 - picture - _INK_MEAN) / _INK_SD
+        size = self.config.patch
+        patches = ink.reshape(len(ink), self.n_down, size, self.n_across, size).transpose(2, 3)
+        x = self.embed(patches.flatten(3).flatten(1, 2))
+        x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], dim=1) + self.position
+        for block, modulate in zip(self.blocks, self.modulate, strict=True):
+            x = modulate(block(x), condition)
+        x = self.norm(x)
+        n, device = self.n_down * self.n_across, x.device
+        # From left to right the sheet is one stretch of time, whatever lead stands there.
+        middle = (torch.arange(self.n_across, device=device) + 0.5) / self.n_across
+        return Tokens(
+            tokens=x[:, 1:],
+            mask=torch.ones(len(x), n, dtype=torch.bool, device=device),
+            group=torch.full((n,), -1, device=device),
+            time_ms=(1000 * self.spec.seconds * middle).repeat(self.n_down),
+            scale=torch.zeros(n, dtype=torch.long, device=device),
+            pooled=x[:, 0],
+        )

@@ -1,0 +1,152 @@
+"""Pictures of an ECG, scanned or exported: one grey plane as `image/raster` draws it, 255 the paper and 0 the ink.
+
+PNG, JPEG, TIFF, BMP and GIF are read by Pillow, by content and not by suffix. What is transparent is laid on white.
+A colour is its luminance, lifted half-way to its red where that is brighter: the red or pink squares of ECG paper turn
+lighter than any ink. The signal is not recovered from the picture; a network looks at it as it is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import DataError, ReadError, require
+
+_FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
+_LEAST_PX: Final = 64
+_BAND_ROWS: Final = 256
+# The thinnest trace of one lead in a small picture inks some .2 % of it; noise of a scanner stays within the margin.
+_LEAST_INK, _INK_MARGIN = 0.0005, 32
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # ITU-R BT.601
+_TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_PLAIN_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+
+
+def read_picture(path: Path | str) -> NDArray[np.uint8]:
+    """The picture in a file as (h, w) greys, 255 white paper; a photograph is turned as its camera was held.
+
+    Args:
+        path: PNG, JPEG, TIFF, BMP or GIF with one picture in it.
+
+    Raises:
+        ReadError: no such file, damaged or truncated, several pages, CMYK, too small, too large or blank; one line
+            with file and remedy.
+        MissingExtraError: Pillow is not installed.
+    """
+    pillow, turned = require("PIL.Image", "io"), require("PIL.ImageOps", "io").exif_transpose
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of oddities that do no harm, and of two that do.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", pillow.DecompressionBombWarning)
+            warnings.filterwarnings("error", message="Truncated File Read")
+            with pillow.open(path, formats=_FORMATS) as image:
+                _check_kind(image, path)
+                image.load()
+                inverted = _is_inverted(image)
+                grey = _grey(turned(image))
+    except ReadError:
+        raise
+    except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
+        most = pillow.MAX_IMAGE_PIXELS / 1e6
+        raise ReadError(f"{path}: has more than {most:.0f} million pixels; scale it down") from None
+    except pillow.UnidentifiedImageError:
+        raise ReadError(f"{path}: is no picture that auricle reads; save it as PNG, JPEG, TIFF, BMP or GIF") from None
+    except FileNotFoundError:
+        raise ReadError(f"{path}: no such file") from None
+    except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them trip over
+        raise ReadError(f"{path}: damaged or truncated picture ({type(error).__name__}); export it again") from None
+    if inverted:
+        grey = 255 - grey
+    _check_content(grey, path)
+    return grey
+
+
+def _check_kind(image: Any, path: Path | str) -> None:
+    """Refuse, before anything is decoded, what is no single plain picture."""
+    if min(image.size) < _LEAST_PX:
+        size = f"{image.height} x {image.width}"
+        raise ReadError(f"{path}: {size} pixels show no ECG; export it with at least {_LEAST_PX} on each side")
+    if getattr(image, "n_frames", 1) > 1:
+        raise ReadError(f"{path}: holds several pages or frames; save the one with the ECG as a picture of its own")
+    if image.mode not in _PLAIN_MODES and not image.mode.startswith("I;16"):
+        raise ReadError(f"{path}: pixels of kind {image.mode} are not read; save it as grey or RGB")
+
+
+def _is_inverted(image: Any) -> bool:
+    """Whether 0 is white and Pillow leaves that to us: in TIFF files of 16 bits."""
+    if not image.mode.startswith("I;16"):
+        return False
+    return bool(getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
+def _grey(image: Any) -> NDArray[np.uint8]:
+    if image.mode.startswith("I;16"):
+        return _as_grey(np.asarray(image).astype(np.float32) / 257)
+    if image.mode in ("1", "L") and "transparency" not in image.info:
+        grey: NDArray[np.uint8] = np.array(image.convert("L"))
+        return grey
+    colours = np.asarray(image.convert("RGBA"))
+    # In bands: a scanned page in floating point would be a gigabyte.
+    bands = [_grey_of(colours[top : top + _BAND_ROWS].astype(np.float32)) for top in range(0, len(colours), _BAND_ROWS)]
+    return np.concatenate(bands)
+
+
+def _grey_of(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(h, w) of (h, w, 4): red, green, blue, and how much of them there is over white."""
+    red, green, blue, alpha = np.moveaxis(colours, -1, 0)
+    luminance = _RED * red + _GREEN * green + _BLUE * blue
+    lifted = luminance + np.maximum(red - luminance, 0) / 2
+    return _as_grey(255 + (lifted - 255) * (alpha / 255))
+
+
+def _as_grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    grey: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return grey
+
+
+def _check_content(grey: NDArray[np.uint8], path: Path | str) -> None:
+    counts = np.bincount(grey.ravel(), minlength=256)
+    paper = int(counts.argmax())
+    other = counts[: max(0, paper - _INK_MARGIN)].sum() + counts[paper + _INK_MARGIN + 1 :].sum()
+    if other < _LEAST_INK * grey.size:
+        raise ReadError(f"{path}: is of one colour, no trace is on it; export the page that shows the ECG")
+
+
+def fit_picture(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The whole picture in another size, its proportions kept, in the middle of white paper.
+
+    Each new pixel is the mean of the area it covers, so that a thin line fades and never breaks.
+
+    Args:
+        image: (h, w) greys.
+        height: of the result, in pixels.
+        width: of the result.
+
+    Raises:
+        DataError: the picture is no plane of uint8, or a size is not positive.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
+        raise DataError(f"a picture is a plane of uint8, not {image.dtype} {image.shape}; read it by read_picture")
+    if height < 1 or width < 1:
+        raise DataError(f"a picture of {height} x {width} pixels cannot be made; give a positive size")
+    scale = min(height / image.shape[0], width / image.shape[1])
+    inner = tuple(min(most, max(1, round(n * scale))) for n, most in zip(image.shape, (height, width), strict=True))
+    rows, columns = (_area_weights(n, size) for n, size in zip(image.shape, inner, strict=True))
+    page = np.full((height, width), 255, np.uint8)
+    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+    page[top : top + inner[0], left : left + inner[1]] = _as_grey(rows @ image.astype(np.float32) @ columns.T)
+    return page
+
+
+def _area_weights(n: int, size: int) -> NDArray[np.float32]:
+    """(size, n): the share of each of `n` old pixels in each of `size` new ones, rows summing to 1."""
+    edges = np.linspace(0, n, size + 1)
+    old = np.arange(n)
+    overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    share: NDArray[np.float32] = (np.clip(overlap, 0, None) * (size / n)).astype(np.float32)
+    return share

@@ -1,0 +1,234 @@
+"""Laboratory tests: names as hospitals write them, units, what is possible, and what is usual at an age.
+
+A value is stored in its test's canonical unit, which is part of the canonical name (`troponin_ng_l`). An unknown test
+or unit, and a value that no patient has, are refused: a troponin in the wrong unit is a thousandfold error that no
+model would notice. Reference ranges are continuous in age, as everything here; they are round textbook figures (see
+`source`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Literal
+
+from auricle.age import DAYS_PER_YEAR
+from auricle.errors import DataError, UnknownNameError
+
+Sex = Literal["F", "M"]
+SEXES: Final[tuple[Sex, ...]] = ("F", "M")
+
+_NOT_IN_A_NAME: Final = re.compile(r"[\W_]+")
+_NOT_IN_A_UNIT: Final = re.compile(r"[\s^*×·]+")
+_COUNT: Final = re.compile(r"^x?10e?(\d)")
+_WRITTEN: Final = re.compile(
+    r"^\s*(?P<name>[^=]+?)\s*=\s*(?P<value>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^@]*?)\s*"
+    r"(?:@\s*(?P<minutes>[-+]?[\d.]+)\s*(?:min)?\s*)?$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Knots:
+    """A reference range at some ages, joined by straight lines over log(1 + days) and level beyond the ends."""
+
+    years: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def at(self, age_days: float) -> tuple[float, float]:
+        """The limits at an age."""
+        place = [math.log1p(year * DAYS_PER_YEAR) for year in self.years]
+        at = min(max(math.log1p(age_days), place[0]), place[-1])
+        after = next(number for number in range(1, len(place)) if at <= place[number])
+        share = (at - place[after - 1]) / (place[after] - place[after - 1])
+        low, high = (side[after - 1] + share * (side[after] - side[after - 1]) for side in (self.low, self.high))
+        return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class LabTest:
+    """One laboratory test.
+
+    Attributes:
+        name: canonical, with its unit in it.
+        title: in plain words.
+        unit: canonical unit.
+        aliases: other names it goes by; capitals, blanks and punctuation do not matter.
+        conversions: unit -> factor that turns its values into the canonical unit, which is among them.
+        plausible: (least, most) in the canonical unit; beyond it the unit is probably wrong.
+        log: whether values are skewed and best compared as logarithms; such a test may read 0, below what is seen.
+        knots: reference range by sex.
+    """
+
+    name: str
+    title: str
+    unit: str
+    aliases: tuple[str, ...]
+    conversions: Mapping[str, float]
+    plausible: tuple[float, float]
+    log: bool
+    knots: Mapping[Sex, Knots]
+
+    def reference(self, age_days: float, sex: Sex | None = None) -> tuple[float, float]:
+        """(low, high) of the reference range at an age in the canonical unit; of either sex where it is unknown.
+
+        Raises:
+            DataError: the age is not a number from 0 on.
+        """
+        if not age_days >= 0:
+            raise DataError(f"{self.name}: a reference range needs an age of 0 days or more")
+        limits = [self.knots[one].at(age_days) for one in (SEXES if sex is None else (sex,))]
+        return min(low for low, _ in limits), max(high for _, high in limits)
+
+    def check(self, value: float, unit: str | None = None) -> float:
+        """A value in canonical units that a patient may have; the message never repeats it.
+
+        Raises:
+            DataError: beyond what is plausible, which a wrong unit explains best.
+        """
+        least, most = self.plausible
+        if least <= value <= most or (self.log and value == 0):
+            return value
+        others = [other for other in self.conversions if other != (unit or self.unit)]
+        hint = f"; it may be in {' or '.join(others[:4])}" if others else ""
+        raise DataError(
+            f"{self.name} is not possible in {unit or self.unit} (plausible: {least:g} to {most:g} {self.unit}){hint}"
+        )
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads((files("auricle") / "labs.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _tests() -> Mapping[str, LabTest]:
+    return {name: _test(name, entry) for name, entry in _table()["tests"].items()}
+
+
+def _test(name: str, entry: Mapping[str, Any]) -> LabTest:
+    def knots(which: str) -> Knots:
+        table = entry.get(which) or entry["reference"]
+        return Knots(*(tuple(map(float, table[side])) for side in ("years", "low", "high")))
+
+    same = dict.fromkeys([entry["unit"], *entry.get("also", ())], 1.0)
+    least, most = entry["plausible"]
+    return LabTest(
+        name,
+        entry["title"],
+        entry["unit"],
+        tuple(entry["aliases"]),
+        {**same, **{unit: float(factor) for unit, factor in entry["units"].items()}},
+        (float(least), float(most)),
+        entry["log"],
+        {"F": knots("female"), "M": knots("male")},
+    )
+
+
+def source() -> str:
+    """Where the reference ranges come from, and what they are not."""
+    return str(_table()["source"])
+
+
+def list_labs() -> list[str]:
+    """Canonical names of all tests, in the order of the table."""
+    return list(_tests())
+
+
+def _folded(name: str) -> str:
+    return _NOT_IN_A_NAME.sub("", unicodedata.normalize("NFKC", name).casefold())
+
+
+@cache
+def _by_folded_name() -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name, test in _tests().items():
+        for spelling in (name, *test.aliases):
+            other = found.setdefault(_folded(spelling), name)
+            assert other == name, f"labs.toml: {spelling!r} names {other} and {name}"
+    return found
+
+
+def lab_test(name: str) -> LabTest:
+    """The test of a name as hospitals write it: `hs-cTnT`, `Troponin`, `K`, `Hb`, `troponin_ng_l`.
+
+    Raises:
+        UnknownNameError: no such test; the message suggests the nearest.
+    """
+    canonical = _by_folded_name().get(_folded(name))
+    if canonical is None:
+        raise UnknownNameError(
+            "laboratory test", name, [*_tests(), *(alias for test in _tests().values() for alias in test.aliases)]
+        )
+    return _tests()[canonical]
+
+
+def _folded_unit(unit: str) -> str:
+    folded = unicodedata.normalize("NFKC", unit).casefold().replace("μ", "u").replace("mcg", "ug")
+    return _COUNT.sub(r"10\1", _NOT_IN_A_UNIT.sub("", folded))
+
+
+def unit_factor(name: str, unit: str | None) -> float:
+    """What a value of this test in `unit` is multiplied by to be in the canonical unit, which None stands for.
+
+    Raises:
+        UnknownNameError: no such test.
+        DataError: a unit this test is not known in; the message lists those it is.
+    """
+    test = lab_test(name)
+    if not unit:
+        return 1.0
+    for known, factor in test.conversions.items():
+        if _folded_unit(known) == _folded_unit(unit):
+            return factor
+    raise DataError(f"{test.name} in {unit!r}: unknown unit; known: {', '.join(test.conversions)}")
+
+
+def in_canonical_unit(name: str, value: float, unit: str | None = None) -> float:
+    """A value in its test's canonical unit, checked to be one that a patient may have.
+
+    Args:
+        name: of the test, in any spelling.
+        value: as written.
+        unit: that it was written in; by default the canonical one.
+
+    Raises:
+        UnknownNameError: no such test.
+        DataError: an unknown unit, or a value that is not possible in this unit; the message never repeats the value.
+    """
+    return lab_test(name).check(value * unit_factor(name, unit), unit)
+
+
+@dataclass(frozen=True, slots=True)
+class LabValue:
+    """One value: canonical name, value in the canonical unit, and when it was drawn in minutes after the ECG."""
+
+    name: str
+    value: float
+    minutes: float | None = None
+
+
+def parse_lab(text: str) -> LabValue:
+    """Read a value as one types it: `troponin=35 ng/L`, `Hb=13.1 g/dL`, `K=4.1`, `troponin=0.04 ng/mL @ -30`.
+
+    What follows `@` is when it was drawn, in minutes after the ECG (negative before).
+
+    Raises:
+        UnknownNameError: no such test.
+        DataError: not of this form, an unknown unit, or a value that is not possible.
+    """
+    match = _WRITTEN.match(text)
+    try:
+        if match is None:
+            raise ValueError
+        value = float(match["value"])
+        minutes = float(match["minutes"]) if match["minutes"] else None
+    except ValueError:
+        raise DataError(f"{text!r} is no laboratory value: write for example 'troponin=35 ng/L'") from None
+    return LabValue(lab_test(match["name"]).name, in_canonical_unit(match["name"], value, match["unit"]), minutes)
