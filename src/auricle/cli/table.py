@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-_METRICS = ("auroc", "auprc")
+_METRICS = ("auroc", "auprc", "f1", "accuracy")
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def table(
     results: Annotated[Path, typer.Argument(help="Folder that evaluate wrote to.")],
     task: Annotated[str, typer.Option(help="Task id.")] = "ptb_xl/super",
-    metric: Annotated[str, typer.Option(help="auroc or auprc, macro.")] = "auroc",
+    metric: Annotated[str, typer.Option(help="auroc, auprc, f1 or accuracy, macro.")] = "auroc",
     published: Annotated[bool, typer.Option(help="Print other people's published rows beside ours.")] = False,
 ) -> None:
     """Print the results below a folder as a Markdown table."""

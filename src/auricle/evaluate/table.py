@@ -122,7 +122,7 @@ def build(
         results: as from `collect`.
         task: task id.
         protocol: what fills the columns of fractions: `linear_probe`, `finetune` ...
-        metric: `auroc` or `auprc`, macro.
+        metric: `auroc`, `auprc`, `f1` or `accuracy`, macro; the last two at thresholds chosen on validation.
         fractions: shares of the training patients.
         published: add the published rows; they exist for the linear probe's AUROC only.
 
@@ -158,7 +158,7 @@ def per_class(result: Result) -> list[list[str]]:
     """One result class by class, as rows with a header: positives, AUROC and AUPRC with intervals, in per cent."""
     rows = [["class", "positives", "AUROC", "AUPRC"]]
     for name, entry in result["classes"].items():
-        cells = [_cell([{"macro": {metric: entry[metric]}}], metric) for metric in ("auroc", "auprc")]
+        cells = [cell([{"macro": {metric: entry[metric]}}], metric) for metric in ("auroc", "auprc")]
         rows.append([name, f"{entry['n_positive']} of {entry['n']}", *cells])
     return rows
 
@@ -173,8 +173,8 @@ def _row(
     method, preset, track = key
     name = method + (f" ({preset})" if preset else "") + (f" [{track}]" if track not in ("", "clean") else "")
     trained = [r for r in results if r["meta"]["protocol"] != _ZERO_SHOT]
-    cells = [_cell([r for r in trained if _same(r["meta"]["fraction"], fraction)], metric) for fraction in fractions]
-    cells.append(_cell([r for r in results if r["meta"]["protocol"] == _ZERO_SHOT], metric))
+    cells = [cell([r for r in trained if _same(r["meta"]["fraction"], fraction)], metric) for fraction in fractions]
+    cells.append(cell([r for r in results if r["meta"]["protocol"] == _ZERO_SHOT], metric))
     flags = {bool(r["meta"].get("overlap")) for r in results}
     return (name, *cells, "–" if not flags else "**yes**" if True in flags else "no")
 
@@ -183,11 +183,14 @@ def _same(fraction: float | None, asked: float) -> bool:
     return fraction is not None and math.isclose(fraction, asked)
 
 
-def _cell(results: Sequence[Result], metric: str) -> str:
+def cell(results: Sequence[Result], metric: str) -> str:
     """Mean over seeds, its spread, and the interval; "not run" and "undefined" are different things."""
     if not results:
         return NOT_RUN
-    measured = [r["macro"][metric] for r in results if r["macro"][metric]["value"] is not None]
+    # Ranking metrics come with an interval, those at a threshold as a number.
+    entries = [r["macro"][metric] for r in results]
+    entries = [entry if isinstance(entry, Mapping) else {"value": entry, "low": None} for entry in entries]
+    measured = [entry for entry in entries if entry["value"] is not None]
     if not measured:
         return "undefined"
     values = [100 * entry["value"] for entry in measured]

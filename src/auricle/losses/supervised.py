@@ -1,20 +1,66 @@
-"""Supervision by labels, some of which may be unknown."""
+"""Supervision by labels, some of which may be unknown, and of which some are rare."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from auricle.losses.gather import mean_over_active
 
+# A class of which there are a handful must not drown the others.
+_LARGEST_WEIGHT = 20.0
 
-def masked_bce(logits: Float[Tensor, "b c"], target: Float[Tensor, "b c"]) -> Tensor:
+
+def masked_bce(
+    logits: Float[Tensor, "b c"], target: Float[Tensor, "b c"], weight: Float[Tensor, "two c"] | None = None
+) -> Tensor:
     """Binary cross-entropy over the annotated entries; NaN in `target` means not annotated. Zero if none is.
 
     The mean runs over the entries of all processes, so that the result does not depend on how a batch is divided.
+
+    Args:
+        logits: one per class, each class for itself.
+        target: 0, 1 or NaN.
+        weight: of negatives and of positives, see `balancing_weights`; by default all weigh 1.
     """
     known = ~torch.isnan(target)
-    losses = F.binary_cross_entropy_with_logits(logits, torch.where(known, target, 0.0), reduction="none")
+    truth = torch.where(known, target, 0.0)
+    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    if weight is not None:
+        losses = losses * torch.where(truth > 0, weight[1], weight[0])
     return mean_over_active(losses, known)
+
+
+def masked_cross_entropy(
+    logits: Float[Tensor, "b c"], target: Float[Tensor, "b c"], weight: Float[Tensor, "two c"] | None = None
+) -> Tensor:
+    """Softmax cross-entropy of classes that exclude each other; records without exactly one class do not count."""
+    counts = one_class(target)
+    weights = torch.ones_like(logits) if weight is None else weight[1].expand_as(logits)
+    truth = torch.where(counts[:, None], target, 0.0)
+    losses = -(weights * truth * logits.log_softmax(-1)).sum(-1)
+    return mean_over_active(losses, counts)
+
+
+def one_class(target: Float[Tensor, "b c"]) -> Bool[Tensor, " b"]:
+    """Which records are annotated with one class and no other."""
+    return (target.nan_to_num(nan=2.0).sum(-1) == 1) & ~torch.isnan(target).any(-1)
+
+
+def balancing_weights(target: Float[Tensor, "n c"], exclusive: bool) -> Float[Tensor, "two c"]:
+    """Weights of negatives (row 0) and positives (row 1) under which every class counts the same.
+
+    Args:
+        target: of all training records, NaN where not annotated.
+        exclusive: classes exclude each other: n / (c n_c) for the positives; otherwise each class is a question with
+            two answers, n / (2 n_answer). A class without a record keeps weight 1; none is above 20.
+    """
+    positive, known = (target == 1).sum(0).float(), (~torch.isnan(target)).sum(0).float()
+    if exclusive:
+        of_one = (target[one_class(target)] == 1).sum(0).float()
+        counts, share = torch.stack([of_one, of_one]), of_one.sum() / max(1, target.shape[1])
+    else:
+        counts, share = torch.stack([known - positive, positive]), known / 2
+    return torch.where(counts > 0, share / counts.clamp_min(1), 1.0).clamp_max(_LARGEST_WEIGHT)

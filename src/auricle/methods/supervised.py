@@ -13,19 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from auricle import age
-from auricle.augment.signal import AugmentConfig, augment
+from auricle.augment.signal import augment
 from auricle.batch import ECGBatch
 from auricle.config import Config
-from auricle.encoders import Tokens
-from auricle.losses.supervised import masked_bce
-from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step, split_decay
+from auricle.methods._base import Progress, Recipe, Step, split_decay
+from auricle.methods._classifier import Classifier, ClassifierConfig
 from auricle.nn.film import AgeCode
-from auricle.nn.heads import classifier
 
 _TINY_INPUT: Final = {"rate_hz": 250, "seconds": 2.0}
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -55,48 +51,34 @@ class AgeGateConfig(Config):
     unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
-class SupervisedConfig(MethodConfig):
+class SupervisedConfig(ClassifierConfig):
     """Settings of supervised training and fine-tuning.
 
     Attributes:
-        classes: names of the classes, filled in from the task.
-        task: id of that task.
         gate: the age gate, or None.
         backbone: `full` trains it like the rest, `slow` at `backbone_lr_scale` of the rate, `frozen` not at all.
     """
 
     name: Literal["supervised"] = "supervised"
     recipe: Recipe = Recipe(lr=1e-3)
-    classes: tuple[str, ...] = ("positive",)
-    task: str = ""
     gate: AgeGateConfig | None = None
     backbone: Literal["full", "slow", "frozen"] = "full"
     backbone_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1
-    augment: AugmentConfig = AugmentConfig()
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-class Supervised(Method):
-    """Encoder, optional age gate, linear head; multi-label logits."""
+class Supervised(Classifier):
+    """Encoder, optional age gate, linear head."""
 
     name: ClassVar[str] = "supervised"
-    needs: ClassVar[frozenset[str]] = frozenset({"target"})
 
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__(config)
         if config.gate is not None:
             self.encoder.attach("age", AgeCode(config.gate.code, config.gate.n_fourier, config.gate.unknown_share))
-        self.head = classifier(self.encoder.width, len(config.classes), config.dropout)
         if config.backbone == "frozen":
             gates = {id(parameter) for parameter in self.encoder.gate_parameters()}
             for parameter in self.encoder.parameters():
                 parameter.requires_grad_(id(parameter) in gates)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the logits."""
-        names: tuple[str, ...] = self.config.classes
-        return names
 
     def train(self, mode: bool = True) -> Supervised:
         """As usual, but a frozen backbone stays in evaluation mode: its batch norm must not go on adapting."""
@@ -105,31 +87,13 @@ class Supervised(Method):
             self.encoder.eval()
         return self
 
-    def logits(self, batch: ECGBatch) -> Tensor:
-        """(b, c) logits of a batch as it comes from the loader."""
-        return self.classify(self.encode(batch))
-
-    def classify(self, tokens: Tokens) -> Tensor:
-        """(b, c) logits of encoded recordings."""
-        scores: Tensor = self.head(tokens.pooled)
-        return scores
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(b, c) each class for itself."""
-        return logits.sigmoid()
-
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """Binary cross-entropy over the annotated classes."""
+        """Cross-entropy over what is annotated."""
         del progress
         assert batch.target is not None
-        ready = augment(self.preprocess(batch), self.config.augment)
-        tokens = self.encoder.read(ready)
-        logits = self.classify(tokens)
-        loss = masked_bce(logits, batch.target)
-        with torch.no_grad():
-            known = ~torch.isnan(batch.target)
-            right = ((logits > 0).float() == batch.target)[known].float().mean()
-        return Step(loss, {"loss": loss.detach(), "accuracy": right})
+        tokens = self.encoder.read(augment(self.preprocess(batch), self.config.augment))
+        loss, right = self.classification(tokens, batch.target)
+        return Step(loss, {"loss": loss.detach(), "accuracy": right.detach()})
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Head and gates at the recipe's rate, the backbone at its share of it."""

@@ -1,0 +1,54 @@
+"""auricle ablate: the rows of an ablation or a sweep, trained and asked alike, as one table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from auricle.cli.options import (
+    BatchOption,
+    OutArgument,
+    Overrides,
+    PublishedOption,
+    StepsOption,
+    StoreArgument,
+    TrackOption,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("ablate")(ablate)
+
+
+def ablate(
+    ablation: Annotated[str, typer.Argument(help="One of `auricle list ablations`, or a TOML file of your own.")],
+    store: StoreArgument,
+    out: OutArgument,
+    more: Overrides = None,
+    task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
+    steps: StepsOption = None,
+    batch_size: BatchOption = None,
+    seeds: Annotated[int, typer.Option(help="Runs of every row.", min=1)] = 1,
+    published: PublishedOption = None,
+    track: TrackOption = "clean",
+) -> None:
+    """Train and evaluate every row of an ablation; run again, it goes on where it stopped."""
+    from rich.console import Console
+
+    from auricle.atomic import write_bytes
+    from auricle.cli.options import run_values
+    from auricle.evaluate.ablation import Frame, load_ablation, run_ablation
+    from auricle.tasks import load_task
+    from auricle.train.watch import ConsoleWatcher
+
+    asked = load_ablation(ablation)
+    over = run_values(None, {}, {}, {"steps": steps, "batch_size": batch_size}, more)
+    over["model"].pop("name", None)
+    frame = Frame(store, load_task(task, published=published, track=track), out, range(seeds), over)
+    err = Console(stderr=True)
+    table = run_ablation(asked, frame, ConsoleWatcher("ablate"), lambda text: err.print(text, highlight=False))
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(out / "table.md", table.to_markdown().encode())
+    typer.echo(table.to_markdown())
