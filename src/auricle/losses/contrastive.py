@@ -1,7 +1,7 @@
-"""Aligning two modalities with weighted negatives: InfoNCE, its multi-positive form, and the pairwise sigmoid.
+"""Contrast with weighted negatives: InfoNCE, its multi-positive form, NT-Xent of two views, and the pairwise sigmoid.
 
-All take a similarity matrix of local rows against everybody's columns, the column of each row's partner, and the
-weight a_ij of every pair as a negative; all return one value per row and which rows counted.
+The weighted forms take a similarity matrix of local rows against everybody's columns, the column of each row's partner,
+and the weight a_ij of every pair as a negative; they return one value per row and which rows counted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,25 @@ def info_nce(
         losses, active = weighted_info_nce(scale * rows @ gather(columns).T, positive, weight)
         directions.append(mean_over_active(losses, active & paired))
     return (directions[0] + directions[1]) / 2
+
+
+def nt_xent(one: Float[Tensor, "b d"], other: Float[Tensor, "b d"], scale: float | Tensor) -> Float[Tensor, ""]:
+    """Normalised temperature-scaled cross-entropy of two views (Chen et al. 2020, SimCLR, equation 1).
+
+    Each of the 2N views of all processes is drawn to the other view of its record and pushed from the 2N - 2 views of
+    other records; unlike `info_nce`, a view is also pushed from views of its own kind. Zero for a single record.
+
+    Args:
+        one, other: unit vectors; row i of one and row i of the other are views of one record.
+        scale: one over the temperature.
+    """
+    n = len(one)
+    rows = torch.cat([one, other])
+    columns = gather(rows)
+    own = positive_columns(2 * n, world()[0], rows.device)
+    positive = own.roll(n)  # of a process's 2n columns, the other view stands n places on
+    weight = torch.ones(2 * n, len(columns), device=rows.device).scatter_(1, own[:, None], 0.0)
+    return mean_over_active(*weighted_info_nce(scale * rows @ columns.T, positive, weight))
 
 
 def weighted_info_nce(

@@ -1,0 +1,259 @@
+"""Two views of one heart, for contrastive learning: what may differ between them, and what may not.
+
+Source: ACL-ECG (Sensors 2026, 26(3), 1080), of which only the abstract is at hand: "random scale cropping,
+cardiac-cycle masking, and temporal shifting", so that views keep the rhythm. Idea: (1) a random part of the record is
+seen, the rest is padding; (2) it is stretched a little and apart from that, because heart rate carries age; (3) it
+stands anywhere in the window, never wrapped around its end, which would join beats that never followed each other;
+(4) whole cardiac cycles are missing. The `generic` strategy is its ablation: noise, gain, lost leads, a random gap.
+
+A gap is taken out of `time_mask`, not drawn as a flat line: a flat line as long as a beat is what a sinus pause or a
+dropped beat looks like, and views that hold one would teach an encoder to overlook it. (A patch wider than the gap
+still reads zeros in part.) Everything is vectorised over records and draws from torch's global generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
+
+import torch
+from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from auricle.augment.signal import AugmentConfig, augment
+from auricle.batch import ECGBatch
+from auricle.config import Config, validate
+from auricle.errors import UnknownNameError
+
+# A cycle begins this share of the interval before its R peak: behind the T wave of the beat before and ahead of its
+# own P wave at 60 as at 200 beats a minute, where the midpoint between two peaks would cut one of the two.
+_BEFORE_PEAK: Final = 0.35
+# No gap takes more than this share of a view.
+_LARGEST_GAP: Final = 0.5
+
+Range = tuple[float, float]
+
+
+class PhysiologyViews(Config):
+    """Views that keep the rhythm.
+
+    Attributes:
+        crop: share of the record that is seen; the rest of the window is padding.
+        stretch: factor on time, by linear interpolation; (1, 1) leaves every sample as it is. What would reach beyond
+            the window is cut.
+        shift: how much of the free room of the window the crop may be moved into; 0 begins every view at its start.
+        cycles: how many whole cardiac cycles are missing, fewest and most; never more than half of those in the view.
+        window_s: length of the gap where a view has fewer than two whole cycles (no R peaks known, or none in it).
+    """
+
+    name: Literal["physiology"] = "physiology"
+    crop: Range = (0.5, 1.0)
+    stretch: Range = (0.9, 1.1)
+    shift: Annotated[float, Field(ge=0, le=1)] = 1.0
+    cycles: tuple[int, int] = (1, 3)
+    window_s: Range = (0.6, 1.0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PhysiologyViews:
+        _check_range("crop", self.crop, above=0.0, most=1.0)
+        _check_range("stretch", self.stretch, above=0.0)
+        _check_range("window_s", self.window_s, above=0.0)
+        _check_range("cycles", self.cycles, above=-1)
+        return self
+
+
+class GenericViews(Config):
+    """Views that know nothing of a heart: the ablation.
+
+    Attributes:
+        change: white noise, gain and lost leads.
+        window_s: length of one gap at a random place, at most half of the record.
+    """
+
+    name: Literal["generic"] = "generic"
+    change: AugmentConfig = AugmentConfig(lead_drop_records=0.5, lead_drop=0.3, gain=0.2, noise_mv=0.05)
+    window_s: Range = (0.6, 3.0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> GenericViews:
+        _check_range("window_s", self.window_s, above=0.0)
+        return self
+
+
+def _by_name(value: Any) -> Any:
+    """A table as the strategy it names, with errors about that strategy's keys alone."""
+    if not isinstance(value, Mapping):
+        return value
+    kinds: dict[str, type[PhysiologyViews] | type[GenericViews]] = {
+        "physiology": PhysiologyViews,
+        "generic": GenericViews,
+    }
+    name = str(value.get("name", "physiology"))
+    if name not in kinds:
+        raise UnknownNameError("kind of views", name, kinds)
+    return validate(kinds[name], value, "views")
+
+
+# A table without a name is of physiology's.
+ViewsConfig = Annotated[PhysiologyViews | GenericViews, BeforeValidator(_by_name)]
+
+
+def view(batch: ECGBatch, config: PhysiologyViews | GenericViews) -> ECGBatch:
+    """One random view of each record of a preprocessed batch; call it again for another.
+
+    R peaks follow the trace; those that are cut off or in a gap are gone. Absent leads stay absent. A stored picture
+    shows the record and not the view, and is left out.
+    """
+    return _STRATEGIES[config.name](replace(batch, image=None, image_mask=None), config)
+
+
+def physiology_view(batch: ECGBatch, config: PhysiologyViews) -> ECGBatch:
+    """A stretched part of the record, somewhere in the window, without some of its cardiac cycles."""
+    cropped = crop(batch, config.crop, config.stretch, config.shift)
+    window = random_window(cropped.time_mask, config.window_s, batch.rate_hz)
+    if cropped.beats is None:
+        return _without(cropped, window)
+    gap = cycle_gap(cropped.beats, cropped.time_mask, config.cycles)
+    too_few = _whole_cycles(cropped.beats, cropped.time_mask)[2].sum(1) < 2
+    return _without(cropped, torch.where(too_few[:, None], window, gap))
+
+
+def generic_view(batch: ECGBatch, config: GenericViews) -> ECGBatch:
+    """Another gain, noise, fewer leads, and a gap anywhere."""
+    changed = augment(batch, config.change)
+    return _without(changed, random_window(changed.time_mask, config.window_s, batch.rate_hz))
+
+
+_STRATEGIES: Final[Mapping[str, Callable[[ECGBatch, Any], ECGBatch]]] = {
+    "physiology": physiology_view,
+    "generic": generic_view,
+}
+
+
+def crop(batch: ECGBatch, share: Range, stretch: Range, shift: float = 1.0) -> ECGBatch:
+    """A random part of each record, stretched in time and moved in the window; the window stays as long as it was.
+
+    Args:
+        batch: preprocessed.
+        share: fewest and most of the record that is kept.
+        stretch: least and largest factor on time; 1 keeps samples as they are.
+        shift: how much of the free room of the window may lie before the crop.
+    """
+    n_records, t = batch.time_mask.shape
+    device = batch.time_mask.device
+    first, length = _recorded(batch.time_mask)
+    factor = _uniform(n_records, stretch, device)
+    longest = ((length - 1) * factor + 1).clamp(max=t)
+    n_out = (_uniform(n_records, share, device) * factor * length).minimum(longest).floor().clamp_min(1)
+    room = (length - 1 - (n_out - 1) / factor).clamp_min(0)
+    start = first + (torch.rand(n_records, device=device) * room).floor()
+    offset = (torch.rand(n_records, device=device) * shift * (t - n_out + 1)).floor().clamp_max(t - 1)
+
+    place = torch.arange(t, device=device)
+    source = start[:, None] + (place - offset[:, None]) / factor[:, None]
+    low = source.floor().clamp(0, t - 1)
+    share_of_next = (source - low).clamp(0, 1)
+    low = low.long()
+    high = (low + 1).clamp_max(t - 1)
+    inside = (place >= offset[:, None]) & (place < (offset + n_out)[:, None])
+    recorded = batch.time_mask.gather(1, low) & (batch.time_mask.gather(1, high) | (share_of_next == 0))
+    time_mask = inside & recorded
+    known = batch.lead_mask[:, :, None] & batch.time_mask[:, None]
+    signal = torch.where(known, batch.signal, 0.0)
+    before, after = (signal.gather(2, index[:, None].expand_as(signal)) for index in (low, high))
+    signal = before + share_of_next[:, None] * (after - before)
+    signal = torch.where(batch.lead_mask[:, :, None] & time_mask[:, None], signal, 0.0)
+    beats = batch.beats
+    if beats is not None:
+        moved = ((beats - start[:, None]) * factor[:, None] + offset[:, None]).round().long()
+        beats = _kept(moved, beats >= 0, time_mask)
+    return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
+
+
+def cycle_gap(beats: Tensor, time_mask: Tensor, n_cycles: tuple[int, int]) -> Tensor:
+    """(b, t) true inside random whole cardiac cycles; nowhere in a record that has fewer than two of them.
+
+    Args:
+        beats: (b, beat) R peaks in samples, -1 where there are none.
+        time_mask: (b, t)
+        n_cycles: fewest and most; at most half of a record's whole cycles are taken.
+    """
+    begin, end, whole = _whole_cycles(beats, time_mask)
+    n_records, t = time_mask.shape
+    device = time_mask.device
+    wanted = torch.randint(n_cycles[0], n_cycles[1] + 1, (n_records,), device=device)
+    wanted = wanted.minimum((whole.sum(1) * _LARGEST_GAP).long())
+    score = torch.rand(whole.shape, device=device).masked_fill(~whole, -1.0)
+    rank = score.argsort(dim=1, descending=True).argsort(dim=1)
+    chosen = ((rank < wanted[:, None]) & whole).long()
+    steps = torch.zeros((n_records, t + 1), dtype=torch.long, device=device)
+    steps.scatter_add_(1, begin.clamp(0, t), chosen)
+    steps.scatter_add_(1, end.clamp(0, t), -chosen)
+    return steps.cumsum(1)[:, :t] > 0
+
+
+def random_window(time_mask: Tensor, seconds: Range, rate_hz: float) -> Tensor:
+    """(b, t) true inside one window at a random place of each record, at most half as long as the record."""
+    first, length = _recorded(time_mask)
+    wanted = (_uniform(len(first), seconds, time_mask.device) * rate_hz).round()
+    width = wanted.minimum((length * _LARGEST_GAP).floor())
+    begin = first + (torch.rand(len(first), device=time_mask.device) * (length - width + 1)).floor()
+    place = torch.arange(time_mask.shape[1], device=time_mask.device)
+    return (place >= begin[:, None]) & (place < (begin + width)[:, None])
+
+
+def _whole_cycles(beats: Tensor, time_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """First sample, end, and whether it lies wholly in the record, of the cardiac cycle around each R peak.
+
+    Neighbouring cycles share their border. The first and the last take their one known interval for the other.
+    """
+    beats = _kept(beats, beats >= 0, time_mask)
+    beats = F.pad(beats, (0, max(0, 2 - beats.shape[1])), value=-1)
+    number = torch.arange(beats.shape[1], device=beats.device)
+    n_beats = (beats >= 0).sum(1, keepdim=True)
+    interval = beats.diff(dim=1)
+    before = torch.cat([interval[:, :1], interval], dim=1)
+    after = torch.where(number == n_beats - 1, before, torch.cat([interval, interval[:, -1:]], dim=1))
+    begin = (beats - _BEFORE_PEAK * before).round().long()
+    end = (beats + (1 - _BEFORE_PEAK) * after).round().long()
+    first, length = _recorded(time_mask)
+    inside = (begin >= first[:, None]) & (end <= (first + length)[:, None])
+    return begin, end, (number < n_beats) & (n_beats >= 2) & inside
+
+
+def _without(batch: ECGBatch, gap: Tensor) -> ECGBatch:
+    """The batch as if nothing had been recorded in the gap."""
+    time_mask = batch.time_mask & ~gap
+    signal = torch.where(batch.lead_mask[:, :, None] & time_mask[:, None], batch.signal, 0.0)
+    beats = None if batch.beats is None else _kept(batch.beats, batch.beats >= 0, time_mask)
+    return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
+
+
+def _kept(beats: Tensor, known: Tensor, time_mask: Tensor) -> Tensor:
+    """The peaks that are known and recorded, in order and first, -1 behind them."""
+    t = time_mask.shape[1]
+    inside = known & (beats >= 0) & (beats < t)
+    inside = inside & time_mask.gather(1, torch.where(inside, beats, 0))
+    ordered = torch.where(inside, beats, t).sort(dim=1).values
+    return torch.where(ordered < t, ordered, -1)
+
+
+def _recorded(time_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(b,) first recorded sample, and the length up to the last; 0 where nothing was recorded."""
+    first = time_mask.int().argmax(1)
+    last = time_mask.shape[1] - 1 - time_mask.flip(1).int().argmax(1)
+    return first, torch.where(time_mask.any(1), last - first + 1, 0)
+
+
+def _uniform(n: int, between: Range, device: torch.device) -> Tensor:
+    low, high = between
+    return low + (high - low) * torch.rand(n, device=device)
+
+
+def _check_range(name: str, between: tuple[float, float], above: float, most: float = float("inf")) -> None:
+    low, high = between
+    if not above < low <= high <= most:
+        upper = "" if most == float("inf") else f" and at most {most:g}"
+        raise ValueError(f"{name} must rise, from above {above:g}{upper}: {between}")

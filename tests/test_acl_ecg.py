@@ -1,0 +1,257 @@
+"""acl_ecg: its two losses against slow loops, closed forms and two processes; its regions; its ablations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from auricle.batch import ECGBatch
+from auricle.config import dump, validate
+from auricle.errors import ConfigError
+from auricle.leads import LIMB, STANDARD
+from auricle.losses.contrastive import nt_xent
+from auricle.losses.gather import world
+from auricle.losses.regions import region_nt_xent
+from auricle.methods import Method, Progress, create_method
+from auricle.methods.acl_ecg import PRESETS, REGIONS, AclEcg, AclEcgConfig
+from conftest import make_batch
+from processes import in_two_processes
+from test_views import hearts
+
+NINE_LEADS = tuple(lead for lead in STANDARD if lead not in ("V2", "V4", "V6"))
+
+
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    return normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def slow_nt_xent(one: torch.Tensor, other: torch.Tensor, scale: float) -> float:
+    views = torch.cat([one, other]).double()
+    n, losses = len(one), []
+    for i in range(2 * n):
+        own = scale * float(views[i] @ views[(i + n) % (2 * n)])
+        every = sum(math.exp(scale * float(views[i] @ views[k])) for k in range(2 * n) if k != i)
+        losses.append(math.log(every) - own)
+    return sum(losses) / len(losses)
+
+
+def slow_regions(vectors: torch.Tensor, present: torch.Tensor, scale: float, within: bool) -> float:
+    b, _, g, _ = vectors.shape
+    every = [(i, v, r) for i in range(b) for v in range(2) for r in range(g)]
+    losses = []
+    for i, v, r in every:
+        if not present[i, :, r].all():
+            continue
+        row = vectors[i, v, r].double()
+        own = scale * float(row @ vectors[i, 1 - v, r].double())
+        negatives = [
+            scale * float(row @ vectors[j, w, q].double())
+            for j, w, q in every
+            if present[j, w, q] and (j != i or (within and q != r))
+        ]
+        if negatives:
+            losses.append(math.log(math.exp(own) + sum(math.exp(s) for s in negatives)) - own)
+    return sum(losses) / max(1, len(losses))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(2, 7), st.integers(0, 10_000))
+def test_nt_xent_is_its_equation(n: int, seed: int) -> None:
+    one, other = unit(2, n, 5, seed=seed)
+    assert float(nt_xent(one, other, 10.0)) == pytest.approx(slow_nt_xent(one, other, 10.0), rel=1e-4)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 4), st.integers(1, 4), st.booleans(), st.integers(0, 10_000))
+def test_the_region_loss_is_its_equation_whatever_is_absent(n: int, g: int, within: bool, seed: int) -> None:
+    vectors = unit(n, 2, g, 5, seed=seed)
+    present = torch.rand(n, 2, g, generator=torch.Generator().manual_seed(seed)) < 0.8
+    poisoned = torch.where(present[..., None], vectors, torch.nan)
+    found = float(region_nt_xent(poisoned, present, 10.0, within))
+    assert found == pytest.approx(slow_regions(vectors, present, 10.0, within), rel=1e-4, abs=1e-5)
+
+
+def test_identical_views_and_orthogonal_others_have_a_closed_form() -> None:
+    n, g, scale = 3, 4, 5.0
+    axes = torch.eye(n * g)
+    expected = math.log1p((2 * n - 2) * math.exp(-scale))
+    assert float(nt_xent(axes[:n], axes[:n], scale)) == pytest.approx(expected, rel=1e-4)
+    vectors = axes.view(n, 1, g, n * g).expand(-1, 2, -1, -1)
+    present = torch.ones(n, 2, g, dtype=torch.bool)
+    for within, negatives in ((True, 2 * n * g - 2), (False, 2 * (n - 1) * g)):
+        found = float(region_nt_xent(vectors, present, scale, within))
+        assert found == pytest.approx(math.log1p(negatives * math.exp(-scale)), rel=1e-4)
+
+
+def test_one_region_is_nt_xent() -> None:
+    one, other = unit(2, 6, 5)
+    vectors = torch.stack([one, other], dim=1)[:, :, None]
+    present = torch.ones(6, 2, 1, dtype=torch.bool)
+    for within in (True, False):
+        assert torch.allclose(region_nt_xent(vectors, present, 7.0, within), nt_xent(one, other, 7.0))
+
+
+def test_a_single_record_has_nothing_to_be_pushed_from() -> None:
+    one, other = unit(2, 1, 5)
+    assert float(nt_xent(one, other, 10.0)) == 0
+    vectors, present = unit(1, 2, 4, 5), torch.ones(1, 2, 4, dtype=torch.bool)
+    assert float(region_nt_xent(vectors, present, 10.0, repel_within_record=False)) == 0
+    assert float(region_nt_xent(vectors, present, 10.0)) > 0
+
+
+def test_absent_regions_neither_attract_nor_repel() -> None:
+    vectors = unit(3, 2, 4, 5).requires_grad_()
+    present = torch.ones(3, 2, 4, dtype=torch.bool)
+    present[0, :, 2] = False  # a record without it
+    present[1, 0, 3] = False  # one view of a record without it: the other view has nothing to be drawn to
+    region_nt_xent(vectors, present, 10.0).backward()
+    assert torch.isfinite(vectors.grad).all()
+    moved = vectors.grad.abs().sum(-1) > 0
+    assert torch.equal(moved, present)
+
+
+def _loss(rank: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both losses on some rows of a fixed batch, and what is differentiated."""
+    rows = slice(rank * n, rank * n + n)
+    vectors = unit(6, 2, 3, 5, seed=4)[rows].clone().requires_grad_()
+    present = (torch.rand(6, 2, 3, generator=torch.Generator().manual_seed(1)) < 0.7)[rows]
+    both = [region_nt_xent(vectors, present, 5.0, within) for within in (True, False)]
+    return nt_xent(vectors[:, 0, 0], vectors[:, 1, 0], 5.0) + 2 * both[0] + 3 * both[1], vectors
+
+
+def _half(rank: int) -> tuple[float, list[list[float]]]:
+    assert world() == (rank, 2)
+    loss, vectors = _loss(rank, 3)
+    loss.backward()
+    return loss.item(), vectors.grad.tolist()
+
+
+def test_two_processes_with_half_the_batch_are_one_with_all() -> None:
+    loss, vectors = _loss(0, 6)
+    loss.backward()
+    halves = in_two_processes(_half)
+    # Averaging over processes, as data-parallel training does with gradients.
+    assert sum(half[0] for half in halves) / 2 == pytest.approx(loss.item(), rel=1e-5)
+    joined = torch.tensor(halves[0][1] + halves[1][1]) / 2
+    assert torch.allclose(joined, vectors.grad, atol=1e-6)
+
+
+def fresh(preset: str = "tiny", **more: object) -> Method:
+    torch.manual_seed(0)
+    return create_method("acl_ecg", preset, **more)
+
+
+def with_leads(batch: ECGBatch, leads: tuple[str, ...]) -> ECGBatch:
+    """The batch with other leads absent, and NaN where they were."""
+    there = torch.tensor([lead in leads for lead in batch.leads])
+    signal = torch.where(there[:, None], batch.signal, torch.nan)
+    return replace(batch, signal=signal, lead_mask=there.expand(len(batch), -1).contiguous())
+
+
+@pytest.mark.parametrize(
+    ("leads", "absent"),
+    [
+        (STANDARD, set()),
+        (NINE_LEADS, set()),
+        (LIMB, {"anterior", "septal"}),
+        (("II",), {"anterior", "septal", "lateral"}),
+        (("V1", "aVR"), {"anterior", "inferior", "lateral"}),
+    ],
+)
+def test_a_record_has_the_regions_it_has_leads_of(leads: tuple[str, ...], absent: set[str]) -> None:
+    method, batch = fresh(), with_leads(make_batch(), leads)
+    assert isinstance(method, AclEcg)
+    assert method.encoder.group_names == tuple(REGIONS)
+    vectors, present = method.regions(method.encode(batch))
+    assert [name in absent for name in REGIONS] == [not there for there in present[0].tolist()]
+    assert torch.equal(present, present[:1].expand_as(present))
+    assert torch.allclose(vectors.norm(dim=-1), torch.ones(8, 4))
+    torch.manual_seed(0)
+    step = method.step(batch, Progress(0, 1))
+    assert torch.isfinite(step.loss)
+    step.loss.backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in method.parameters())
+
+
+def test_a_region_vector_reads_its_own_leads_only() -> None:
+    method, batch = fresh(encoder={"attention": "none"}).eval(), make_batch()
+    signal = batch.signal.clone()
+    signal[:, [STANDARD.index("V1"), STANDARD.index("V2")]] *= 3
+    with torch.no_grad():
+        before, after = (method.regions(method.encode(replace(batch, signal=s)))[0] for s in (batch.signal, signal))
+    moved = (before - after).abs().amax((0, 2)) > 1e-4
+    assert dict(zip(REGIONS, moved.tolist(), strict=True)) == {name: name == "septal" for name in REGIONS}
+
+
+def test_the_switch_takes_the_same_records_regions_out_of_the_loss() -> None:
+    terms = []
+    for within in (True, False):
+        torch.manual_seed(1)
+        method = fresh(region={"repel_within_record": within})
+        torch.manual_seed(2)
+        terms.append(method.step(make_batch(), Progress(0, 1)).terms)
+    assert torch.equal(terms[0]["instance"], terms[1]["instance"])
+    assert terms[1]["region"] < terms[0]["region"], "fewer terms in the sum, so less loss on the same vectors"
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
+    for weight in (0.5, 2.0):
+        terms = fresh(region={"weight": weight}).step(make_batch(), Progress(0, 1)).terms
+        assert float(terms["loss"]) == pytest.approx(float(terms["instance"] + weight * terms["region"]), rel=1e-5)
+
+
+def test_an_encoder_without_regions_is_refused_and_serves_the_instance_objective() -> None:
+    resnet = {"name": "resnet1d", "preset": "tiny"}
+    with pytest.raises(ConfigError, match=r"resnet1d reads all leads as one.*region\.weight=0"):
+        fresh(encoder=resnet)
+    method = fresh(encoder=resnet, region={"weight": 0.0})
+    step = method.step(make_batch(), Progress(0, 1))
+    assert set(step.terms) == {"loss"}
+    assert torch.isfinite(step.loss)
+
+
+def test_asking_an_encoder_for_its_layout_leaves_it_as_it_was() -> None:
+    one, other = fresh(), fresh(region={"weight": 0.0})
+    assert one.training
+    assert one.encoder.training
+    mine, theirs = one.encoder.state_dict(), other.encoder.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_ablations_differ_from_nano_in_one_thing() -> None:
+    nano, generic, instance = (dump(fresh(name).config) for name in ("nano", "generic", "instance"))
+    assert generic["views"]["name"] == "generic"
+    assert {**generic, "views": nano["views"]} == nano
+    assert instance["region"]["weight"] == 0
+    assert {**instance, "region": nano["region"]} == nano
+    assert fresh("instance").regions is None
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_saved_configuration_is_the_same_configuration(preset: str) -> None:
+    config = fresh(preset).config
+    assert validate(AclEcgConfig, dump(config)) == config
+
+
+def test_it_learns_to_tell_hearts_apart() -> None:
+    """Three seconds of twelve people, under all that views may change."""
+    batch = hearts()
+    ready = replace(batch, signal=batch.signal[..., :750], time_mask=batch.time_mask[:, :750])
+    views = {"crop": (0.5, 1.0), "stretch": (0.9, 1.1)}
+    method = fresh(input={"rate_hz": 250, "seconds": 3.0}, views=views).train()
+    optimiser = torch.optim.AdamW(method.parameters(), lr=5e-3)
+    losses = []
+    for number in range(40):
+        torch.manual_seed(number)
+        step = method.step(ready, Progress(number, 40))
+        optimiser.zero_grad()
+        step.loss.backward()
+        optimiser.step()
+        losses.append(step.terms["loss"].item())
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
