@@ -33,7 +33,7 @@ def real_data() -> Path:
 def make_batch(
     n: int = 8, seconds: float = 2.0, rate_hz: float = 250.0, leads: tuple[str, ...] = STANDARD, seed: int = 0
 ) -> ECGBatch:
-    """Random smooth signals with everything a method may need; the last record's age is unknown."""
+    """Random smooth signals with everything a method may need; the last record has no known age and no R peaks."""
     generator = torch.Generator().manual_seed(seed)
     t = round(seconds * rate_hz)
     signal = torch.randn(n, len(leads), t, generator=generator)
@@ -42,6 +42,9 @@ def make_batch(
     age = torch.rand(n, generator=generator) * 6000
     age[-1] = torch.nan
     findings = (torch.rand(n, 12, generator=generator) < 0.3).float()
+    beats = torch.arange(0, t, round(0.4 * rate_hz)).repeat(n, 1) + 7 * torch.arange(n)[:, None]
+    beats = torch.where(beats < t, beats, -1)
+    beats[-1] = -1
     return ECGBatch(
         signal=signal,
         lead_mask=torch.ones(n, len(leads), dtype=torch.bool),
@@ -57,6 +60,9 @@ def make_batch(
             embedding=torch.nn.functional.normalize(torch.randn(n, 384, generator=generator), dim=-1),
             findings=findings,
             concepts=findings,
+            token_ids=torch.randint(3, 259, (n, 12), generator=generator),  # bytes, known to every vocabulary
+            token_mask=torch.arange(12) < 6 + torch.arange(n)[:, None] % 7,
         ),
         target=(torch.rand(n, 1, generator=generator) < 0.5).float(),
+        beats=beats,
     )

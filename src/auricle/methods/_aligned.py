@@ -1,8 +1,12 @@
-"""What methods share that align recordings with the reports of a frozen text tower: two projections and the prompts."""
+"""What methods share that align recordings with reports: two projections, the prompts, and comparing them.
+
+`Comparing` asks where sentences come from no more than it must; `Aligned` takes them from a frozen text tower.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final
 
@@ -31,45 +35,51 @@ class TextConfig(Config):
     width: Annotated[int, Field(gt=0)] = 384
 
 
-class AlignedConfig(MethodConfig):
-    """Settings of every aligned method.
+class ComparingConfig(MethodConfig):
+    """Settings of every method that compares recordings with sentences.
 
     Attributes:
-        text: the frozen text tower.
         projection: width of the space in which ECG and text meet.
         temperature: start of the learned temperature.
         prompts: class names of the tasks whose prompt embeddings travel with the weights.
     """
 
-    text: TextConfig = TextConfig()
     augment: AugmentConfig = AugmentConfig()
     projection: Annotated[int, Field(gt=0)] = 128
     temperature: Annotated[float, Field(gt=0)] = 0.07
     prompts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
-class Aligned(Method):
-    """An ECG encoder and two projections; the text tower itself is not part of the weights."""
+class AlignedConfig(ComparingConfig):
+    """Settings of every method that aligns with a frozen tower.
 
-    needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
-    text_mean: Tensor
+    Attributes:
+        text: the frozen text tower.
+    """
 
-    def __init__(self, config: AlignedConfig) -> None:
+    text: TextConfig = TextConfig()
+
+
+class Comparing(Method):
+    """An ECG encoder, two projections into one space, and the prompts of tasks; a subclass says what embeds sentences.
+
+    The configuration's `text` has the `width` of an embedded sentence.
+    """
+
+    def __init__(self, config: ComparingConfig) -> None:
         super().__init__(config)
         self.project_signal = self.signal_head()
         self.project_report = self.report_head()
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
-        # Reports of one domain share most of their embedding; what they share cannot tell them apart.
-        self.register_buffer("text_mean", torch.zeros(config.text.width))
         for number, names in enumerate(config.prompts.values()):
-            self.register_buffer(f"prompt{number}", torch.zeros(len(names), config.text.width))
+            self.register_buffer(f"prompt{number}", torch.zeros(len(names), self.config.text.width))
 
     def signal_head(self) -> nn.Module:
         """From the pooled features to the common space."""
         return projection(self.encoder.width, self.config.projection)
 
     def report_head(self) -> nn.Module:
-        """From the tower's embedding to the common space."""
+        """From the embedding of a sentence to the common space."""
         return nn.Linear(self.config.text.width, self.config.projection)
 
     def signal_vector(self, tokens: Tokens) -> Tensor:
@@ -82,14 +92,9 @@ class Aligned(Method):
         """One over the temperature."""
         return self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
 
-    @property
-    def text_tower(self) -> str:
-        """Name of the text tower these weights were aligned with."""
-        return str(self.config.text.tower)
-
+    @abstractmethod
     def tower(self) -> Tower:
-        """That tower, loaded."""
-        return load_tower(self.text_tower)
+        """What embeds sentences for `project_text`."""
 
     @property
     def prompt_sets(self) -> dict[str, tuple[str, ...]]:
@@ -102,14 +107,14 @@ class Aligned(Method):
 
     def project_text(self, embedding: Tensor) -> Tensor:
         """(n, projection) unit vectors of sentences, from the tower's embeddings."""
-        return F.normalize(self.project_report(embedding - self.text_mean), dim=-1)
+        return F.normalize(self.project_report(embedding), dim=-1)
 
     def keep_prompts(self, task_id: str, class_names: Sequence[str], embedding: Tensor) -> None:
         """Store a task's prompt embeddings (c, width) with the weights."""
         prompts = {**self.config.prompts, task_id: tuple(class_names)}
         self.config = self.config.model_copy(update={"prompts": prompts})
         number = list(prompts).index(task_id)
-        self.register_buffer(f"prompt{number}", embedding.detach().clone().to(self.text_mean))
+        self.register_buffer(f"prompt{number}", embedding.detach().clone().to(self.logit_scale))
 
     def prompt_scores(self, batch: ECGBatch, task_id: str) -> Tensor:
         """(b, c) cosine of each recording with each class's prompt.
@@ -125,3 +130,28 @@ class Aligned(Method):
             raise UnknownNameError("prompt set", task_id, self.config.prompts)
         prompts = self.get_buffer(f"prompt{list(self.config.prompts).index(task_id)}")
         return F.normalize(self.signal_vector(tokens), dim=-1) @ self.project_text(prompts).T
+
+
+class Aligned(Comparing):
+    """Compares with the sentences of a frozen tower, which itself is not part of the weights."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    text_mean: Tensor
+
+    def __init__(self, config: AlignedConfig) -> None:
+        super().__init__(config)
+        # Reports of one domain share most of their embedding; what they share cannot tell them apart.
+        self.register_buffer("text_mean", torch.zeros(config.text.width))
+
+    @property
+    def text_tower(self) -> str:
+        """Name of the text tower these weights were aligned with."""
+        return str(self.config.text.tower)
+
+    def tower(self) -> Tower:
+        """That tower, loaded."""
+        return load_tower(self.text_tower)
+
+    def project_text(self, embedding: Tensor) -> Tensor:
+        """(n, projection) unit vectors of sentences, from the tower's embeddings."""
+        return super().project_text(embedding - self.text_mean)

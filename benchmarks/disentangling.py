@@ -1,0 +1,240 @@
+"""Are the two parts of cg_dmer two? What each knows, and what a drawing loses when one of them is another record's.
+
+    python benchmarks/disentangling.py --weights RUN --store STORE [--task ID] [-n 2000] [--name NAME]
+
+Three tables. (a) A linear probe of the task on the shared part, the specific part and both, from shares of the
+training patients. (b) What was done to simulated recordings (noise, filters, swapped electrodes), and what belongs to
+the person, told from each part: held-out R^2 by ridge regression, or AUROC by logistic regression for yes or no. (c)
+The error of hidden patches drawn from a record's own parts, with one part taken from another record, and by predicting
+nothing. And how far the two parts are correlated.
+The untrained network stands beside all of it. Prints Markdown; writes benchmarks/results/disentangling.json by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from auricle import age
+from auricle.atomic import write_json
+from auricle.batch import ECGBatch
+from auricle.data.collate import collate
+from auricle.data.splits import share_of_patients
+from auricle.data.store import Store
+from auricle.evaluate.metrics import auroc, macro
+from auricle.evaluate.probe import fit_probe, recovery
+from auricle.evaluate.protocols import Setting
+from auricle.evaluate.reference import untrained
+from auricle.methods import load_method
+from auricle.methods.cg_dmer import CgDmer, chosen
+from auricle.nn.patch import patch_mask
+from auricle.recording import Recording
+from auricle.simulate import cohort, noise
+from auricle.simulate.cohort import Cohort
+from auricle.simulate.streams import Streams, draw
+from auricle.tasks import load_task
+
+Floats = NDArray[np.float32]
+RESULTS = Path(__file__).parent / "results" / "disentangling.json"
+PARTS = ("shared", "specific", "both")
+FRACTIONS, SEEDS = (0.01, 0.1, 1.0), (0, 1, 2)
+SEED, BATCH = 4242, 64
+LEAST_SPREAD = 1e-6
+
+
+def part_of(features: Floats, part: str) -> Floats:
+    """The columns of one part of pooled features."""
+    half = features.shape[1] // 2
+    return {"shared": features[:, :half], "specific": features[:, half:], "both": features}[part]
+
+
+def probes(method: CgDmer, store: Store, task: str) -> dict[str, dict[str, float]]:
+    """Macro AUROC on the task's test part, by part and share of training patients, mean over the seeds of a share."""
+    question = load_task(task)
+    setting = Setting(method, store, question, Path(), name="cg_dmer")
+    rows = question.parts(store)
+    features = {name: setting.each(method.embed, part) for name, part in rows.items()}
+    targets = {name: setting.targets(part) for name, part in rows.items()}
+    patients = store.patients[rows["train"]]
+    found: dict[str, dict[str, float]] = {}
+    for part in PARTS:
+        train, validation, test = (part_of(features[name], part) for name in ("train", "validation", "test"))
+        found[part] = {}
+        for fraction in FRACTIONS:
+            scores = []
+            for seed in SEEDS if fraction < 1 else SEEDS[:1]:
+                kept = share_of_patients(patients, fraction, seed)
+                probe = fit_probe(train[kept], targets["train"][kept], validation, targets["validation"])
+                scores.append(float(macro(auroc(targets["test"], probe.predict(test)))))
+            found[part][f"{fraction:.0%}"] = round(100 * float(np.mean(scores)), 1)
+    return found
+
+
+def truth(people: Cohort) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """What is true of simulated recordings: numbers, and things that are so or not."""
+    n = len(people)
+    streams = Streams(SEED, np.arange(n, dtype=np.int64))
+    # Sizes of the noise do not depend on the rhythm: they are drawn again as the simulator drew them.
+    still = np.zeros(n)
+    rhythm = SimpleNamespace(mean_rr_s=still, fibrillating=still, respiration_hz=still, respiration_phase=still)
+    sizes = noise.choose(streams, draw(streams), rhythm, 10.0)  # type: ignore[arg-type]
+    taken = [one.acquisition for one in people.truth]
+    measured = {
+        name: np.array([values.get(name, np.nan) for values in people.measurements])
+        for name in ("heart_rate", "qrs_ms", "qrs_axis_deg")
+    }
+
+    def log_size(weights: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.log(np.sqrt(np.mean(weights**2, axis=(1, 2)))))
+
+    numbers = {
+        "muscle noise": np.log(sizes.muscle_mv.mean(1)),
+        "baseline wander": log_size(sizes.weight_mv[:, :, :3]),
+        "mains": log_size(sizes.weight_mv[:, :, 3:5]),
+        "age": age.code(torch.from_numpy(people.age_days)).numpy(),
+        **measured,
+    }
+    so_or_not = {
+        "cart cuts at 40 Hz": np.array([float(facts["cart_low_pass_hz"]) < 50 for facts in taken]),
+        "electrodes swapped": np.array(["swapped" in facts for facts in taken]),
+        "contacts pop": np.array(["pops" in facts for facts in taken]),
+    }
+    return numbers, so_or_not
+
+
+def batches(method: CgDmer, recordings: list[Recording]) -> Iterator[ECGBatch]:
+    spec = method.config.input
+    n = round(spec.seconds * recordings[0].rate_hz)
+    for first in range(0, len(recordings), BATCH):
+        yield collate(recordings[first : first + BATCH], spec.leads, n)
+
+
+@torch.no_grad()
+def nuisances(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
+    """What each part tells about the recordings of a cohort: R^2 of numbers, AUROC of things that are so or not."""
+    recordings = list(people.recordings())
+    features = torch.cat([method.embed(batch) for batch in batches(method, recordings)]).numpy()
+    numbers, so_or_not = truth(people)
+    patients = list(people.record_id)
+    place = np.random.default_rng(0).permutation(len(patients))
+    train, validation, test = np.split(place, [len(place) // 2, 3 * len(place) // 4])
+    found = {}
+    for part in PARTS:
+        inputs = part_of(features, part)
+        angles = {name for name in numbers if name.endswith("_deg")}
+        told = {f"{name} (R2)": r2 for name, r2 in recovery(inputs, numbers, patients, angles=angles).items()}
+        for name, truly in so_or_not.items():
+            target = truly[:, None].astype(np.float32)
+            probe = fit_probe(inputs[train], target[train], inputs[validation], target[validation])
+            told[f"{name} (AUROC)"] = float(auroc(target[test], probe.predict(inputs[test]))[0])
+        found[part] = {name: round(value, 2) for name, value in told.items()}
+    return found
+
+
+def hidden_alike(method: CgDmer, ready: ECGBatch) -> ECGBatch:
+    """The batch with the same leads and times hidden in every record, so that parts can change places."""
+    patch, n = method.encoder.patch, ready.time_mask.shape[1]
+    leads = chosen(ready.lead_mask[:1], method.config.lead_share)
+    columns = chosen(patch_mask(ready.time_mask[:1], patch), method.config.time_share)
+    samples = columns.repeat_interleave(patch, dim=1)[:, :n]
+    return replace(ready, lead_mask=ready.lead_mask & ~leads, time_mask=ready.time_mask & ~samples)
+
+
+@torch.no_grad()
+def swaps(method: CgDmer, people: Cohort) -> dict[str, float]:
+    """Root mean square error in mV of hidden patches, median over records that have all leads."""
+    torch.manual_seed(0)
+    whole = [one for one in people.recordings() if set(method.config.input.leads) <= set(one.leads)]
+    errors: dict[str, list[float]] = {}
+    for batch in batches(method, whole):
+        ready = method.preprocess(batch)
+        full = ready.select(torch.nonzero(ready.lead_mask.all(1) & ready.time_mask.all(1))[:, 0])
+        if len(full) < 2:
+            continue
+        seen = hidden_alike(method, full)
+        tokens = method.encoder.read(seen)
+        shared, specific = tokens.tokens.chunk(2, dim=-1)
+        other_shared, other_specific = shared.roll(1, 0), specific.roll(1, 0)
+        hidden = ~(seen.lead_mask[:, :, None] & seen.time_mask[:, None])
+        halves = {
+            "its own parts": (shared, specific),
+            "shared part of another": (other_shared, specific),
+            "specific part of another": (shared, other_specific),
+            "both of another": (other_shared, other_specific),
+        }
+        drawn = {
+            name: method.drawn(full, replace(tokens, tokens=torch.cat(pair, dim=-1)))[0]
+            for name, pair in halves.items()
+        }
+        for name, signal in {**drawn, "nothing drawn": torch.zeros_like(full.signal)}.items():
+            squares = torch.where(hidden, signal - full.signal, 0.0).square().sum((1, 2)) / hidden.sum((1, 2))
+            errors.setdefault(name, []).extend(squares.sqrt().tolist())
+    return {name: round(float(np.median(values)), 4) for name, values in errors.items()}
+
+
+def spread(method: CgDmer, people: Cohort) -> dict[str, float]:
+    """Mean absolute correlation between a feature of one part and one of the other."""
+    with torch.no_grad():
+        features = torch.cat([method.embed(batch) for batch in batches(method, list(people.recordings()))])
+    one, other = (
+        (part - part.mean(0)) / part.std(0).clamp_min(LEAST_SPREAD) for part in features.double().chunk(2, dim=1)
+    )
+    return {"mean absolute correlation": round(float((one.T @ other / len(one)).abs().mean()), 3)}
+
+
+def markdown(title: str, rows: dict[str, dict[str, Any]]) -> str:
+    columns = list(next(iter(rows.values())))
+    lines = [f"| {title} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    lines += [f"| {name} | " + " | ".join(str(row[column]) for column in columns) + " |" for name, row in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def turned(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Rows as columns."""
+    return {name: {part: table[part][name] for part in table} for name in next(iter(table.values()))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--task", default="simulated/diagnosis")
+    parser.add_argument("-n", type=int, default=2000)
+    parser.add_argument("--name", default="")
+    options = parser.parse_args()
+    trained = load_method(options.weights)
+    if not isinstance(trained, CgDmer):
+        raise SystemExit(f"{options.weights}: weights of {trained.config.name}, which has no two parts")
+    fresh = untrained(trained)
+    assert isinstance(fresh, CgDmer)
+    store = Store(options.store)
+    people = cohort(options.n, SEED, quality="hard", rate_hz=store.rate_hz)
+    tables: dict[str, Callable[[CgDmer], Any]] = {
+        "probe": lambda method: probes(method, store, options.task),
+        "told": lambda method: nuisances(method, people),
+        "drawn, RMSE in mV": lambda method: {"of hidden patches": swaps(method, people)},
+        "parts": lambda method: {"shared against specific": spread(method, people)},
+    }
+    result: dict[str, Any] = {"task": options.task, "records": options.n, "store": store.info["source"]}
+    for state, method in (("trained", trained), ("untrained", fresh)):
+        result[state] = {}
+        for title, make in tables.items():
+            table = make(method)
+            result[state][title] = table
+            shown = turned(table) if title != "probe" else table
+            print(f"{state}\n\n{markdown(title, shown)}", flush=True)
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    write_json(RESULTS, {**kept, options.name or options.weights.resolve().name: result})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,357 @@
+"""cg_dmer: what a recording and its report share is aligned, what only one of them has is kept apart, both are drawn.
+
+Source: CG-DMER (arXiv 2602.21154; only its abstract fixes anything, no code is public). Idea: (1) whole leads and whole
+columns of time are hidden and drawn from what is left, and words of the report are hidden and guessed; (2) each
+modality has a shared and a specific encoder over a common stem; (3) shared parts of a recording and its report meet
+under a pairwise sigmoid; (4) shared and specific parts of one modality are decorrelated; (5) decoders read [shared;
+specific], so that the specific part has something to carry. Inputs: signal; reports as tokens of a vocabulary learnt
+from the training reports, so no hub is needed. Zero-shot goes through the shared part.
+Differences and our choices: shares of the masks (25 % of leads, 50 % of time), weights 1 and .1; records are aligned as
+they are seen under their mask (one pass; FLIP, arXiv 2212.00794), reports whole; equal reports never repel; the decoder
+also says level, spread and doubt of a patch, so that absent leads can be drawn in millivolts.
+
+The vocabulary's size is configuration (`text.vocabulary_size`), which fixes the shape of the embedding and of the
+tensor the pieces lie in. The corpus learns it, because batches need its entries; `prepare` copies it into that tensor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.augment.signal import AugmentConfig, augment, drop_leads
+from auricle.batch import ECGBatch, TextBatch
+from auricle.config import Config, component
+from auricle.encoders import ENCODERS, Tokens
+from auricle.encoders.st_vit import StVit
+from auricle.errors import ConfigError
+from auricle.losses.contrastive import weighted_siglip
+from auricle.losses.diag_sim import positive_columns, same_report
+from auricle.losses.disentangle import decorrelation
+from auricle.losses.gather import gather, gather_flags, mean_over_active, world
+from auricle.losses.masked import doubt, masked_words, patch_error
+from auricle.methods._aligned import Comparing, ComparingConfig
+from auricle.methods._base import Progress, Recipe, Reconstruction, Step
+from auricle.methods._standardise import Standardise
+from auricle.nn.heads import projection
+from auricle.nn.patch import patch_mask, patchify
+from auricle.nn.patch_decoder import TYPICAL_MV, Drawing, PatchDecoder, drawing_of
+from auricle.nn.text_encoder import TextEncoder
+from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
+
+if TYPE_CHECKING:
+    from auricle.data.loader import View
+
+# Mean and spread of a patch beside its shape.
+_LEVEL_WEIGHT: Final = 0.5
+_EMBED_AT_ONCE: Final = 64
+_AT_100_HZ: Final = {"rate_hz": 100, "band_hz": (0.5, 45)}
+_NANO: Final[Mapping[str, Any]] = {
+    "input": _AT_100_HZ,
+    "encoder": {"name": "st_vit", "preset": "nano"},
+    "text": {"width": 64, "n_heads": 4, "common": 1, "own": 1},
+    "decoder": {"width": 48, "depth": 1, "n_heads": 3},
+    "recipe": {"lr": 2e-3},
+}
+
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "tiny": {
+        "input": {"rate_hz": 250, "seconds": 2.0},
+        "encoder": {"name": "st_vit", "preset": "tiny"},
+        "text": {"width": 16, "n_heads": 2, "common": 1, "own": 1, "vocabulary_size": 600},
+        "decoder": {"width": 16, "depth": 1, "n_heads": 2},
+        "projection": 16,
+        "recipe": {"lr": 3e-3},
+    },
+    "nano": _NANO,
+    "heads": {**_NANO, "encoder": {"name": "st_vit", "preset": "nano", "common": 3, "own": 0}},
+    "small": {"encoder": {"name": "st_vit", "preset": "small"}},
+    "paper": {
+        "encoder": {"name": "st_vit", "preset": "base"},
+        "text": {"width": 384, "n_heads": 6, "common": 3, "own": 3},
+        "decoder": {"width": 256, "depth": 4, "n_heads": 8},
+        "recipe": {"lr": 3e-4},
+    },
+}
+
+
+class TextSideConfig(Config):
+    """The trained text encoder and its vocabulary.
+
+    Attributes:
+        width: of a token and of each part.
+        common, own: blocks of the stem, and of each part.
+        vocabulary_size: most entries; it may be filled in part.
+        mask_share: share of the words that are hidden and guessed.
+    """
+
+    width: Annotated[int, Field(gt=0)] = 192
+    n_heads: Annotated[int, Field(gt=0)] = 6
+    common: Annotated[int, Field(gt=0)] = 2
+    own: Annotated[int, Field(ge=0)] = 2
+    vocabulary_size: Annotated[int, Field(ge=LEAST_SIZE)] = 2000
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+
+class DecoderConfig(Config):
+    """The decoder of hidden patches."""
+
+    width: Annotated[int, Field(gt=0)] = 128
+    depth: Annotated[int, Field(gt=0)] = 2
+    n_heads: Annotated[int, Field(gt=0)] = 4
+
+
+class CgDmerConfig(ComparingConfig):
+    """Settings of cg_dmer.
+
+    Attributes:
+        text: the report's encoder.
+        decoder: of the recording.
+        augment: gain, and leads that are dropped beside the mask's, so that any subset is a familiar input; no noise by
+            default, which could not be drawn.
+        lead_share: share of the leads of each record that are hidden whole.
+        time_share: share of its columns of time that are hidden in all leads.
+        temperature, bias: start of the sigmoid's scale (1 / temperature) and bias; the source's bias of -10 is for 32k
+            columns.
+        align_weight, decorrelate_weight: of those terms, beside 1 for the drawn patches and 1 for the guessed words.
+    """
+
+    name: Literal["cg_dmer"] = "cg_dmer"
+    encoder: component(ENCODERS) = Field(default={"name": "st_vit", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
+    recipe: Recipe = Recipe(lr=5e-4)
+    text: TextSideConfig = TextSideConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    augment: AugmentConfig = AugmentConfig(noise_mv=0.0)
+    lead_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    time_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    bias: float = -5.0
+    align_weight: Annotated[float, Field(ge=0)] = 1.0
+    decorrelate_weight: Annotated[float, Field(ge=0)] = 0.1
+
+
+@dataclass
+class OwnTower:
+    """The shared part of a trained text encoder as a tower; its name goes by the weights."""
+
+    name: str
+    width: int
+    encoder: TextEncoder
+    vocabulary: Vocabulary
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, width) unit vectors."""
+        rows = [np.zeros((0, self.width), dtype=np.float32)]
+        training, device = self.encoder.training, self.encoder.guess_bias.device
+        self.encoder.eval()
+        for first in range(0, len(texts), _EMBED_AT_ONCE):
+            table = self.vocabulary.table(texts[first : first + _EMBED_AT_ONCE])
+            ids, mask = (torch.from_numpy(part).to(device) for part in table)
+            shared, _ = self.encoder(ids.long(), mask)
+            rows.append(F.normalize(self.encoder.pooled(shared, mask), dim=-1).cpu().numpy())
+        self.encoder.train(training)
+        return np.concatenate(rows)
+
+
+class CgDmer(Comparing):
+    """Two encoders of two parts each, two decoders, and the space where the shared parts meet."""
+
+    name: ClassVar[str] = "cg_dmer"
+    needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    encoder: StVit
+    pieces: Tensor
+
+    def __init__(self, config: CgDmerConfig) -> None:
+        if config.encoder.name != "st_vit":
+            raise ConfigError(
+                f"cg_dmer reads by an encoder of two parts, and {config.encoder.name!r} has none: "
+                "leave model.encoder.name at st_vit"
+            )
+        super().__init__(config)
+        text, decoder, leads = config.text, config.decoder, len(config.input.leads)
+        self.logit_bias = nn.Parameter(torch.tensor(config.bias))
+        self.decoder = PatchDecoder(
+            leads, self.encoder.width, self.encoder.patch, decoder.width, decoder.depth, decoder.n_heads
+        )
+        self.text_encoder = TextEncoder(text.vocabulary_size, text.width, text.n_heads, text.common, text.own)
+        empty = torch.from_numpy(Vocabulary().to_bytes(text.vocabulary_size))
+        self.register_buffer("pieces", empty)
+
+    def signal_head(self) -> nn.Module:
+        """From the shared part alone."""
+        width = self.encoder.width // 2
+        return nn.Sequential(Standardise(width), projection(width, self.config.projection))
+
+    def report_head(self) -> nn.Module:
+        """The same for reports. Records without one are left out before training, so all rows of a batch count."""
+        width = self.config.text.width
+        return nn.Sequential(Standardise(width), nn.Linear(width, self.config.projection))
+
+    def signal_vector(self, tokens: Tokens) -> Tensor:
+        """The specific part has no say in what a recording is compared with."""
+        vector: Tensor = self.project_signal(tokens.pooled.chunk(2, dim=-1)[0])
+        return vector
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Most entries of the vocabulary these weights have room for."""
+        return int(self.config.text.vocabulary_size)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the text encoder reads; only bytes before `prepare`."""
+        return Vocabulary.from_bytes(self.pieces.cpu().numpy())
+
+    @property
+    def text_tower(self) -> str:
+        """Name of the tower inside these weights."""
+        return self.tower().name
+
+    def tower(self) -> OwnTower:
+        """The text encoder's shared part."""
+        weights = hashlib.sha256(self.pieces.cpu().numpy().tobytes())
+        for parameter in self.text_encoder.parameters():
+            weights.update(parameter.detach().float().cpu().numpy().tobytes())
+        name = f"cg_dmer-{weights.hexdigest()[:12]}"
+        return OwnTower(name, self.config.text.width, self.text_encoder, self.vocabulary)
+
+    def prepare(self, view: View) -> None:
+        """Take the vocabulary of the training reports into the weights, once.
+
+        Raises:
+            ConfigError: there is no text.
+        """
+        super().prepare(view)
+        if view.corpus is None or view.corpus.vocabulary is None:
+            raise ConfigError("cg_dmer aligns with reports: pre-train it on a store that has them")
+        self.pieces.copy_(torch.from_numpy(view.corpus.vocabulary.to_bytes(self.vocabulary_size)))
+
+    def step(self, batch: ECGBatch, progress: Progress) -> Step:
+        """Draw hidden patches, guess hidden words, align the shared parts and decorrelate them from the specific."""
+        del progress
+        assert batch.text is not None
+        gain_only = self.config.augment.model_copy(update={"lead_drop_records": 0.0})
+        ready = augment(self.preprocess(batch), gain_only)
+        seen = self.hide(ready)
+        tokens = self.encoder.read(seen)
+        drawn, level, doubted = self._draw(ready, tokens)
+        words, report_shared, report_specific = self._read(batch.text)
+        signal = F.normalize(self.signal_vector(tokens), dim=-1)
+        report = self.project_text(F.normalize(report_shared, dim=-1))
+        has_report = batch.text.report_id >= 0
+        # Cosines and correlations are compared to the third decimal: full precision, also under bf16.
+        with torch.autocast(signal.device.type, enabled=False):
+            align = self._align(signal.float(), report.float(), batch.text)
+            own = decorrelation(*tokens.pooled.float().chunk(2, dim=-1))
+            written = decorrelation(report_shared.float(), report_specific.float(), has_report)
+            apart = own + written
+        config = self.config
+        loss = drawn + level + doubted + words + config.align_weight * align + config.decorrelate_weight * apart
+        terms = {"loss": loss, "drawn": drawn, "level": level, "words": words, "align": align, "apart": apart}
+        return Step(loss, {**{name: term.detach() for name, term in terms.items()}, "scale": self.scale.detach()})
+
+    def hide(self, ready: ECGBatch) -> ECGBatch:
+        """A preprocessed batch with leads and columns of time under a false mask, as in training.
+
+        Leads are first dropped as augmentation asks, then `lead_share` of those left and `time_share` of the columns.
+        One lead and one column always stay.
+        """
+        config, patch = self.config, self.encoder.patch
+        lead_mask = drop_leads(ready.lead_mask, config.augment.lead_drop_records, config.augment.lead_drop)
+        lead_mask = lead_mask & ~chosen(lead_mask, config.lead_share)
+        hidden = chosen(patch_mask(ready.time_mask, patch), config.time_share)
+        hidden_samples = hidden.repeat_interleave(patch, dim=1)[:, : ready.time_mask.shape[1]]
+        return replace(ready, lead_mask=lead_mask, time_mask=ready.time_mask & ~hidden_samples)
+
+    def _draw(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        """Error of the shape, of the level, and of the doubt of the patches that were recorded and not seen."""
+        patch = self.encoder.patch
+        columns = patch_mask(ready.time_mask, patch)
+        drawn = self.decoder(tokens.tokens, tokens.mask, columns)
+        recorded = ready.lead_mask[:, :, None] & columns[:, None]
+        wanted = recorded & ~tokens.mask.reshape(recorded.shape)
+        with torch.autocast(ready.signal.device.type, enabled=False):
+            patches = patchify(ready.signal.float(), patch)
+            valid = patchify(ready.time_mask[:, None].float(), patch)[:, 0].bool()
+            truth = drawing_of(patches, valid)
+            shape = patch_error(drawn.shape.float(), truth.shape, valid)
+            level = (drawn.mean - truth.mean).square() + (drawn.log_spread - truth.log_spread).square()
+            with torch.no_grad():
+                missed = patch_error(_in_mv(drawn) / TYPICAL_MV, patches / TYPICAL_MV, valid)
+            assert drawn.log_doubt is not None
+            doubted = doubt(missed, drawn.log_doubt.float())
+            weighted = (shape, _LEVEL_WEIGHT * level, doubted)
+            one, two, three = (mean_over_active(values, wanted) for values in weighted)
+        return one, two, three
+
+    def _read(self, text: TextBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of hidden words, and both parts of the whole reports (b, d)."""
+        assert text.token_ids is not None
+        assert text.token_mask is not None
+        ids, mask = text.token_ids, text.token_mask
+        hidden = mask & (ids != CLS) & (torch.rand(ids.shape, device=ids.device) < self.config.text.mask_share)
+        both = torch.cat([torch.where(hidden, MASK, ids), ids]), torch.cat([mask, mask])
+        shared, specific = self.text_encoder(*both)
+        n = len(ids)
+        guessed = self.text_encoder.guess_words(shared[:n][hidden], specific[:n][hidden])
+        with torch.autocast(ids.device.type, enabled=False):
+            words = masked_words(guessed.float(), ids[hidden], torch.ones_like(ids[hidden], dtype=torch.bool))
+        return words, self.text_encoder.pooled(shared[n:], mask), self.text_encoder.pooled(specific[n:], mask)
+
+    def _align(self, signal: Tensor, report: Tensor, text: TextBatch) -> Tensor:
+        """Pairwise sigmoid of this process's recordings against all reports; equal reports do not repel."""
+        has_report = text.report_id >= 0
+        mine = TextBatch(text.report_id, findings=text.findings)
+        findings = None if text.findings is None else gather_flags(text.findings)
+        everyone = TextBatch(gather_flags(text.report_id), findings=findings)
+        repels = (everyone.report_id >= 0)[None] & ~same_report(mine, everyone)
+        logits = self.scale * signal @ gather(report).T
+        positive = positive_columns(len(signal), world()[0], signal.device)
+        losses, active = weighted_siglip(logits, positive, repels.float(), self.logit_bias)
+        return mean_over_active(losses, active & has_report)
+
+    def reconstruct(self, batch: ECGBatch) -> Reconstruction:
+        """Absent leads drawn from the present ones; what was recorded is returned as it is, with a deviation of 0.
+
+        The doubt of a drawn sample is that of its patch, learned as the spread of the errors in training.
+        """
+        ready = self.preprocess(batch)
+        return self.reconstruct_ready(ready, self.encode_ready(ready))
+
+    def reconstruct_ready(self, ready: ECGBatch, tokens: Tokens) -> Reconstruction:
+        """The same of a preprocessed batch and its tokens, whichever they are."""
+        mean, std = self.drawn(ready, tokens)
+        recorded = ready.lead_mask[:, :, None] & ready.time_mask[:, None]
+        return Reconstruction(torch.where(recorded, ready.signal, mean), torch.where(recorded, 0.0, std))
+
+    def drawn(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """(b, l, t) what the decoder makes of tokens at every place, seen or not, and its doubt, in the input unit."""
+        n_samples, patch = ready.signal.shape[-1], self.encoder.patch
+        drawing = self.decoder(tokens.tokens, tokens.mask, patch_mask(ready.time_mask, patch))
+        assert drawing.log_doubt is not None
+        mean = _in_mv(drawing).flatten(2)[..., :n_samples]
+        std = (TYPICAL_MV * drawing.log_doubt.float().exp()).repeat_interleave(patch, dim=-1)[..., :n_samples]
+        return mean, std
+
+
+def chosen(present: Tensor, share: float) -> Tensor:
+    """(b, k) a random `share` of what is present in each row, rounded down, so that something always stays."""
+    place = torch.rand(present.shape, device=present.device).masked_fill(~present, 2.0).argsort(dim=1).argsort(dim=1)
+    return place < (present.sum(1, keepdim=True) * share).floor()
+
+
+def _in_mv(drawing: Drawing) -> Tensor:
+    """Millivolts in full precision."""
+    return replace(
+        drawing, shape=drawing.shape.float(), mean=drawing.mean.float(), log_spread=drawing.log_spread.float()
+    ).millivolts()

@@ -1,0 +1,111 @@
+"""Drawing patches of a recording from the tokens of those that were seen: a masked autoencoder's decoder.
+
+Source: MAE (He et al. 2022) with tokens of lead and time. A place that was not seen starts from one learned token and
+the mean of what was seen at its time: attention finds "this moment, another lead" by itself, but only after a long
+training. Every place has its lead's embedding; time is rotary. Beside its shape (mean 0, spread 1) the decoder says
+each patch's mean and spread, so that what it draws can be put back into millivolts, and how far it may be wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from auricle.nn.pooling import masked_mean
+from auricle.nn.transformer import Block, Rotary
+
+# Root mean square of a preprocessed ECG in millivolts, roughly: levels are said in this unit.
+TYPICAL_MV: Final = 0.2
+# A patch is never divided by less than this spread, else the noise of a flat stretch would weigh as much as a QRS.
+_LEAST_SPREAD_MV: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Patches; as targets they have no doubt.
+
+    Attributes:
+        shape: (b, l, n, p) with mean 0 and spread 1.
+        mean: (b, l, n) in TYPICAL_MV.
+        log_spread: (b, l, n) logarithm of the spread in TYPICAL_MV.
+        log_doubt: (b, l, n) logarithm of the standard deviation of the truth around what is drawn, in TYPICAL_MV.
+    """
+
+    shape: Float[Tensor, "b l n p"]
+    mean: Float[Tensor, "b l n"]
+    log_spread: Float[Tensor, "b l n"]
+    log_doubt: Float[Tensor, "b l n"] | None = None
+
+    def millivolts(self) -> Float[Tensor, "b l n p"]:
+        """What was drawn, in the unit of the signal."""
+        return TYPICAL_MV * (self.mean[..., None] + self.log_spread.exp()[..., None] * self.shape)
+
+
+def drawing_of(patches: Float[Tensor, "b l n p"], valid: Bool[Tensor, "b n p"]) -> Drawing:
+    """The drawing that a decoder should make of patches, from their valid samples."""
+    inside = valid[:, None]
+    count = inside.sum(-1).clamp_min(1)
+    mean = torch.where(inside, patches, 0.0).sum(-1) / count
+    centred = torch.where(inside, patches - mean[..., None], 0.0)
+    spread = (centred.square().sum(-1) / count + _LEAST_SPREAD_MV**2).sqrt()
+    return Drawing(centred / spread[..., None], mean / TYPICAL_MV, (spread / TYPICAL_MV).log())
+
+
+class PatchDecoder(nn.Module):
+    """Tokens of the places that were seen to a drawing of every place.
+
+    Args:
+        n_leads: of the lead axis.
+        width_in: of the encoder's tokens.
+        patch: samples of a patch.
+        width: of the decoder.
+        depth: its blocks.
+        n_heads: its attention.
+    """
+
+    def __init__(self, n_leads: int, width_in: int, patch: int, width: int, depth: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_leads = n_leads
+        self.narrow = nn.Linear(width_in, width)
+        self.unseen = nn.Parameter(torch.randn(width) * 0.5)
+        self.identity = nn.Parameter(torch.randn(n_leads, width) * 0.5)
+        self.rotary = Rotary(width // n_heads)
+        self.blocks = nn.ModuleList(Block(width, n_heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.draw = nn.Linear(width, patch + 2)
+        self.doubt = nn.Linear(width, 1)
+        nn.init.zeros_(self.doubt.weight)
+        nn.init.zeros_(self.doubt.bias)
+
+    def forward(
+        self, tokens: Float[Tensor, "b ln d"], seen: Bool[Tensor, "b ln"], columns: Bool[Tensor, "b n"]
+    ) -> Drawing:
+        """Draw every lead at every time.
+
+        Args:
+            tokens: lead by lead; what lies where `seen` is false is not read.
+            seen: places the encoder saw.
+            columns: times that lie inside the record.
+        """
+        n = columns.shape[1]
+        narrow = self.narrow(tokens).reshape(len(tokens), self.n_leads, n, -1)
+        there = seen.reshape(len(seen), self.n_leads, n)
+        moment = masked_mean(narrow.transpose(1, 2), there.transpose(1, 2))
+        start = (moment + self.unseen)[:, None]
+        x = torch.where(there[..., None], narrow, start) + self.identity[:, None]
+        x = x.flatten(1, 2)
+        inside = columns.repeat(1, self.n_leads)
+        keys = None if bool(inside.all()) else inside
+        cos, sin = self.rotary(n)
+        turn = (cos.repeat(self.n_leads, 1), sin.repeat(self.n_leads, 1))
+        for block in self.blocks:
+            x = block(x, keys, turn)
+        x = self.norm(x).reshape(narrow.shape)
+        out = self.draw(x)
+        # The doubt learns from the features and does not shape them.
+        doubt = self.doubt(x.detach()).squeeze(-1)
+        return Drawing(out[..., :-2], out[..., -2], out[..., -1], doubt)

@@ -1,0 +1,406 @@
+"""cg_dmer: what is hidden is hidden, only that is counted, the parts are trained by what they are for, and sentences
+are read by the weights alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from auricle.batch import ECGBatch, TextBatch
+from auricle.config import validate
+from auricle.data.ingest import ingest
+from auricle.data.loader import View
+from auricle.data.store import Store
+from auricle.encoders.st_vit import _Visible
+from auricle.errors import ConfigError
+from auricle.evaluate.predictions import Predictions
+from auricle.evaluate.protocols import Setting, zero_shot
+from auricle.losses.disentangle import decorrelation
+from auricle.losses.gather import mean_over_active
+from auricle.losses.masked import doubt, masked_words, patch_error
+from auricle.methods import AlignsText, Reconstructs, create_method, init_encoder_from, load_method, save_method
+from auricle.methods._standardise import Standardise
+from auricle.methods.cg_dmer import CgDmer, chosen
+from auricle.nn.patch import patch_mask
+from auricle.nn.patch_decoder import drawing_of
+from auricle.tasks import load_task
+from auricle.text.vocabulary import Vocabulary
+from auricle.train.config import RunConfig
+from auricle.train.fit import fit
+from auricle.train.setup import build
+from conftest import make_batch
+from processes import in_two_processes
+
+INPUT = {"rate_hz": 100, "seconds": 2.0, "band_hz": (0.5, 45)}
+
+
+def tiny(seed: int = 0, **more: object) -> CgDmer:
+    torch.manual_seed(seed)
+    method = create_method("cg_dmer", "tiny", **more)
+    assert isinstance(method, CgDmer)
+    return method
+
+
+def ready_of(method: CgDmer, batch: ECGBatch) -> ECGBatch:
+    return method.preprocess(batch)
+
+
+class TestMasks:
+    def test_a_quarter_of_the_leads_and_half_of_the_columns_are_hidden(self) -> None:
+        method = tiny(augment={"lead_drop_records": 0.0})
+        ready = ready_of(method, make_batch())
+        seen = method.hide(ready)
+        assert (seen.lead_mask.sum(1) == 9).all()
+        columns = patch_mask(seen.time_mask, method.encoder.patch)
+        assert columns.shape[1] == 10
+        assert (columns.sum(1) == 5).all()
+        whole = columns.repeat_interleave(method.encoder.patch, dim=1)[:, : seen.time_mask.shape[1]]
+        assert torch.equal(whole, seen.time_mask), "columns are hidden whole"
+        assert (seen.lead_mask[0] != seen.lead_mask[1]).any(), "each record has masks of its own"
+
+    @pytest.mark.parametrize("present", [0, 1, 2, 5])
+    def test_something_always_stays(self, present: int) -> None:
+        there = torch.arange(12).expand(64, -1) < present
+        taken = chosen(there, 0.9)
+        assert not (taken & ~there).any()
+        assert (taken.sum(1) == math.floor(0.9 * present)).all()
+
+    def test_what_lies_under_the_mask_does_not_change_what_the_encoder_says(self) -> None:
+        method = tiny().eval()
+        ready = ready_of(method, make_batch())
+        seen = method.hide(ready)
+        visible = seen.lead_mask[:, :, None] & seen.time_mask[:, None]
+        other = replace(seen, signal=torch.where(visible, seen.signal, torch.nan))
+        with torch.no_grad():
+            one, two = method.encoder.read(seen), method.encoder.read(other)
+        assert torch.equal(one.tokens, two.tokens)
+        assert torch.equal(one.pooled, two.pooled)
+        moved = replace(seen, signal=torch.where(visible, seen.signal + 0.5, seen.signal))
+        with torch.no_grad():
+            assert not torch.allclose(one.pooled, method.encoder.read(moved).pooled, atol=1e-3)
+
+    def test_only_recorded_hidden_patches_count(self) -> None:
+        method = tiny().eval()
+        batch = make_batch()
+        lead_mask, time_mask = batch.lead_mask.clone(), batch.time_mask.clone()
+        lead_mask[:, 3], time_mask[:, 450:] = False, False
+        ready = ready_of(method, replace(batch, lead_mask=lead_mask, time_mask=time_mask))
+        torch.manual_seed(1)
+        seen = method.hide(ready)
+        with torch.no_grad():
+            tokens = method.encoder.read(seen)
+            before = method._draw(ready, tokens)
+            visible = seen.lead_mask[:, :, None] & seen.time_mask[:, None]
+            recorded = ready.lead_mask[:, :, None] & ready.time_mask[:, None]
+            for place, counts in ((visible, False), (~recorded, False), (recorded & ~visible, True)):
+                changed = replace(ready, signal=torch.where(place, ready.signal.flip(-1) + 1.0, ready.signal))
+                after = method._draw(changed, tokens)
+                assert all(torch.isclose(a, b, atol=1e-6) for a, b in zip(before, after, strict=True)) != counts
+
+    def test_nothing_hidden_is_no_loss_and_no_nan(self) -> None:
+        method = tiny(lead_share=0.0, time_share=0.0, augment={"lead_drop_records": 0.0}).train()
+        ready = ready_of(method, make_batch())
+        drawn, level, doubted = method._draw(ready, method.encoder.read(method.hide(ready)))
+        assert drawn.item() == level.item() == doubted.item() == 0
+
+    def test_packed_tokens_return_to_their_places(self) -> None:
+        mask = torch.tensor([[True, False, True, False], [False, False, False, True], [False] * 4])
+        x = torch.randn(3, 4, 2)
+        visible = _Visible(mask)
+        packed = visible.pack(x)
+        assert packed.shape == (3, 2, 2)
+        assert torch.equal(packed[0], x[0, [0, 2]])
+        assert visible.keys is not None
+        assert visible.keys.tolist() == [[True, True], [True, False], [True, False]]
+        assert torch.equal(visible.unpack(packed), torch.where(mask[..., None], x, 0.0))
+
+    def test_dropping_tokens_is_attending_to_the_others_alone(self) -> None:
+        """Each record alone needs no key mask; in company of fuller ones it does; the answer is the same."""
+        method = tiny().eval()
+        ready = ready_of(method, make_batch())
+        lead_mask = torch.arange(12)[None] < torch.arange(1, 9)[:, None]
+        few = replace(ready, lead_mask=lead_mask)
+        with torch.no_grad():
+            together = method.encoder.read(few).pooled
+            alone = torch.cat([method.encoder.read(few.select(torch.tensor([row]))).pooled for row in range(8)])
+            nothing = method.encoder.read(replace(ready, lead_mask=torch.zeros_like(lead_mask)))
+        assert torch.allclose(together, alone, atol=1e-5)
+        assert torch.equal(nothing.pooled, torch.zeros_like(nothing.pooled))
+
+
+class TestLosses:
+    def test_a_drawing_keeps_millivolts(self) -> None:
+        patches = torch.randn(2, 3, 4, 5) * 0.3
+        valid = torch.ones(2, 4, 5, dtype=torch.bool)
+        drawing = drawing_of(patches, valid)
+        assert torch.allclose(drawing.millivolts(), patches, atol=1e-5)
+        valid[:, -1, 3:] = False
+        poisoned = torch.where(valid[:, None], patches, torch.nan)
+        cut = drawing_of(poisoned, valid)
+        assert torch.isfinite(cut.shape).all()
+        assert torch.allclose(cut.mean[:, :, -1] * 0.2, patches[:, :, -1, :3].mean(-1), atol=1e-6)
+
+    def test_patch_error_is_the_mean_over_valid_samples(self) -> None:
+        drawn, wanted = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 3, 4)
+        valid = torch.rand(2, 3, 4) < 0.7
+        valid[0, 0] = False
+        error = patch_error(drawn, torch.where(valid[:, None], wanted, torch.nan), valid)
+        for b, lead, n in np.ndindex(2, 2, 3):
+            squares = [float((drawn - wanted)[b, lead, n, t] ** 2) for t in range(4) if valid[b, n, t]]
+            expected = sum(squares) / len(squares) if squares else 0.0
+            assert float(error[b, lead, n]) == pytest.approx(expected, rel=1e-4)
+
+    def test_doubt_is_least_where_it_is_the_error(self) -> None:
+        error = torch.tensor([0.04, 1.0, 9.0])
+        log_spread = (error.log() / 2).requires_grad_()
+        doubt(error, log_spread).sum().backward()
+        assert torch.allclose(log_spread.grad, torch.zeros(3), atol=1e-6)
+        wild = torch.zeros(1, requires_grad=True)
+        doubt(torch.tensor([1e9]), wild).sum().backward()
+        assert wild.grad.item() == pytest.approx(-8), "one artefact pulls as nine variances and no more"
+
+    def test_decorrelation_is_its_equation(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        shared, specific = torch.randn(7, 3, generator=generator), 5 + torch.randn(7, 2, generator=generator)
+        active = torch.tensor([True] * 6 + [False])
+        total = 0.0
+        for i in range(3):
+            for j in range(2):
+                one, other = shared[:6, i].numpy(), specific[:6, j].numpy()
+                total += float(np.corrcoef(one, other)[0, 1]) ** 2
+        assert float(decorrelation(shared, specific, active)) == pytest.approx(total / 3, rel=1e-2)
+        poisoned = torch.where(active[:, None], shared, torch.nan)
+        assert torch.equal(decorrelation(poisoned, specific, active), decorrelation(shared, specific, active))
+
+    def test_decorrelation_of_a_copy_is_one_and_of_one_record_nothing(self) -> None:
+        wide = torch.linalg.qr(torch.randn(400, 5, generator=torch.Generator().manual_seed(0)))[0] * 20
+        centred = wide - wide.mean(0)
+        assert float(decorrelation(centred, centred)) == pytest.approx(1, abs=0.05)
+        one = torch.ones(1, 4, requires_grad=True)
+        loss = decorrelation(one, one)
+        loss.backward()
+        assert loss.item() == 0
+        assert torch.isfinite(one.grad).all()
+
+    def test_words_count_once_and_none_is_no_nan(self) -> None:
+        logits = torch.randn(3, 5, requires_grad=True)
+        wanted, counts = torch.tensor([1, 2, 3]), torch.tensor([True, False, True])
+        loss = masked_words(logits, wanted, counts)
+        expected = torch.nn.functional.cross_entropy(logits[counts], wanted[counts])
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+        assert masked_words(logits[:0], wanted[:0], counts[:0]).item() == 0
+
+
+def _parts(rank: int | None) -> tuple[float, list[list[float]], list[list[float]]]:
+    generator = torch.Generator().manual_seed(1)
+    shared, specific = torch.randn(8, 3, generator=generator), torch.randn(8, 4, generator=generator)
+    active = torch.tensor([True, True, True, True, True, False, False, True])
+    rows = slice(0, 8) if rank is None else slice(4 * rank, 4 * rank + 4)
+    one, other = shared[rows].requires_grad_(), specific[rows].requires_grad_()
+    loss = decorrelation(one, other, active[rows])
+    loss.backward()
+    return loss.item(), one.grad.tolist(), other.grad.tolist()
+
+
+def test_two_processes_decorrelate_as_one() -> None:
+    whole, halves = _parts(None), in_two_processes(_parts)
+    for half in halves:
+        assert half[0] == pytest.approx(whole[0], rel=1e-5)
+    for number in (1, 2):
+        joined = torch.tensor(halves[0][number] + halves[1][number]) / 2
+        assert torch.allclose(joined, torch.tensor(whole[number]), atol=1e-6)
+
+
+def _standardised(rank: int | None) -> tuple[list[list[float]], list[list[float]], list[float]]:
+    generator = torch.Generator().manual_seed(4)
+    rows, weight = 3 + torch.randn(8, 3, generator=generator), torch.randn(8, 3, generator=generator)
+    part = slice(0, 8) if rank is None else slice(4 * rank, 4 * rank + 4)
+    mine, layer = rows[part].requires_grad_(), Standardise(3).train()
+    out = layer(mine)
+    # The mean over the rows of all processes, as a loss takes it.
+    (mean_over_active((out * weight[part]).sum(1), torch.ones(len(mine), dtype=torch.bool))).backward()
+    return out.tolist(), mine.grad.tolist(), layer.mean.tolist()
+
+
+def test_two_processes_standardise_as_one() -> None:
+    whole, halves = _standardised(None), in_two_processes(_standardised)
+    for number, scale in ((0, 1), (1, 2)):
+        joined = torch.tensor(halves[0][number] + halves[1][number]) / scale
+        assert torch.allclose(joined, torch.tensor(whole[number]), atol=1e-5)
+    assert halves[0][2] == halves[1][2] == pytest.approx(whole[2], rel=1e-5)
+
+
+def test_running_values_become_those_of_the_batches() -> None:
+    layer = Standardise(2).train()
+    rows = torch.tensor([[1.0, 5.0], [3.0, 5.5], [5.0, 6.0]])
+    for _ in range(3):
+        inside = layer(rows)
+    assert torch.allclose(inside, layer.eval()(rows), atol=1e-5)
+    assert torch.allclose(inside.mean(0), torch.zeros(2), atol=1e-6)
+    assert torch.allclose(layer(rows[:1]), inside[:1], atol=1e-5), "company does not matter"
+
+
+class TestAlignment:
+    def vectors(self, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(2)
+        both = (torch.nn.functional.normalize(torch.randn(n, 6, generator=generator), dim=-1) for _ in range(2))
+        return next(both).requires_grad_(), next(both)
+
+    def test_equal_reports_never_repel(self) -> None:
+        method = tiny()
+        signal, report = self.vectors(2)
+        scale, bias = method.scale, method.logit_bias
+        own = torch.nn.functional.softplus(-(scale * (signal * report).sum(1) + bias)).mean()
+        same = method._align(signal, report, TextBatch(torch.tensor([5, 5])))
+        assert torch.allclose(same, own)
+        findings = torch.tensor([[1.0, 0.5], [1.0, 0.5]])
+        other_words = method._align(signal, report, TextBatch(torch.tensor([5, 6]), findings=findings))
+        assert torch.allclose(other_words, own)
+        assert method._align(signal, report, TextBatch(torch.tensor([5, 6]))) > own
+
+    def test_a_record_without_a_report_neither_counts_nor_repels(self) -> None:
+        method = tiny()
+        signal, report = self.vectors()
+        whole = method._align(signal, report, TextBatch(torch.tensor([0, 1, 2, -1])))
+        without = method._align(signal[:3], report[:3], TextBatch(torch.arange(3)))
+        assert torch.allclose(whole, without)
+        whole.backward()
+        assert not signal.grad[3].any()
+
+    def test_each_part_is_trained_by_what_it_is_for(self) -> None:
+        method, batch = tiny().train(), make_batch()
+        assert batch.text is not None
+
+        def reached(loss: torch.Tensor) -> set[str]:
+            method.zero_grad()
+            loss.backward(retain_graph=True)
+            stacks = method.encoder.body.stacks
+            return {
+                part for part in stacks if any(p.grad is not None and p.grad.any() for p in stacks[part].parameters())
+            }
+
+        ready = ready_of(method, batch)
+        tokens = method.encoder.read(method.hide(ready))
+        assert reached(method._draw(ready, tokens)[0]) == {"common", "shared", "specific"}
+        signal = torch.nn.functional.normalize(method.signal_vector(tokens), dim=-1)
+        words, report_shared, _ = method._read(batch.text)
+        align = method._align(signal, method.project_text(report_shared), batch.text)
+        assert reached(align) == {"common", "shared"}
+        reached(words)
+        assert all(
+            p.grad is not None and p.grad.any() for p in method.text_encoder.body.stacks["specific"].parameters()
+        )
+
+
+def test_heads_are_two_linear_heads_over_one_stack() -> None:
+    encoder = tiny(encoder={"name": "st_vit", "preset": "tiny", "common": 2, "own": 0}).encoder
+    assert encoder.body.names == ("common0", "common1")
+    batch = make_batch()
+    shared, specific = encoder(batch.signal, batch.lead_mask, batch.time_mask).pooled.chunk(2, dim=-1)
+    assert not torch.allclose(shared, specific)
+
+
+def test_absent_leads_are_drawn_and_recorded_ones_kept() -> None:
+    method, batch = tiny().eval(), make_batch()
+    assert isinstance(method, Reconstructs)
+    lead_mask = batch.lead_mask.clone()
+    lead_mask[:, [2, 7]] = False
+    poisoned = batch.signal.clone()
+    poisoned[:, [2, 7]] = torch.nan
+    few = replace(batch, lead_mask=lead_mask, signal=poisoned)
+    with torch.no_grad():
+        one, ready = method.reconstruct(few), ready_of(method, few)
+    assert torch.isfinite(one.mean).all()
+    assert (one.std[:, [2, 7]] > 0).all()
+    kept = lead_mask[0]
+    assert torch.equal(one.mean[:, kept], ready.signal[:, kept])
+    assert (one.std[:, kept] == 0).all()
+    assert one.mean[:, [2, 7]].std() > 0
+
+
+def test_another_encoder_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"leave model\.encoder\.name at st_vit"):
+        tiny(encoder={"name": "vit1d", "preset": "tiny"})
+
+
+def test_an_age_gate_takes_its_encoder_as_it_was(tmp_path: Path) -> None:
+    donor, batch = tiny(seed=3).eval(), make_batch()
+    save_method(donor, tmp_path)
+    gated = create_method("supervised", "tiny", encoder={"name": "st_vit", "preset": "tiny"}).eval()
+    assert "age" in gated.encoder.codes
+    init_encoder_from(gated, tmp_path)
+    with torch.no_grad():
+        assert torch.equal(donor.embed(batch), gated.embed(batch))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
+    folder = tmp_path_factory.mktemp("cg_dmer")
+    options = {"n": 120, "diagnoses": "core", "rate_hz": 100.0, "seconds": 2.0}
+    ingest("simulated", Path(), folder / "store", options=options, rate_hz=100)
+    values = {
+        "model": {"name": "cg_dmer", "preset": "tiny", "input": INPUT},
+        "data": {"store": folder / "store", "task": "simulated/diagnosis"},
+        "train": {"steps": 3, "batch_size": 16},
+    }
+    config = validate(RunConfig, values, "run")
+    return Store(folder / "store"), fit(config, folder / "run")
+
+
+def test_the_vocabulary_travels_with_the_weights(run: tuple[Store, Path], tmp_path: Path) -> None:
+    method = load_method(run[1])
+    assert isinstance(method, CgDmer)
+    texts = ["sinus rhythm. left bundle branch block.", "", "nie gesehen: Vorhofflimmern 42 ✓"]
+    assert len(method.vocabulary) > len(Vocabulary())
+    assert [method.vocabulary.decode(method.vocabulary.encode(text)) for text in texts[:1]] == texts[:1]
+    tower = method.tower()
+    vectors = tower.embed(texts)
+    assert vectors.shape == (3, tower.width)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert np.allclose(vectors[1:2], tower.embed(texts[1:2]), atol=1e-5), "company does not matter"
+    save_method(method, tmp_path)
+    again = load_method(tmp_path)
+    assert isinstance(again, CgDmer)
+    assert np.array_equal(vectors, again.tower().embed(texts))
+    assert again.tower().name == tower.name
+    with torch.no_grad():
+        again.text_encoder.embed.weight[0, 0] += 1
+    assert again.tower().name != tower.name
+    assert tower.embed([]).shape == (0, tower.width)
+
+
+def test_it_answers_zero_shot(run: tuple[Store, Path], tmp_path: Path) -> None:
+    method = load_method(run[1])
+    assert isinstance(method, AlignsText)
+    setting = Setting(method, run[0], load_task("simulated/diagnosis"), tmp_path, name="cg_dmer")
+    test = Predictions.read(zero_shot(setting) / "predictions.parquet")
+    assert np.isfinite(test.score).all()
+    assert np.abs(test.score).max() <= 1 + 1e-6
+    assert test.score.std(0).min() > 0
+
+
+def test_batches_carry_tokens_of_a_vocabulary_that_fits(run: tuple[Store, Path]) -> None:
+    values = {
+        "model": {"name": "cg_dmer", "preset": "tiny", "input": INPUT, "text": {"vocabulary_size": 300}},
+        "data": {"store": run[0].path},
+        "train": {"steps": 1, "batch_size": 8},
+    }
+    _, method, steps = build(validate(RunConfig, values, "run"))
+    assert isinstance(method, CgDmer)
+    text = steps[0].text
+    assert text is not None
+    assert text.token_ids is not None
+    assert len(method.vocabulary) <= 300
+    english = {report["english"] for report in run[0].reports}
+    assert {method.vocabulary.decode(row) for row in text.token_ids.tolist()} <= english
+
+
+def test_a_view_without_reports_is_refused(run: tuple[Store, Path]) -> None:
+    method = tiny(input=INPUT)
+    with pytest.raises(ConfigError, match="pre-train it on a store that has them"):
+        method.prepare(View(run[0], np.arange(8), method.config.input))
