@@ -11,6 +11,7 @@ from rich.console import Console
 
 from auricle import __version__
 from auricle.cli import (
+    ablate,
     check,
     demo,
     evaluate,
@@ -20,6 +21,7 @@ from auricle.cli import (
     norms,
     predict,
     pretrain,
+    reconstruct,
     robustness,
     simulate,
     table,
@@ -38,8 +40,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _VERBS = (
-    demo, simulate, check, measure, norms, ingest, pretrain, finetune, evaluate, robustness, table, predict, text,
-    list_verb,
+    demo, simulate, check, measure, norms, ingest, pretrain, finetune, evaluate, ablate, robustness, table, predict,
+    reconstruct, text, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

@@ -11,6 +11,7 @@ import typer
 from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
 from auricle.data.sources import share_recordings
 from auricle.errors import ConfigError
+from auricle.leads import canonical
 
 _ROWS = "class_prior,random_encoder,rocket,supervised"
 
@@ -27,7 +28,10 @@ def evaluate(
     task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
     protocol: Annotated[
         list[str] | None,
-        typer.Option(help="zero_shot, linear_probe, finetune or recovery; by default all the weights can do."),
+        typer.Option(
+            help="zero_shot, linear_probe, finetune, cross_validated or recovery; by default all the weights can do "
+            "with the task's own parts."
+        ),
     ] = None,
     rows: Annotated[
         str, typer.Option(help="Reference rows, comma-separated; empty for none.")
@@ -38,17 +42,23 @@ def evaluate(
     published: PublishedOption = None,
     track: TrackOption = "clean",
     prompts: Annotated[Path | None, typer.Option(help="A published prompt file (JSON) for zero-shot.")] = None,
+    leads: Annotated[
+        str | None, typer.Option(help="Under cross_validated: the leads to read, such as I,II,III,aVR,aVL,aVF.")
+    ] = None,
 ) -> None:
     """Evaluate saved weights on a task and print the table."""
     from rich.console import Console
 
     from auricle.data.store import Store
+    from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
+    from auricle.evaluate.cross_validation import cross_validated_rows
     from auricle.evaluate.protocols import Setting
     from auricle.evaluate.reference import ROWS, reference_rows
     from auricle.methods import load_card, load_method
     from auricle.tasks import load_task
     from auricle.train.watch import ConsoleWatcher
 
+    kept, wanted_rows = _leads(leads, protocol), [row for row in rows.split(",") if row]
     card, weights = load_card(run)
     lineage = _lineage(card["about"])
     opened, question = Store(store), load_task(task, published=published, track=track, prompts=prompts)
@@ -65,9 +75,14 @@ def evaluate(
         overlap=any(_saw_the_test(entry, opened.info["source"], question.id) for entry in lineage),
     )
     shares = [_share(text) for text in fractions.split(",")]
-    run_protocols(setting, protocol, shares, range(seeds), card["about"])
-    reference_rows(setting, [row for row in rows.split(",") if row], shares, range(seeds), ConsoleWatcher("supervised"))
-    print_table(out, question.id, Console())
+    run_protocols(setting, protocol, shares, range(seeds), card["about"], kept)
+    if CROSS_VALIDATED in (protocol or ()):
+        cross_validated_rows(setting, wanted_rows, kept)
+    if set(protocol or [""]) != {CROSS_VALIDATED}:
+        reference_rows(setting, wanted_rows, shares, range(seeds), ConsoleWatcher("supervised"))
+        print_table(out, question.id, Console())
+    if CROSS_VALIDATED in (protocol or ()):
+        print_table(out, question.id, Console(), CROSS_VALIDATED)
 
 
 def _share(text: str) -> float:
@@ -78,6 +93,17 @@ def _share(text: str) -> float:
     if not 0 < share <= 1:
         raise ConfigError(f"--fractions: {text} % is not between 0 and 100")
     return share
+
+
+def _leads(text: str | None, protocols: list[str] | None) -> tuple[str, ...] | None:
+    """The leads of --leads by their canonical names."""
+    if text is None:
+        return None
+    if protocols != ["cross_validated"]:
+        raise ConfigError(
+            "--leads goes with --protocol cross_validated; for the other protocols see auricle robustness"
+        )
+    return tuple(dict.fromkeys(canonical(name) for name in text.split(",")))
 
 
 def _saw_the_test(entry: dict[str, Any], source: str, task: str) -> bool:
@@ -96,9 +122,15 @@ def _lineage(about: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def run_protocols(
-    setting: Any, protocols: list[str] | None, shares: list[float], seeds: range, about: dict[str, Any]
+    setting: Any,
+    protocols: list[str] | None,
+    shares: list[float],
+    seeds: range,
+    about: dict[str, Any],
+    leads: tuple[str, ...] | None = None,
 ) -> None:
     """What was asked for, or all that the weights can do; a probe of weights that saw the labels only if asked for."""
+    from auricle.evaluate.cross_validation import cross_validated
     from auricle.evaluate.protocols import finetuned, linear_probe, linear_recovery, zero_shot
     from auricle.methods import AlignsText, Classifies
 
@@ -108,6 +140,7 @@ def run_protocols(
         "finetune": lambda: finetuned(
             setting, about.get("label_share", 1.0), about.get("seed", 0), about.get("n_records")
         ),
+        "cross_validated": lambda: cross_validated(setting, leads=leads),
         "recovery": lambda: _print_recovery(linear_recovery(setting)),
     }
     tuned = isinstance(setting.method, Classifies)
@@ -129,8 +162,8 @@ def _print_recovery(scores: dict[str, float]) -> None:
     Console().print(table)
 
 
-def print_table(out: Path, task: str, console: Any) -> None:
+def print_table(out: Path, task: str, console: Any, protocol: str = "linear_probe") -> None:
     """The Markdown table of all results in a folder."""
     from auricle.evaluate.table import collect, to_markdown
 
-    console.print(to_markdown(collect(out), task), highlight=False, markup=False, soft_wrap=True)
+    console.print(to_markdown(collect(out), task, protocol=protocol), highlight=False, markup=False, soft_wrap=True)

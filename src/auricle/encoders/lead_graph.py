@@ -89,7 +89,8 @@ class ConvStem(nn.Module):
         for layer, (_, stride) in zip(self.layers, _CONV_LAYERS, strict=True):
             mask = mask[:, ::stride]
             x = torch.where(mask[:, None], F.gelu(layer(x)), 0.0)  # a bias must not leak out of padding
-        return self.pool(x.transpose(1, 2), mask).unflatten(0, (b, n_leads))
+        nodes: Tensor = self.pool(x.transpose(1, 2), mask)
+        return nodes.unflatten(0, (b, n_leads))
 
 
 def standardised(

@@ -28,7 +28,7 @@ class Simulated:
         n: how many.
         seed: which cohort.
         ages: an age distribution of the simulator: `all`, `adults` or `children`.
-        diagnoses: a mix of the simulator: `default`, `adult`, `child` or `core`.
+        diagnoses: a mix of the simulator: `default`, `adult`, `child`, `core`, `chest_pain` or `ph`.
         age_interaction: False makes the control cohort in which the ECG does not depend on age.
         quality: of the recordings: `clean`, `usual` or `hard`.
         language: of the reports: `en`, `de` or `zh`.
