@@ -10,7 +10,7 @@ from rich.table import Table
 
 from auricle.errors import UnknownNameError
 
-_KINDS = ("methods", "encoders", "presets", "sources", "tasks", "labs")
+_KINDS = ("methods", "encoders", "presets", "sources", "tasks", "labs", "ablations")
 _ADULT_YEARS = 40.0
 _ALIASES_SHOWN = 5
 
@@ -21,9 +21,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "methods") -> None:
-    """List methods, encoders, their presets, sources, tasks or laboratory tests."""
+    """List methods, encoders, their presets, sources, tasks, laboratory tests or ablations."""
     from auricle.data.sources import describe_source, list_sources
     from auricle.encoders import ENCODERS
+    from auricle.evaluate.ablation import list_ablations, load_ablation
     from auricle.methods import METHODS
     from auricle.tasks import list_tasks, load_task
 
@@ -36,6 +37,9 @@ def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "m
     if kind == "tasks":
         for name in list_tasks():
             table.add_row(name, load_task(name).title)
+    elif kind == "ablations":
+        for name in list_ablations():
+            table.add_row(name, load_ablation(name).title)
     elif kind == "sources":
         for name in list_sources():
             table.add_row(name, describe_source(name))
