@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from auricle.age import Age
 from auricle.cli.ingest import parse_size
 from auricle.data import shard
 from auricle.data.collate import collate
@@ -21,6 +22,7 @@ from auricle.data.ingest import ingest
 from auricle.data.loader import Steps, View, windows
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, StoreError
+from auricle.io import read
 from auricle.io.manifest import read_manifest
 from auricle.io.picture import fit_picture, read_picture
 from auricle.leads import STANDARD
@@ -302,3 +304,14 @@ def test_a_manifest_of_pictures(tmp_path: Path, text: str, message: str) -> None
     (tmp_path / "m.csv").write_text("image\na.png\n")
     (row,) = read_manifest(tmp_path / "m.csv")
     assert (row.file, row.image, row.record_id) == ("", "a.png", "a")
+
+
+def test_a_picture_is_a_file_like_any_other(tmp_path: Path) -> None:
+    grey = np.full((300, 400), 255, dtype=np.uint8)
+    grey[150] = 0
+    PIL.fromarray(grey).save(tmp_path / "scan.png")
+    recording = read(tmp_path / "scan.png", age=Age(3))
+    assert (recording.leads, recording.record_id, recording.age) == ((), "scan", Age(3))
+    assert np.array_equal(recording.image, grey)
+    with pytest.raises(DataError, match="read"):
+        Predictor(create_method("supervised", "tiny").eval())(recording)

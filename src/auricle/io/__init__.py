@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Final
 
 from auricle.errors import AuricleError, ReadError
-from auricle.io import arrays, hdf5, mat, wfdb
+from auricle.io import arrays, hdf5, mat, picture, wfdb
 from auricle.recording import Recording
 
-_FORMATS: Final[tuple[ModuleType, ...]] = (arrays, hdf5, wfdb, mat)
+_FORMATS: Final[tuple[ModuleType, ...]] = (arrays, hdf5, wfdb, mat, picture)
 _HEAD_BYTES: Final = 512
 
 
@@ -21,7 +21,8 @@ def read(path: Path | str, **context: object) -> Recording:
     """One recording from a file.
 
     Args:
-        path: a WFDB header (or its signal file, or its name without suffix), .npy, .npz, MATLAB .mat or HDF5.
+        path: a WFDB header (or its signal file, or its name without suffix), .npy, .npz, MATLAB .mat or HDF5; or a
+            picture of an ECG (PNG, JPEG, TIFF, BMP, GIF), for models that read pictures.
         **context: what the caller knows and the file may not: age, sex, report ...; None changes nothing. A bare
             array (.npy, .mat, HDF5) also needs `rate_hz` and `leads`.
 
@@ -46,7 +47,7 @@ def read(path: Path | str, **context: object) -> Recording:
             except AuricleError as error:
                 raise ReadError(f"{target}: {error}") from None
             return recording
-    raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy, .npz, .mat or HDF5)")
+    raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy, .npz, .mat, HDF5 or a picture)")
 
 
 __all__ = ["read"]

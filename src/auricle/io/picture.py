@@ -15,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import DataError, ReadError, require
+from auricle.recording import Recording
 
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
+_BEGINNINGS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"GIF8")
+# A rate for recordings of which there is only a picture; nothing is sampled at it.
+_NO_SIGNAL_HZ: Final = 500.0
 _LEAST_PX: Final = 64
 _BAND_ROWS: Final = 256
 # The thinnest trace of one lead in a small picture inks some .2 % of it; noise of a scanner stays within the margin.
@@ -24,6 +28,25 @@ _LEAST_INK, _INK_MARGIN = 0.0005, 32
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # ITU-R BT.601
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _PLAIN_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether a file begins as pictures do."""
+    del path
+    return head.startswith(_BEGINNINGS)
+
+
+def read(path: Path, **context: object) -> Recording:
+    """A recording of which there is the picture alone, with what the caller knows of it.
+
+    Raises:
+        ReadError: as `read_picture`.
+    """
+    record_id = str(context.pop("record_id", None) or path.stem)
+    for of_arrays in ("rate_hz", "leads"):
+        context.pop(of_arrays, None)
+    nothing = np.zeros((0, 0), dtype=np.float32)
+    return Recording(nothing, _NO_SIGNAL_HZ, (), record_id, image=read_picture(path)).with_context(**context)
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from auricle.errors import ReadError, require
 from auricle.io import read
@@ -20,9 +18,6 @@ from auricle.recording import Recording
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# A rate for recordings of which there is only a picture; nothing is sampled at it.
-_NO_SIGNAL_HZ: Final = 500.0
 
 
 class Manifest:
@@ -45,7 +40,6 @@ class Manifest:
             path = root.parent / named
             if named and not path.exists() and not path.with_name(path.name + ".hea").exists():
                 raise ReadError(f"{root.name}:{listed.line}: {named} does not exist")
-        image = read_picture(root.parent / listed.image) if listed.image else None
         known: dict[str, object] = {
             "patient_id": listed.patient_id,
             "age": listed.age,
@@ -58,6 +52,6 @@ class Manifest:
             "source": self.name,
         }
         if listed.file:
+            image = read_picture(root.parent / listed.image) if listed.image else None
             return read(root.parent / listed.file, record_id=listed.record_id, image=image, **known)
-        nothing = np.zeros((0, 0), dtype=np.float32)
-        return Recording(nothing, _NO_SIGNAL_HZ, (), listed.record_id, image=image).with_context(**known)
+        return read(root.parent / listed.image, record_id=listed.record_id, **known)
