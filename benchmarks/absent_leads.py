@@ -145,7 +145,10 @@ def main() -> None:
             ]
             print(f"| {lead} | " + " | ".join(cells) + " |")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*results, result], indent=1) + "\n")
+    others = [
+        known for known in results if (known["note"], known["weights"]["method"]) != (options.note, card["method"])
+    ]
+    RESULTS.write_text(json.dumps([*others, result], indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def hidden_alike(method: CgDmer, ready: ECGBatch) -> ECGBatch:
 
 @torch.no_grad()
 def swaps(method: CgDmer, people: Cohort) -> dict[str, float]:
-    """Root mean square error in mV of hidden patches, median over records that have all leads."""
+    """Root mean square error of hidden patches, median over records that have all leads."""
     torch.manual_seed(0)
     whole = [one for one in people.recordings() if set(method.config.input.leads) <= set(one.leads)]
     errors: dict[str, list[float]] = {}
@@ -218,10 +218,11 @@ def main() -> None:
     assert isinstance(fresh, CgDmer)
     store = Store(options.store)
     people = cohort(options.n, SEED, quality="hard", rate_hz=store.rate_hz)
+    unit = "mV" if trained.config.input.scale == "mv" else "standard deviations of a lead"
     tables: dict[str, Callable[[CgDmer], Any]] = {
         "probe": lambda method: probes(method, store, options.task),
         "told": lambda method: nuisances(method, people),
-        "drawn, RMSE in mV": lambda method: {"of hidden patches": swaps(method, people)},
+        f"drawn, RMSE in {unit}": lambda method: {"of hidden patches": swaps(method, people)},
         "parts": lambda method: {"shared against specific": spread(method, people)},
     }
     result: dict[str, Any] = {"task": options.task, "records": options.n, "store": store.info["source"]}

@@ -58,6 +58,9 @@ def test_rows_are_trained_once_and_stand_in_one_table(store: Path, tmp_path: Pat
     again = run_ablation(ablation, frame, Watcher(), said.append)
     assert again == table
     assert len(said) == 4, "nothing is trained twice"
+    longer = ablation.model_copy(update={"base": {**ablation.base, "train": {"steps": 3, "batch_size": 8}}})
+    with pytest.raises(ConfigError, match=r"was made with another train\.steps"):
+        run_ablation(longer, frame, Watcher())
 
 
 def test_a_wrong_row_is_refused_before_anything_is_trained(store: Path, tmp_path: Path) -> None:

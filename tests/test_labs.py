@@ -264,7 +264,7 @@ def test_a_panel_reads_stores_and_recordings_alike(store: Store) -> None:
     for panel in (
         LabPanel(),
         LabPanel(tests=("Hb", "lactate"), latest_min=0),
-        LabPanel(earliest_min=10, needs_time=True),
+        LabPanel(earliest_min=10, latest_min=None, needs_time=True),
     ):
         values, mask = panel.of_store(store, rows)
         again, other = panel.of_recordings([store.recording(row) for row in rows.tolist()])
@@ -283,11 +283,12 @@ def test_the_window_of_time_decides_what_is_seen() -> None:
     def seen(**window: object) -> list[bool]:
         return LabPanel(tests=tests, **window).of_recordings([recording])[1][0].tolist()  # type: ignore[arg-type]
 
-    assert seen() == [True, True, True, False]
+    assert seen() == [False, True, True, False], "by default nothing from after the ECG"
+    assert seen(latest_min=None) == [True, True, True, False]
     assert seen(latest_min=0) == [False, True, True, False]
     assert seen(latest_min=30) == [True, True, True, False]
-    assert seen(earliest_min=-30) == [True, False, True, False]
-    assert seen(needs_time=True) == [True, True, False, False]
+    assert seen(earliest_min=-30, latest_min=None) == [True, False, True, False]
+    assert seen(latest_min=None, needs_time=True) == [True, True, False, False]
     assert seen(latest_min=0, needs_time=True) == [False, True, False, False]
 
 

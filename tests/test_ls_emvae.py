@@ -28,7 +28,8 @@ SHORT = {"rate_hz": 100, "seconds": 2.0, "band_hz": (0.5, 45.0)}
 
 def method(variant: str = "corrected", **more: object) -> LsEmvae:
     torch.manual_seed(0)
-    encoder = {"name": "lead_vae", "preset": "tiny", "fusion": variant}
+    pooling = "flatten" if variant == "released" else "adaptive"
+    encoder = {"name": "lead_vae", "preset": "tiny", "fusion": variant, "pooling": pooling}
     made = create_method("ls_emvae", "tiny", variant=variant, encoder=encoder, input=SHORT, **more)
     assert isinstance(made, LsEmvae)
     return made.eval()
@@ -66,8 +67,10 @@ class TestTheFourFaults:
 
     @torch.no_grad()
     def test_every_lead_has_a_waveform_of_its_own(self) -> None:
-        z = torch.randn(2, 1, method().encoder.latent, generator=torch.Generator().manual_seed(0))
-        corrected, released = method("corrected").draw(z, 200), method("released").draw(z, 200)
+        corrected, released = (
+            made.draw(torch.randn(2, 1, made.encoder.latent, generator=torch.Generator().manual_seed(0)), 200)
+            for made in (method("corrected"), method("released"))
+        )
         assert corrected.shape == released.shape == (2, 1, 12, 200)
         assert (corrected[:, :, 1:] - corrected[:, :, :1]).abs().amax(-1).min() > 1e-3
         assert torch.equal(released, released[:, :, :1].expand_as(released))
@@ -246,3 +249,8 @@ def test_gates_see_leads() -> None:
             bias[0, STANDARD.index("V1")] = 1.0
     moved = (made.eval().encode(records).tokens - before).abs().amax((0, 2)) > 0
     assert [lead for lead, is_moved in zip(STANDARD, moved.tolist(), strict=True) if is_moved] == ["V1"]
+
+
+def test_the_released_fusion_has_nothing_to_say_of_empty_bins() -> None:
+    with pytest.raises(ConfigError, match="use pooling=flatten"):
+        create_method("ls_emvae", "tiny", variant="released", encoder={"name": "lead_vae", "fusion": "released"})

@@ -210,6 +210,15 @@ class TestSupervised:
         assert moved
         assert all(name.startswith(("head.", "encoder.codes.", "encoder.modulate.")) for name in moved)
 
+    def test_a_frozen_backbone_still_learns_what_unknown_means(self) -> None:
+        method = fresh("supervised", gate={"unknown_share": 0.5}, backbone="frozen").train()
+        batch = make_batch().at_age(100.0)
+        optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
+        before = method.encoder.codes["age"].unknown.clone()
+        for number in range(4):
+            one_step(method, batch, optimiser, number)
+        assert not torch.equal(before, method.encoder.codes["age"].unknown)
+
     def test_a_slow_backbone_has_its_own_rate(self) -> None:
         groups = fresh("supervised", gate={}, backbone="slow", backbone_lr_scale=0.2).param_groups()
         assert {group["lr_scale"] for group in groups} == {0.2, 1.0}

@@ -145,3 +145,11 @@ def test_rocket_is_a_row(setting: Setting) -> None:
     result = next(iter(collect(folders[0])))
     assert result["meta"]["method"] == "rocket"
     assert np.isfinite(result["macro"]["auroc"]["value"])
+
+
+def test_a_stored_picture_does_not_show_what_was_taken_away() -> None:
+    batch = replace(
+        make_batch(), image=torch.zeros(8, 48, 64, dtype=torch.uint8), image_mask=torch.ones(8, dtype=torch.bool)
+    )
+    for change in (lambda b: only_leads(b, ["I"]), lambda b: at_rate(b, 100), lambda b: noisy(b, white=1.0)):
+        assert change(batch).image is None

@@ -15,7 +15,7 @@ import torch
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
 from auricle.batch import ECGBatch
-from auricle.data.collate import collate, window_starts
+from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError
@@ -167,13 +167,8 @@ class Predictor:
             recording = recording.with_context(image=fit_picture(recording.image, *size))
         elif not recording.leads:
             raise DataError(f"{recording.record_id}: there is only a picture, and these weights read signals")
-        n = round(self.spec.seconds * recording.rate_hz)
-        starts = window_starts(recording.signal.shape[1], n)
-        batch = collate([recording] * len(starts), self.spec.leads, n, starts)
-        if self.panel is not None:
-            values, mask = map(torch.from_numpy, self.panel.of_recordings([recording] * len(starts)))
-            batch = replace(batch, labs=values, labs_mask=mask)
-        return self.method.preprocess(batch), len(starts)
+        batch = windows_of(recording, self.spec, self.panel)
+        return self.method.preprocess(batch), len(batch)
 
     def _at_ages(self, ready: ECGBatch, ages_days: Sequence[float | None]) -> tuple[Tokens, list[dict[str, float]]]:
         """The same windows asked at several ages in one pass; None (or NaN) asks at no age."""

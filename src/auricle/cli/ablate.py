@@ -31,6 +31,9 @@ def ablate(
     steps: StepsOption = None,
     batch_size: BatchOption = None,
     seeds: Annotated[int, typer.Option(help="Runs of every row.", min=1)] = 1,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="A setting that all rows do without, such as model.labs.")
+    ] = None,
     published: PublishedOption = None,
     track: TrackOption = "clean",
 ) -> None:
@@ -46,7 +49,7 @@ def ablate(
     asked = load_ablation(ablation)
     over = run_values(None, {}, {}, {"steps": steps, "batch_size": batch_size}, more)
     over["model"].pop("name", None)
-    frame = Frame(store, load_task(task, published=published, track=track), out, range(seeds), over)
+    frame = Frame(store, load_task(task, published=published, track=track), out, range(seeds), over, drop or ())
     err = Console(stderr=True)
     table = run_ablation(asked, frame, ConsoleWatcher("ablate"), lambda text: err.print(text, highlight=False))
     out.mkdir(parents=True, exist_ok=True)

@@ -40,19 +40,27 @@ def predict(
             help="'troponin=35 ng/L', or 'K=4.1 @ -30' drawn 30 min before the ECG. May be given several times."
         ),
     ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="A picture of the same ECG, beside its file, for weights that read pictures.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")] = False,
 ) -> None:
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
+    from auricle.errors import ConfigError
     from auricle.io import read
+    from auricle.io.picture import read_picture
     from auricle.predict import SHIPPED_WEIGHTS, Predictor
 
     known_age = ages.parse(age)
+    if image is not None and len(files) > 1:
+        raise ConfigError("--image is the picture of one recording: give one file")
+    picture = read_picture(image) if image is not None else None
     values = known_labs(lab or [])
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     console = Console()
     for file in files:
-        recording = read(file, age=known_age, sex=parse_sex(sex), **values)
+        recording = read(file, age=known_age, sex=parse_sex(sex), image=picture, **values)
         prediction = predictor(recording)
         if as_json:
             typer.echo(json.dumps(prediction.to_dict()))

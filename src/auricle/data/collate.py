@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from auricle.batch import ECGBatch
+from auricle.data.panel import LabPanel
 from auricle.data.store import StoredRecord
 from auricle.errors import DataError
 from auricle.leads import rows_onto
 from auricle.recording import Recording
+from auricle.signal.preprocess import InputSpec
 
 _WHITE: Final = 255
 
@@ -112,6 +115,18 @@ def _pictures(
             image[row] = record.image
     mask = torch.tensor([record.image is not None for record in records])
     return torch.from_numpy(image), mask
+
+
+def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = None) -> ECGBatch:
+    """One recording as a batch of its windows, side by side, each with the recording's laboratory values."""
+    n = round(spec.seconds * recording.rate_hz)
+    starts = window_starts(recording.signal.shape[1], n)
+    many = [recording] * len(starts)
+    batch = collate(many, spec.leads, n, starts)
+    if panel is None:
+        return batch
+    values, mask = map(torch.from_numpy, panel.of_recordings(many))
+    return replace(batch, labs=values, labs_mask=mask)
 
 
 def _crop_beats(beats: Sequence[NDArray[np.int64]], starts: Sequence[int], n_samples: int) -> torch.Tensor:

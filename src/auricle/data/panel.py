@@ -36,7 +36,8 @@ class LabPanel(Config):
     Attributes:
         tests: canonical names (any known spelling is accepted), one column each.
         earliest_min: values drawn earlier than this many minutes after the ECG are not seen; None sets no limit.
-        latest_min: nor are those drawn later; 0 leaves out everything drawn after the ECG.
+        latest_min: nor are those drawn later; by default nothing drawn after the ECG is seen, because it knows the
+            future. A large number lets all in.
         needs_time: whether a value whose time is unknown is left out as well.
         unknown_share: share of training records whose whole panel is hidden, so that the model also works without.
         missing_share: share of single values hidden in the other training records.
@@ -44,7 +45,7 @@ class LabPanel(Config):
 
     tests: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_TESTS
     earliest_min: float | None = None
-    latest_min: float | None = None
+    latest_min: float | None = 0.0
     needs_time: bool = False
     unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -81,6 +82,15 @@ class LabPanel(Config):
             )
 
         return self._seen(columns(LAB_COLUMN), columns(MINUTES_COLUMN))
+
+    def untimed(self, store: Store, rows: NDArray[np.int64]) -> int:
+        """How many values are seen although nobody knows whether they were drawn inside the window."""
+        if self.earliest_min is None and self.latest_min is None:
+            return 0
+        return int(
+            self.of_store(store, rows)[1].sum()
+            - self.model_copy(update={"needs_time": True}).of_store(store, rows)[1].sum()
+        )
 
     def of_recordings(self, recordings: Sequence[Recording]) -> Values:
         """The same of recordings."""

@@ -90,7 +90,7 @@ class ConvStem(nn.Module):
             mask = mask[:, ::stride]
             x = torch.where(mask[:, None], F.gelu(layer(x)), 0.0)  # a bias must not leak out of padding
         nodes: Tensor = self.pool(x.transpose(1, 2), mask)
-        return nodes.unflatten(0, (b, n_leads))
+        return nodes.view(b, n_leads, -1)
 
 
 def standardised(

@@ -26,10 +26,7 @@ from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
 from auricle.nn.pooling import MeanAndAttention, masked_mean
 from auricle.nn.transformer import Block, Rotary
-from auricle.signal.preprocess import InputSpec
-
-# Root mean square of a preprocessed ECG in millivolts, roughly: kernels start so that it gives features of order one.
-_TYPICAL_MV: Final = 0.2
+from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"width": 16, "depth": 1, "n_heads": 2, "patch_ms": (100, 250, 500)},
@@ -74,7 +71,7 @@ class GroupStem(nn.Module):
         super().__init__()
         self.groups, self.n_streams = groups, len(groups)
         self.kernels = nn.ParameterList(
-            nn.Parameter(torch.randn(len(members) * patch, width) / (_TYPICAL_MV * (len(members) * patch) ** 0.5))
+            nn.Parameter(torch.randn(len(members) * patch, width) / (TYPICAL_MV * (len(members) * patch) ** 0.5))
             for members in groups
         )
         self.identity = nn.Parameter(torch.randn(len(groups), width) * 0.5)
@@ -103,9 +100,9 @@ class PerLeadStem(nn.Module):
         self.groups = groups
         self.order = [lead for members in groups for lead in members]
         self.n_streams = len(self.order)
-        self.kernel = nn.Parameter(torch.randn(patch, width) / (_TYPICAL_MV * patch**0.5))
+        self.kernel = nn.Parameter(torch.randn(patch, width) / (TYPICAL_MV * patch**0.5))
         self.identity = nn.Parameter(torch.randn(self.n_streams, width) * 0.5)
-        self.score = nn.Linear(width, 1)
+        self.score = nn.Linear(width, 1, bias=False)
 
     def forward(self, patches: Float[Tensor, "b l n p"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b s n d"]:
         """One stream of tokens per lead, in the order of the groups."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 
 import torch
 from jaxtyping import Bool, Float, Shaped
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,10 +26,8 @@ from auricle.encoders._base import EncoderModule, Tokens
 from auricle.errors import DataError
 from auricle.nn.experts import FUSIONS, LOG_VAR_LIMIT, Posterior
 from auricle.nn.film import Condition, ModulationPoint
-from auricle.signal.preprocess import InputSpec
+from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
-# Root mean square of a preprocessed ECG in millivolts, roughly: what the first convolution reads is of order one.
-_TYPICAL_MV: Final = 0.2
 # Experts start sure of themselves: from samples as wide as the prior the decoder would first learn to ignore them.
 _FIRST_LOG_VAR: Final = -4.0
 _STRIDE: Final = 2
@@ -74,6 +72,14 @@ class LeadVaeConfig(ComponentConfig):
     bin_ms: Annotated[float, Field(gt=0)] = 320.0
     groups: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict(TRIPLES))
     fusion: Literal["corrected", "released"] = "corrected"
+
+    @model_validator(mode="after")
+    def _prior_for_empty_bins(self) -> LeadVaeConfig:
+        if self.fusion == "released" and self.pooling != "flatten":
+            raise ValueError(
+                "fusion=released has no prior to stand for empty bins of time: use pooling=flatten with it"
+            )
+        return self
 
 
 class AdaptivePool(nn.Module):
@@ -221,7 +227,7 @@ class LeadVae(EncoderModule):
         Raises:
             DataError: records longer than the input this encoder was built for.
         """
-        x, mask = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal / _TYPICAL_MV, 0.0), time_mask
+        x, mask = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal / TYPICAL_MV, 0.0), time_mask
         for layer, point in zip(self.layers, self.points, strict=True):
             mask = mask[:, ::_STRIDE]
             hidden = layer(x).unflatten(1, (len(self.group_names), -1))

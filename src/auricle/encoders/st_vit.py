@@ -24,11 +24,10 @@ from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
-from auricle.nn.patch_decoder import TYPICAL_MV
 from auricle.nn.pooling import masked_mean
 from auricle.nn.transformer import Rotary
 from auricle.nn.two_parts import TwoParts
-from auricle.signal.preprocess import InputSpec
+from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"width": 16, "common": 1, "own": 1, "n_heads": 2, "patch_ms": 200},

@@ -27,7 +27,7 @@ from auricle.registry import merge
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
-from auricle.train.setup import finetune_values
+from auricle.train.setup import finetune_values, load_run, same_run, with_classes
 from auricle.train.watch import Watcher
 
 _HERE: Final = Path(__file__).parent / "ablations"
@@ -64,13 +64,14 @@ class Ablation(Config):
 
 @dataclass(frozen=True)
 class Frame:
-    """Where an ablation is run: store, task, folder, seeds, and settings laid over those of every row."""
+    """Where an ablation is run: store, task, folder, seeds; settings laid over those of every row, and dropped ones."""
 
     store: Path
     task: Task
     out: Path
     seeds: Sequence[int] = (0,)
     over: Mapping[str, Any] | None = None
+    drop: Sequence[str] = ()
 
 
 def list_ablations() -> list[str]:
@@ -94,7 +95,7 @@ def load_ablation(name: str) -> Ablation:
 def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[str, Any]:
     """The run of one row."""
     base: dict[str, Any] = dict(ablation.base)
-    for key in row.drop:
+    for key in (*row.drop, *frame.drop):
         base = _without(base, key.split("."))
     data = {"store": frame.store, "task": frame.task.origin, "published": frame.task.published_folder}
     values = merge(merge(merge({"data": {**data, "track": frame.task.track}}, base), row.run), frame.over or {})
@@ -119,7 +120,8 @@ def run_ablation(
     """Train and evaluate what is not done yet, and make the table.
 
     Raises:
-        ConfigError: a row's settings are wrong; all are checked before the first is trained.
+        ConfigError: a row's settings are wrong (all are checked before the first is trained), or the folder holds rows
+            of other settings.
     """
     runs = [(row, seed, _checked(ablation, row, frame, seed)) for row in ablation.rows for seed in frame.seeds]
     spent: list[float] = []
@@ -127,6 +129,7 @@ def run_ablation(
         left = f", about {fmean(spent) * (len(runs) - number) / 60:.0f} min left" if spent else ""
         begun = time.monotonic()
         folder = frame.out / "runs" / f"{slug(row.name)}-{seed}"
+        _refuse_another(config, folder, frame.task)
         if not (folder / "model").is_dir():
             say(f"{row.name}, seed {seed} ({number + 1} of {len(runs)}{left})")
             fit(config, folder, resume=(folder / "run.toml").exists(), watcher=watcher)
@@ -140,6 +143,17 @@ def _checked(ablation: Ablation, row: Row, frame: Frame, seed: int) -> RunConfig
         return validate(RunConfig, row_values(ablation, row, frame, seed), "run")
     except ConfigError as error:
         raise ConfigError(f"row {row.name!r}: {error}") from None
+
+
+def _refuse_another(config: RunConfig, folder: Path, task: Task) -> None:
+    """A finished row is not trained again, so it must be the row that is asked for."""
+    if not (folder / "run.toml").exists():
+        return
+    differing = same_run(load_run(folder), with_classes(config, task))
+    if differing:
+        raise ConfigError(
+            f"{folder}: was made with another {', '.join(differing)}; choose another folder for the table"
+        )
 
 
 def _evaluate(ablation: Ablation, row: Row, seed: int, folder: Path, frame: Frame) -> bool:

@@ -55,10 +55,15 @@ class Condition:
     above_hz: float = 0.0
 
 
+def _unpictured(batch: ECGBatch) -> ECGBatch:
+    """A stored picture still shows what is taken away here; without it, it is drawn anew from what is left."""
+    return replace(batch, image=None, image_mask=None)
+
+
 def only_leads(batch: ECGBatch, leads: Sequence[str]) -> ECGBatch:
     """All leads but these are absent."""
     kept = torch.tensor([lead in leads for lead in batch.leads], device=batch.lead_mask.device)
-    return replace(batch, lead_mask=batch.lead_mask & kept)
+    return replace(_unpictured(batch), lead_mask=batch.lead_mask & kept)
 
 
 def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
@@ -67,7 +72,7 @@ def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
         return batch
     signal = torch.nan_to_num(batch.millivolts())
     slower, mask = resample(signal, batch.time_mask, batch.rate_hz, rate_hz, rate_hz / 2)
-    return batch.with_signal(slower, mask, rate_hz)
+    return _unpictured(batch).with_signal(slower, mask, rate_hz)
 
 
 def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
@@ -81,7 +86,7 @@ def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
             other = batch.leads.index(source) if there else row
             new_signal[:, row] = sign * signal[:, other]
             new_mask[:, row] = mask[:, other] & there
-    return replace(batch, signal=new_signal, lead_mask=new_mask, gain_mv=None)
+    return replace(_unpictured(batch), signal=new_signal, lead_mask=new_mask, gain_mv=None)
 
 
 def noisy(batch: ECGBatch, white: float = 0.0, wander: float = 0.0, mains: float = 0.0) -> ECGBatch:
@@ -91,7 +96,9 @@ def noisy(batch: ECGBatch, white: float = 0.0, wander: float = 0.0, mains: float
     power = torch.where(valid, signal, 0.0).square().sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
     t = torch.arange(signal.shape[-1], device=signal.device) / batch.rate_hz
     added = [_noise(name, signal.shape[1:], t, white, wander, mains) for name in batch.record_id]
-    return replace(batch, signal=signal + power.sqrt()[:, None, None] * torch.stack(added).to(signal), gain_mv=None)
+    return replace(
+        _unpictured(batch), signal=signal + power.sqrt()[:, None, None] * torch.stack(added).to(signal), gain_mv=None
+    )
 
 
 def _noise(name: str, shape: Sequence[int], t: Tensor, white: float, wander: float, mains: float) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from auricle.data.collate import collate, window_starts
+from auricle.data.collate import windows_of
 from auricle.errors import ConfigError, DataError
 from auricle.explain.figures import COLOURS, INK, MUTED, TEXT_PT, blank_figure
 from auricle.leads import canonical
@@ -110,6 +110,11 @@ def drawn_leads(method: Method, recording: Recording, keep: Sequence[str] | None
         name = method.config.name
         raise ConfigError(f"{name} cannot draw absent leads: give weights of a method that can, such as ls_emvae")
     spec = method.config.input
+    if spec.scale == "amplitude_unknown":
+        raise ConfigError(
+            "these weights divide a record by the spread of all leads, hidden ones too, so what they draw cannot lie "
+            "over the truth: use weights of input.scale mv or lead_unknown"
+        )
     there = tuple(name for name in recording.leads if name in spec.leads)
     keep = there if keep is None else tuple(dict.fromkeys(canonical(name) for name in keep))
     missing = [name for name in keep if name not in there]
@@ -117,9 +122,7 @@ def drawn_leads(method: Method, recording: Recording, keep: Sequence[str] | None
         raise DataError(
             f"{recording.record_id}: lead {', '.join(missing)} is not there to be kept, only {', '.join(there)}"
         )
-    n = round(spec.seconds * recording.rate_hz)
-    starts = window_starts(recording.signal.shape[1], n)
-    batch = collate([recording] * len(starts), spec.leads, n, starts)
+    batch = windows_of(recording, spec, method.config.labs)
     whole = method.eval().preprocess(batch)
     shown = torch.tensor([name in keep for name in spec.leads])
     if not bool((whole.lead_mask & shown).any()):

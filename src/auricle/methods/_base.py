@@ -128,6 +128,13 @@ class Method(nn.Module, ABC):
                 "`lab:NAME` columns, widen model.labs (earliest_min, latest_min, needs_time), or leave model.labs out"
             )
         code.fit(values, mask)
+        untimed = code.panel.untimed(view.store, view.rows)
+        if untimed:
+            warnings.warn(
+                f"{view.store.path}: {untimed} laboratory values without a time are taken as drawn before the ECG; "
+                "give `lab_minutes:NAME` columns, or leave them out with model.labs.needs_time=true",
+                stacklevel=2,
+            )
 
     @abstractmethod
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
@@ -219,6 +226,8 @@ class Classifies(Protocol):
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
     """All leads of a model's lead axis as it believes them to be, also those that were absent.
+
+    Leads that were shown are the model's belief of them, or as they were with a deviation of 0 where it is handed them.
 
     Attributes:
         mean: (b, l, t) in the unit and at the rate of the preprocessed signal.

@@ -44,8 +44,9 @@ from auricle.methods._base import Progress, Recipe, Reconstruction, Step
 from auricle.methods._standardise import Standardise
 from auricle.nn.heads import projection
 from auricle.nn.patch import patch_mask, patchify
-from auricle.nn.patch_decoder import TYPICAL_MV, Drawing, PatchDecoder, drawing_of
+from auricle.nn.patch_decoder import Drawing, PatchDecoder, drawing_of
 from auricle.nn.text_encoder import TextEncoder
+from auricle.signal.preprocess import TYPICAL_MV
 from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
 
 if TYPE_CHECKING:

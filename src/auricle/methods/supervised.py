@@ -85,6 +85,7 @@ class Supervised(Classifier):
         super().train(mode)
         if self.config.backbone == "frozen":
             self.encoder.eval()
+            self.encoder.codes.train(mode)  # which go on hiding ages and values, or "unknown" would never be learned
         return self
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:

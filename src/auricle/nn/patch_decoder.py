@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from auricle.nn.pooling import masked_mean
 from auricle.nn.transformer import Block, Rotary
+from auricle.signal.preprocess import TYPICAL_MV
 
-# Root mean square of a preprocessed ECG in millivolts, roughly: levels are said in this unit.
-TYPICAL_MV: Final = 0.2
 # A patch is never divided by less than this spread, else the noise of a flat stretch would weigh as much as a QRS.
 _LEAST_SPREAD_MV: Final = 0.05
 

@@ -21,6 +21,8 @@ from auricle.signal.resample import resample
 # Cascading three moving averages of width w gives a smooth low-pass; one minus it reaches -3 dB at .47 / w.
 _PASSES: Final = 3
 _WIDTH_TIMES_CUTOFF: Final = 0.47
+# Root mean square of a preprocessed ECG in millivolts, roughly: networks are made to read numbers of order one.
+TYPICAL_MV: Final = 0.2
 # A lead of which less than this share was recorded says more about the electrode than about the heart.
 _LEAST_FINITE: Final = 0.5
 
