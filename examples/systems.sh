@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # All systems, pre-trained alike on simulated adults, beside the reference rows on real records; then what each of them is asked alone.
 # AURICLE_REAL_DATA names the folder that holds ptb-xl/ and ptb-xl-mini/. Usage: examples/systems.sh [FOLDER] [STEPS]
-# About three hours on two free cores; started again, it goes on where it stopped.
+# Some two hours on two free cores; started again, trainings and tables go on where they stopped.
 set -euo pipefail
 data=${AURICLE_REAL_DATA:?set AURICLE_REAL_DATA to the folder that holds ptb-xl/ and ptb-xl-mini/}
 out=${1:-runs/systems}
-steps=${2:-400}
+steps=${2:-250}
 here=$(dirname "$0")/..
 unknown=$here/configs/pretrain/ptb_xl_mini.toml # leads of these records were z-scored one by one
 
@@ -20,7 +20,7 @@ pretrain() { # name method preset further options
 }
 pretrain lisa lisa nano
 pretrain merl merl nano
-pretrain ls_emvae ls_emvae nano
+pretrain ls_emvae ls_emvae nano model.mse_weight=4 # leads are in standard deviations, five times larger than in millivolts
 pretrain cg_dmer cg_dmer nano
 pretrain acl_ecg acl_ecg nano
 # Without millivolts a sheet is drawn in standard deviations: twelve of them high.
@@ -44,17 +44,28 @@ auricle evaluate "$out/mirage_labels" "$out/mini" "$out/results" --task ptb_xl_m
 
 # 3. Laboratory values, the seven ablations and the two sweeps of mirage.
 auricle ablate laboratory_values "$out/chest" "$out/laboratory_values" --task simulated/infarction --steps 200 --batch-size 32
-auricle ablate mirage "$out/chest" "$out/ablation_mirage" --task simulated/infarction --steps 120 --batch-size 32
-auricle ablate mirage_contrast "$out/chest" "$out/mirage_contrast" --task simulated/infarction --steps 60 --batch-size 32
-auricle ablate mirage_temperature "$out/chest" "$out/mirage_temperature" --task simulated/infarction --steps 60 --batch-size 32
+auricle ablate mirage "$out/chest" "$out/ablation_mirage" --task simulated/infarction --steps 80 --batch-size 32
+auricle ablate mirage_contrast "$out/chest" "$out/mirage_contrast" --task simulated/infarction --steps 40 --batch-size 32
+auricle ablate mirage_temperature "$out/chest" "$out/mirage_temperature" --task simulated/infarction --steps 40 --batch-size 32
 
 # 4. Absent leads in millivolts: learned from the records that the regression is fitted on, and from simulation.
-auricle pretrain "$out/ptb_xl" "$out/ls_emvae_real" --method ls_emvae --preset nano --task ptb_xl/super --steps "$steps" --batch-size 64 --resume
-auricle pretrain "$out/adults" "$out/ls_emvae_mv" --method ls_emvae --preset nano --steps "$steps" --batch-size 64 --resume
+auricle pretrain "$out/ptb_xl" "$out/ls_emvae_real" --method ls_emvae --preset nano --task ptb_xl/super --steps 400 --batch-size 64 --resume
+auricle pretrain "$out/adults" "$out/ls_emvae_mv" --method ls_emvae --preset nano --steps 400 --batch-size 64 --resume
 AURICLE_REAL_DATA=$data python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_real" --note "PTB-XL folds 1-8"
 AURICLE_REAL_DATA=$data python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_mv" --note "simulated adults"
 
 # 5. The two parts of cg_dmer; how many labels acl_ecg saves.
-python "$here/benchmarks/disentangling.py" --weights "$out/cg_dmer" --store "$out/adults" --task simulated/diagnosis -n 1200
+auricle simulate "$out/others" -n 1500 --seed 5 --ages adults --diagnoses adult --rate-hz 100 # people that cg_dmer never saw
+python "$here/benchmarks/disentangling.py" --weights "$out/cg_dmer" --store "$out/others" --task simulated/diagnosis -n 800
 python "$here/benchmarks/label_efficiency.py" "$out/acl_ecg" --store "$out/mini" --task ptb_xl_mini/super --work "$out/label_efficiency" \
-  --seeds 2 --steps 150
+  --seeds 1 --steps 150
+
+# 6. The two ablations of acl_ecg on real records.
+auricle ablate acl_ecg "$out/mini" "$out/ablation_acl_ecg" --task ptb_xl_mini/super --steps 100 --batch-size 64 \
+  model.input.rate_hz=100 'model.input.band_hz=[0.5,40]' model.input.scale=lead_unknown
+
+# 7. Pulmonary hypertension, simulated: twelve leads and six.
+auricle simulate "$out/ph" -n 900 --seed 9 --diagnoses ph --rate-hz 100
+auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket
+auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket \
+  --leads I,II,III,aVR,aVL,aVF

@@ -76,8 +76,12 @@ class ConvStem(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         widths = [1, *(max(8, width // 2 ** (len(_CONV_LAYERS) - i)) for i in range(1, len(_CONV_LAYERS))), width]
+        # Without a norm, what differs between records would drown in what all of them share.
         self.layers = nn.ModuleList(
-            nn.Conv1d(widths[i], widths[i + 1], kernel, stride, padding=kernel // 2)
+            nn.Sequential(
+                nn.Conv1d(widths[i], widths[i + 1], kernel, stride, padding=kernel // 2, bias=False),
+                nn.BatchNorm1d(widths[i + 1]),
+            )
             for i, (kernel, stride) in enumerate(_CONV_LAYERS)
         )
         self.pool = MeanAndAttention(width)
@@ -88,7 +92,7 @@ class ConvStem(nn.Module):
         x, mask = signal.flatten(0, 1)[:, None], time_mask.repeat_interleave(n_leads, 0)
         for layer, (_, stride) in zip(self.layers, _CONV_LAYERS, strict=True):
             mask = mask[:, ::stride]
-            x = torch.where(mask[:, None], F.gelu(layer(x)), 0.0)  # a bias must not leak out of padding
+            x = torch.where(mask[:, None], F.gelu(layer(x)), 0.0)  # a norm's shift must not leak out of padding
         nodes: Tensor = self.pool(x.transpose(1, 2), mask)
         return nodes.view(b, n_leads, -1)
 
