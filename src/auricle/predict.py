@@ -103,8 +103,8 @@ class Predictor:
             self.classes = method.prompt_sets[self._task]
         else:
             raise CheckpointError(
-                "these weights answer no question yet: fine-tune them (auricle finetune), or evaluate them zero-shot "
-                "with auricle evaluate --keep-prompts so that they carry prompts"
+                "these weights answer no question yet: fine-tune them (auricle finetune), or pre-train "
+                "a method that reads reports with --task, so that they carry its prompts"
             )
 
     @classmethod

@@ -33,9 +33,7 @@ def evaluate(
             "with the task's own parts."
         ),
     ] = None,
-    rows: Annotated[
-        str, typer.Option(help="Reference rows, comma-separated; empty for none.")
-    ] = "class_prior,random_encoder,rocket,supervised",
+    rows: Annotated[str, typer.Option(help="Reference rows, comma-separated; empty for none.")] = _ROWS,
     fractions: Annotated[str, typer.Option(help="Shares of the training patients, in per cent.")] = "1,10,100",
     seeds: Annotated[int, typer.Option(help="Subset seeds per share below 100 %.", min=1)] = 3,
     name: Annotated[str | None, typer.Option(help="Name of the row; by default the run's.")] = None,
