@@ -4,9 +4,10 @@
 
 Three tables. (a) A linear probe of the task on the shared part, the specific part and both, from shares of the
 training patients. (b) What was done to simulated recordings (noise, filters, swapped electrodes), and what belongs to
-the person, told from each part: held-out R^2 by ridge regression, or AUROC by logistic regression for yes or no. (c)
-The error of hidden patches drawn from a record's own parts, with one part taken from another record, and by predicting
-nothing. And how far the two parts are correlated.
+the person, told from each part: held-out R^2 by ridge regression, or AUROC by logistic regression for yes or no; random
+convolutions of the same input beside them say what of it is to be seen at all. (c) The error of hidden leads and of
+hidden moments, drawn from a record's own parts, with one part taken from another record, and by predicting nothing.
+And how far the two parts are correlated.
 The untrained network stands beside all of it. Prints Markdown; writes benchmarks/results/disentangling.json by name.
 """
 
@@ -34,7 +35,8 @@ from auricle.evaluate.metrics import auroc, macro
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.evaluate.protocols import Setting
 from auricle.evaluate.reference import untrained
-from auricle.methods import load_method
+from auricle.evaluate.rocket import Rocket
+from auricle.methods import load_card, load_method
 from auricle.methods.cg_dmer import CgDmer, chosen
 from auricle.nn.patch import patch_mask
 from auricle.recording import Recording
@@ -119,25 +121,36 @@ def batches(method: CgDmer, recordings: list[Recording]) -> Iterator[ECGBatch]:
 
 
 @torch.no_grad()
-def nuisances(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
-    """What each part tells about the recordings of a cohort: R^2 of numbers, AUROC of things that are so or not."""
-    recordings = list(people.recordings())
-    features = torch.cat([method.embed(batch) for batch in batches(method, recordings)]).numpy()
+def features_of(embed: Callable[[ECGBatch], torch.Tensor], method: CgDmer, people: Cohort) -> Floats:
+    """(record, feature) of a cohort's recordings, batched as the method reads them."""
+    return torch.cat([embed(batch) for batch in batches(method, list(people.recordings()))]).numpy()
+
+
+def told(features: Floats, people: Cohort) -> dict[str, float]:
+    """What features tell about the recordings of a cohort: R^2 of numbers, AUROC of things that are so or not."""
     numbers, so_or_not = truth(people)
     patients = list(people.record_id)
+    angles = {name for name in numbers if name.endswith("_deg")}
+    found = {f"{name} (R2)": r2 for name, r2 in recovery(features, numbers, patients, angles=angles).items()}
     place = np.random.default_rng(0).permutation(len(patients))
     train, validation, test = np.split(place, [len(place) // 2, 3 * len(place) // 4])
-    found = {}
-    for part in PARTS:
-        inputs = part_of(features, part)
-        angles = {name for name in numbers if name.endswith("_deg")}
-        told = {f"{name} (R2)": r2 for name, r2 in recovery(inputs, numbers, patients, angles=angles).items()}
-        for name, truly in so_or_not.items():
-            target = truly[:, None].astype(np.float32)
-            probe = fit_probe(inputs[train], target[train], inputs[validation], target[validation])
-            told[f"{name} (AUROC)"] = float(auroc(target[test], probe.predict(inputs[test]))[0])
-        found[part] = {name: round(value, 2) for name, value in told.items()}
-    return found
+    for name, truly in so_or_not.items():
+        target = truly[:, None].astype(np.float32)
+        probe = fit_probe(features[train], target[train], features[validation], target[validation])
+        found[f"{name} (AUROC)"] = float(auroc(target[test], probe.predict(features[test]))[0])
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def told_by_parts(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
+    """The same, from each part."""
+    features = features_of(method.embed, method, people)
+    return {part: told(part_of(features, part), people) for part in PARTS}
+
+
+def told_by_convolutions(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
+    """The same, from random convolutions of what the method reads: what of it can be seen at all."""
+    kernels = Rocket(method.config.input, next(batches(method, list(people.recordings()))))
+    return {"random convolutions": told(features_of(kernels.features, method, people), people)}
 
 
 def hidden_alike(method: CgDmer, ready: ECGBatch) -> ECGBatch:
@@ -150,11 +163,14 @@ def hidden_alike(method: CgDmer, ready: ECGBatch) -> ECGBatch:
 
 
 @torch.no_grad()
-def swaps(method: CgDmer, people: Cohort) -> dict[str, float]:
-    """Root mean square error of hidden patches, median over records that have all leads."""
+def swaps(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
+    """Root mean square error of what was hidden, median over records that have all leads.
+
+    A hidden lead is asked where other leads are seen, a hidden moment where none is.
+    """
     torch.manual_seed(0)
     whole = [one for one in people.recordings() if set(method.config.input.leads) <= set(one.leads)]
-    errors: dict[str, list[float]] = {}
+    errors: dict[str, dict[str, list[float]]] = {"hidden leads": {}, "hidden moments": {}}
     for batch in batches(method, whole):
         ready = method.preprocess(batch)
         full = ready.select(torch.nonzero(ready.lead_mask.all(1) & ready.time_mask.all(1))[:, 0])
@@ -164,7 +180,8 @@ def swaps(method: CgDmer, people: Cohort) -> dict[str, float]:
         tokens = method.encoder.read(seen)
         shared, specific = tokens.tokens.chunk(2, dim=-1)
         other_shared, other_specific = shared.roll(1, 0), specific.roll(1, 0)
-        hidden = ~(seen.lead_mask[:, :, None] & seen.time_mask[:, None])
+        leads, moments = ~seen.lead_mask[:, :, None], ~seen.time_mask[:, None]
+        asked = {"hidden leads": leads & ~moments, "hidden moments": moments.expand(-1, leads.shape[1], -1)}
         halves = {
             "its own parts": (shared, specific),
             "shared part of another": (other_shared, specific),
@@ -176,18 +193,19 @@ def swaps(method: CgDmer, people: Cohort) -> dict[str, float]:
             for name, pair in halves.items()
         }
         for name, signal in {**drawn, "nothing drawn": torch.zeros_like(full.signal)}.items():
-            squares = torch.where(hidden, signal - full.signal, 0.0).square().sum((1, 2)) / hidden.sum((1, 2))
-            errors.setdefault(name, []).extend(squares.sqrt().tolist())
-    return {name: round(float(np.median(values)), 4) for name, values in errors.items()}
+            for place, hidden in asked.items():
+                squares = torch.where(hidden, signal - full.signal, 0.0).square().sum((1, 2)) / hidden.sum((1, 2))
+                errors[place].setdefault(name, []).extend(squares.sqrt().tolist())
+    return {
+        place: {name: round(float(np.median(values)), 4) for name, values in rows.items()}
+        for place, rows in errors.items()
+    }
 
 
 def spread(method: CgDmer, people: Cohort) -> dict[str, float]:
     """Mean absolute correlation between a feature of one part and one of the other."""
-    with torch.no_grad():
-        features = torch.cat([method.embed(batch) for batch in batches(method, list(people.recordings()))])
-    one, other = (
-        (part - part.mean(0)) / part.std(0).clamp_min(LEAST_SPREAD) for part in features.double().chunk(2, dim=1)
-    )
+    features = torch.from_numpy(features_of(method.embed, method, people)).double()
+    one, other = ((part - part.mean(0)) / part.std(0).clamp_min(LEAST_SPREAD) for part in features.chunk(2, dim=1))
     return {"mean absolute correlation": round(float((one.T @ other / len(one)).abs().mean()), 3)}
 
 
@@ -221,11 +239,16 @@ def main() -> None:
     unit = "mV" if trained.config.input.scale == "mv" else "standard deviations of a lead"
     tables: dict[str, Callable[[CgDmer], Any]] = {
         "probe": lambda method: probes(method, store, options.task),
-        "told": lambda method: nuisances(method, people),
-        f"drawn, RMSE in {unit}": lambda method: {"of hidden patches": swaps(method, people)},
+        "told": lambda method: told_by_parts(method, people),
+        f"drawn, RMSE in {unit}": lambda method: swaps(method, people),
         "parts": lambda method: {"shared against specific": spread(method, people)},
     }
-    result: dict[str, Any] = {"task": options.task, "records": options.n, "store": store.info["source"]}
+    result: dict[str, Any] = {
+        "task": options.task, "records": options.n, "store": store.info["source"],
+        "steps": load_card(options.weights)[0]["about"].get("steps"),
+        "seen at all": told_by_convolutions(trained, people),
+    }  # fmt: skip
+    print(markdown("told by random convolutions", turned(result["seen at all"])), flush=True)
     for state, method in (("trained", trained), ("untrained", fresh)):
         result[state] = {}
         for title, make in tables.items():

@@ -1,72 +1,128 @@
 #!/usr/bin/env bash
 # All systems, pre-trained alike on simulated adults, beside the reference rows on real records; then what each of them is asked alone.
-# AURICLE_REAL_DATA names the folder that holds ptb-xl/ and ptb-xl-mini/. Usage: examples/systems.sh [FOLDER] [STEPS]
-# Some two hours on two free cores; started again, trainings and tables go on where they stopped.
+# AURICLE_REAL_DATA names the folder that holds ptb-xl/ and ptb-xl-mini/. Usage: examples/systems.sh [FOLDER] [PART ...]
+# Parts, all of them if none is named: table seeds labels laboratory absent disentangling efficiency ablations hypertension.
+# Some six hours on one core, so name what you want; started again, trainings and tables go on where they stopped.
 set -euo pipefail
 data=${AURICLE_REAL_DATA:?set AURICLE_REAL_DATA to the folder that holds ptb-xl/ and ptb-xl-mini/}
 out=${1:-runs/systems}
-steps=${2:-250}
+steps=250
 here=$(dirname "$0")/..
 unknown=$here/configs/pretrain/ptb_xl_mini.toml # leads of these records were z-scored one by one
+systems="lisa merl mirage ls_emvae cg_dmer acl_ecg"
 
-auricle ingest ptb_xl_mini "$data/ptb-xl-mini" "$out/mini" --rate-hz 100
-auricle ingest ptb_xl "$data/ptb-xl" "$out/ptb_xl" --rate-hz 100
-auricle simulate "$out/adults" -n 12000 --ages adults --diagnoses adult --rate-hz 100
-auricle simulate "$out/chest" -n 6000 --seed 7 --ages adults --diagnoses chest_pain --rate-hz 100
-
-# 1. Five systems and merl: the same records, steps and batches. mirage is trained on the simulated labels, the others on none.
-pretrain() { # name method preset further options
-  auricle pretrain "$out/adults" "$out/$1" --method "$2" --preset "$3" --config "$unknown" --steps "$steps" --batch-size 64 --resume "${@:4}"
+once() { # folder command ...: made if it is not there
+  [ -e "$1/store.json" ] || "${@:2}"
 }
-pretrain lisa lisa nano
-pretrain merl merl nano
-pretrain ls_emvae ls_emvae nano model.mse_weight=4 # leads are in standard deviations, five times larger than in millivolts
-pretrain cg_dmer cg_dmer nano
-pretrain acl_ecg acl_ecg nano
-# Without millivolts a sheet is drawn in standard deviations: twelve of them high.
-pretrain mirage mirage nano_conv --task simulated/diagnosis model.encoder.image.raster.mv_per_row=12
+mini() { once "$out/mini" auricle ingest ptb_xl_mini "$data/ptb-xl-mini" "$out/mini" --rate-hz 100; }
+adults() { once "$out/adults" auricle simulate "$out/adults" -n 12000 --ages adults --diagnoses adult --rate-hz 100; }
+chest() { once "$out/chest" auricle simulate "$out/chest" -n 6000 --seed 7 --ages adults --diagnoses chest_pain --rate-hz 100; }
 
-rows=class_prior,random_encoder,rocket,supervised # the encoder untrained is lisa's
-for run in lisa merl ls_emvae cg_dmer acl_ecg mirage; do
-  auricle evaluate "$out/$run" "$out/mini" "$out/results" --task ptb_xl_mini/super --protocol linear_probe --rows "$rows"
-  rows=""
-done
-for run in lisa merl cg_dmer; do
-  auricle evaluate "$out/$run" "$out/mini" "$out/results" --task ptb_xl_mini/super --protocol zero_shot --rows ""
-done
-auricle robustness "$out/mini" "$out/results" "$out"/{lisa,merl,ls_emvae,cg_dmer,acl_ecg,mirage} \
-  supervised="$out/results/ptb_xl_mini-super/supervised/run" --task ptb_xl_mini/super
+# Five systems and merl: the same records, steps and batches, encoders of about half a million weights (presets `nano`).
+# mirage is trained on the simulated labels, the others on none.
+pretrain() { # system run further options
+  local method=$1 run=$2 preset=nano more=()
+  case $method in
+  # Without millivolts a sheet is drawn in standard deviations: twelve of them high.
+  mirage) preset=nano_conv more=(--task simulated/diagnosis model.encoder.image.raster.mv_per_row=12) ;;
+  ls_emvae) more=(model.mse_weight=4) ;; # leads are in standard deviations, five times larger than in millivolts
+  esac
+  auricle pretrain "$out/adults" "$out/$run" --method "$method" --preset $preset --config "$unknown" --steps $steps \
+    --batch-size 64 --resume "${@:3}" "${more[@]}"
+}
+probe() { # run reference rows
+  auricle evaluate "$out/$1" "$out/mini" "$out/results" --task ptb_xl_mini/super --protocol linear_probe --rows "$2"
+}
+zero_shot() { # runs
+  for run in "$@"; do
+    auricle evaluate "$out/$run" "$out/mini" "$out/results" --task ptb_xl_mini/super --protocol zero_shot --rows ""
+  done
+}
+table() {
+  mini && adults
+  local rows=class_prior,random_encoder,rocket,supervised # the encoder untrained is lisa's
+  for system in $systems; do
+    pretrain "$system" "$system"
+    probe "$system" $rows
+    rows=""
+  done
+  zero_shot lisa merl cg_dmer
+  local runs=()
+  for system in $systems; do runs+=("$out/$system"); done
+  auricle robustness "$out/mini" "$out/results" "${runs[@]}" supervised="$out/results/ptb_xl_mini-super/supervised/run" \
+    --task ptb_xl_mini/super
+}
 
-# 2. mirage on real labels, beside the supervised row above.
-auricle pretrain "$out/mini" "$out/mirage_labels" --method mirage --preset nano_conv --config "$unknown" --task ptb_xl_mini/super \
-  --steps "$steps" --batch-size 32 --resume model.encoder.image.raster.mv_per_row=12
-auricle evaluate "$out/mirage_labels" "$out/mini" "$out/results" --task ptb_xl_mini/super --protocol finetune --rows ""
+# The same trainings from other starts and in another order.
+seeds() {
+  mini && adults
+  for seed in 1 2; do
+    for system in $systems; do
+      pretrain "$system" "${system}_$seed" --seed $seed
+      probe "${system}_$seed" ""
+    done
+    zero_shot lisa_$seed merl_$seed cg_dmer_$seed
+  done
+}
 
-# 3. Laboratory values, the seven ablations and the two sweeps of mirage.
-auricle ablate laboratory_values "$out/chest" "$out/laboratory_values" --task simulated/infarction --steps 150 --batch-size 32
-# The three of mirage are an hour and more each, and their numbers are not in docs/results/systems.md yet.
-auricle ablate mirage "$out/chest" "$out/ablation_mirage" --task simulated/infarction --steps 80 --batch-size 32
-auricle ablate mirage_contrast "$out/chest" "$out/mirage_contrast" --task simulated/infarction --steps 40 --batch-size 32
-auricle ablate mirage_temperature "$out/chest" "$out/mirage_temperature" --task simulated/infarction --steps 40 --batch-size 32
+# mirage on real labels, beside the supervised row of the table.
+labels() {
+  mini
+  auricle pretrain "$out/mini" "$out/mirage_labels" --method mirage --preset nano_conv --config "$unknown" --task ptb_xl_mini/super \
+    --steps $steps --batch-size 32 --resume model.encoder.image.raster.mv_per_row=12
+  auricle evaluate "$out/mirage_labels" "$out/mini" "$out/results" --task ptb_xl_mini/super --protocol finetune --rows ""
+}
 
-# 4. Absent leads in millivolts: learned from the records that the regression is fitted on, and from simulation.
-auricle pretrain "$out/ptb_xl" "$out/ls_emvae_real" --method ls_emvae --preset nano --task ptb_xl/super --steps 400 --batch-size 64 --resume
-auricle pretrain "$out/adults" "$out/ls_emvae_mv" --method ls_emvae --preset nano --steps 400 --batch-size 64 --resume
-AURICLE_REAL_DATA=$data python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_real" --note "PTB-XL folds 1-8"
-AURICLE_REAL_DATA=$data python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_mv" --note "simulated adults"
+laboratory() {
+  chest
+  auricle ablate laboratory_values "$out/chest" "$out/laboratory_values" --task simulated/infarction --steps 150 --batch-size 32
+}
 
-# 5. The two parts of cg_dmer; how many labels acl_ecg saves.
-auricle simulate "$out/others" -n 1500 --seed 5 --ages adults --diagnoses adult --rate-hz 100 # people that cg_dmer never saw
-python "$here/benchmarks/disentangling.py" --weights "$out/cg_dmer" --store "$out/others" --task simulated/diagnosis -n 800
-python "$here/benchmarks/label_efficiency.py" "$out/acl_ecg" --store "$out/mini" --task ptb_xl_mini/super --work "$out/label_efficiency" \
-  --seeds 1 --steps 100 --shares 1 10 100
+# Absent leads in millivolts: learned from the records that the regression is fitted on, and from simulation.
+absent() {
+  adults
+  once "$out/ptb_xl" auricle ingest ptb_xl "$data/ptb-xl" "$out/ptb_xl" --rate-hz 100
+  local small='model.encoder.channels=[16,32,64]' # a quarter of a million weights
+  auricle pretrain "$out/ptb_xl" "$out/ls_emvae_real" --method ls_emvae --preset nano --task ptb_xl/super --steps 400 --batch-size 64 --resume "$small"
+  auricle pretrain "$out/adults" "$out/ls_emvae_mv" --method ls_emvae --preset nano --steps 400 --batch-size 64 --resume "$small"
+  python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_real" --note "PTB-XL folds 1-8"
+  python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_mv" --note "simulated adults"
+}
 
-# 6. The two ablations of acl_ecg on real records.
-auricle ablate acl_ecg "$out/mini" "$out/ablation_acl_ecg" --task ptb_xl_mini/super --steps 60 --batch-size 64 \
-  model.input.rate_hz=100 'model.input.band_hz=[0.5,40]' model.input.scale=lead_unknown
+# The two parts of cg_dmer, where what they are to hold can be seen: in millivolts, up to 100 Hz, with noise and other carts.
+disentangling() {
+  once "$out/carts" auricle simulate "$out/carts" -n 12000 --seed 3 --ages adults --diagnoses adult --quality hard --rate-hz 250
+  once "$out/others" auricle simulate "$out/others" -n 1500 --seed 5 --ages adults --diagnoses adult --quality hard --rate-hz 250
+  auricle pretrain "$out/carts" "$out/cg_dmer_carts" --method cg_dmer --preset nano --steps 2000 --batch-size 64 --resume \
+    model.input.rate_hz=250 'model.input.band_hz=[0.05,100]'
+  python "$here/benchmarks/disentangling.py" --weights "$out/cg_dmer_carts" --store "$out/others" --task simulated/diagnosis -n 800
+}
 
-# 7. Pulmonary hypertension, simulated: twelve leads and six.
-auricle simulate "$out/ph" -n 900 --seed 9 --diagnoses ph --rate-hz 100
-auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket
-auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket \
-  --leads I,II,III,aVR,aVL,aVF
+# How many labels acl_ecg saves.
+efficiency() {
+  python "$here/benchmarks/label_efficiency.py" "$out/acl_ecg" --store "$out/mini" --task ptb_xl_mini/super \
+    --work "$out/label_efficiency" --seeds 3 --steps 100
+}
+
+ablations() {
+  mini && adults && chest
+  local real=(model.input.rate_hz=100 'model.input.band_hz=[0.5,40]' model.input.scale=lead_unknown)
+  auricle ablate acl_ecg "$out/mini" "$out/ablation_acl_ecg" --task ptb_xl_mini/super --steps 60 --batch-size 64 "${real[@]}"
+  auricle ablate cg_dmer "$out/adults" "$out/ablation_cg_dmer" --task simulated/diagnosis --steps 100 --batch-size 64
+  auricle ablate ls_emvae "$out/adults" "$out/ablation_ls_emvae" --task simulated/diagnosis --steps 100 --batch-size 64
+  auricle ablate mirage "$out/chest" "$out/ablation_mirage" --task simulated/infarction --steps 100 --batch-size 32
+  auricle ablate mirage_contrast "$out/chest" "$out/mirage_contrast" --task simulated/infarction --steps 60 --batch-size 32
+  auricle ablate mirage_temperature "$out/chest" "$out/mirage_temperature" --task simulated/infarction --steps 60 --batch-size 32
+}
+
+# Simulated: twelve leads and six.
+hypertension() {
+  once "$out/ph" auricle simulate "$out/ph" -n 900 --seed 9 --diagnoses ph --rate-hz 100
+  auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket
+  auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket \
+    --leads I,II,III,aVR,aVL,aVF
+}
+
+parts=("${@:2}")
+[ ${#parts[@]} -gt 0 ] || parts=(table seeds labels laboratory absent disentangling efficiency ablations hypertension)
+for part in "${parts[@]}"; do "$part"; done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from auricle.encoders.lead_graph import standardised
 from auricle.encoders.series_image import SeriesImage
 from auricle.errors import ConfigError
 from auricle.losses.supervised import balancing_weights, masked_bce, masked_cross_entropy
-from auricle.methods import Method, Progress, create_method
+from auricle.methods import Method, Progress, create_method, init_encoder_from, save_method
 from auricle.nn.film import FiLM
 from auricle.nn.transformer import Block
 from conftest import make_batch
@@ -132,6 +133,16 @@ class TestLaboratoryValues:
             assert not torch.allclose(trained, method.embed(replace(batch, labs=batch.labs * 2)), atol=1e-3)
             hidden = replace(batch, labs=torch.where(batch.labs_mask, batch.labs, torch.nan))
             assert torch.equal(trained, method.embed(hidden))
+
+    @pytest.mark.parametrize("place", ["film", "late"])
+    def test_they_are_added_to_weights_that_never_had_any(self, place: str, tmp_path: Path) -> None:
+        batch, encoder = with_labs(make_batch()), {"name": "series_image", "preset": "tiny", "labs": place}
+        donor = fresh(5, encoder=encoder).eval()
+        save_method(donor, tmp_path)
+        tuned = create_method("supervised", "tiny", encoder=encoder, labs={}).eval()
+        init_encoder_from(tuned, tmp_path)
+        with torch.no_grad():
+            assert torch.equal(donor.embed(batch), tuned.embed(batch))
 
     def test_a_record_without_any_is_answered(self) -> None:
         batch = with_labs(make_batch())

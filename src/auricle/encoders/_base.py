@@ -110,7 +110,15 @@ class EncoderModule(nn.Module):
         for part in self.parts():
             attach(list(part.modulate), part.modulation_points, source, condition_width)
 
+    def gates(self) -> list[nn.Module]:
+        """What acts for the attached sources: modulations of every part, and codes. Fresh, they change nothing."""
+        return [*(part.modulate for part in self.parts()), self.codes]
+
     def gate_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the modulations and their codes, which train faster than a frozen or slow backbone."""
-        films = [parameter for part in self.parts() for parameter in part.modulate.parameters()]
-        return [*films, *self.codes.parameters()]
+        """Parameters of the gates, which train faster than a frozen or slow backbone."""
+        return [parameter for gate in self.gates() for parameter in gate.parameters()]
+
+    def gate_tensors(self) -> set[str]:
+        """Names of the gates' tensors in this encoder's state."""
+        own = {id(tensor) for gate in self.gates() for tensor in gate.state_dict(keep_vars=True).values()}
+        return {name for name, tensor in self.state_dict(keep_vars=True).items() if id(tensor) in own}

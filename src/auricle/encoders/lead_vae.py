@@ -42,7 +42,7 @@ TRIPLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"channels": (32, 64), "latent": 512, "bin_ms": 64.0},
-    "nano": {"latent": 256},
+    "nano": {"channels": (24, 48, 96), "latent": 256},
     "small": {"latent": 256},
     "base": {"channels": (32, 64, 128), "latent": 512},
     "paper": {"latent": 256, "pooling": "flatten"},

@@ -34,7 +34,7 @@ def _preset(size: str, width: int, n_heads: int, **fusion: Any) -> dict[str, Any
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": _preset("tiny", 16, 2, depth=1, feed_forward=32),
-    "nano": _preset("nano", 96, 4, depth=2, feed_forward=384),
+    "nano": _preset("nano", 64, 4, depth=2, feed_forward=256),
     "small": _preset("small", 256, 4),
     "base": _preset("base", 512, 8),
 }
@@ -155,9 +155,9 @@ class SeriesImage(EncoderModule):
         for branch in self._branches():
             branch.attach_films(source, code.width)
 
-    def gate_parameters(self) -> list[nn.Parameter]:
+    def gates(self) -> list[nn.Module]:
         """What acts for laboratory values behind the branches is a gate as well."""
-        return [*super().gate_parameters(), *(self.late.parameters() if self.late is not None else ())]
+        return [*super().gates(), *([self.late] if self.late is not None else [])]
 
     def read_branches(self, batch: ECGBatch, condition: Condition | None) -> dict[str, Tokens]:
         """What each branch makes of a preprocessed batch, by its name, `series` or `image`."""

@@ -31,7 +31,7 @@ from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"width": 16, "common": 1, "own": 1, "n_heads": 2, "patch_ms": 200},
-    "nano": {"width": 64, "common": 2, "own": 1, "n_heads": 4, "patch_ms": 250},
+    "nano": {"width": 96, "common": 2, "own": 1, "n_heads": 4, "patch_ms": 250},
     "small": {"width": 192, "common": 3, "own": 3, "n_heads": 6},
     "base": {"width": 384, "common": 6, "own": 6, "n_heads": 6},
 }

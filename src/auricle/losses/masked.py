@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,8 +35,7 @@ def doubt(error: Float[Tensor, "*b"], log_spread: Float[Tensor, "*b"]) -> Float[
     return bounded / (2 * variance) + log_spread
 
 
-def masked_words(
-    logits: Float[Tensor, "m entry"], wanted: Int[Tensor, " m"], counts: Bool[Tensor, " m"]
-) -> Float[Tensor, ""]:
-    """Cross-entropy over the places that count, of all processes together; zero if none does."""
-    return mean_over_active(F.cross_entropy(logits, wanted, reduction="none"), counts)
+def masked_words(logits: Float[Tensor, "m entry"], wanted: Int[Tensor, " m"]) -> Float[Tensor, ""]:
+    """Cross-entropy over the hidden words of all processes together; zero if there is none."""
+    errors = F.cross_entropy(logits, wanted, reduction="none")
+    return mean_over_active(errors, torch.ones_like(wanted, dtype=torch.bool))

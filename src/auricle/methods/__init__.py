@@ -164,8 +164,8 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
     """
     donor = load_method(where).encoder.state_dict()
     own = method.encoder.state_dict()
-    gates = {name for name in own if name.startswith("codes.") or ".films." in name} - donor.keys()
-    differing = [n for n in own.keys() | donor.keys() if n not in gates and (n not in own or n not in donor)]
+    fresh = method.encoder.gate_tensors() - donor.keys()
+    differing = [n for n in (own.keys() | donor.keys()) - fresh if n not in own or n not in donor]
     differing += [n for n in own.keys() & donor.keys() if own[n].shape != donor[n].shape]
     if differing:
         raise CheckpointError(

@@ -306,7 +306,7 @@ class CgDmer(Comparing):
         n = len(ids)
         guessed = self.text_encoder.guess_words(shared[:n][hidden], specific[:n][hidden])
         with torch.autocast(ids.device.type, enabled=False):
-            words = masked_words(guessed.float(), ids[hidden], torch.ones_like(ids[hidden], dtype=torch.bool))
+            words = masked_words(guessed.float(), ids[hidden])
         return words, self.text_encoder.pooled(shared[n:], mask), self.text_encoder.pooled(specific[n:], mask)
 
     def _align(self, signal: Tensor, report: Tensor, text: TextBatch) -> Tensor:
