@@ -1,22 +1,24 @@
 """Are the two parts of cg_dmer two? What each knows, and what a drawing loses when one of them is another record's.
 
-    python benchmarks/disentangling.py --weights RUN --store STORE [--task ID] [-n 2000] [--name NAME]
+    python benchmarks/disentangling.py --weights RUN --store STORE [--task ID] [-n 2000] [--real FOLDER] [--name NAME]
 
 Three tables. (a) A linear probe of the task on the shared part, the specific part and both, from shares of the
 training patients. (b) What was done to simulated recordings (noise, filters, swapped electrodes), and what belongs to
 the person, told from each part: held-out R^2 by ridge regression, or AUROC by logistic regression for yes or no; random
 convolutions of the same input beside them say what of it is to be seen at all. (c) The error of hidden leads and of
 hidden moments, drawn from a record's own parts, with one part taken from another record, and by predicting nothing.
-And how far the two parts are correlated.
-The untrained network stands beside all of it. Prints Markdown; writes benchmarks/results/disentangling.json by name.
+And how far the two parts are correlated. With --real, (b) and (c) of PTB-XL too, whose list names every record's cart,
+noise and drift. The untrained network stands beside all of it.
+Prints Markdown; writes benchmarks/results/disentangling.json by name.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,8 +31,11 @@ from auricle import age
 from auricle.atomic import write_json
 from auricle.batch import ECGBatch
 from auricle.data.collate import collate
+from auricle.data.sources._lists import read_list
+from auricle.data.sources.ptb_xl import PtbXl
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
+from auricle.evaluate.cross_validation import stratified_folds
 from auricle.evaluate.metrics import auroc, macro
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.evaluate.protocols import Setting
@@ -49,7 +54,7 @@ Floats = NDArray[np.float32]
 RESULTS = Path(__file__).parent / "results" / "disentangling.json"
 PARTS = ("shared", "specific", "both")
 FRACTIONS, SEEDS = (0.01, 0.1, 1.0), (0, 1, 2)
-SEED, BATCH = 4242, 64
+SEED, BATCH, FOLDS = 4242, 64, 5
 LEAST_SPREAD = 1e-6
 
 
@@ -81,8 +86,18 @@ def probes(method: CgDmer, store: Store, task: str) -> dict[str, dict[str, float
     return found
 
 
-def truth(people: Cohort) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """What is true of simulated recordings: numbers, and things that are so or not."""
+@dataclass(frozen=True)
+class Asked:
+    """Recordings, and what is true of them: numbers (NaN where not known), and things that are so or not."""
+
+    recordings: list[Recording]
+    patients: list[str]
+    numbers: dict[str, NDArray[Any]]
+    so_or_not: dict[str, NDArray[np.bool_]]
+
+
+def simulated(people: Cohort) -> Asked:
+    """A cohort, of which everything is known."""
     n = len(people)
     streams = Streams(SEED, np.arange(n, dtype=np.int64))
     # Sizes of the noise do not depend on the rhythm: they are drawn again as the simulator drew them.
@@ -110,7 +125,25 @@ def truth(people: Cohort) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[An
         "electrodes swapped": np.array(["swapped" in facts for facts in taken]),
         "contacts pop": np.array(["pops" in facts for facts in taken]),
     }
-    return numbers, so_or_not
+    return Asked(list(people.recordings()), list(people.record_id), numbers, so_or_not)
+
+
+def real(folder: Path) -> Asked:
+    """PTB-XL, whose list says which cart took a record and what disturbed it."""
+    source = PtbXl()
+    index = source.index(folder)
+    facts = read_list(folder / "ptbxl_database.csv", ("device", "static_noise", "baseline_drift"), "PTB-XL")
+    recordings = [source.read(folder, row) for row in index.to_dict("records")]
+    days = [math.nan if one.age is None else one.age.days for one in recordings]
+    so_or_not = {
+        "normal ECG": np.array(["NORM" in one.labels for one in recordings]),
+        "female": np.array([one.sex == "F" for one in recordings]),
+        "cart is a CS-12": facts["device"].str.startswith("CS-12").to_numpy(),
+        "static noise": (facts["static_noise"].str.strip() != "").to_numpy(),
+        "baseline drift": (facts["baseline_drift"].str.strip() != "").to_numpy(),
+    }
+    patients = [one.patient_id or one.record_id for one in recordings]
+    return Asked(recordings, patients, {"age": age.code(torch.tensor(days)).numpy()}, so_or_not)
 
 
 def batches(method: CgDmer, recordings: list[Recording]) -> Iterator[ECGBatch]:
@@ -121,36 +154,39 @@ def batches(method: CgDmer, recordings: list[Recording]) -> Iterator[ECGBatch]:
 
 
 @torch.no_grad()
-def features_of(embed: Callable[[ECGBatch], torch.Tensor], method: CgDmer, people: Cohort) -> Floats:
-    """(record, feature) of a cohort's recordings, batched as the method reads them."""
-    return torch.cat([embed(batch) for batch in batches(method, list(people.recordings()))]).numpy()
+def features_of(embed: Callable[[ECGBatch], torch.Tensor], method: CgDmer, asked: Asked) -> Floats:
+    """(record, feature), batched as the method reads them."""
+    return torch.cat([embed(batch) for batch in batches(method, asked.recordings)]).numpy()
 
 
-def told(features: Floats, people: Cohort) -> dict[str, float]:
-    """What features tell about the recordings of a cohort: R^2 of numbers, AUROC of things that are so or not."""
-    numbers, so_or_not = truth(people)
-    patients = list(people.record_id)
-    angles = {name for name in numbers if name.endswith("_deg")}
-    found = {f"{name} (R2)": r2 for name, r2 in recovery(features, numbers, patients, angles=angles).items()}
-    place = np.random.default_rng(0).permutation(len(patients))
-    train, validation, test = np.split(place, [len(place) // 2, 3 * len(place) // 4])
-    for name, truly in so_or_not.items():
+def told(features: Floats, asked: Asked) -> dict[str, float]:
+    """What features tell of people they were not fitted on: R^2 of numbers, AUROC of things that are so or not."""
+    angles = {name for name in asked.numbers if name.endswith("_deg")}
+    numbers = recovery(features, asked.numbers, asked.patients, angles=angles)
+    found = {f"{name} (R2)": value for name, value in numbers.items()}
+    for name, truly in asked.so_or_not.items():
         target = truly[:, None].astype(np.float32)
-        probe = fit_probe(features[train], target[train], features[validation], target[validation])
-        found[f"{name} (AUROC)"] = float(auroc(target[test], probe.predict(features[test]))[0])
+        fold, score = stratified_folds(target, asked.patients, FOLDS), np.zeros_like(target)
+        for number in range(FOLDS):
+            test, tuning = fold == number, fold == (number + 1) % FOLDS
+            fit = ~test & ~tuning
+            score[test] = fit_probe(features[fit], target[fit], features[tuning], target[tuning]).predict(
+                features[test]
+            )
+        found[f"{name} (AUROC)"] = float(auroc(target, score)[0])
     return {name: round(value, 2) for name, value in found.items()}
 
 
-def told_by_parts(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
+def told_by_parts(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
     """The same, from each part."""
-    features = features_of(method.embed, method, people)
-    return {part: told(part_of(features, part), people) for part in PARTS}
+    features = features_of(method.embed, method, asked)
+    return {part: told(part_of(features, part), asked) for part in PARTS}
 
 
-def told_by_convolutions(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
+def told_by_convolutions(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
     """The same, from random convolutions of what the method reads: what of it can be seen at all."""
-    kernels = Rocket(method.config.input, next(batches(method, list(people.recordings()))))
-    return {"random convolutions": told(features_of(kernels.features, method, people), people)}
+    kernels = Rocket(method.config.input, next(batches(method, asked.recordings)))
+    return {"random convolutions": told(features_of(kernels.features, method, asked), asked)}
 
 
 def hidden_alike(method: CgDmer, ready: ECGBatch) -> ECGBatch:
@@ -163,13 +199,13 @@ def hidden_alike(method: CgDmer, ready: ECGBatch) -> ECGBatch:
 
 
 @torch.no_grad()
-def swaps(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
+def swaps(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
     """Root mean square error of what was hidden, median over records that have all leads.
 
     A hidden lead is asked where other leads are seen, a hidden moment where none is.
     """
     torch.manual_seed(0)
-    whole = [one for one in people.recordings() if set(method.config.input.leads) <= set(one.leads)]
+    whole = [one for one in asked.recordings if set(method.config.input.leads) <= set(one.leads)]
     errors: dict[str, dict[str, list[float]]] = {"hidden leads": {}, "hidden moments": {}}
     for batch in batches(method, whole):
         ready = method.preprocess(batch)
@@ -202,9 +238,9 @@ def swaps(method: CgDmer, people: Cohort) -> dict[str, dict[str, float]]:
     }
 
 
-def spread(method: CgDmer, people: Cohort) -> dict[str, float]:
+def spread(method: CgDmer, asked: Asked) -> dict[str, float]:
     """Mean absolute correlation between a feature of one part and one of the other."""
-    features = torch.from_numpy(features_of(method.embed, method, people)).double()
+    features = torch.from_numpy(features_of(method.embed, method, asked)).double()
     one, other = ((part - part.mean(0)) / part.std(0).clamp_min(LEAST_SPREAD) for part in features.chunk(2, dim=1))
     return {"mean absolute correlation": round(float((one.T @ other / len(one)).abs().mean()), 3)}
 
@@ -226,7 +262,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--task", default="simulated/diagnosis")
-    parser.add_argument("-n", type=int, default=2000)
+    parser.add_argument("-n", type=int, default=2000, help="simulated records whose noise and people are asked for")
+    parser.add_argument("--real", type=Path, help="folder of PTB-XL at 500 Hz")
     parser.add_argument("--name", default="")
     options = parser.parse_args()
     trained = load_method(options.weights)
@@ -235,27 +272,30 @@ def main() -> None:
     fresh = untrained(trained)
     assert isinstance(fresh, CgDmer)
     store = Store(options.store)
-    people = cohort(options.n, SEED, quality="hard", rate_hz=store.rate_hz)
+    asked = {"simulated": simulated(cohort(options.n, SEED, quality="hard", rate_hz=store.rate_hz))}
+    if options.real:
+        asked["PTB-XL"] = real(options.real)
     unit = "mV" if trained.config.input.scale == "mv" else "standard deviations of a lead"
-    tables: dict[str, Callable[[CgDmer], Any]] = {
-        "probe": lambda method: probes(method, store, options.task),
-        "told": lambda method: told_by_parts(method, people),
-        f"drawn, RMSE in {unit}": lambda method: swaps(method, people),
-        "parts": lambda method: {"shared against specific": spread(method, people)},
-    }
     result: dict[str, Any] = {
         "task": options.task, "records": options.n, "store": store.info["source"],
-        "steps": load_card(options.weights)[0]["about"].get("steps"),
-        "seen at all": told_by_convolutions(trained, people),
+        "steps": load_card(options.weights)[0]["about"].get("steps"), "seen at all": {},
     }  # fmt: skip
-    print(markdown("told by random convolutions", turned(result["seen at all"])), flush=True)
+    for whose, records in asked.items():
+        seen = result["seen at all"][whose] = told_by_convolutions(trained, records)
+        print(markdown(f"{whose}, told by", turned(seen)), flush=True)
     for state, method in (("trained", trained), ("untrained", fresh)):
-        result[state] = {}
-        for title, make in tables.items():
-            table = make(method)
-            result[state][title] = table
-            shown = turned(table) if title != "probe" else table
-            print(f"{state}\n\n{markdown(title, shown)}", flush=True)
+        tables = result[state] = {}
+        print(f"{state}\n", flush=True)
+
+        def show(title: str, table: dict[str, dict[str, float]], tables: dict[str, Any] = tables) -> None:
+            tables[title] = table
+            print(markdown(title, table), flush=True)
+
+        show("probe", probes(method, store, options.task))
+        for whose, records in asked.items():
+            show(f"{whose}, told by", turned(told_by_parts(method, records)))
+            show(f"{whose}, drawn, RMSE in {unit}", swaps(method, records))
+            show(f"{whose}, parts", {"shared against specific": spread(method, records)})
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     write_json(RESULTS, {**kept, options.name or options.weights.resolve().name: result})
 

@@ -43,7 +43,7 @@ table() {
   local rows=class_prior,random_encoder,rocket,supervised # the encoder untrained is lisa's
   for system in $systems; do
     pretrain "$system" "$system"
-    probe "$system" $rows
+    probe "$system" "$rows"
     rows=""
   done
   zero_shot lisa merl cg_dmer
@@ -95,7 +95,8 @@ disentangling() {
   once "$out/others" auricle simulate "$out/others" -n 1500 --seed 5 --ages adults --diagnoses adult --quality hard --rate-hz 250
   auricle pretrain "$out/carts" "$out/cg_dmer_carts" --method cg_dmer --preset nano --steps 2000 --batch-size 64 --resume \
     model.input.rate_hz=250 'model.input.band_hz=[0.05,100]'
-  python "$here/benchmarks/disentangling.py" --weights "$out/cg_dmer_carts" --store "$out/others" --task simulated/diagnosis -n 800
+  python "$here/benchmarks/disentangling.py" --weights "$out/cg_dmer_carts" --store "$out/others" --task simulated/diagnosis -n 800 \
+    --real "$data/ptb-xl"
 }
 
 # How many labels acl_ecg saves.

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -139,6 +139,15 @@ class CgDmerConfig(ComparingConfig):
     align_weight: Annotated[float, Field(ge=0)] = 1.0
     decorrelate_weight: Annotated[float, Field(ge=0)] = 0.1
 
+    @model_validator(mode="after")
+    def _reads_in_two_parts(self) -> CgDmerConfig:
+        if self.encoder.name != "st_vit":
+            raise ValueError(
+                f"cg_dmer reads by an encoder of two parts, and {self.encoder.name!r} has none: "
+                "leave model.encoder.name at st_vit"
+            )
+        return self
+
 
 @dataclass
 class OwnTower:
@@ -173,11 +182,6 @@ class CgDmer(Comparing):
     pieces: Tensor
 
     def __init__(self, config: CgDmerConfig) -> None:
-        if config.encoder.name != "st_vit":
-            raise ConfigError(
-                f"cg_dmer reads by an encoder of two parts, and {config.encoder.name!r} has none: "
-                "leave model.encoder.name at st_vit"
-            )
         super().__init__(config)
         text, decoder, leads = config.text, config.decoder, len(config.input.leads)
         self.logit_bias = nn.Parameter(torch.tensor(config.bias))

@@ -28,7 +28,6 @@ from auricle.batch import ECGBatch
 from auricle.config import component
 from auricle.encoders import ENCODERS
 from auricle.encoders.lead_vae import LeadVae
-from auricle.errors import ConfigError
 from auricle.losses.gather import mean_over_active
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Reconstruction, Step, split_decay
 from auricle.nn.experts import KLS
@@ -147,8 +146,7 @@ class LsEmvae(Method):
 
     def __init__(self, config: LsEmvaeConfig) -> None:
         super().__init__(config)
-        if not isinstance(self.encoder, LeadVae):
-            raise ConfigError(f"ls_emvae needs the encoder lead_vae, not {config.encoder.name}")
+        assert isinstance(self.encoder, LeadVae)
         self.variant = VARIANTS[config.variant]
         self.n_leads = len(config.input.leads)
         n_waves = self.n_leads if self.variant.told_the_lead else 1
