@@ -1,6 +1,7 @@
 """Are the two parts of cg_dmer two? What each knows, and what a drawing loses when one of them is another record's.
 
     python benchmarks/disentangling.py --weights RUN --store STORE [--task ID] [-n 2000] [--real FOLDER] [--name NAME]
+    python benchmarks/disentangling.py --weights RUN RUN ... --store STORE                 # ablations: a line for each
 
 Three tables. (a) A linear probe of the task on the shared part, the specific part and both, from shares of the
 training patients. (b) What was done to simulated recordings (noise, filters, swapped electrodes), and what belongs to
@@ -20,6 +21,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,9 +40,10 @@ from auricle.data.store import Store
 from auricle.evaluate.cross_validation import stratified_folds
 from auricle.evaluate.metrics import auroc, macro
 from auricle.evaluate.probe import fit_probe, recovery
-from auricle.evaluate.protocols import Setting
+from auricle.evaluate.protocols import Setting, zero_shot
 from auricle.evaluate.reference import untrained
 from auricle.evaluate.rocket import Rocket
+from auricle.leads import LIMB
 from auricle.methods import load_card, load_method
 from auricle.methods.cg_dmer import CgDmer, chosen
 from auricle.nn.patch import patch_mask
@@ -202,11 +205,17 @@ def hidden_alike(method: CgDmer, ready: ECGBatch) -> ECGBatch:
 def swaps(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
     """Root mean square error of what was hidden, median over records that have all leads.
 
-    A hidden lead is asked where other leads are seen, a hidden moment where none is.
+    A hidden lead is asked where other leads are seen, a hidden moment where none is. Limb leads mostly follow from two
+    others by arithmetic and stand apart.
     """
     torch.manual_seed(0)
     whole = [one for one in asked.recordings if set(method.config.input.leads) <= set(one.leads)]
-    errors: dict[str, dict[str, list[float]]] = {"hidden leads": {}, "hidden moments": {}}
+    limb = torch.tensor([lead in LIMB for lead in method.config.input.leads])[None, :, None]
+    errors: dict[str, dict[str, list[float]]] = {
+        "hidden chest leads": {},
+        "hidden limb leads": {},
+        "hidden moments": {},
+    }
     for batch in batches(method, whole):
         ready = method.preprocess(batch)
         full = ready.select(torch.nonzero(ready.lead_mask.all(1) & ready.time_mask.all(1))[:, 0])
@@ -217,7 +226,11 @@ def swaps(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
         shared, specific = tokens.tokens.chunk(2, dim=-1)
         other_shared, other_specific = shared.roll(1, 0), specific.roll(1, 0)
         leads, moments = ~seen.lead_mask[:, :, None], ~seen.time_mask[:, None]
-        asked = {"hidden leads": leads & ~moments, "hidden moments": moments.expand(-1, leads.shape[1], -1)}
+        places = {
+            "hidden chest leads": leads & ~moments & ~limb,
+            "hidden limb leads": leads & ~moments & limb,
+            "hidden moments": moments.expand(-1, leads.shape[1], -1),
+        }
         halves = {
             "its own parts": (shared, specific),
             "shared part of another": (other_shared, specific),
@@ -229,12 +242,15 @@ def swaps(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
             for name, pair in halves.items()
         }
         for name, signal in {**drawn, "nothing drawn": torch.zeros_like(full.signal)}.items():
-            for place, hidden in asked.items():
+            for place, hidden in places.items():
+                if not bool(hidden.any()):
+                    continue  # all hidden leads of this batch were of the other kind
                 squares = torch.where(hidden, signal - full.signal, 0.0).square().sum((1, 2)) / hidden.sum((1, 2))
                 errors[place].setdefault(name, []).extend(squares.sqrt().tolist())
     return {
         place: {name: round(float(np.median(values)), 4) for name, values in rows.items()}
         for place, rows in errors.items()
+        if rows
     }
 
 
@@ -243,6 +259,23 @@ def spread(method: CgDmer, asked: Asked) -> dict[str, float]:
     features = torch.from_numpy(features_of(method.embed, method, asked)).double()
     one, other = ((part - part.mean(0)) / part.std(0).clamp_min(LEAST_SPREAD) for part in features.chunk(2, dim=1))
     return {"mean absolute correlation": round(float((one.T @ other / len(one)).abs().mean()), 3)}
+
+
+def summary(method: CgDmer, store: Store, task: str, asked: Asked) -> dict[str, float]:
+    """One row of a comparison: what ablations of the two parts are asked."""
+    probed = probes(method, store, task)
+    errors = swaps(method, asked)["hidden chest leads"]
+    with TemporaryDirectory() as folder:
+        where = zero_shot(Setting(method, store, load_task(task), Path(folder), name="cg_dmer"))
+        answered = json.loads((where / "result.json").read_text())["macro"]["auroc"]["value"]
+    return {
+        **{f"probe, {part}": probed[part]["100%"] for part in PARTS},
+        "zero-shot": round(100 * answered, 1),
+        "correlation of parts": spread(method, asked)["mean absolute correlation"],
+        "hidden chest leads": errors["its own parts"],
+        "shared part of another": errors["shared part of another"],
+        "specific part of another": errors["specific part of another"],
+    }
 
 
 def markdown(title: str, rows: dict[str, dict[str, Any]]) -> str:
@@ -257,28 +290,48 @@ def turned(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     return {name: {part: table[part][name] for part in table} for name in next(iter(table.values()))}
 
 
+def opened(run: Path) -> CgDmer:
+    """Saved weights, if they have two parts."""
+    method = load_method(run)
+    if not isinstance(method, CgDmer):
+        raise SystemExit(f"{run}: weights of {method.config.name}, which has no two parts")
+    return method
+
+
+def keep(name: str, result: dict[str, Any]) -> None:
+    """Beside the other results."""
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    write_json(RESULTS, {**kept, name: result})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", required=True, help="one run, or several to compare")
+    parser.add_argument("--store", type=Path, required=True, help="simulated, of the people the weights know")
     parser.add_argument("--task", default="simulated/diagnosis")
     parser.add_argument("-n", type=int, default=2000, help="simulated records whose noise and people are asked for")
     parser.add_argument("--real", type=Path, help="folder of PTB-XL at 500 Hz")
     parser.add_argument("--name", default="")
     options = parser.parse_args()
-    trained = load_method(options.weights)
-    if not isinstance(trained, CgDmer):
-        raise SystemExit(f"{options.weights}: weights of {trained.config.name}, which has no two parts")
+    store = Store(options.store)
+    made = {key: store.info["options"][key] for key in ("ages", "diagnoses")}
+    people = simulated(cohort(options.n, SEED, quality="hard", rate_hz=store.rate_hz, **made))
+    if len(options.weights) > 1:
+        rows = {}
+        for run in options.weights:
+            rows[run.name] = summary(opened(run), store, options.task, people)
+            print(f"{run.name}: {rows[run.name]}", flush=True)
+        print(f"\n{markdown('', rows)}")
+        keep(options.name or "compared", {"task": options.task, "records": options.n, "rows": rows})
+        return
+    [weights] = options.weights
+    trained = opened(weights)
     fresh = untrained(trained)
     assert isinstance(fresh, CgDmer)
-    store = Store(options.store)
-    asked = {"simulated": simulated(cohort(options.n, SEED, quality="hard", rate_hz=store.rate_hz))}
-    if options.real:
-        asked["PTB-XL"] = real(options.real)
-    unit = "mV" if trained.config.input.scale == "mv" else "standard deviations of a lead"
+    asked = {"simulated": people} | ({"PTB-XL": real(options.real)} if options.real else {})
     result: dict[str, Any] = {
         "task": options.task, "records": options.n, "store": store.info["source"],
-        "steps": load_card(options.weights)[0]["about"].get("steps"), "seen at all": {},
+        "steps": load_card(weights)[0]["about"].get("steps"), "seen at all": {},
     }  # fmt: skip
     for whose, records in asked.items():
         seen = result["seen at all"][whose] = told_by_convolutions(trained, records)
@@ -294,10 +347,9 @@ def main() -> None:
         show("probe", probes(method, store, options.task))
         for whose, records in asked.items():
             show(f"{whose}, told by", turned(told_by_parts(method, records)))
-            show(f"{whose}, drawn, RMSE in {unit}", swaps(method, records))
+            show(f"{whose}, drawn, RMSE in mV", swaps(method, records))
             show(f"{whose}, parts", {"shared against specific": spread(method, records)})
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    write_json(RESULTS, {**kept, options.name or options.weights.resolve().name: result})
+    keep(options.name or weights.resolve().name, result)
 
 
 if __name__ == "__main__":

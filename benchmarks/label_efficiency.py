@@ -27,9 +27,10 @@ from auricle.atomic import write_json
 from auricle.config import validate
 from auricle.data.store import Store
 from auricle.errors import ConfigError
-from auricle.evaluate.protocols import Setting, finetuned
+from auricle.evaluate.lineage import setting_of
+from auricle.evaluate.protocols import finetuned
 from auricle.explain.figures import COLOURS, INK, TEXT_PT, canvas, legend
-from auricle.methods import load_card, load_method
+from auricle.methods import load_card
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.fit import Estimate, fit
@@ -69,6 +70,8 @@ class Factor:
         times = self.scratch_share / self.share
         if self.bound == ">" and times <= 1:
             return "scratch does not get there with as many"
+        if not self.bound and times < 1:
+            return f"none: scratch is there with {1 / times:.1f} x fewer"
         return {
             "": f"{times:.1f} x fewer labels",
             ">": f"more than {times:.1f} x fewer labels (scratch does not get there)",
@@ -144,10 +147,10 @@ def score(cell: Cell, options: argparse.Namespace, store: Store, watcher: Watche
     if not (weights / "auricle.json").exists():
         fit(config, folder, resume=True, watcher=watcher)
     n_train = load_card(weights)[0]["about"]["n_records"]
-    setting = Setting(load_method(weights), store, load_task(options.task), folder, "supervised")
+    setting = setting_of(weights, store, load_task(options.task), folder, "supervised")
     where = finetuned(setting, cell.share, cell.seed, n_train)
     macro = json.loads((where / "result.json").read_text())["macro"]
-    found = {"n_train": n_train, **{name: macro[name]["value"] for name in METRICS}}
+    found = {"n_train": n_train, "saw_the_test": setting.overlap, **{name: macro[name]["value"] for name in METRICS}}
     write_json(result, found)
     return found, True
 
@@ -242,6 +245,8 @@ def main() -> None:
             )
     for metric in METRICS:
         print(f"\n{table(found, metric)}")
+    if any(values["saw_the_test"] for values in found.values()):
+        print(f"\n{options.run}: was pre-trained on recordings of the test part: pre-train with --task {options.task}")
 
     about = load_card(options.run)[0]
     name = f"{about['method']} on {options.task}"

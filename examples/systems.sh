@@ -23,9 +23,7 @@ chest() { once "$out/chest" auricle simulate "$out/chest" -n 6000 --seed 7 --age
 pretrain() { # system run further options
   local method=$1 run=$2 preset=nano more=()
   case $method in
-  # Without millivolts a sheet is drawn in standard deviations: twelve of them high.
-  mirage) preset=nano_conv more=(--task simulated/diagnosis model.encoder.image.raster.mv_per_row=12) ;;
-  ls_emvae) more=(model.mse_weight=4) ;; # leads are in standard deviations, five times larger than in millivolts
+  mirage) preset=nano_conv more=(--task simulated/diagnosis) ;;
   esac
   auricle pretrain "$out/adults" "$out/$run" --method "$method" --preset $preset --config "$unknown" --steps $steps \
     --batch-size 64 --resume "${@:3}" "${more[@]}"
@@ -69,7 +67,7 @@ seeds() {
 labels() {
   mini
   auricle pretrain "$out/mini" "$out/mirage_labels" --method mirage --preset nano_conv --config "$unknown" --task ptb_xl_mini/super \
-    --steps $steps --batch-size 32 --resume model.encoder.image.raster.mv_per_row=12
+    --steps $steps --batch-size 32 --resume
   auricle evaluate "$out/mirage_labels" "$out/mini" "$out/results" --task ptb_xl_mini/super --protocol finetune --rows ""
 }
 

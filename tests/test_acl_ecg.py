@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -17,13 +18,14 @@ from auricle.errors import ConfigError
 from auricle.leads import LIMB, STANDARD
 from auricle.losses.contrastive import nt_xent
 from auricle.losses.gather import world
-from auricle.losses.regions import region_nt_xent
+from auricle.losses.regions import Repels, region_nt_xent
 from auricle.methods import Method, Progress, create_method
 from auricle.methods.acl_ecg import PRESETS, REGIONS, AclEcg, AclEcgConfig
 from conftest import make_batch
 from processes import in_two_processes
 from test_views import hearts
 
+REPELS = get_args(Repels)
 NINE_LEADS = tuple(lead for lead in STANDARD if lead not in ("V2", "V4", "V6"))
 
 
@@ -41,7 +43,7 @@ def slow_nt_xent(one: torch.Tensor, other: torch.Tensor, scale: float) -> float:
     return sum(losses) / len(losses)
 
 
-def slow_regions(vectors: torch.Tensor, present: torch.Tensor, scale: float, within: bool) -> float:
+def slow_regions(vectors: torch.Tensor, present: torch.Tensor, scale: float, repels: str) -> float:
     b, _, g, _ = vectors.shape
     every = [(i, v, r) for i in range(b) for v in range(2) for r in range(g)]
     losses = []
@@ -53,7 +55,9 @@ def slow_regions(vectors: torch.Tensor, present: torch.Tensor, scale: float, wit
         negatives = [
             scale * float(row @ vectors[j, w, q].double())
             for j, w, q in every
-            if present[j, w, q] and (j != i or (within and q != r))
+            if present[j, w, q]
+            and (j != i or (repels == "everything" and q != r))
+            and (repels != "same_region" or q == r)
         ]
         if negatives:
             losses.append(math.log(math.exp(own) + sum(math.exp(s) for s in negatives)) - own)
@@ -68,13 +72,13 @@ def test_nt_xent_is_its_equation(n: int, seed: int) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(1, 4), st.integers(1, 4), st.booleans(), st.integers(0, 10_000))
-def test_the_region_loss_is_its_equation_whatever_is_absent(n: int, g: int, within: bool, seed: int) -> None:
+@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from(REPELS), st.integers(0, 10_000))
+def test_the_region_loss_is_its_equation_whatever_is_absent(n: int, g: int, repels: str, seed: int) -> None:
     vectors = unit(n, 2, g, 5, seed=seed)
     present = torch.rand(n, 2, g, generator=torch.Generator().manual_seed(seed)) < 0.8
     poisoned = torch.where(present[..., None], vectors, torch.nan)
-    found = float(region_nt_xent(poisoned, present, 10.0, within))
-    assert found == pytest.approx(slow_regions(vectors, present, 10.0, within), rel=1e-4, abs=1e-5)
+    found = float(region_nt_xent(poisoned, present, 10.0, repels))
+    assert found == pytest.approx(slow_regions(vectors, present, 10.0, repels), rel=1e-4, abs=1e-5)
 
 
 def test_identical_views_and_orthogonal_others_have_a_closed_form() -> None:
@@ -84,8 +88,8 @@ def test_identical_views_and_orthogonal_others_have_a_closed_form() -> None:
     assert float(nt_xent(axes[:n], axes[:n], scale)) == pytest.approx(expected, rel=1e-4)
     vectors = axes.view(n, 1, g, n * g).expand(-1, 2, -1, -1)
     present = torch.ones(n, 2, g, dtype=torch.bool)
-    for within, negatives in ((True, 2 * n * g - 2), (False, 2 * (n - 1) * g)):
-        found = float(region_nt_xent(vectors, present, scale, within))
+    for repels, negatives in zip(REPELS, (2 * n * g - 2, 2 * (n - 1) * g, 2 * (n - 1)), strict=True):
+        found = float(region_nt_xent(vectors, present, scale, repels))
         assert found == pytest.approx(math.log1p(negatives * math.exp(-scale)), rel=1e-4)
 
 
@@ -93,15 +97,15 @@ def test_one_region_is_nt_xent() -> None:
     one, other = unit(2, 6, 5)
     vectors = torch.stack([one, other], dim=1)[:, :, None]
     present = torch.ones(6, 2, 1, dtype=torch.bool)
-    for within in (True, False):
-        assert torch.allclose(region_nt_xent(vectors, present, 7.0, within), nt_xent(one, other, 7.0))
+    for repels in REPELS:
+        assert torch.allclose(region_nt_xent(vectors, present, 7.0, repels), nt_xent(one, other, 7.0))
 
 
 def test_a_single_record_has_nothing_to_be_pushed_from() -> None:
     one, other = unit(2, 1, 5)
     assert float(nt_xent(one, other, 10.0)) == 0
     vectors, present = unit(1, 2, 4, 5), torch.ones(1, 2, 4, dtype=torch.bool)
-    assert float(region_nt_xent(vectors, present, 10.0, repel_within_record=False)) == 0
+    assert float(region_nt_xent(vectors, present, 10.0, "other_records")) == 0
     assert float(region_nt_xent(vectors, present, 10.0)) > 0
 
 
@@ -121,8 +125,9 @@ def _loss(rank: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     rows = slice(rank * n, rank * n + n)
     vectors = unit(6, 2, 3, 5, seed=4)[rows].clone().requires_grad_()
     present = (torch.rand(6, 2, 3, generator=torch.Generator().manual_seed(1)) < 0.7)[rows]
-    both = [region_nt_xent(vectors, present, 5.0, within) for within in (True, False)]
-    return nt_xent(vectors[:, 0, 0], vectors[:, 1, 0], 5.0) + 2 * both[0] + 3 * both[1], vectors
+    sums = [region_nt_xent(vectors, present, 5.0, r) for r in REPELS]
+    regions = sum(weight * term for weight, term in zip((2, 3, 5), sums, strict=True))
+    return nt_xent(vectors[:, 0, 0], vectors[:, 1, 0], 5.0) + regions, vectors
 
 
 def _half(rank: int) -> tuple[float, list[list[float]]]:
@@ -189,15 +194,17 @@ def test_a_region_vector_reads_its_own_leads_only() -> None:
     assert dict(zip(REGIONS, moved.tolist(), strict=True)) == {name: name == "septal" for name in REGIONS}
 
 
-def test_the_switch_takes_the_same_records_regions_out_of_the_loss() -> None:
+def test_the_switch_takes_regions_out_of_the_loss() -> None:
     terms = []
-    for within in (True, False):
+    for repels in REPELS:
         torch.manual_seed(1)
-        method = fresh(region={"repel_within_record": within})
+        method = fresh(region={"repels": repels})
         torch.manual_seed(2)
         terms.append(method.step(make_batch(), Progress(0, 1)).terms)
-    assert torch.equal(terms[0]["instance"], terms[1]["instance"])
-    assert terms[1]["region"] < terms[0]["region"], "fewer terms in the sum, so less loss on the same vectors"
+    assert terms[0]["instance"] == terms[1]["instance"] == terms[2]["instance"]
+    losses = [float(term["region"]) for term in terms]
+    assert losses == sorted(losses, reverse=True), "fewer terms in the sum, so less loss on the same vectors"
+    assert len(set(losses)) == 3
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:

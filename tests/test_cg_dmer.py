@@ -13,21 +13,25 @@ import torch
 
 from auricle.batch import ECGBatch, TextBatch
 from auricle.config import validate
+from auricle.data.collate import collate
 from auricle.data.ingest import ingest
 from auricle.data.loader import View
 from auricle.data.store import Store
 from auricle.encoders.st_vit import _Visible
 from auricle.errors import ConfigError
+from auricle.evaluate.ablation import load_ablation
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, zero_shot
+from auricle.leads import STANDARD
 from auricle.losses.disentangle import decorrelation
 from auricle.losses.gather import mean_over_active
 from auricle.losses.masked import doubt, masked_words, patch_error
-from auricle.methods import AlignsText, Reconstructs, create_method, init_encoder_from, load_method, save_method
+from auricle.methods import AlignsText, Progress, Reconstructs, create_method, init_encoder_from, load_method, save_method
 from auricle.methods._standardise import Standardise
 from auricle.methods.cg_dmer import CgDmer, chosen
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import drawing_of
+from auricle.simulate import cohort
 from auricle.tasks import load_task
 from auricle.text.vocabulary import Vocabulary
 from auricle.train.config import RunConfig
@@ -36,6 +40,7 @@ from auricle.train.setup import build
 from conftest import make_batch
 from processes import in_two_processes
 
+STILL = {"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0}
 INPUT = {"rate_hz": 100, "seconds": 2.0, "band_hz": (0.5, 45)}
 
 
@@ -294,6 +299,93 @@ class TestAlignment:
         assert all(
             p.grad is not None and p.grad.any() for p in method.text_encoder.body.stacks["specific"].parameters()
         )
+
+    @pytest.mark.parametrize(("read", "trained"), [("shared", {"shared"}), ("specific", {"specific"})])
+    def test_decoders_may_read_one_part_alone(self, read: str, trained: set[str]) -> None:
+        method, batch = tiny(decoders_read=read).train(), make_batch()
+        assert batch.text is not None
+        tokens = method.encoder.read(method.hide(ready_of(method, batch)))
+        drawn, words = method._draw(ready_of(method, batch), tokens)[0], method._read(batch.text)[0]
+        (drawn + words).backward()
+        for stacks in (method.encoder.body.stacks, method.text_encoder.body.stacks):
+            moved = {
+                name
+                for name, stack in stacks.items()
+                if any(p.grad is not None and p.grad.any() for p in stack.parameters())
+            }
+            assert moved == {"common", *trained}
+
+    def test_what_is_not_asked_for_trains_nothing(self) -> None:
+        method = tiny(draw_weight=0.0, word_weight=0.0).train()
+        method.step(make_batch(), Progress(0, 1)).loss.backward()
+        assert not any(p.grad is not None and p.grad.any() for p in method.decoder.parameters())
+        assert not method.text_encoder.guess_bias.grad.any()
+        assert any(p.grad.any() for p in method.encoder.parameters() if p.grad is not None)
+
+    def test_a_recording_without_a_report_is_drawn_and_changes_nothing_else(self) -> None:
+        """Among four with reports, four without: the terms of text are those of the four."""
+        batch = make_batch()
+        assert batch.text is not None
+        there = torch.arange(8) < 4
+        silent = TextBatch(
+            torch.where(there, batch.text.report_id, -1),
+            findings=batch.text.findings,
+            token_ids=batch.text.token_ids,
+            token_mask=batch.text.token_mask & there[:, None],
+        )
+        terms = []
+        for given in (replace(batch, text=silent), batch.select(torch.arange(4))):
+            method = tiny(lead_share=0.0, time_share=0.0, augment=STILL).train()
+            for head in (method.project_signal, method.project_report):
+                head[0].eval()  # of signals all eight count, so their mean is another
+            terms.append(method.step(given, Progress(0, 1)).terms["align"])
+        assert torch.allclose(*terms, atol=1e-5)
+        method = tiny().train()
+        assert torch.isfinite(method.step(replace(batch, text=silent), Progress(0, 1)).loss)
+        nobody = replace(silent, report_id=torch.full((8,), -1), token_mask=torch.zeros_like(silent.token_mask))
+        step = method.step(replace(batch, text=nobody), Progress(0, 1))
+        assert step.terms["drawn"] > 0
+        assert step.terms["align"] == step.terms["words"] == 0
+        step.loss.backward()
+        assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+def test_it_learns_to_draw_hidden_leads() -> None:
+    """Of records it has seen, and better than drawing nothing: the decoder puts things where they belong."""
+    records = list(cohort(8, 3, ages="adults", rate_hz=100, seconds=2).recordings())
+    batch = replace(collate(records, STANDARD, 200), text=make_batch(8).text)
+    method = tiny(input=INPUT, align_weight=0.0, word_weight=0.0, time_share=0.0, lead_share=0.4).train()
+    optimiser = torch.optim.AdamW(method.parameters(), lr=5e-3)
+    drawn = []
+    for number in range(200):
+        step = method.step(batch, Progress(number, 200))
+        optimiser.zero_grad()
+        step.loss.backward()
+        optimiser.step()
+        drawn.append(step.terms["drawn"].item())
+    assert np.mean(drawn[-10:]) < 0.6 * np.mean(drawn[:3])
+    method.eval()
+    lead_mask = batch.lead_mask.clone()
+    lead_mask[:, [6, 8]] = False
+    with torch.no_grad():
+        mean = method.reconstruct(replace(batch, lead_mask=lead_mask)).mean[:, [6, 8]]
+    truth = ready_of(method, batch).signal[:, [6, 8]]
+    assert (mean - truth).square().mean() < 0.7 * truth.square().mean()
+
+
+def test_heads_are_two_linear_heads_over_one_stack_in_both_modalities() -> None:
+    both, heads = (create_method("cg_dmer", preset) for preset in ("nano", "heads"))
+    for part in ("encoder", "text_encoder"):
+        stacks = getattr(both, part).body.stacks
+        sizes = {name: len(stack) for name, stack in getattr(heads, part).body.stacks.items()}
+        assert sizes == {"common": len(stacks["common"]) + len(stacks["shared"]), "shared": 0, "specific": 0}
+
+
+def test_the_ablation_without_hidden_leads_hides_none() -> None:
+    [row] = [row for row in load_ablation("cg_dmer").rows if row.name == "no hidden leads"]
+    method, batch = tiny(**row.run["model"]), make_batch()
+    for _ in range(5):
+        assert torch.equal(method.hide(ready_of(method, batch)).lead_mask, batch.lead_mask)
 
 
 def test_heads_are_two_linear_heads_over_one_stack() -> None:

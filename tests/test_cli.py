@@ -173,15 +173,15 @@ def test_the_whole_road_in_small(tmp_path: Path) -> None:
 
 
 def test_another_edition_of_the_test_recordings_counts_as_seen() -> None:
-    from auricle.cli.evaluate import _saw_the_test
+    from auricle.evaluate.lineage import saw_the_test
 
     def entry(source: str, task: str | None = None, left_out: bool = False) -> dict:
         return {"source": source, "task": task, "part": "train", "others_left_out": left_out}
 
-    assert _saw_the_test(entry("challenge2021"), "ptb_xl", "ptb_xl/super")
-    assert _saw_the_test(entry("csn"), "challenge2021", "challenge2021/ningbo")
-    assert _saw_the_test(entry("ptb_xl"), "ptb_xl", "ptb_xl/super")
-    assert not _saw_the_test(entry("ptb_xl", "ptb_xl/super"), "ptb_xl", "ptb_xl/super")
-    assert not _saw_the_test(entry("simulated"), "ptb_xl", "ptb_xl/super")
-    assert _saw_the_test(entry("ptb_xl"), "ptb_xl_mini", "ptb_xl_mini/super")
-    assert not _saw_the_test(entry("ptb_xl", left_out=True), "ptb_xl_mini", "ptb_xl_mini/super")
+    assert saw_the_test(entry("challenge2021"), "ptb_xl", "ptb_xl/super")
+    assert saw_the_test(entry("csn"), "challenge2021", "challenge2021/ningbo")
+    assert saw_the_test(entry("ptb_xl"), "ptb_xl", "ptb_xl/super")
+    assert not saw_the_test(entry("ptb_xl", "ptb_xl/super"), "ptb_xl", "ptb_xl/super")
+    assert not saw_the_test(entry("simulated"), "ptb_xl", "ptb_xl/super")
+    assert saw_the_test(entry("ptb_xl"), "ptb_xl_mini", "ptb_xl_mini/super")
+    assert not saw_the_test(entry("ptb_xl", left_out=True), "ptb_xl_mini", "ptb_xl_mini/super")

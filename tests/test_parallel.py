@@ -69,10 +69,23 @@ def run(folder: Path, out: Path) -> torch.Tensor:
 METHODS = {
     "lisa": {"name": "lisa", "text": {"tower": "ngrams"}},
     "supervised": {"name": "supervised", "dropout": 0.0},
-}
+    # Nothing at random, which every process would draw for itself.
+    "cg_dmer": {
+        "name": "cg_dmer", "lead_share": 0.0, "time_share": 0.0, "word_weight": 0.0, "decorrelate_weight": 1.0,
+        "augment": {"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0},
+    },
+    "acl_ecg": {
+        "name": "acl_ecg",
+        "views": {
+            "crop": (1.0, 1.0), "stretch": (1.0, 1.0), "shift": 0.0, "gap": "window", "window_s": (1e-6, 1e-6),
+            "change": {"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0},
+        },
+    },
+}  # fmt: skip
+TOGETHER = [("lisa", "ddp"), ("supervised", "ddp"), ("lisa", "fsdp"), ("cg_dmer", "ddp"), ("acl_ecg", "ddp")]
 
 
-@pytest.mark.parametrize(("method", "strategy"), [("lisa", "ddp"), ("supervised", "ddp"), ("lisa", "fsdp")])
+@pytest.mark.parametrize(("method", "strategy"), TOGETHER)
 def test_two_processes_are_one_on_the_joined_batch(store: Path, tmp_path: Path, method: str, strategy: str) -> None:
     model = METHODS[method]
     torch.manual_seed(0)

@@ -11,13 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auricle.augment.signal import AugmentConfig
 from auricle.augment.views import (
     GenericViews,
     PhysiologyViews,
     crop,
     cycle_gap,
     random_window,
+    scaled,
     view,
+    wrapped,
 )
 from auricle.batch import ECGBatch
 from auricle.data.collate import collate
@@ -32,6 +35,7 @@ from conftest import make_batch
 RATE = 250.0
 SEEDS = st.integers(0, 10_000)
 VIEWS = (PhysiologyViews(), GenericViews())
+ALL_LEADS = AugmentConfig(lead_drop_records=0.0, gain=0.0, noise_mv=0.0)
 
 
 @lru_cache
@@ -120,7 +124,7 @@ def test_intervals_of_a_view_are_the_records_within_the_stretch(seed: int, facto
 @given(SEEDS)
 def test_peaks_of_a_view_lie_on_its_r_waves(seed: int) -> None:
     torch.manual_seed(seed)
-    seen = view(hearts(), PhysiologyViews())
+    seen = view(hearts(), PhysiologyViews(change=ALL_LEADS))
     height = seen.signal.abs().sum(1)
     n_checked = 0
     for row in range(len(seen)):
@@ -172,10 +176,54 @@ def test_at_most_half_of_the_cycles_are_missing() -> None:
         assert [end - first for first, end in runs(gap[0])] == [200]
 
 
+@pytest.mark.parametrize("peaks", [[100, 300, 500, 700, 2100, 2300], [50, 100, 2400], [200, 450, 700, 1900, 2150]])
+def test_an_interval_that_is_no_cycle_is_not_taken_for_one(peaks: list[int]) -> None:
+    mask, usual = torch.ones(1, 2500, dtype=torch.bool), float(np.median(np.diff(peaks)))
+    for seed in range(20):
+        torch.manual_seed(seed)
+        gap = cycle_gap(torch.tensor([peaks]), mask, (1, 3))
+        assert int(gap.sum()) <= 3 * 1.8 * usual
+        assert all(end - first <= 3 * 1.8 * usual for first, end in runs(gap[0]))
+
+
+def test_the_ablation_scales_a_part_to_the_whole_and_joins_its_ends() -> None:
+    torch.manual_seed(0)
+    batch = hearts()
+    same = scaled(batch, (1.0, 1.0))
+    assert torch.allclose(same.signal, batch.signal, atol=1e-6)
+    half = scaled(batch, (0.5, 0.5))
+    assert half.time_mask.all()
+    for row in range(len(batch)):
+        own, seen = peaks_of(batch, row), peaks_of(half, row)
+        assert np.median(np.diff(seen)) == pytest.approx(2 * np.median(np.diff(own)), rel=0.15)
+    turned = wrapped(batch)
+    assert torch.equal(turned.signal.sort(-1).values, batch.signal.sort(-1).values), "every sample is still there"
+    assert not torch.equal(turned.signal, batch.signal)
+    by = [int((batch.signal[row, 0] == turned.signal[row, 0, 0]).nonzero()[0]) for row in range(len(batch))]
+    for row, start in enumerate(by):
+        assert sorted((at - start) % 2500 for at in peaks_of(batch, row)) == peaks_of(turned, row)
+
+
+def test_views_lose_leads_like_any_training_record() -> None:
+    torch.manual_seed(0)
+    kept = torch.stack([view(hearts(), PhysiologyViews()).lead_mask for _ in range(50)]).float()
+    assert kept.mean() == pytest.approx(1 - 0.3 * 0.4, abs=0.03)
+    assert kept.any(-1).all()
+    assert view(hearts(), PhysiologyViews(change=ALL_LEADS)).lead_mask.all()
+
+
+def test_a_window_may_stand_for_cycles() -> None:
+    torch.manual_seed(0)
+    seen = view(hearts(), PhysiologyViews(crop=(1, 1), stretch=(1, 1), gap="window", change=ALL_LEADS))
+    for row in range(12):
+        [(first, end)] = runs(~seen.time_mask[row])
+        assert 0.6 * RATE <= end - first <= 1.0 * RATE
+
+
 def test_a_gap_is_missing_and_not_a_flat_line() -> None:
     torch.manual_seed(0)
     batch = hearts()
-    seen = view(batch, PhysiologyViews(crop=(1, 1), stretch=(1, 1)))
+    seen = view(batch, PhysiologyViews(crop=(1, 1), stretch=(1, 1), change=ALL_LEADS))
     gap = batch.time_mask & ~seen.time_mask
     assert gap.any(1).all()
     assert torch.equal(seen.signal, torch.where(gap[:, None], 0.0, batch.signal))
@@ -251,7 +299,7 @@ def test_longer_padding_changes_nothing() -> None:
         signal=torch.nn.functional.pad(batch.signal, (0, 333), value=torch.nan),
         time_mask=torch.nn.functional.pad(batch.time_mask, (0, 333)),
     )
-    config = PhysiologyViews(shift=0.0, stretch=(0.9, 1.0))
+    config = PhysiologyViews(shift=0.0, stretch=(0.9, 1.0), change=ALL_LEADS)
     torch.manual_seed(1)
     one = view(batch, config)
     torch.manual_seed(1)
@@ -262,18 +310,14 @@ def test_longer_padding_changes_nothing() -> None:
     assert torch.equal(one.beats, other.beats)
 
 
-def test_generic_views_lose_leads_and_a_window_and_keep_time() -> None:
+def test_generic_views_lose_leads_and_a_window() -> None:
     torch.manual_seed(0)
     batch = make_batch(8, 10.0, RATE)
     seen = view(batch, GenericViews())
     assert (seen.lead_mask != batch.lead_mask).any()
     assert seen.lead_mask.any(1).all()
     assert [len(runs(~row)) for row in seen.time_mask] == [1] * 8
-    valid = seen.lead_mask[:, :, None] & seen.time_mask[:, None]
-    assert not torch.allclose(seen.signal[valid], batch.signal[valid])
-    quiet = GenericViews.model_validate({"change": {"lead_drop_records": 0, "gain": 0, "noise_mv": 0}})
-    kept = view(batch, quiet)
-    assert torch.equal(kept.signal, torch.where(kept.time_mask[:, None], batch.signal, 0.0))
+    assert not view(batch, GenericViews(change=ALL_LEADS)).lead_mask.logical_not().any()
 
 
 @pytest.mark.parametrize("config", VIEWS, ids=lambda config: config.name)
@@ -293,7 +337,7 @@ def test_a_stored_picture_is_left_out(config: PhysiologyViews | GenericViews) ->
         ({"crop": (0.9, 0.5)}, "crop must rise"),
         ({"crop": (0.5, 1.5)}, "at most 1"),
         ({"stretch": (0.0, 1.0)}, "stretch must rise"),
-        ({"name": "generic", "crop": (0.5, 1)}, "unknown key 'crop'"),
+        ({"name": "generic", "cycles": (1, 3)}, "unknown key 'cycles'"),
     ],
 )
 def test_wrong_views_are_one_clear_line(views: dict[str, object], message: str) -> None:

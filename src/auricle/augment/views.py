@@ -4,7 +4,9 @@ Source: ACL-ECG (Sensors 2026, 26(3), 1080), of which only the abstract is at ha
 cardiac-cycle masking, and temporal shifting", so that views keep the rhythm. Idea: (1) a random part of the record is
 seen, the rest is padding; (2) it is stretched a little and apart from that, because heart rate carries age; (3) it
 stands anywhere in the window, never wrapped around its end, which would join beats that never followed each other;
-(4) whole cardiac cycles are missing. The `generic` strategy is its ablation: noise, gain, lost leads, a random gap.
+(4) whole cardiac cycles are missing; (5) leads are missing, which breaks no rhythm and is what hospitals send. The
+`generic` strategy is its ablation and changes as much without knowing of a heart: the part fills the window, is moved
+around its end, and misses a stretch anywhere; the leads are missing likewise.
 
 A gap is taken out of `time_mask`, not drawn as a flat line: a flat line as long as a beat is what a sinus pause or a
 dropped beat looks like, and views that hold one would teach an encoder to overlook it. (A patch wider than the gap
@@ -32,8 +34,12 @@ from auricle.errors import UnknownNameError
 _BEFORE_PEAK: Final = 0.35
 # No gap takes more than this share of a view.
 _LARGEST_GAP: Final = 0.5
+# An interval longer than this many of the record's usual ones holds a pause or a beat that was not found.
+_LONGEST_INTERVAL: Final = 1.8
 
 Range = tuple[float, float]
+# Nothing but leads is lost: what the strategies do to time is to be compared.
+_LOSE_LEADS: Final = AugmentConfig(gain=0.0, noise_mv=0.0)
 
 
 class PhysiologyViews(Config):
@@ -44,16 +50,22 @@ class PhysiologyViews(Config):
         stretch: factor on time, by linear interpolation; (1, 1) leaves every sample as it is. What would reach beyond
             the window is cut.
         shift: how much of the free room of the window the crop may be moved into; 0 begins every view at its start.
-        cycles: how many whole cardiac cycles are missing, fewest and most; never more than half of those in the view.
-        window_s: length of the gap where a view has fewer than two whole cycles (no R peaks known, or none in it).
+        gap: what is missing: whole cardiac `cycles`, or, as an ablation, a `window` anywhere.
+        cycles: how many whole cardiac cycles are missing, fewest and most; never more than half of those in the view,
+            and none around an interval that is much longer than the others (a pause, or a beat not found).
+        window_s: length of the window, which also stands in for cycles where a view has fewer than two whole ones (no R
+            peaks known, or none in it).
+        change: lost leads, and gain and noise if wanted.
     """
 
     name: Literal["physiology"] = "physiology"
     crop: Range = (0.5, 1.0)
     stretch: Range = (0.9, 1.1)
     shift: Annotated[float, Field(ge=0, le=1)] = 1.0
+    gap: Literal["cycles", "window"] = "cycles"
     cycles: tuple[int, int] = (1, 3)
     window_s: Range = (0.6, 1.0)
+    change: AugmentConfig = _LOSE_LEADS
 
     @model_validator(mode="after")
     def _in_order(self) -> PhysiologyViews:
@@ -68,16 +80,19 @@ class GenericViews(Config):
     """Views that know nothing of a heart: the ablation.
 
     Attributes:
-        change: white noise, gain and lost leads.
-        window_s: length of one gap at a random place, at most half of the record.
+        crop: share of the record that is seen, scaled up to the whole record: rate is not kept.
+        window_s: length of one gap at a random place, at most half of the record; as long as one to three cycles.
+        change: as in `PhysiologyViews`.
     """
 
     name: Literal["generic"] = "generic"
-    change: AugmentConfig = AugmentConfig(lead_drop_records=0.5, lead_drop=0.3, gain=0.2, noise_mv=0.05)
-    window_s: Range = (0.6, 3.0)
+    crop: Range = (0.5, 1.0)
+    window_s: Range = (0.6, 2.4)
+    change: AugmentConfig = _LOSE_LEADS
 
     @model_validator(mode="after")
     def _in_order(self) -> GenericViews:
+        _check_range("crop", self.crop, above=0.0, most=1.0)
         _check_range("window_s", self.window_s, above=0.0)
         return self
 
@@ -111,9 +126,9 @@ def view(batch: ECGBatch, config: PhysiologyViews | GenericViews) -> ECGBatch:
 
 def physiology_view(batch: ECGBatch, config: PhysiologyViews) -> ECGBatch:
     """A stretched part of the record, somewhere in the window, without some of its cardiac cycles."""
-    cropped = crop(batch, config.crop, config.stretch, config.shift)
+    cropped = augment(crop(batch, config.crop, config.stretch, config.shift), config.change)
     window = random_window(cropped.time_mask, config.window_s, batch.rate_hz)
-    if cropped.beats is None:
+    if cropped.beats is None or config.gap == "window":
         return _without(cropped, window)
     gap = cycle_gap(cropped.beats, cropped.time_mask, config.cycles)
     too_few = _whole_cycles(cropped.beats, cropped.time_mask)[2].sum(1) < 2
@@ -121,9 +136,9 @@ def physiology_view(batch: ECGBatch, config: PhysiologyViews) -> ECGBatch:
 
 
 def generic_view(batch: ECGBatch, config: GenericViews) -> ECGBatch:
-    """Another gain, noise, fewer leads, and a gap anywhere."""
-    changed = augment(batch, config.change)
-    return _without(changed, random_window(changed.time_mask, config.window_s, batch.rate_hz))
+    """A part of the record as long as the whole, begun anywhere and joined around its end, without a stretch of it."""
+    moved = augment(wrapped(scaled(batch, config.crop)), config.change)
+    return _without(moved, random_window(moved.time_mask, config.window_s, batch.rate_hz))
 
 
 _STRATEGIES: Final[Mapping[str, Callable[[ECGBatch, Any], ECGBatch]]] = {
@@ -143,13 +158,27 @@ def crop(batch: ECGBatch, share: Range, stretch: Range, shift: float = 1.0) -> E
     """
     n_records, t = batch.time_mask.shape
     device = batch.time_mask.device
-    first, length = _recorded(batch.time_mask)
+    _, length = _recorded(batch.time_mask)
     factor = _uniform(n_records, stretch, device)
     longest = ((length - 1) * factor + 1).clamp(max=t)
     n_out = (_uniform(n_records, share, device) * factor * length).minimum(longest).floor().clamp_min(1)
-    room = (length - 1 - (n_out - 1) / factor).clamp_min(0)
-    start = first + (torch.rand(n_records, device=device) * room).floor()
     offset = (torch.rand(n_records, device=device) * shift * (t - n_out + 1)).floor().clamp_max(t - 1)
+    return _laid_out(batch, factor, n_out, offset)
+
+
+def scaled(batch: ECGBatch, share: Range) -> ECGBatch:
+    """A random part of each record, stretched to the length and the place of the whole."""
+    first, length = _recorded(batch.time_mask)
+    kept = _uniform(len(length), share, length.device) * (length - 1)
+    return _laid_out(batch, (length - 1) / kept.clamp_min(1), length.float(), first.float())
+
+
+def _laid_out(batch: ECGBatch, factor: Tensor, n_out: Tensor, offset: Tensor) -> ECGBatch:
+    """`n_out` samples of each record from a random place in it, `factor` as long as they were, put at `offset`."""
+    t, device = batch.time_mask.shape[1], batch.time_mask.device
+    first, length = _recorded(batch.time_mask)
+    room = (length - 1 - (n_out - 1) / factor).clamp_min(0)
+    start = first + (torch.rand(len(first), device=device) * room).floor()
 
     place = torch.arange(t, device=device)
     source = start[:, None] + (place - offset[:, None]) / factor[:, None]
@@ -169,6 +198,22 @@ def crop(batch: ECGBatch, share: Range, stretch: Range, shift: float = 1.0) -> E
     if beats is not None:
         moved = ((beats - start[:, None]) * factor[:, None] + offset[:, None]).round().long()
         beats = _kept(moved, beats >= 0, time_mask)
+    return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
+
+
+def wrapped(batch: ECGBatch) -> ECGBatch:
+    """Each record begun at a random sample of it, what was before that joined to its end."""
+    first, length = _recorded(batch.time_mask)
+    by = (torch.rand(len(first), device=first.device) * length).long()[:, None]
+    first, length = first[:, None], length[:, None].clamp_min(1)
+    place = torch.arange(batch.time_mask.shape[1], device=first.device) - first
+    inside = (place >= 0) & (place < length)
+    source = torch.where(inside, first + (place + by) % length, place + first)
+    signal = batch.signal.gather(2, source[:, None].expand_as(batch.signal))
+    time_mask = batch.time_mask.gather(1, source)
+    beats = batch.beats
+    if beats is not None:
+        beats = _kept(first + (beats - first - by) % length, beats >= 0, time_mask)
     return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
 
 
@@ -207,7 +252,8 @@ def random_window(time_mask: Tensor, seconds: Range, rate_hz: float) -> Tensor:
 def _whole_cycles(beats: Tensor, time_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """First sample, end, and whether it lies wholly in the record, of the cardiac cycle around each R peak.
 
-    Neighbouring cycles share their border. The first and the last take their one known interval for the other.
+    Neighbouring cycles share their border. The first and the last take their one known interval for the other. A cycle
+    beside an interval much longer than the median one is not known to be one cycle.
     """
     beats = _kept(beats, beats >= 0, time_mask)
     beats = F.pad(beats, (0, max(0, 2 - beats.shape[1])), value=-1)
@@ -220,7 +266,9 @@ def _whole_cycles(beats: Tensor, time_mask: Tensor) -> tuple[Tensor, Tensor, Ten
     end = (beats + (1 - _BEFORE_PEAK) * after).round().long()
     first, length = _recorded(time_mask)
     inside = (begin >= first[:, None]) & (end <= (first + length)[:, None])
-    return begin, end, (number < n_beats) & (n_beats >= 2) & inside
+    between = torch.where(number[1:] < n_beats, interval, torch.nan)
+    usual = _LONGEST_INTERVAL * between.nanmedian(dim=1, keepdim=True).values
+    return begin, end, (number < n_beats) & (n_beats >= 2) & inside & (torch.maximum(before, after) <= usual)
 
 
 def _without(batch: ECGBatch, gap: Tensor) -> ECGBatch:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
-from auricle.data.sources import share_recordings
 from auricle.errors import ConfigError
 from auricle.leads import canonical
 
@@ -50,30 +49,19 @@ def evaluate(
     from auricle.data.store import Store
     from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
     from auricle.evaluate.cross_validation import cross_validated_rows
-    from auricle.evaluate.protocols import Setting
+    from auricle.evaluate.lineage import setting_of
     from auricle.evaluate.reference import ROWS, reference_rows
-    from auricle.methods import load_card, load_method
+    from auricle.methods import load_card
     from auricle.tasks import load_task
     from auricle.train.watch import ConsoleWatcher
 
     kept, wanted_rows = _leads(leads, protocol), [row for row in rows.split(",") if row]
-    card, weights = load_card(run)
-    lineage = _lineage(card["about"])
     opened, question = Store(store), load_task(task, published=published, track=track, prompts=prompts)
     if (name or run.resolve().name) in ROWS:
         raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another with --name")
-    setting = Setting(
-        method=load_method(weights),
-        store=opened,
-        task=question,
-        out=out,
-        name=name or run.resolve().name,
-        preset=card["method"],
-        pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in lineage)),
-        overlap=any(_saw_the_test(entry, opened.info["source"], question.id) for entry in lineage),
-    )
+    setting = setting_of(run, opened, question, out, name or "")
     shares = [_share(text) for text in fractions.split(",")]
-    run_protocols(setting, protocol, shares, range(seeds), card["about"], kept)
+    run_protocols(setting, protocol, shares, range(seeds), load_card(run)[0]["about"], kept)
     if CROSS_VALIDATED in (protocol or ()):
         cross_validated_rows(setting, wanted_rows, kept)
     if set(protocol or [""]) != {CROSS_VALIDATED}:
@@ -102,21 +90,6 @@ def _leads(text: str | None, protocols: list[str] | None) -> tuple[str, ...] | N
             "--leads goes with --protocol cross_validated; for the other protocols see auricle robustness"
         )
     return tuple(dict.fromkeys(canonical(name) for name in text.split(",")))
-
-
-def _saw_the_test(entry: dict[str, Any], source: str, task: str) -> bool:
-    """Whether a training saw the recordings of a task's test part, or may have: another edition's split is another."""
-    if entry["source"] == source:
-        return (entry["task"], entry["part"]) != (task, "train")
-    return share_recordings(entry["source"], source) and not entry["others_left_out"]
-
-
-def _lineage(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a run and those it started from were trained on, the latest first."""
-    own = (
-        [{key: about.get(key) for key in ("source", "task", "part", "others_left_out")}] if about.get("source") else []
-    )
-    return own + (_lineage(about["donor"]) if about.get("donor") else [])
 
 
 def run_protocols(

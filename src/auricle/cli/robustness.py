@@ -27,19 +27,16 @@ def robustness(
     from auricle.atomic import write_bytes, write_with
     from auricle.data.store import Store
     from auricle.evaluate import robustness as ask
-    from auricle.evaluate.protocols import Setting
+    from auricle.evaluate.lineage import setting_of
     from auricle.evaluate.table import collect
     from auricle.explain.figures import robustness as draw
-    from auricle.methods import load_card, load_method
     from auricle.tasks import load_task
 
     opened, question, console = Store(store), load_task(task), Console(stderr=True)
     for run in runs:
         given, _, folder = run.rpartition("=")
-        card, weights = load_card(folder)
-        name = given or Path(folder).resolve().name
-        setting = Setting(load_method(weights), opened, question, out, name=name, preset=card["method"])
-        with console.status(f"{name}: {len(ask.CONDITIONS)} conditions"):
+        setting = setting_of(Path(folder), opened, question, out, given)
+        with console.status(f"{setting.name}: {len(ask.CONDITIONS)} conditions"):
             ask.robustness(setting)
     results = collect(out)
     table = ask.table(results, question.id).to_markdown()

@@ -163,14 +163,16 @@ def _evaluate(ablation: Ablation, row: Row, seed: int, folder: Path, frame: Fram
         method=load_method(weights), store=Store(frame.store), task=frame.task,
         out=frame.out / "results" / f"seed{seed}", name=row.name, preset=slug(row.name),
     )  # fmt: skip
+    tuned = isinstance(setting.method, Classifies)
     done = sorted(setting.folder.rglob("result.json")) if setting.folder.is_dir() else []
-    if isinstance(setting.method, Classifies):
-        if not done:
-            about = card["about"]
-            finetuned(setting, about["label_share"], seed, about["n_records"])
-    elif len(done) < len(ablation.fractions):
+    if len(done) >= (1 if tuned else len(ablation.fractions)):
+        return False
+    if tuned:
+        about = card["about"]
+        finetuned(setting, about["label_share"], seed, about["n_records"])
+    else:
         linear_probe(setting, ablation.fractions, [seed])
-    return not done
+    return True
 
 
 def ablation_table(ablation: Ablation, task: Task, results: Sequence[Result]) -> Table:

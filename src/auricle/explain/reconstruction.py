@@ -16,6 +16,7 @@ from auricle.explain.figures import COLOURS, INK, MUTED, TEXT_PT, blank_figure
 from auricle.leads import canonical
 from auricle.methods import Method, Reconstructs
 from auricle.recording import Recording
+from auricle.signal.preprocess import TYPICAL_MV
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,17 +130,19 @@ def drawn_leads(method: Method, recording: Recording, keep: Sequence[str] | None
         raise DataError(f"{recording.record_id}: none of the leads to keep has a usable sample")
     drawn = method.reconstruct(replace(batch, lead_mask=batch.lead_mask & shown))
     usable = whole.lead_mask.any(0).tolist()
+    unit, size = ("mV", 1.0) if spec.scale == "mv" else ("sd", TYPICAL_MV)
 
     def side_by_side(values: torch.Tensor) -> NDArray[np.float32]:
         """(window, lead, t) -> (lead, t), without padding; what windows share is kept twice."""
-        return torch.cat([row[:, inside] for row, inside in zip(values, whole.time_mask, strict=True)], 1).numpy()
+        parts = [row[:, inside] / size for row, inside in zip(values, whole.time_mask, strict=True)]
+        return torch.cat(parts, 1).numpy()
 
     return DrawnLeads(
         leads=spec.leads,
         kept=tuple(name for name in spec.leads if name in keep),
         recorded=tuple(name for name, there in zip(spec.leads, usable, strict=True) if there),
         rate_hz=spec.rate_hz,
-        unit="mV" if spec.scale == "mv" else "sd",
+        unit=unit,
         truth=side_by_side(whole.signal),
         mean=side_by_side(drawn.mean),
         std=side_by_side(drawn.std),

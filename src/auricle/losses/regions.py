@@ -6,6 +6,8 @@ discriminability"; the equation is ours, NT-Xent with regions for records.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,24 +15,26 @@ from torch import Tensor
 from auricle.losses.contrastive import weighted_info_nce
 from auricle.losses.gather import gather, gather_flags, mean_over_active, world
 
+Repels = Literal["everything", "other_records", "same_region"]
+
 
 def region_nt_xent(
     vectors: Float[Tensor, "b 2 g d"],
     present: Bool[Tensor, "b 2 g"],
     scale: float | Tensor,
-    repel_within_record: bool = True,
+    repels: Repels = "everything",
 ) -> Float[Tensor, ""]:
     """-log(e^{s(ivr, iwr)/t} / (e^{s(ivr, iwr)/t} + sum of e^{s(ivr, n)/t} over n)), w being the other view than v.
 
-    The sum runs over all regions of both views of the other records, of all processes, and, if `repel_within_record`,
-    over the other regions of the same record. An absent region is in no sum, and a region that is absent from either
-    view has no row. Leads are linear mixtures of one dipole, so whether regions of one beat should repel is open.
+    The sum runs over regions of both views of records, of all processes. An absent region is in no sum, and a region
+    that is absent from either view has no row. Leads are linear mixtures of one dipole, so whether different regions
+    should repel, of one beat or at all, is open.
 
     Args:
         vectors: unit vectors of record, view, region; what lies under a false `present` is not read.
         present: regions that a view has.
         scale: one over the temperature t.
-        repel_within_record: whether other regions of the same record repel.
+        repels: what is in the sum: `everything`; `other_records`, all regions of them; `same_region`, of other records.
 
     Returns:
         The mean over all rows; 0 where there is none.
@@ -44,10 +48,13 @@ def region_nt_xent(
     mine = slice(world()[0] * n, world()[0] * n + n)
     row = position[mine].flatten()
     partner = position[mine].flip(1).flatten()
-    repels = torch.ones(len(row), len(columns), dtype=torch.bool, device=vectors.device)
-    if not repel_within_record:
-        repels = record[row][:, None] != record
-    repels = repels & column_present & (row[:, None] != torch.arange(len(columns), device=vectors.device))
+    region = torch.arange(n_regions, device=vectors.device).expand_as(position).flatten()
+    other_record = record[row][:, None] != record
+    in_sum = {
+        "everything": row[:, None] != torch.arange(len(columns), device=vectors.device),
+        "other_records": other_record,
+        "same_region": other_record & (region[row][:, None] == region),
+    }[repels]
     logits = scale * own.reshape(-1, width) @ columns.T
-    losses, active = weighted_info_nce(logits, partner, repels.to(logits.dtype))
+    losses, active = weighted_info_nce(logits, partner, (in_sum & column_present).to(logits.dtype))
     return mean_over_active(losses, active & present.all(1, keepdim=True).expand_as(present).flatten())

@@ -10,7 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from pydantic import Field
@@ -28,13 +28,16 @@ from auricle.text.towers import Tower
 if TYPE_CHECKING:
     from auricle.data.loader import View
 
+# Parameters that are tables of vectors, one for each lead, region or place, and biases between leads.
+_LOOKED_UP: Final = frozenset({"identity", "position", "bias"})
+
 
 class Recipe(Config):
     """How a method is optimised: AdamW, linear warm-up, cosine to a tenth, gradient clipping.
 
     Attributes:
         lr: peak learning rate.
-        weight_decay: on matrices only, never on biases, norms or embeddings.
+        weight_decay: on what maps, never on biases, norms or embeddings (`split_decay`).
         warmup: share of the steps over which the rate rises.
         clip: largest gradient norm.
     """
@@ -84,11 +87,13 @@ class Method(nn.Module, ABC):
     """Base of all methods. A subclass sets `needs`, implements `step`, and may override the rest.
 
     Attributes:
-        needs: what the batches must carry beside the signal: "embedding", "findings", "target".
+        needs: what the batches must carry beside the signal: "embedding", "findings", "tokens", "target".
+        report_optional: whether a recording without a report still teaches a method that reads reports.
         encoder: the ECG encoder, the part that is evaluated and fine-tuned.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    report_optional: ClassVar[bool] = False
     name: ClassVar[str]
 
     def __init__(self, config: MethodConfig) -> None:
@@ -161,13 +166,17 @@ class Method(nn.Module, ABC):
 
 
 def split_decay(module: nn.Module, weight_decay: float, lr_scale: float = 1.0) -> list[dict[str, Any]]:
-    """Optimiser groups of a module's trainable parameters: weight decay for matrices, none for vectors."""
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
-    vectors = [parameter for parameter in trainable if parameter.ndim < 2]
+    """Optimiser groups of a module's trainable parameters: weight decay for what maps, none for what is looked up."""
+    tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
+
+    def decays(name: str, parameter: nn.Parameter) -> bool:
+        looked_up = id(parameter) in tables or name.rpartition(".")[2] in _LOOKED_UP
+        return parameter.ndim >= 2 and not looked_up
+
+    trainable = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
     groups = [
-        {"params": matrices, "weight_decay": weight_decay, "lr_scale": lr_scale},
-        {"params": vectors, "weight_decay": 0.0, "lr_scale": lr_scale},
+        {"params": [p for name, p in trainable if decays(name, p)], "weight_decay": weight_decay, "lr_scale": lr_scale},
+        {"params": [p for name, p in trainable if not decays(name, p)], "weight_decay": 0.0, "lr_scale": lr_scale},
     ]
     return [group for group in groups if group["params"]]
 

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from auricle.losses.gather import gather
+from auricle.losses.gather import gather, gather_flags
 
 _EPSILON: Final = 1e-5
 _MOMENTUM: Final = 0.05
@@ -34,13 +34,22 @@ class Standardise(nn.Module):
         self.register_buffer("variance", torch.ones(width))
         self.register_buffer("n_batches", torch.zeros(()))
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Standardised rows, in full precision."""
+    def forward(self, rows: Tensor, active: Tensor | None = None) -> Tensor:
+        """Standardised rows, in full precision.
+
+        Args:
+            rows: (b, d)
+            active: (b,) rows that count, by default all. A batch without any goes by the running values.
+        """
         rows = rows.float()
-        if not self.training:
+        active = torch.ones(len(rows), dtype=torch.bool, device=rows.device) if active is None else active
+        counts = gather_flags(active)
+        if not self.training or not bool(counts.any()):
             return (rows - self.mean) * (self.variance + _EPSILON).rsqrt()
-        everyone = gather(rows)
-        mean, variance = everyone.mean(0), everyone.var(0, correction=0)
+        everyone = gather(torch.where(active[:, None], rows, 0.0))
+        mean = everyone.sum(0) / counts.sum()
+        centred = torch.where(counts[:, None], everyone - mean, 0.0)
+        variance = centred.square().sum(0) / counts.sum()
         with torch.no_grad():
             self.n_batches += 1
             share = torch.maximum(1 / self.n_batches, torch.full_like(self.n_batches, _MOMENTUM))

@@ -1,12 +1,12 @@
 """acl_ecg: two views of a record that keep its rhythm belong together, and so do their anatomical regions; no labels.
 
 Source: ACL-ECG, Sensors 2026, 26(3), 1080 (its abstract; no code is public). Idea: (1) draw two views that differ in
-what part is seen, in which cycles are missing, and not in rhythm; (2) pull the two views of a record together and push
-records apart (NT-Xent); (3) read one vector for each region of leads (anterior, inferior, septal, lateral); (4) pull a
-region to itself in the other view and push it from other regions and other records; (5) add half of that to the first.
+what part is seen, in which cycles and leads are missing, and not in rhythm; (2) pull the two views of a record together
+and push records apart (NT-Xent); (3) read one vector for each region of leads (anterior, inferior, septal, lateral);
+(4) pull a region to itself in the other view and push it from other regions and other records; (5) add half of that.
 Inputs: signal, and R peaks where the store has them. Differences from the abstract: a crop is not scaled back to the
 window (rate carries age) but padded, beside a stretch of at most a tenth; what the abstract leaves open (encoder,
-heads, temperature, weight) is ours; repulsion between regions of one heartbeat can be switched off.
+heads, temperature, weight) is ours; repulsion between regions of one heartbeat, or at all, can be switched off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from auricle.config import Config, component
 from auricle.encoders import ENCODERS, EncoderModule, Tokens
 from auricle.errors import ConfigError
 from auricle.losses.contrastive import nt_xent
-from auricle.losses.regions import region_nt_xent
+from auricle.losses.regions import Repels, region_nt_xent
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
 from auricle.nn.heads import projection
 from auricle.nn.pooling import masked_mean
@@ -56,8 +56,12 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "nano": _NANO,
     "small": {"encoder": _encoder("small"), "recipe": {"lr": 5e-4}},
-    # What the abstract says and no more: time is not stretched.
-    "paper": {"encoder": _encoder("small"), "recipe": {"lr": 5e-4}, "views": {"stretch": (1.0, 1.0)}},
+    # What the abstract says and no more: time is not stretched, no lead is lost.
+    "paper": {
+        "encoder": _encoder("small"),
+        "recipe": {"lr": 5e-4},
+        "views": {"stretch": (1.0, 1.0), "change": {"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0}},
+    },
     # The two ablations of the abstract, at the size of nano.
     "generic": {**_NANO, "views": {"name": "generic"}},
     "instance": {**_NANO, "region": {"weight": 0.0}},
@@ -69,11 +73,12 @@ class RegionConfig(Config):
 
     Attributes:
         weight: beside the instance objective; 0 leaves it out, head and all.
-        repel_within_record: whether other regions of the same record repel.
+        repels: what a region is pushed from: `everything` else, other regions of its own record with it; all regions of
+            `other_records`; or the `same_region` of other records, so that regions as such never repel.
     """
 
     weight: Annotated[float, Field(ge=0)] = 0.5
-    repel_within_record: bool = True
+    repels: Repels = "everything"
 
 
 class AclEcgConfig(MethodConfig):
@@ -173,6 +178,6 @@ class AclEcg(Method):
             if regions is None:
                 return Step(instance, {"loss": instance.detach()})
             vectors, present = (torch.stack(part, dim=1) for part in zip(*regions, strict=True))
-            region = region_nt_xent(vectors.float(), present, scale, self.config.region.repel_within_record)
+            region = region_nt_xent(vectors.float(), present, scale, self.config.region.repels)
             loss = instance + self.config.region.weight * region
         return Step(loss, {"loss": loss.detach(), "instance": instance.detach(), "region": region.detach()})

@@ -74,7 +74,12 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "recipe": {"lr": 3e-3},
     },
     "nano": _NANO,
-    "heads": {**_NANO, "encoder": {"name": "st_vit", "preset": "nano", "common": 3, "own": 0}},
+    # As many blocks in each modality, and two linear heads where the two stacks were.
+    "heads": {
+        **_NANO,
+        "encoder": {"name": "st_vit", "preset": "nano", "common": 3, "own": 0},
+        "text": {**_NANO["text"], "common": 2, "own": 0},
+    },
     "small": {"encoder": {"name": "st_vit", "preset": "small"}},
     "paper": {
         "encoder": {"name": "st_vit", "preset": "base"},
@@ -123,7 +128,9 @@ class CgDmerConfig(ComparingConfig):
         time_share: share of its columns of time that are hidden in all leads.
         temperature, bias: start of the sigmoid's scale (1 / temperature) and bias; the source's bias of -10 is for 32k
             columns.
-        align_weight, decorrelate_weight: of those terms, beside 1 for the drawn patches and 1 for the guessed words.
+        decoders_read: `both` parts, or, as an ablation, one of them alone.
+        draw_weight, word_weight, align_weight, decorrelate_weight: of drawn patches, guessed words, the alignment, and
+            keeping the parts apart.
     """
 
     name: Literal["cg_dmer"] = "cg_dmer"
@@ -136,6 +143,9 @@ class CgDmerConfig(ComparingConfig):
     time_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     temperature: Annotated[float, Field(gt=0)] = 0.1
     bias: float = -5.0
+    decoders_read: Literal["both", "shared", "specific"] = "both"
+    draw_weight: Annotated[float, Field(ge=0)] = 1.0
+    word_weight: Annotated[float, Field(ge=0)] = 1.0
     align_weight: Annotated[float, Field(ge=0)] = 1.0
     decorrelate_weight: Annotated[float, Field(ge=0)] = 0.1
 
@@ -173,11 +183,21 @@ class OwnTower:
         return np.concatenate(rows)
 
 
+class _ReportHead(nn.Sequential):
+    """Standardised, then mapped; in training a batch is told which of its records have a report."""
+
+    def forward(self, rows: Tensor, active: Tensor | None = None) -> Tensor:
+        standardise, to_projection = self
+        mapped: Tensor = to_projection(standardise(rows, active))
+        return mapped
+
+
 class CgDmer(Comparing):
     """Two encoders of two parts each, two decoders, and the space where the shared parts meet."""
 
     name: ClassVar[str] = "cg_dmer"
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    report_optional: ClassVar[bool] = True  # what is hidden of a recording can be drawn whoever wrote nothing about it
     encoder: StVit
     pieces: Tensor
 
@@ -198,9 +218,9 @@ class CgDmer(Comparing):
         return nn.Sequential(Standardise(width), projection(width, self.config.projection))
 
     def report_head(self) -> nn.Module:
-        """The same for reports. Records without one are left out before training, so all rows of a batch count."""
+        """The same for reports; of a batch, those that are there."""
         width = self.config.text.width
-        return nn.Sequential(Standardise(width), nn.Linear(width, self.config.projection))
+        return _ReportHead(Standardise(width), nn.Linear(width, self.config.projection))
 
     def signal_vector(self, tokens: Tokens) -> Tensor:
         """The specific part has no say in what a recording is compared with."""
@@ -252,8 +272,8 @@ class CgDmer(Comparing):
         drawn, level, doubted = self._draw(ready, tokens)
         words, report_shared, report_specific = self._read(batch.text)
         signal = F.normalize(self.signal_vector(tokens), dim=-1)
-        report = self.project_text(F.normalize(report_shared, dim=-1))
         has_report = batch.text.report_id >= 0
+        report = F.normalize(self.project_report(F.normalize(report_shared, dim=-1), has_report), dim=-1)
         # Cosines and correlations are compared to the third decimal: full precision, also under bf16.
         with torch.autocast(signal.device.type, enabled=False):
             align = self._align(signal.float(), report.float(), batch.text)
@@ -261,7 +281,8 @@ class CgDmer(Comparing):
             written = decorrelation(report_shared.float(), report_specific.float(), has_report)
             apart = own + written
         config = self.config
-        loss = drawn + level + doubted + words + config.align_weight * align + config.decorrelate_weight * apart
+        loss = config.draw_weight * (drawn + level + doubted) + config.word_weight * words
+        loss = loss + config.align_weight * align + config.decorrelate_weight * apart
         terms = {"loss": loss, "drawn": drawn, "level": level, "words": words, "align": align, "apart": apart}
         return Step(loss, {**{name: term.detach() for name, term in terms.items()}, "scale": self.scale.detach()})
 
@@ -282,7 +303,7 @@ class CgDmer(Comparing):
         """Error of the shape, of the level, and of the doubt of the patches that were recorded and not seen."""
         patch = self.encoder.patch
         columns = patch_mask(ready.time_mask, patch)
-        drawn = self.decoder(tokens.tokens, tokens.mask, columns)
+        drawn = self.decoder(self._for_decoder(tokens.tokens), tokens.mask, columns)
         recorded = ready.lead_mask[:, :, None] & columns[:, None]
         wanted = recorded & ~tokens.mask.reshape(recorded.shape)
         with torch.autocast(ready.signal.device.type, enabled=False):
@@ -299,6 +320,15 @@ class CgDmer(Comparing):
             one, two, three = (mean_over_active(values, wanted) for values in weighted)
         return one, two, three
 
+    def _for_decoder(self, parts: Tensor) -> Tensor:
+        """(.., 2 d) [shared; specific] as a decoder is to see them."""
+        if self.config.decoders_read == "both":
+            return parts
+        shared, specific = parts.chunk(2, dim=-1)
+        if self.config.decoders_read == "shared":
+            return torch.cat([shared, torch.zeros_like(specific)], dim=-1)
+        return torch.cat([torch.zeros_like(shared), specific], dim=-1)
+
     def _read(self, text: TextBatch) -> tuple[Tensor, Tensor, Tensor]:
         """The loss of hidden words, and both parts of the whole reports (b, d)."""
         assert text.token_ids is not None
@@ -308,7 +338,8 @@ class CgDmer(Comparing):
         both = torch.cat([torch.where(hidden, MASK, ids), ids]), torch.cat([mask, mask])
         shared, specific = self.text_encoder(*both)
         n = len(ids)
-        guessed = self.text_encoder.guess_words(shared[:n][hidden], specific[:n][hidden])
+        read = self._for_decoder(torch.cat([shared[:n][hidden], specific[:n][hidden]], dim=-1))
+        guessed = self.text_encoder.guess_words(*read.chunk(2, dim=-1))
         with torch.autocast(ids.device.type, enabled=False):
             words = masked_words(guessed.float(), ids[hidden])
         return words, self.text_encoder.pooled(shared[n:], mask), self.text_encoder.pooled(specific[n:], mask)
@@ -342,7 +373,7 @@ class CgDmer(Comparing):
     def drawn(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """(b, l, t) what the decoder makes of tokens at every place, seen or not, and its doubt, in the input unit."""
         n_samples, patch = ready.signal.shape[-1], self.encoder.patch
-        drawing = self.decoder(tokens.tokens, tokens.mask, patch_mask(ready.time_mask, patch))
+        drawing = self.decoder(self._for_decoder(tokens.tokens), tokens.mask, patch_mask(ready.time_mask, patch))
         assert drawing.log_doubt is not None
         mean = _in_mv(drawing).flatten(2)[..., :n_samples]
         std = (TYPICAL_MV * drawing.log_doubt.float().exp()).repeat_interleave(patch, dim=-1)[..., :n_samples]

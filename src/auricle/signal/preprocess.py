@@ -35,9 +35,10 @@ class InputSpec(Config):
         seconds: length of the model input; longer records are read in windows, shorter ones padded and masked.
         leads: the lead axis; absent leads are masked.
         band_hz: zero-phase high-pass and low-pass. Children need the upper end: a newborn's QRS lasts 60 ms.
-        scale: `mv` keeps millivolts; `amplitude_unknown` divides each record by its own standard deviation, for
-            sources whose gain is lost; `lead_unknown` each lead by its own, for sources that were z-scored by lead.
-        clip_mv: amplitudes beyond it are electrodes and not hearts (in units of `scale`).
+        scale: `mv` keeps millivolts; `amplitude_unknown` brings each record to the spread of a typical one
+            (`TYPICAL_MV`), for sources whose gain is lost; `lead_unknown` each lead, for sources that were z-scored by
+            lead. What is said in millivolts elsewhere (noise, paper, stems) then still has its size.
+        clip_mv: amplitudes beyond it are electrodes and not hearts.
         pooling: how the windows of a long record become one answer.
     """
 
@@ -90,7 +91,7 @@ class Preprocess(nn.Module):
         signal, time_mask = resample(signal, batch.time_mask, batch.rate_hz, self.spec.rate_hz, self.spec.band_hz[1])
         signal = torch.where(lead_mask[:, :, None], signal, 0.0)
         if self.spec.scale != "mv":
-            signal = _unit_scale(signal, lead_mask, time_mask, self.spec.scale == "lead_unknown")
+            signal = TYPICAL_MV * _unit_scale(signal, lead_mask, time_mask, self.spec.scale == "lead_unknown")
         signal = signal.clamp(-self.spec.clip_mv, self.spec.clip_mv)
         return replace(batch.with_signal(signal, time_mask, self.spec.rate_hz), lead_mask=lead_mask)
 

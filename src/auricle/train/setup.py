@@ -65,7 +65,8 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
         init_encoder_from(method, config.init_from)
     rows, corpus = training_rows(store, config, task), None
     if method.needs & _TEXT_NEEDS:
-        rows = rows[store.column("report_id")[rows] >= 0]  # a recording without a report has nothing to be aligned with
+        if not method.report_optional:
+            rows = rows[store.column("report_id")[rows] >= 0]  # there is nothing to align the others with
         tower, vocabulary_size = getattr(method, "text_tower", ""), getattr(method, "vocabulary_size", 0)
         corpus = Corpus.from_store(store, rows, tower, method.needs, vocabulary_size)
     if method.picture_size is None:

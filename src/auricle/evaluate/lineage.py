@@ -1,0 +1,49 @@
+"""What saved weights were trained on, they and those they started from, and whether that was what they are asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from auricle.data.sources import share_recordings
+from auricle.data.store import Store
+from auricle.evaluate.protocols import Setting
+from auricle.methods import load_card, load_method
+from auricle.tasks import Task
+
+
+def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -> Setting:
+    """Saved weights on a task, with what they have seen.
+
+    Args:
+        run: run folder or folder of saved weights.
+        store, task, out: as in `Setting`.
+        name: of the row; by default the run's.
+    """
+    card, weights = load_card(run)
+    seen = lineage(card["about"])
+    return Setting(
+        method=load_method(weights),
+        store=store,
+        task=task,
+        out=out,
+        name=name or run.resolve().name,
+        preset=card["method"],
+        pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in seen)),
+        overlap=any(saw_the_test(entry, store.info["source"], task.id) for entry in seen),
+    )
+
+
+def saw_the_test(entry: dict[str, Any], source: str, task: str) -> bool:
+    """Whether a training saw the recordings of a task's test part, or may have: another edition's split is another."""
+    if entry["source"] == source:
+        return (entry["task"], entry["part"]) != (task, "train")
+    return share_recordings(entry["source"], source) and not entry["others_left_out"]
+
+
+def lineage(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a run and those it started from were trained on, the latest first."""
+    own = (
+        [{key: about.get(key) for key in ("source", "task", "part", "others_left_out")}] if about.get("source") else []
+    )
+    return own + (lineage(about["donor"]) if about.get("donor") else [])
