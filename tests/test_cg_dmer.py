@@ -26,7 +26,15 @@ from auricle.leads import STANDARD
 from auricle.losses.disentangle import decorrelation
 from auricle.losses.gather import mean_over_active
 from auricle.losses.masked import doubt, masked_words, patch_error
-from auricle.methods import AlignsText, Progress, Reconstructs, create_method, init_encoder_from, load_method, save_method
+from auricle.methods import (
+    AlignsText,
+    Progress,
+    Reconstructs,
+    create_method,
+    init_encoder_from,
+    load_method,
+    save_method,
+)
 from auricle.methods._standardise import Standardise
 from auricle.methods.cg_dmer import CgDmer, chosen
 from auricle.nn.patch import patch_mask
@@ -370,7 +378,8 @@ def test_it_learns_to_draw_hidden_leads() -> None:
     with torch.no_grad():
         mean = method.reconstruct(replace(batch, lead_mask=lead_mask)).mean[:, [6, 8]]
     truth = ready_of(method, batch).signal[:, [6, 8]]
-    assert (mean - truth).square().mean() < 0.7 * truth.square().mean()
+    left = (mean - truth).square().mean(-1) / truth.square().mean(-1)
+    assert left.median() < 0.95, left  # nothing drawn is 1
 
 
 def test_heads_are_two_linear_heads_over_one_stack_in_both_modalities() -> None:
