@@ -100,14 +100,19 @@ disentangling() {
 # How many labels acl_ecg saves.
 efficiency() {
   python "$here/benchmarks/label_efficiency.py" "$out/acl_ecg" --store "$out/mini" --task ptb_xl_mini/super \
-    --work "$out/label_efficiency" --seeds 3 --steps 100
+    --work "$out/label_efficiency" --seeds 2 --steps 300
 }
 
 ablations() {
   mini && adults && chest
   local real=(model.input.rate_hz=100 'model.input.band_hz=[0.5,40]' model.input.scale=lead_unknown)
   auricle ablate acl_ecg "$out/mini" "$out/ablation_acl_ecg" --task ptb_xl_mini/super --steps 60 --batch-size 64 "${real[@]}"
-  auricle ablate cg_dmer "$out/adults" "$out/ablation_cg_dmer" --task simulated/diagnosis --steps 100 --batch-size 64
+  once "$out/few" auricle simulate "$out/few" -n 4000 --seed 11 --ages adults --diagnoses adult --rate-hz 100
+  auricle ablate cg_dmer "$out/few" "$out/ablation_cg_dmer" --task simulated/diagnosis --steps 150 --batch-size 64 \
+    --row cg_dmer --row "two heads of one encoder" --row "decoders read the shared part" \
+    --row "decoders read the specific part" --row "no decorrelation" --row "no alignment"
+  python "$here/benchmarks/disentangling.py" --weights "$out"/ablation_cg_dmer/runs/* --store "$out/few" --task simulated/diagnosis \
+    -n 400 --name ablations
   auricle ablate ls_emvae "$out/adults" "$out/ablation_ls_emvae" --task simulated/diagnosis --steps 100 --batch-size 64
   auricle ablate mirage "$out/chest" "$out/ablation_mirage" --task simulated/infarction --steps 100 --batch-size 32
   auricle ablate mirage_contrast "$out/chest" "$out/mirage_contrast" --task simulated/infarction --steps 60 --batch-size 32

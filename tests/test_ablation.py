@@ -73,6 +73,15 @@ def test_a_wrong_row_is_refused_before_anything_is_trained(store: Path, tmp_path
     assert not any(tmp_path.iterdir())
 
 
+def test_some_rows_may_be_asked_for() -> None:
+    ablation = load_ablation("cg_dmer")
+    assert ablation.only(()) == ablation
+    wanted = ("no alignment", "cg_dmer")
+    assert [row.name for row in ablation.only(wanted).rows] == ["cg_dmer", "no alignment"]
+    with pytest.raises(UnknownNameError, match="did you mean 'no alignment'"):
+        ablation.only(["no alignmnt"])
+
+
 def test_names_are_suggested() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'mirage'"):
         load_ablation("mirrage")

@@ -34,6 +34,7 @@ def ablate(
     drop: Annotated[
         list[str] | None, typer.Option(help="A setting that all rows do without, such as model.labs.")
     ] = None,
+    row: Annotated[list[str] | None, typer.Option(help="A row that is wanted; by default all are.")] = None,
     published: PublishedOption = None,
     track: TrackOption = "clean",
 ) -> None:
@@ -46,7 +47,7 @@ def ablate(
     from auricle.tasks import load_task
     from auricle.train.watch import ConsoleWatcher
 
-    asked = load_ablation(ablation)
+    asked = load_ablation(ablation).only(row or ())
     over = run_values(None, {}, {}, {"steps": steps, "batch_size": batch_size}, more)
     over["model"].pop("name", None)
     frame = Frame(store, load_task(task, published=published, track=track), out, range(seeds), over, drop or ())

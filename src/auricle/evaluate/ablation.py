@@ -61,6 +61,18 @@ class Ablation(Config):
     base: dict[str, Any]
     rows: tuple[Row, ...]
 
+    def only(self, names: Sequence[str]) -> Ablation:
+        """The same with these rows alone, in their own order; all of them if none is named.
+
+        Raises:
+            UnknownNameError: no such row.
+        """
+        known = [row.name for row in self.rows]
+        for name in names:
+            if name not in known:
+                raise UnknownNameError("row", name, known)
+        return self.model_copy(update={"rows": tuple(row for row in self.rows if not names or row.name in names)})
+
 
 @dataclass(frozen=True)
 class Frame:
