@@ -29,7 +29,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from auricle import age
 from auricle.atomic import write_json
 from auricle.batch import ECGBatch
 from auricle.data.collate import collate
@@ -57,7 +56,7 @@ Floats = NDArray[np.float32]
 RESULTS = Path(__file__).parent / "results" / "disentangling.json"
 PARTS = ("shared", "specific", "both")
 FRACTIONS, SEEDS = (0.01, 0.1, 1.0), (0, 1, 2)
-SEED, BATCH, FOLDS = 4242, 64, 5
+SEED, BATCH, FOLDS, KERNELS = 4242, 64, 5, 500
 LEAST_SPREAD = 1e-6
 
 
@@ -120,7 +119,7 @@ def simulated(people: Cohort) -> Asked:
         "muscle noise": np.log(sizes.muscle_mv.mean(1)),
         "baseline wander": log_size(sizes.weight_mv[:, :, :3]),
         "mains": log_size(sizes.weight_mv[:, :, 3:5]),
-        "age": age.code(torch.from_numpy(people.age_days)).numpy(),
+        "age": people.age_days,
         **measured,
     }
     so_or_not = {
@@ -146,7 +145,7 @@ def real(folder: Path) -> Asked:
         "baseline drift": (facts["baseline_drift"].str.strip() != "").to_numpy(),
     }
     patients = [one.patient_id or one.record_id for one in recordings]
-    return Asked(recordings, patients, {"age": age.code(torch.tensor(days)).numpy()}, so_or_not)
+    return Asked(recordings, patients, {"age": np.array(days)}, so_or_not)
 
 
 def batches(method: CgDmer, recordings: list[Recording]) -> Iterator[ECGBatch]:
@@ -188,7 +187,7 @@ def told_by_parts(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
 
 def told_by_convolutions(method: CgDmer, asked: Asked) -> dict[str, dict[str, float]]:
     """The same, from random convolutions of what the method reads: what of it can be seen at all."""
-    kernels = Rocket(method.config.input, next(batches(method, asked.recordings)))
+    kernels = Rocket(method.config.input, next(batches(method, asked.recordings)), KERNELS)
     return {"random convolutions": told(features_of(kernels.features, method, asked), asked)}
 
 
