@@ -43,10 +43,12 @@ def test_sanity_rows_are_always_there_and_first():
 def test_zero_shot_and_other_protocols_keep_to_their_columns():
     zero = result(0.7, fraction=None, protocol="zero_shot")
     tuned = result(0.9, protocol="finetune")
-    probe_table, tuned_table = table.build([zero, tuned], TASK), table.build([zero, tuned], TASK, protocol="finetune")
-    assert cells(probe_table, "lisa")["zero-shot"].startswith("70.0")
-    assert cells(probe_table, "lisa")["1 %"] == "not run"
-    assert cells(tuned_table, "lisa")["1 %"].startswith("90.0")
+    probed = table.build([zero, tuned], TASK, protocols=["linear_probe"])
+    assert cells(probed, "lisa")["zero-shot"].startswith("70.0")
+    assert cells(probed, "lisa")["1 %"] == "not run"
+    both = table.build([zero, tuned, result(0.8)], TASK)
+    assert cells(both, "lisa (fine-tuned)")["1 %"].startswith("90.0")
+    assert [row[1][:4] for row in both.rows if row[0] == "lisa"] == ["80.0"]
 
 
 def test_presets_and_tracks_are_rows_of_their_own():

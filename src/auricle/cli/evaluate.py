@@ -133,8 +133,9 @@ def _print_recovery(scores: dict[str, float]) -> None:
     Console().print(table)
 
 
-def print_table(out: Path, task: str, console: Any, protocol: str = "linear_probe") -> None:
-    """The Markdown table of all results in a folder."""
-    from auricle.evaluate.table import collect, to_markdown
+def print_table(out: Path, task: str, console: Any, protocol: str | None = None) -> None:
+    """The Markdown table of all results in a folder, under one protocol or all that go by shares of labels."""
+    from auricle.evaluate.table import TRAINED, collect, to_markdown
 
-    console.print(to_markdown(collect(out), task, protocol=protocol), highlight=False, markup=False, soft_wrap=True)
+    text = to_markdown(collect(out), task, protocols=(protocol,) if protocol else TRAINED)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

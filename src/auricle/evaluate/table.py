@@ -25,6 +25,8 @@ FRACTIONS: Final = (0.01, 0.1, 1.0)
 SANITY_ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
 NOT_RUN: Final = "not run"
 _ZERO_SHOT: Final = "zero_shot"
+# Protocols that learn from a share of the labels.
+TRAINED: Final = ("linear_probe", "finetune")
 PUBLISHED_NOTE: Final = (
     "Rows in italics are other people's numbers, copied as published and obtained under the published protocol (other "
     "training subsets, other label matching, other model selection). They are for orientation and not comparable to "
@@ -93,14 +95,14 @@ def to_markdown(
     results: Iterable[Result],
     task: str,
     *,
-    protocol: str = "linear_probe",
+    protocols: Sequence[str] = TRAINED,
     metric: str = "auroc",
     fractions: Sequence[float] = FRACTIONS,
     published: bool = False,
 ) -> str:
     """The table of one task as Markdown; see `build`."""
     return build(
-        results, task, protocol=protocol, metric=metric, fractions=fractions, published=published
+        results, task, protocols=protocols, metric=metric, fractions=fractions, published=published
     ).to_markdown()
 
 
@@ -108,7 +110,7 @@ def build(
     results: Iterable[Result],
     task: str,
     *,
-    protocol: str = "linear_probe",
+    protocols: Sequence[str] = TRAINED,
     metric: str = "auroc",
     fractions: Sequence[float] = FRACTIONS,
     published: bool = False,
@@ -121,7 +123,7 @@ def build(
     Args:
         results: as from `collect`.
         task: task id.
-        protocol: what fills the columns of fractions: `linear_probe`, `finetune` ...
+        protocols: what fills the columns of fractions; fine-tuned weights are rows of their own beside probed ones.
         metric: `auroc`, `auprc`, `f1` or `accuracy`, macro; the last two at thresholds chosen on validation.
         fractions: shares of the training patients.
         published: add the published rows; they exist for the linear probe's AUROC only.
@@ -129,7 +131,7 @@ def build(
     Raises:
         DataError: published rows are asked for where there are none.
     """
-    shown = (protocol, _ZERO_SHOT)
+    shown = (*protocols, _ZERO_SHOT)
     # A sanity row stands in every table, by whatever protocol it was made: `supervised` is trained, not probed.
     ours = [
         r
@@ -142,16 +144,16 @@ def build(
     by_row: dict[tuple[str, str, str], list[Result]] = {}
     for result in ours:
         meta = result["meta"]
-        by_row.setdefault((meta["method"], meta.get("preset", ""), meta.get("track", "clean")), []).append(result)
+        by_row.setdefault((meta["method"], _how(meta), meta.get("track", "clean")), []).append(result)
     missing = [(name, "", "") for name in SANITY_ROWS if not any(key[0] == name for key in by_row)]
     order = sorted([*by_row, *missing], key=lambda key: (_sanity_rank(key[0]), key))
     rows = [_row(key, by_row.get(key, []), metric, fractions) for key in order]
     notes = _notes(ours)
     if published:
-        rows += _published_cells(task, protocol, metric, fractions)
+        rows += _published_cells(task, protocols, metric, fractions)
         notes.append(PUBLISHED_NOTE)
     header = ("method", *(f"{_percent(fraction)} %" for fraction in fractions), "zero-shot", "saw test signals")
-    return Table(header, tuple(rows), _caption(ours, task, protocol, metric), tuple(notes))
+    return Table(header, tuple(rows), _caption(ours, task, protocols, metric), tuple(notes))
 
 
 def per_class(result: Result) -> list[list[str]]:
@@ -161,6 +163,14 @@ def per_class(result: Result) -> list[list[str]]:
         cells = [cell([{"macro": {metric: entry[metric]}}], metric) for metric in ("auroc", "auprc")]
         rows.append([name, f"{entry['n_positive']} of {entry['n']}", *cells])
     return rows
+
+
+def _how(meta: Mapping[str, Any]) -> str:
+    """The preset, and that a row was fine-tuned; of sanity rows that goes without saying."""
+    preset = str(meta.get("preset", ""))
+    if meta["protocol"] != "finetune" or meta["method"] in SANITY_ROWS:
+        return preset
+    return f"{preset}, fine-tuned".removeprefix(", ")
 
 
 def _sanity_rank(method: str) -> int:
@@ -201,9 +211,12 @@ def cell(results: Sequence[Result], metric: str) -> str:
     return f"{fmean(values):.1f}{spread}{interval}"
 
 
-def _published_cells(task: str, protocol: str, metric: str, fractions: Sequence[float]) -> list[tuple[str, ...]]:
-    if protocol != "linear_probe" or metric != "auroc":
-        raise DataError(f"published rows are linear-probe AUROC; there are none for {metric} under {protocol}")
+def _published_cells(
+    task: str, protocols: Sequence[str], metric: str, fractions: Sequence[float]
+) -> list[tuple[str, ...]]:
+    if "linear_probe" not in protocols or metric != "auroc":
+        under = ", ".join(protocols)
+        raise DataError(f"published rows are linear-probe AUROC; there are none for {metric} under {under}")
     rows = published_rows(task)
     if not rows:
         raise DataError(f"there are no published rows for {task}; leave them out")
@@ -218,8 +231,9 @@ def _published_cells(task: str, protocol: str, metric: str, fractions: Sequence[
     ]
 
 
-def _caption(results: Sequence[Result], task: str, protocol: str, metric: str) -> str:
-    what = f"**{task}**: macro {metric.upper()} in per cent, {protocol.replace('_', ' ')} by share of training patients"
+def _caption(results: Sequence[Result], task: str, protocols: Sequence[str], metric: str) -> str:
+    how = " or ".join(protocol.replace("_", " ") for protocol in protocols)
+    what = f"**{task}**: macro {metric.upper()} in per cent, {how} by share of training patients"
     sizes = sorted({(r["n_records"], r["n_patients"], r["n_classes"], r["n_skipped"]) for r in results})
     if not sizes:
         return f"{what}; nothing was run."
