@@ -135,6 +135,8 @@ def real(folder: Path) -> Asked:
     source = PtbXl()
     index = source.index(folder)
     facts = read_list(folder / "ptbxl_database.csv", ("device", "static_noise", "baseline_drift"), "PTB-XL")
+    there = [k for k, row in enumerate(index.to_dict("records")) if (folder / f"{row['filename_hr']}.hea").exists()]
+    index, facts = index.iloc[there], facts.iloc[there]  # a partial mirror is asked for what it has
     recordings = [source.read(folder, row) for row in index.to_dict("records")]
     days = [math.nan if one.age is None else one.age.days for one in recordings]
     so_or_not = {
@@ -294,6 +296,10 @@ def opened(run: Path) -> CgDmer:
     method = load_method(run)
     if not isinstance(method, CgDmer):
         raise SystemExit(f"{run}: weights of {method.config.name}, which has no two parts")
+    if method.config.input.scale != "mv":
+        raise SystemExit(
+            f"{run}: reads {method.config.input.scale}: errors are shown in mV, so train with input.scale=mv"
+        )
     return method
 
 
@@ -313,6 +319,10 @@ def main() -> None:
     parser.add_argument("--name", default="")
     options = parser.parse_args()
     store = Store(options.store)
+    if store.info["source"] != "simulated":
+        raise SystemExit(
+            f"{options.store}: is of {store.info['source']}: give a simulated store, of which all is known"
+        )
     made = {key: store.info["options"][key] for key in ("ages", "diagnoses")}
     people = simulated(cohort(options.n, SEED, quality="hard", rate_hz=store.rate_hz, **made))
     if len(options.weights) > 1:

@@ -201,7 +201,7 @@ def figure(cells: Mapping[Cell, Mapping[str, float]], metric: str, at: float, ti
     axes.set(xlabel="training patients whose labels are used", ylabel=f"macro {metric.upper()}, per cent")
     [factor] = [factor for factor in factors(cells, metric) if factor.share == at]
     height = 100 * factor.reached
-    if factor.bound != "<":
+    if factor.scratch_share > factor.share and factor.bound != "<":
         ends = (100 * factor.share, 100 * factor.scratch_share)
         axes.annotate("", (ends[1], height), (ends[0], height),
                       arrowprops={"arrowstyle": "->" if factor.bound else "<->", "color": INK, "lw": 1})  # fmt: skip
@@ -245,7 +245,7 @@ def main() -> None:
             )
     for metric in METRICS:
         print(f"\n{table(found, metric)}")
-    if any(values["saw_the_test"] for values in found.values()):
+    if any(values.get("saw_the_test") for values in found.values()):
         print(f"\n{options.run}: was pre-trained on recordings of the test part: pre-train with --task {options.task}")
 
     about = load_card(options.run)[0]

@@ -37,7 +37,7 @@ zero_shot() { # runs
   done
 }
 table() {
-  mini && adults
+  mini; adults
   local rows=class_prior,random_encoder,rocket,supervised # the encoder untrained is lisa's
   for system in $systems; do
     pretrain "$system" "$system"
@@ -53,7 +53,7 @@ table() {
 
 # The same trainings from other starts and in another order.
 seeds() {
-  mini && adults
+  mini; adults
   for seed in 1 2; do
     for system in $systems; do
       pretrain "$system" "${system}_$seed" --seed $seed
@@ -76,13 +76,17 @@ laboratory() {
   auricle ablate laboratory_values "$out/chest" "$out/laboratory_values" --task simulated/infarction --steps 150 --batch-size 32
 }
 
+# In millivolts, and a quarter of a million weights.
+lead_vae() { # store run further options
+  auricle pretrain "$out/$1" "$out/$2" --method ls_emvae --preset nano --steps 400 --batch-size 64 --resume "${@:3}" \
+    'model.encoder.channels=[16,32,64]'
+}
 # Absent leads in millivolts: learned from the records that the regression is fitted on, and from simulation.
 absent() {
   adults
   once "$out/ptb_xl" auricle ingest ptb_xl "$data/ptb-xl" "$out/ptb_xl" --rate-hz 100
-  local small='model.encoder.channels=[16,32,64]' # a quarter of a million weights
-  auricle pretrain "$out/ptb_xl" "$out/ls_emvae_real" --method ls_emvae --preset nano --task ptb_xl/super --steps 400 --batch-size 64 --resume "$small"
-  auricle pretrain "$out/adults" "$out/ls_emvae_mv" --method ls_emvae --preset nano --steps 400 --batch-size 64 --resume "$small"
+  lead_vae ptb_xl ls_emvae_real --task ptb_xl/super
+  lead_vae adults ls_emvae_mv
   python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_real" --note "PTB-XL folds 1-8"
   python "$here/benchmarks/absent_leads.py" --weights "$out/ls_emvae_mv" --note "simulated adults"
 }
@@ -99,12 +103,13 @@ disentangling() {
 
 # How many labels acl_ecg saves.
 efficiency() {
+  mini; adults; pretrain acl_ecg acl_ecg
   python "$here/benchmarks/label_efficiency.py" "$out/acl_ecg" --store "$out/mini" --task ptb_xl_mini/super \
     --work "$out/label_efficiency" --seeds 2 --steps 300
 }
 
 ablations() {
-  mini && adults && chest
+  mini; adults; chest
   local real=(model.input.rate_hz=100 'model.input.band_hz=[0.5,40]' model.input.scale=lead_unknown)
   auricle ablate acl_ecg "$out/mini" "$out/ablation_acl_ecg" --task ptb_xl_mini/super --steps 60 --batch-size 64 "${real[@]}"
   once "$out/few" auricle simulate "$out/few" -n 4000 --seed 11 --ages adults --diagnoses adult --rate-hz 100
@@ -121,6 +126,7 @@ ablations() {
 
 # Simulated: twelve leads and six.
 hypertension() {
+  adults; lead_vae adults ls_emvae_mv
   once "$out/ph" auricle simulate "$out/ph" -n 900 --seed 9 --diagnoses ph --rate-hz 100
   auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket
   auricle evaluate "$out/ls_emvae_mv" "$out/ph" "$out/results_ph" --task ph/simulated --protocol cross_validated --rows random_encoder,rocket \

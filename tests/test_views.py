@@ -176,14 +176,37 @@ def test_at_most_half_of_the_cycles_are_missing() -> None:
         assert [end - first for first, end in runs(gap[0])] == [200]
 
 
-@pytest.mark.parametrize("peaks", [[100, 300, 500, 700, 2100, 2300], [50, 100, 2400], [200, 450, 700, 1900, 2150]])
-def test_an_interval_that_is_no_cycle_is_not_taken_for_one(peaks: list[int]) -> None:
-    mask, usual = torch.ones(1, 2500, dtype=torch.bool), float(np.median(np.diff(peaks)))
+@pytest.mark.parametrize(
+    ("peaks", "pause"),
+    [
+        ([100, 300, 500, 700, 2100, 2300], (700, 2100)),
+        ([200, 450, 700, 1900, 2150], (700, 1900)),
+        ([50, 100, 2400], None),
+    ],
+)
+def test_an_interval_that_is_no_cycle_is_not_taken_for_one(peaks: list[int], pause: tuple[int, int] | None) -> None:
+    mask = torch.ones(1, 2500, dtype=torch.bool)
     for seed in range(20):
         torch.manual_seed(seed)
         gap = cycle_gap(torch.tensor([peaks]), mask, (1, 3))
-        assert int(gap.sum()) <= 3 * 1.8 * usual
-        assert all(end - first <= 3 * 1.8 * usual for first, end in runs(gap[0]))
+        if pause is None:
+            assert not gap.any()
+        else:
+            assert gap.any()
+            assert not gap[0, slice(*pause)].any()
+
+
+def test_one_setting_of_what_changes_leaves_the_others() -> None:
+    for views in ({"change": {"lead_drop_records": 0.0}}, {"name": "generic", "change": {"lead_drop_records": 0.0}}):
+        assert create_method("acl_ecg", "tiny", views=views).config.views.change == ALL_LEADS
+
+
+def test_a_record_of_one_sample_has_views() -> None:
+    batch = hearts().select(torch.tensor([0, 1]))
+    one = torch.zeros(2, 2500, dtype=torch.bool)
+    one[:, 700] = True
+    for config in VIEWS:
+        assert torch.isfinite(view(replace(batch, time_mask=one), config).signal).all()
 
 
 def test_the_ablation_scales_a_part_to_the_whole_and_joins_its_ends() -> None:

@@ -42,6 +42,14 @@ Range = tuple[float, float]
 _LOSE_LEADS: Final = AugmentConfig(gain=0.0, noise_mv=0.0)
 
 
+def _over_lost_leads(value: Any) -> Any:
+    return {**_LOSE_LEADS.model_dump(), **value} if isinstance(value, Mapping) else value
+
+
+# What a table does not say is as in `_LOSE_LEADS`: who wants fewer leads lost has not asked for noise.
+Change = Annotated[AugmentConfig, BeforeValidator(_over_lost_leads)]
+
+
 class PhysiologyViews(Config):
     """Views that keep the rhythm.
 
@@ -65,7 +73,7 @@ class PhysiologyViews(Config):
     gap: Literal["cycles", "window"] = "cycles"
     cycles: tuple[int, int] = (1, 3)
     window_s: Range = (0.6, 1.0)
-    change: AugmentConfig = _LOSE_LEADS
+    change: Change = _LOSE_LEADS
 
     @model_validator(mode="after")
     def _in_order(self) -> PhysiologyViews:
@@ -88,7 +96,7 @@ class GenericViews(Config):
     name: Literal["generic"] = "generic"
     crop: Range = (0.5, 1.0)
     window_s: Range = (0.6, 2.4)
-    change: AugmentConfig = _LOSE_LEADS
+    change: Change = _LOSE_LEADS
 
     @model_validator(mode="after")
     def _in_order(self) -> GenericViews:
@@ -170,7 +178,8 @@ def scaled(batch: ECGBatch, share: Range) -> ECGBatch:
     """A random part of each record, stretched to the length and the place of the whole."""
     first, length = _recorded(batch.time_mask)
     kept = _uniform(len(length), share, length.device) * (length - 1)
-    return _laid_out(batch, (length - 1) / kept.clamp_min(1), length.float(), first.float())
+    factor = (length - 1).clamp_min(1) / kept.clamp_min(1)
+    return _laid_out(batch, factor, length.float(), first.float())
 
 
 def _laid_out(batch: ECGBatch, factor: Tensor, n_out: Tensor, offset: Tensor) -> ECGBatch:

@@ -42,10 +42,12 @@ class Standardise(nn.Module):
             active: (b,) rows that count, by default all. A batch without any goes by the running values.
         """
         rows = rows.float()
+        if not self.training:
+            return self._by_running_values(rows)
         active = torch.ones(len(rows), dtype=torch.bool, device=rows.device) if active is None else active
         counts = gather_flags(active)
-        if not self.training or not bool(counts.any()):
-            return (rows - self.mean) * (self.variance + _EPSILON).rsqrt()
+        if not bool(counts.any()):
+            return self._by_running_values(rows)
         everyone = gather(torch.where(active[:, None], rows, 0.0))
         mean = everyone.sum(0) / counts.sum()
         centred = torch.where(counts[:, None], everyone - mean, 0.0)
@@ -56,3 +58,6 @@ class Standardise(nn.Module):
             self.mean.lerp_(mean, share)
             self.variance.lerp_(variance, share)
         return (rows - mean) * (variance + _EPSILON).rsqrt()
+
+    def _by_running_values(self, rows: Tensor) -> Tensor:
+        return (rows - self.mean) * (self.variance + _EPSILON).rsqrt()

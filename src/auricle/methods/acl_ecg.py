@@ -60,7 +60,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "paper": {
         "encoder": _encoder("small"),
         "recipe": {"lr": 5e-4},
-        "views": {"stretch": (1.0, 1.0), "change": {"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0}},
+        "views": {"stretch": (1.0, 1.0), "change": {"lead_drop_records": 0.0}},
     },
     # The two ablations of the abstract, at the size of nano.
     "generic": {**_NANO, "views": {"name": "generic"}},
