@@ -113,7 +113,7 @@ ablations() {
   local real=(model.input.rate_hz=100 'model.input.band_hz=[0.5,40]' model.input.scale=lead_unknown)
   auricle ablate acl_ecg "$out/mini" "$out/ablation_acl_ecg" --task ptb_xl_mini/super --steps 60 --batch-size 64 "${real[@]}"
   once "$out/few" auricle simulate "$out/few" -n 4000 --seed 11 --ages adults --diagnoses adult --rate-hz 100
-  auricle ablate cg_dmer "$out/few" "$out/ablation_cg_dmer" --task simulated/diagnosis --steps 100 --batch-size 64 \
+  auricle ablate cg_dmer "$out/few" "$out/ablation_cg_dmer" --task simulated/diagnosis --steps 150 --batch-size 64 \
     --row cg_dmer --row "two heads of one encoder" --row "decoders read the shared part" \
     --row "decoders read the specific part" --row "no decorrelation" --row "no alignment"
   python "$here/benchmarks/disentangling.py" --weights "$out"/ablation_cg_dmer/runs/* --store "$out/few" --task simulated/diagnosis \
