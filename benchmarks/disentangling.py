@@ -164,7 +164,10 @@ def features_of(embed: Callable[[ECGBatch], torch.Tensor], method: CgDmer, asked
 
 
 def told(features: Floats, asked: Asked) -> dict[str, float]:
-    """What features tell of people they were not fitted on: R^2 of numbers, AUROC of things that are so or not."""
+    """What features tell of people they were not fitted on: R^2 of numbers, AUROC of things that are so or not.
+
+    Both are of the held-out scores of five folds together; a fold's probe has its own penalty.
+    """
     angles = {name for name in asked.numbers if name.endswith("_deg")}
     numbers = recovery(features, asked.numbers, asked.patients, angles=angles)
     found = {f"{name} (R2)": value for name, value in numbers.items()}

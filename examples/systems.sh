@@ -21,11 +21,9 @@ chest() { once "$out/chest" auricle simulate "$out/chest" -n 6000 --seed 7 --age
 # Five systems and merl: the same records, steps and batches, encoders of about half a million weights (presets `nano`).
 # mirage is trained on the simulated labels, the others on none.
 pretrain() { # system run further options
-  local method=$1 run=$2 preset=nano more=()
-  case $method in
-  mirage) preset=nano_conv more=(--task simulated/diagnosis) ;;
-  esac
-  auricle pretrain "$out/adults" "$out/$run" --method "$method" --preset $preset --config "$unknown" --steps $steps \
+  local preset=nano more=()
+  if [ "$1" = mirage ]; then preset=nano_conv more=(--task simulated/diagnosis); fi
+  auricle pretrain "$out/adults" "$out/$2" --method "$1" --preset $preset --config "$unknown" --steps $steps \
     --batch-size 64 --resume "${@:3}" "${more[@]}"
 }
 probe() { # run reference rows
