@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import DataError, UnknownNameError
+from auricle.leads import wrap_axis_deg
 from auricle.paediatrics import limits as norms
 
 OLDEST_DAYS = 100 * DAYS_PER_YEAR
@@ -140,7 +141,7 @@ def test_records_are_independent_of_each_other():
 
 
 def test_a_superior_axis_is_compared_across_the_cut():
-    assert norms.wrap_axis_deg([-100, 270, 190, -90]).tolist() == [260, -90, 190, -90]
+    assert wrap_axis_deg([-100, 270, 190, -90]).tolist() == [260, -90, 190, -90]
     newborn = norms.z_score("qrs_axis", 1, None, [-160, 200])
     assert newborn[0] == pytest.approx(newborn[1])
     assert 2 < newborn[0] < 3

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from auricle.errors import DataError, UnknownNameError
 
@@ -101,3 +101,9 @@ def group_index(groups: Mapping[str, Sequence[str]], leads: Sequence[str]) -> li
                 raise DataError(f"lead {lead} is in two groups, the second being {name!r}")
             owner[lead] = number
     return [owner.get(lead, -1) for lead in leads]
+
+
+def wrap_axis_deg(axis_deg: ArrayLike) -> NDArray[np.float64]:
+    """An angle in [-90, 270): newborn axes lie around +135, so a cut at 180 would tear their distribution apart."""
+    wrapped: NDArray[np.float64] = (np.asarray(axis_deg, dtype=np.float64) + 90.0) % 360.0 - 90.0
+    return wrapped

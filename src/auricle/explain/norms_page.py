@@ -124,7 +124,7 @@ def norms_figure(own: OwnNorms, parameter: str, sex: Sex | None = None, records:
 
 
 def _points(axes: object, records: NormalRecords, fitted: Fitted, grid: np.ndarray) -> None:
-    from auricle.paediatrics.limits import wrap_axis_deg
+    from auricle.leads import wrap_axis_deg
 
     values = np.asarray(records.values[fitted.parameter])
     values = wrap_axis_deg(np.nan_to_num(values)) if fitted.parameter.endswith("_axis") else values

@@ -1,6 +1,6 @@
 """What is normal at an age: continuous centiles of the ECG from birth to adulthood (`limits.limits("qrs", 400)`)."""
 
 from auricle.paediatrics import limits
-from auricle.paediatrics.limits import Centiles, centiles, median, parameters, quantile, wrap_axis_deg, z_score
+from auricle.paediatrics.limits import Centiles, centiles, median, parameters, quantile, z_score
 
-__all__ = ["Centiles", "centiles", "limits", "median", "parameters", "quantile", "wrap_axis_deg", "z_score"]
+__all__ = ["Centiles", "centiles", "limits", "median", "parameters", "quantile", "z_score"]

@@ -22,8 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from auricle.age import DAYS_PER_YEAR, Age
+from auricle.leads import wrap_axis_deg
 from auricle.paediatrics import limits as published
-from auricle.paediatrics.limits import Z_98, Centiles, SexLike, wrap_axis_deg
+from auricle.paediatrics.limits import Z_98, Centiles, SexLike
 from auricle.paediatrics.measurements import UNITS, Measured, Measurements, Remark
 from auricle.recording import Sex
 

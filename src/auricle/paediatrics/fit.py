@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import ConfigError, DataError
-from auricle.paediatrics.limits import Z_98, wrap_axis_deg
+from auricle.leads import wrap_axis_deg
+from auricle.paediatrics.limits import Z_98
 from auricle.paediatrics.lms import LMS, Freedom, cost_of, design, fit_lms
 from auricle.paediatrics.normal_records import NormalRecords
 from auricle.paediatrics.own_norms import Fitted, OwnNorms, SexKey, unit_of

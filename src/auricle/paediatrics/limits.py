@@ -41,6 +41,7 @@ from scipy.interpolate import PchipInterpolator
 
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import DataError, UnknownNameError
+from auricle.leads import wrap_axis_deg
 from auricle.recording import Sex
 
 Floats = NDArray[np.float64]
@@ -201,11 +202,6 @@ def z_score(parameter: str, age_days: ArrayLike, sex: SexLike, value: ArrayLike)
         measured = wrap_axis_deg(measured)
     distance = _to_scale(measured, scale) - middle
     return distance / np.where(distance < 0, below, above)
-
-
-def wrap_axis_deg(axis_deg: ArrayLike) -> Floats:
-    """An angle in [-90, 270): newborn axes lie around +135, so a cut at 180 would tear their distribution apart."""
-    return (np.asarray(axis_deg, dtype=np.float64) + 90.0) % 360.0 - 90.0
 
 
 def _pieces(parameter: str, age_days: ArrayLike, sex: SexLike) -> tuple[Floats, Floats, Floats]:

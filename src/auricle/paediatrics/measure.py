@@ -22,10 +22,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.leads import STANDARD
+from auricle.leads import STANDARD, wrap_axis_deg
 from auricle.paediatrics import quality_remarks as remarks
 from auricle.paediatrics.delineate import FUSED, Delineation, Wave, delineate
-from auricle.paediatrics.limits import wrap_axis_deg
 from auricle.paediatrics.measurements import UNITS, Measured, Measurements, Remark
 from auricle.paediatrics.median_beat import Aligned, align, independent, median_of, without_gaps
 from auricle.paediatrics.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from auricle.atomic import write_json
 from auricle.errors import DataError, UnknownNameError
-from auricle.paediatrics.limits import Z_98, Centiles, SexLike, wrap_axis_deg
+from auricle.leads import wrap_axis_deg
+from auricle.paediatrics.limits import Z_98, Centiles, SexLike
 from auricle.paediatrics.lms import LMS
 from auricle.paediatrics.measurements import UNITS
 from auricle.paediatrics.quantile_splines import QuantileSplines

@@ -19,8 +19,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from auricle.age import Age
+from auricle.leads import wrap_axis_deg
 from auricle.paediatrics.findings import ADULT_DAYS, Finding, Kind, Row
-from auricle.paediatrics.limits import wrap_axis_deg
 from auricle.paediatrics.measurements import Measurements
 from auricle.recording import Sex
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auricle.paediatrics.limits import wrap_axis_deg
+from auricle.leads import wrap_axis_deg
 from auricle.simulate.morphology import P_PARTS, WAVES, Beat
 from auricle.simulate.rhythm import Rhythm
 from auricle.simulate.streams import Floats
