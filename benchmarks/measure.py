@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.paediatrics.measure import measure
+from auricle.measure.recording import measure
 from auricle.recording import Recording, make_recording
 from auricle.signal.beats import find_beats
 from auricle.simulate import cohort

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from auricle.age import DAYS_PER_YEAR
 from auricle.data.shard import quantise
 from auricle.leads import STANDARD
+from auricle.measure.recording import measure
 from auricle.paediatrics import limits
-from auricle.paediatrics.measure import measure
 from auricle.recording import Recording
 from auricle.signal.beats import find_beats
 from auricle.simulate import cohort
@@ -241,7 +241,7 @@ HEAD = """# How real the simulated people are
 
 ## Against published limits, measured from the trace
 
-Healthy simulated people of one age, measured by `auricle.paediatrics.measure` like anybody's recordings; the published
+Healthy simulated people of one age, measured by `auricle.measure.recording` like anybody's recordings; the published
 limits are those the simulator was built on, so this checks the way from a number to a trace and back, not the tables.
 Medians within 5 %: {medians} of {judged}; p2 and p98 both within 10 %: {tails} of {judged} (an axis: of 180 degrees; an
 amplitude's p2: of its median).

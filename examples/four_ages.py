@@ -12,8 +12,8 @@ import sys
 
 from auricle.age import Age
 from auricle.explain.ages_figure import PARAMETERS, ages_figure
+from auricle.measure.recording import measure
 from auricle.paediatrics.findings import assess
-from auricle.paediatrics.measure import measure
 from auricle.recording import Recording
 from auricle.simulate import cohort
 

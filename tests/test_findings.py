@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from auricle.age import Age, parse
 from auricle.errors import UnknownNameError
+from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
 from auricle.paediatrics import limits, rules, wording
 from auricle.paediatrics.findings import assess, main_rows
-from auricle.paediatrics.measurements import UNITS, Measured, Measurements, Remark
 from auricle.paediatrics.report import to_dict
 
 NEWBORN = {

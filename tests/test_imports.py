@@ -14,7 +14,7 @@ import auricle
 ROOT = Path(auricle.__file__).parent
 ORDER = [
     "errors", "atomic", "age", "leads", "labs", "recording", "batch", "registry", "config",
-    "signal", "io", "paediatrics", "simulate",
+    "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks",
     "augment", "nn", "losses", "encoders", "methods", "train", "evaluate", "explain", "predict", "cli", "serve",
 ]  # fmt: skip

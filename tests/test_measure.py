@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.leads import STANDARD
-from auricle.paediatrics.measure import measure
-from auricle.paediatrics.measurements import UNITS, Measurements
+from auricle.measure.measurements import UNITS, Measurements
+from auricle.measure.recording import measure
 from auricle.recording import Recording, make_recording
 from auricle.simulate import cohort
 

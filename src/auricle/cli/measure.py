@@ -19,8 +19,8 @@ from auricle.cli.predict import parse_sex
 from auricle.errors import ConfigError
 
 if TYPE_CHECKING:
+    from auricle.measure.measurements import Measurements
     from auricle.paediatrics.findings import Assessment, Norms, Row
-    from auricle.paediatrics.measurements import Measurements
     from auricle.recording import Recording, Sex
 
 # The bar shows z from -3.4 to 3.4, three cells to a standard deviation. Characters whose width does not depend on the
@@ -70,8 +70,8 @@ def measure(
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
     known, curves = ages.parse(age), _norms(norms)
     from auricle.io import read
+    from auricle.measure.recording import measure as measured
     from auricle.paediatrics.findings import assess
-    from auricle.paediatrics.measure import measure as measured
     from auricle.paediatrics.report import to_dict
 
     recording = read(file, age=known, sex=parse_sex(sex))

@@ -176,7 +176,7 @@ def _measured(recordings: Iterable[Recording], given: bool) -> Iterator[tuple[Re
         for recording in recordings:
             yield recording, recording.measurements
         return
-    from auricle.paediatrics.measure import measure
+    from auricle.measure.recording import measure
     from auricle.paediatrics.normal_records import values_of
 
     for recording in recordings:

@@ -10,10 +10,10 @@ import numpy as np
 from auricle.age import Age
 from auricle.errors import DataError
 from auricle.explain.figures import COLOURS, blank_figure
+from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
 from auricle.paediatrics.findings import Assessment, Row, assess
 from auricle.paediatrics.limits import Z_98
-from auricle.paediatrics.measurements import Measurements
 from auricle.recording import Recording, Sex
 
 if TYPE_CHECKING:

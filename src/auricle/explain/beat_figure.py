@@ -22,7 +22,7 @@ from auricle.image.paper import (
     drawn_text,
     paper_grid,
 )
-from auricle.paediatrics.measurements import Measurements
+from auricle.measure.measurements import Measurements
 
 SPEED_MM_S: Final = 100.0
 # The first panel lays all leads over each other: a global mark is the earliest onset or the latest end of any of them.

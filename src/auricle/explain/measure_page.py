@@ -18,10 +18,10 @@ from auricle.explain.beat_figure import SPEED_MM_S as BEAT_SPEED_MM_S
 from auricle.explain.beat_figure import beat_svg
 from auricle.explain.page import Page, paragraphs, resource
 from auricle.image.paper import svg_paper
+from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
 from auricle.paediatrics.findings import Assessment, Row, main_rows
 from auricle.paediatrics.limits import Z_98
-from auricle.paediatrics.measurements import Measurements
 from auricle.recording import Recording
 
 # With margins and pulse 250 mm of trace are 282 mm of sheet: what an A4 page across holds.

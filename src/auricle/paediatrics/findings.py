@@ -23,9 +23,9 @@ from scipy.stats import norm
 
 from auricle.age import DAYS_PER_YEAR, Age
 from auricle.leads import wrap_axis_deg
+from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
 from auricle.paediatrics import limits as published
 from auricle.paediatrics.limits import Z_98, Centiles, SexLike
-from auricle.paediatrics.measurements import UNITS, Measured, Measurements, Remark
 from auricle.recording import Sex
 
 Floats = NDArray[np.float64]
@@ -174,7 +174,7 @@ def assess(
     """Centiles and findings of one recording.
 
     Args:
-        measurements: as `auricle.paediatrics.measure.measure` gives them.
+        measurements: as `auricle.measure.recording.measure` gives them.
         age: None where unknown: then there is no centile, and no finding that needs one.
         sex: "F", "M" or None.
         norms: whose limits; the published ones by default.

@@ -21,7 +21,7 @@ Distributions (`method` in `Centiles`):
 
 Sources: Rijnbeek et al., Eur Heart J 2001;22:702 (Dutch children, 11 days to 16 years). Davignon et al., Pediatr
 Cardiol 1979/80;1:123 (first month). Adult p2 and p98 of rate, PR, QRS, QTc, axis and R in V1 are the usual clinical
-limits; the adult medians and amplitudes are round figures near those measured (`paediatrics.measure`) on the 152 normal
+limits; the adult medians and amplitudes are round figures near those measured (`auricle.measure`) on the 152 normal
 adults of folds 1-8 of the PTB-XL excerpt at hand (Wagner et al. 2020, CC BY 4.0), few enough to stay provisional; QRS
 and QTc medians are not taken from it.
 """

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from auricle.atomic import write_json
 from auricle.errors import DataError, UnknownNameError
 from auricle.leads import wrap_axis_deg
+from auricle.measure.measurements import UNITS
 from auricle.paediatrics.limits import Z_98, Centiles, SexLike
 from auricle.paediatrics.lms import LMS
-from auricle.paediatrics.measurements import UNITS
 from auricle.paediatrics.quantile_splines import QuantileSplines
 from auricle.recording import Sex
 

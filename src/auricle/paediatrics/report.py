@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
 from auricle.paediatrics.findings import Assessment, Row
-from auricle.paediatrics.measurements import Measurements
 
 
 def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any]:

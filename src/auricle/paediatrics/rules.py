@@ -20,8 +20,8 @@ from scipy.interpolate import PchipInterpolator
 
 from auricle.age import Age
 from auricle.leads import wrap_axis_deg
+from auricle.measure.measurements import Measurements
 from auricle.paediatrics.findings import ADULT_DAYS, Finding, Kind, Row
-from auricle.paediatrics.measurements import Measurements
 from auricle.recording import Sex
 
 _ORDER: Final[Sequence[Kind]] = ("flag", "outside", "borderline", "normal_for_age", "note")

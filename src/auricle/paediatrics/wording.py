@@ -12,8 +12,8 @@ from typing import Any, Final
 from auricle.age import Age, describe
 from auricle.errors import UnknownNameError
 from auricle.leads import CANONICAL
+from auricle.measure.measurements import Remark
 from auricle.paediatrics.findings import Finding, Row, lead_of
-from auricle.paediatrics.measurements import Remark
 
 _DECIMALS: Final[Mapping[str, int]] = {"mV": 2, "1": 2}
 _LEADS: Final = {name.casefold(): name for name in CANONICAL}

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.leads import STANDARD, wrap_axis_deg
-from auricle.paediatrics import quality_remarks as remarks
-from auricle.paediatrics.delineate import FUSED, Delineation, Wave, delineate
-from auricle.paediatrics.measurements import UNITS, Measured, Measurements, Remark
-from auricle.paediatrics.median_beat import Aligned, align, independent, median_of, without_gaps
-from auricle.paediatrics.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
+from auricle.measure import remarks
+from auricle.measure.delineate import FUSED, Delineation, Wave, delineate
+from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
+from auricle.measure.median_beat import Aligned, align, independent, median_of, without_gaps
+from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
 from auricle.signal.beats import find_beats
 

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.paediatrics.delineate import Delineation
+from auricle.measure.delineate import Delineation
 
 Floats = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.leads import STANDARD
-from auricle.paediatrics.measurements import Remark
-from auricle.paediatrics.waves import Waves
+from auricle.measure.measurements import Remark
+from auricle.measure.waves import Waves
 from auricle.recording import Recording
 
 Floats = NDArray[np.float64]

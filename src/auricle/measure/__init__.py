@@ -1,0 +1,1 @@
+"""Measuring a trace: median beat, marks, waves, values with their uncertainty, remarks. Never reads age or sex."""
