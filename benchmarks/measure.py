@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.measure.recording import measure
+from auricle.measure.recording import measure_recording
 from auricle.recording import Recording, make_recording
 from auricle.signal.beats import find_beats
 from auricle.simulate import cohort
@@ -188,7 +188,7 @@ def timed(function: Callable[[Recording], object], recordings: Sequence[Recordin
 
 
 def intervals_of(recording: Recording) -> dict[str, float]:
-    values = measure(recording).values
+    values = measure_recording(recording).values
     return {name: values[name].value for name in INTERVALS}
 
 
@@ -267,7 +267,7 @@ TRUTHS = {
 def against_truth(n: int) -> dict[str, object]:
     result: dict[str, object] = {}
     for group, recordings in simulated_groups(n).items():
-        measured = [measure(recording).values for recording in recordings]
+        measured = [measure_recording(recording).values for recording in recordings]
         rows = {}
         for ours, theirs in TRUTHS.items():
             pairs = [(values[ours], recording.measurements[theirs]) for values, recording
@@ -299,7 +299,7 @@ def normal_adults(folder: Path) -> dict[str, object]:
         for line in csv.DictReader(file):
             path = folder / f"{line['filename_hr']}.hea"
             if path.exists() and ast.literal_eval(line["scp_codes"]).get("NORM", 0) >= 80:
-                values = measure(auricle.read(path)).values
+                values = measure_recording(auricle.read(path)).values
                 rows["F" if line["sex"] == "1" else "M"].append([values[name].value for name in names])
     return {
         sex: {"records": len(table), "measured": dict(zip(names, np.nanmedian(table, axis=0).tolist(), strict=True)),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from auricle.age import DAYS_PER_YEAR
 from auricle.data.shard import quantise
 from auricle.leads import STANDARD
-from auricle.measure.recording import measure
+from auricle.measure.recording import measure_recording
 from auricle.paediatrics import limits
 from auricle.recording import Recording
 from auricle.signal.beats import find_beats
@@ -44,7 +44,7 @@ def measured_at(job: tuple[float, int]) -> dict[str, NDArray[np.float64]]:
     made = cohort(n, 4242, ages=[age_days] * n, diagnoses={}, quality="clean", rate_hz=RATE_HZ)
     found: dict[str, list[float]] = {name: [] for name in PARAMETERS}
     for recording in made.recordings():
-        values = measure(recording).values
+        values = measure_recording(recording).values
         for name in PARAMETERS:
             found[name].append(values[name].value if name in values else np.nan)
     columns = {name: np.array(column) for name, column in found.items()}

@@ -12,7 +12,7 @@ import sys
 
 from auricle.age import Age
 from auricle.explain.ages_figure import PARAMETERS, ages_figure
-from auricle.measure.recording import measure
+from auricle.measure.recording import measure_recording
 from auricle.paediatrics.findings import assess
 from auricle.recording import Recording
 from auricle.simulate import cohort
@@ -22,7 +22,7 @@ N, SEED, AGE = 40, 2026, Age(3)
 
 def farthest(recording: Recording) -> float:
     """How many standard deviations the least usual of its values lies from the norm of its age."""
-    assessment = assess(measure(recording), AGE, recording.sex)
+    assessment = assess(measure_recording(recording), AGE, recording.sex)
     rows = [row for row in assessment.rows if row.parameter in PARAMETERS]
     return max(float("inf") if row.refused else abs(row.z) for row in rows)
 
@@ -31,7 +31,7 @@ def main(path: str) -> None:
     newborns = cohort(N, SEED, ages=[AGE.days] * N, diagnoses={}, quality="clean").recordings()
     recording = min(newborns, key=farthest)
     title = "One healthy (simulated) newborn, measured once and read at four ages"
-    ages_figure(recording, measure(recording), sex=recording.sex, title=title).savefig(path, dpi=100)
+    ages_figure(recording, measure_recording(recording), sex=recording.sex, title=title).savefig(path, dpi=100)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auricle.leads import STANDARD
 from auricle.measure.measurements import UNITS, Measurements
-from auricle.measure.recording import measure
+from auricle.measure.recording import measure_recording
 from auricle.recording import Recording, make_recording
 from auricle.simulate import cohort
 
@@ -72,7 +72,7 @@ def codes(measured: Measurements) -> set[str]:
 
 
 def test_a_drawn_heart_is_measured_as_drawn() -> None:
-    measured = measure(drawn())
+    measured = measure_recording(drawn())
     values = measured.values
     assert values["heart_rate"].value == pytest.approx(75, abs=0.5)
     assert values["pr"].value == pytest.approx(140, abs=6)
@@ -90,19 +90,19 @@ def test_a_drawn_heart_is_measured_as_drawn() -> None:
 
 
 def test_bazett_and_fridericia_agree_at_sixty_and_part_elsewhere() -> None:
-    at_60 = measure(drawn(rr_s=1.0)).values
+    at_60 = measure_recording(drawn(rr_s=1.0)).values
     assert at_60["qtc_bazett"].value == pytest.approx(at_60["qtc_fridericia"].value, rel=1e-3)
-    faster = measure(drawn(rr_s=0.6)).values
+    faster = measure_recording(drawn(rr_s=0.6)).values
     assert faster["qtc_bazett"].value > faster["qtc_fridericia"].value > faster["qt"].value
 
 
 def test_every_value_has_a_number_or_a_reason() -> None:
     recordings = [drawn(), drawn(with_p=False), drawn(seconds=2.0), drawn(rr_s=0.28)]
-    names = [tuple(measure(recording).values) for recording in recordings]
+    names = [tuple(measure_recording(recording).values) for recording in recordings]
     assert len(set(names)) == 1
     assert set(UNITS) < set(names[0])
     for recording in recordings:
-        for name, value in measure(recording).values.items():
+        for name, value in measure_recording(recording).values.items():
             assert value.unit == UNITS.get(name, "mV")
             assert math.isfinite(value.value) == value.measurable == (value.reason == "")
             assert not value.measurable or value.uncertainty > 0
@@ -110,7 +110,7 @@ def test_every_value_has_a_number_or_a_reason() -> None:
 
 def test_marks_are_in_order() -> None:
     for rr in (0.4, 0.6, 1.2):
-        marks = measure(drawn(rr_s=rr)).marks_ms
+        marks = measure_recording(drawn(rr_s=rr)).marks_ms
         found = [marks[name] for name in MARKS if name in marks]
         assert found == sorted(found)
 
@@ -123,14 +123,17 @@ def test_marks_are_in_order() -> None:
     seed=st.integers(0, 1000),
 )
 def test_neither_rate_nor_duration_decides_qrs(rate_hz: float, seconds: float, rr_s: float, seed: int) -> None:
-    qrs = measure(drawn(rr_s, seconds, rate_hz, 0.005, seed)).values["qrs"]
+    qrs = measure_recording(drawn(rr_s, seconds, rate_hz, 0.005, seed)).values["qrs"]
     assert qrs.value == pytest.approx(80, abs=max(10.0, 3.5 * qrs.uncertainty))
 
 
 @pytest.mark.parametrize("factor", [-1.0, 0.5, 2.0])
 def test_amplitudes_scale_and_intervals_do_not(factor: float) -> None:
     recording = drawn()
-    one, other = measure(recording).values, measure(replace(recording, signal=recording.signal * factor)).values
+    one, other = (
+        measure_recording(recording).values,
+        measure_recording(replace(recording, signal=recording.signal * factor)).values,
+    )
     assert other["qrs"].value == pytest.approx(one["qrs"].value, abs=3)
     assert other["t_v4"].value == pytest.approx(factor * one["t_v4"].value, abs=0.02)
     if factor > 0:
@@ -145,7 +148,7 @@ def test_a_wandering_baseline_moves_nothing() -> None:
     still = drawn(noise_mv=0.005)
     time = np.arange(still.signal.shape[1]) / still.rate_hz
     moved = replace(still, signal=(still.signal + 0.5 * np.sin(2 * np.pi * 0.25 * time)).astype(np.float32))
-    one, other = measure(still).values, measure(moved).values
+    one, other = measure_recording(still).values, measure_recording(moved).values
     for name, tolerance in (("qrs", 4), ("pr", 10), ("qt", 12), ("r_v5", 0.06), ("qrs_axis", 4)):
         assert other[name].value == pytest.approx(one[name].value, abs=tolerance), name
 
@@ -155,14 +158,16 @@ def test_mains_is_taken_out_and_does_not_widen_qrs(mains_hz: float) -> None:
     still = drawn(noise_mv=0.005, rr_s=0.8)  # beats are a whole number of mains periods apart: averaging keeps it
     time = np.arange(still.signal.shape[1]) / still.rate_hz
     humming = replace(still, signal=(still.signal + 0.1 * np.sin(2 * np.pi * mains_hz * time)).astype(np.float32))
-    assert measure(humming).values["qrs"].value == pytest.approx(measure(still).values["qrs"].value, abs=4)
+    assert measure_recording(humming).values["qrs"].value == pytest.approx(
+        measure_recording(still).values["qrs"].value, abs=4
+    )
 
 
 def test_one_noisy_lead_does_not_decide() -> None:
     clean = drawn(noise_mv=0.005)
     noise = 0.4 * np.random.default_rng(1).standard_normal(clean.signal.shape[1]).astype(np.float32)
-    noisy = measure(changed(clean, V3=lead(clean, "V3") + noise))
-    assert noisy.values["qrs"].value == pytest.approx(measure(clean).values["qrs"].value, abs=5)
+    noisy = measure_recording(changed(clean, V3=lead(clean, "V3") + noise))
+    assert noisy.values["qrs"].value == pytest.approx(measure_recording(clean).values["qrs"].value, abs=5)
     (remark,) = [remark for remark in noisy.remarks if remark.code == "poor_contact"]
     assert remark.leads == ("V3",)
 
@@ -174,7 +179,7 @@ def test_extrasystoles_stay_out_of_the_median_beat() -> None:
     for at in (2.35, 5.55, 7.95):
         for row in range(len(clean.leads)):
             signal[row] += (1.5 if row % 2 else -1.5) * wave(time - at, 0.09, 0.09).astype(np.float32)
-    ectopic = measure(replace(clean, signal=signal))
+    ectopic = measure_recording(replace(clean, signal=signal))
     assert len(ectopic.beats) > ectopic.n_used
     assert ectopic.values["qrs"].value == pytest.approx(80, abs=5)
 
@@ -185,7 +190,7 @@ def test_gaps_and_a_dead_lead_are_survived_and_named() -> None:
     signal[:, 1500:2200] = np.nan
     signal[recording.leads.index("V4")] = np.nan
     signal[recording.leads.index("V2"), :] = 0.0
-    measured = measure(replace(recording, signal=signal))
+    measured = measure_recording(replace(recording, signal=signal))
     assert measured.values["qrs"].value == pytest.approx(80, abs=5)
     assert not measured.values["r_v4"].measurable
     assert {"poor_contact", "few_leads"} <= codes(measured)
@@ -197,13 +202,15 @@ def test_gaps_and_a_dead_lead_are_survived_and_named() -> None:
 def test_few_leads_give_what_they_can(leads: tuple[str, ...]) -> None:
     whole = drawn(noise_mv=0.005)
     part = replace(whole, signal=np.stack([lead(whole, name) for name in leads]), leads=leads)
-    measured = measure(part)
+    measured = measure_recording(part)
     # A small q that only other leads see is not there to be found: shorter, never longer.
     assert 58 < measured.values["qrs"].value < 86
     limb = {"I"} < set(leads)
     assert measured.values["qrs_axis"].measurable == limb
     if limb:
-        assert measured.values["qrs_axis"].value == pytest.approx(measure(whole).values["qrs_axis"].value, abs=3)
+        assert measured.values["qrs_axis"].value == pytest.approx(
+            measure_recording(whole).values["qrs_axis"].value, abs=3
+        )
     assert "few_leads" in codes(measured)
     assert measured.values["r_v3"].reason == "lead V3 was not recorded"
 
@@ -214,7 +221,7 @@ def test_nothing_to_measure_is_said_and_not_invented() -> None:
     missing = Recording(np.full((12, 5000), np.nan, dtype=np.float32), 500, STANDARD, "missing")
     short = replace(drawn(), signal=drawn().signal[:, :700])
     for recording in (empty, missing, short, Recording(noise, 500, STANDARD, "noise")):
-        measured = measure(recording)
+        measured = measure_recording(recording)
         assert not any(value.measurable for value in measured.values.values())
         assert all(value.reason for value in measured.values.values())
         assert "few_beats" in codes(measured)
@@ -223,7 +230,7 @@ def test_nothing_to_measure_is_said_and_not_invented() -> None:
 def test_without_p_waves_there_is_no_pr() -> None:
     rng = np.random.default_rng(3)
     beats = 0.4 + np.cumsum(rng.uniform(0.5, 1.1, 12))
-    measured = measure(drawn(seconds=12.0, beats_s=beats[beats < 11.5], with_p=False))
+    measured = measure_recording(drawn(seconds=12.0, beats_s=beats[beats < 11.5], with_p=False))
     for name in ("pr", "p_duration", "p_axis", "p_ii"):
         assert measured.values[name].reason, name
     assert measured.values["qrs"].value == pytest.approx(80, abs=5)
@@ -231,7 +238,7 @@ def test_without_p_waves_there_is_no_pr() -> None:
 
 
 def test_t_that_runs_into_p_is_not_measurable() -> None:
-    values = measure(drawn(rr_s=0.40)).values  # P begins 60 ms before T ends
+    values = measure_recording(drawn(rr_s=0.40)).values  # P begins 60 ms before T ends
     assert values["qrs"].value == pytest.approx(80, abs=5)
     assert values["heart_rate"].value == pytest.approx(150, abs=1)
     assert not values["pr"].measurable
@@ -241,24 +248,24 @@ def test_t_that_runs_into_p_is_not_measurable() -> None:
 def test_a_lost_gain_leaves_intervals_and_takes_amplitudes() -> None:
     true = drawn()
     spread = true.signal.std(axis=1, keepdims=True)
-    lost = measure(replace(true, signal=true.signal / spread, amplitude_known=False))
-    assert lost.values["qrs"].value == pytest.approx(measure(true).values["qrs"].value, abs=5)
+    lost = measure_recording(replace(true, signal=true.signal / spread, amplitude_known=False))
+    assert lost.values["qrs"].value == pytest.approx(measure_recording(true).values["qrs"].value, abs=5)
     for name in ("r_v5", "st_ii", "rs_ratio_v1", "qrs_axis"):
         assert lost.values[name].reason == "amplitude is not known"
 
 
 def test_slow_sampling_is_said_and_doubted() -> None:
-    measured = measure(drawn(rate_hz=100.0))
+    measured = measure_recording(drawn(rate_hz=100.0))
     assert "rate_too_low" in codes(measured)
     assert measured.recorded_hz == 100
     assert measured.values["qrs"].uncertainty >= 5
 
 
 def test_a_narrow_band_is_said_with_its_cut_off() -> None:
-    measured = measure(replace(drawn(), cart_band_hz=(0.05, 40.0)))
+    measured = measure_recording(replace(drawn(), cart_band_hz=(0.05, 40.0)))
     (remark,) = measured.remarks
     assert (remark.code, remark.detail["low_pass_hz"]) == ("band_too_narrow", 40.0)
-    assert "band_too_narrow" not in codes(measure(replace(drawn(), cart_band_hz=(0.05, 150.0))))
+    assert "band_too_narrow" not in codes(measure_recording(replace(drawn(), cart_band_hz=(0.05, 150.0))))
 
 
 def rewired(recording: Recording, ra: str, la: str, ll: str) -> Recording:
@@ -274,13 +281,13 @@ def rewired(recording: Recording, ra: str, la: str, ll: str) -> Recording:
 
 def test_swapped_electrodes_are_told_apart() -> None:
     recording = drawn()
-    assert codes(measure(rewired(recording, "RA", "LA", "LL"))) == set()
-    assert "arms_swapped" in codes(measure(rewired(recording, "LA", "RA", "LL")))
-    right_leg = measure(rewired(recording, "RL", "LA", "LL"))
+    assert codes(measure_recording(rewired(recording, "RA", "LA", "LL"))) == set()
+    assert "arms_swapped" in codes(measure_recording(rewired(recording, "LA", "RA", "LL")))
+    right_leg = measure_recording(rewired(recording, "RL", "LA", "LL"))
     assert [(r.code, r.leads) for r in right_leg.remarks if r.code.startswith("leg")] == [
         ("leg_electrode_swapped", ("II",))
     ]
-    left_arm_on_leg = measure(rewired(recording, "RA", "RL", "LL"))
+    left_arm_on_leg = measure_recording(rewired(recording, "RA", "RL", "LL"))
     assert any(r.code == "leg_electrode_swapped" and r.leads == ("III",) for r in left_arm_on_leg.remarks)
 
 
@@ -290,14 +297,14 @@ def test_a_heart_on_the_right_is_no_swap() -> None:
         f"V{n}": lead(recording, "V1") * share
         for n, share in zip(range(1, 7), (1, 0.8, 0.6, 0.4, 0.25, 0.12), strict=True)
     }
-    assert "dextrocardia" in codes(measure(changed(recording, **fall)))
-    assert "arms_swapped" not in codes(measure(changed(recording, **fall)))
+    assert "dextrocardia" in codes(measure_recording(changed(recording, **fall)))
+    assert "arms_swapped" not in codes(measure_recording(changed(recording, **fall)))
 
 
 def test_a_clipped_lead_is_saturated() -> None:
     recording = drawn()
     clipped = changed(recording, V5=np.clip(lead(recording, "V5"), -1, 0.3))
-    assert [(r.code, r.leads) for r in measure(clipped).remarks] == [("saturated", ("V5",))]
+    assert [(r.code, r.leads) for r in measure_recording(clipped).remarks] == [("saturated", ("V5",))]
 
 
 def test_pacing_spikes_are_not_qrs() -> None:
@@ -306,7 +313,7 @@ def test_pacing_spikes_are_not_qrs() -> None:
     for onset in np.arange(0.3, 10, 0.8):
         first = round((onset - 0.03) * 500)
         signal[:, first : first + 3] += np.float32(2.0)
-    paced = measure(replace(recording, signal=signal))
+    paced = measure_recording(replace(recording, signal=signal))
     assert "paced" in codes(paced)
     assert paced.values["qrs"].value == pytest.approx(80, abs=8)
 
@@ -315,12 +322,12 @@ def test_the_axis_is_wrapped_where_newborns_are_not_torn_apart() -> None:
     recording = drawn()
     one, two = lead(recording, "I"), lead(recording, "II")
     x, y = one, (2 * two - one) / math.sqrt(3)
-    upright = measure(recording).values["qrs_axis"].value
+    upright = measure_recording(recording).values["qrs_axis"].value
     for turn in range(-150, 210, 45):
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         new_x, new_y = x * cos - y * sin, x * sin + y * cos
         rows = np.stack([new_x, new_x / 2 + new_y * math.sqrt(3) / 2, lead(recording, "V2"), lead(recording, "V5")])
-        axis = measure(make_recording(rows, 500, ("I", "II", "V2", "V5"), "turned")).values["qrs_axis"].value
+        axis = measure_recording(make_recording(rows, 500, ("I", "II", "V2", "V5"), "turned")).values["qrs_axis"].value
         assert -90 <= axis < 270
         assert (axis - upright - turn + 180) % 360 - 180 == pytest.approx(0, abs=3)
 
@@ -328,7 +335,7 @@ def test_the_axis_is_wrapped_where_newborns_are_not_torn_apart() -> None:
 def test_minutes_are_as_good_as_seconds() -> None:
     piece = drawn(seconds=10.0, rr_s=0.5, noise_mv=0.0)
     noise = 0.02 * np.random.default_rng(0).standard_normal((len(piece.leads), 120_000)).astype(np.float32)
-    long = measure(replace(piece, signal=np.tile(piece.signal, 24) + noise))
+    long = measure_recording(replace(piece, signal=np.tile(piece.signal, 24) + noise))
     assert len(long.beats) > 470
     assert long.values["heart_rate"].value == pytest.approx(120, abs=1)
     assert long.values["qrs"].value == pytest.approx(80, abs=4)
@@ -338,7 +345,7 @@ def test_minutes_are_as_good_as_seconds() -> None:
 def children() -> list[tuple[Recording, Measurements]]:
     people = cohort(32, 9, ages=[(2.0, 60.0, 900.0, 4000.0)[i % 4] for i in range(32)], diagnoses={})
     full = [person for person in people.recordings() if not person.cart_band_hz or person.cart_band_hz[1] >= 150]
-    return [(person, measure(person)) for person in full]
+    return [(person, measure_recording(person)) for person in full]
 
 
 def test_the_simulated_truth_is_met_without_bias(children: list[tuple[Recording, Measurements]]) -> None:
@@ -371,7 +378,7 @@ def test_real_recordings_are_plausible(real_data: Path) -> None:
     import auricle
 
     paths = [*sorted((real_data / "zzu-pecg").glob("*.hea")), *sorted((real_data / "csn").glob("*.hea"))[:20]]
-    measured = [measure(auricle.read(path)) for path in paths]
+    measured = [measure_recording(auricle.read(path)) for path in paths]
     qrs = np.array([m.values["qrs"].value for m in measured])
     assert np.isfinite(qrs).mean() > 0.95
     assert ((qrs > 45) & (qrs < 220))[np.isfinite(qrs)].all()
@@ -383,5 +390,5 @@ def test_a_gap_in_every_lead_is_no_slow_heart() -> None:
     whole = drawn(seconds=12.0)
     signal = whole.signal.copy()
     signal[:, 2000:4000] = np.nan
-    gap = measure(replace(whole, signal=signal))
+    gap = measure_recording(replace(whole, signal=signal))
     assert gap.values["heart_rate"].value == pytest.approx(75, abs=1)

@@ -70,12 +70,12 @@ def measure(
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
     known, curves = ages.parse(age), _norms(norms)
     from auricle.io import read
-    from auricle.measure.recording import measure as measured
+    from auricle.measure.recording import measure_recording
     from auricle.paediatrics.findings import assess
     from auricle.paediatrics.report import to_dict
 
     recording = read(file, age=known, sex=parse_sex(sex))
-    values = measured(recording)
+    values = measure_recording(recording)
     assessment = assess(values, recording.age, recording.sex, curves)
     if page is not None:
         from auricle.explain.measure_page import measure_page

@@ -176,12 +176,12 @@ def _measured(recordings: Iterable[Recording], given: bool) -> Iterator[tuple[Re
         for recording in recordings:
             yield recording, recording.measurements
         return
-    from auricle.measure.recording import measure
+    from auricle.measure.recording import measure_recording
     from auricle.paediatrics.normal_records import values_of
 
     for recording in recordings:
         try:
-            values = values_of(measure(recording).values)
+            values = values_of(measure_recording(recording).values)
         except AuricleError:
             values = {}  # what cannot be measured has no value, and its curves are fitted without it
         yield recording, values

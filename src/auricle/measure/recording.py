@@ -64,7 +64,7 @@ class _Reading:
     axes: Floats
 
 
-def measure(recording: Recording) -> Measurements:
+def measure_recording(recording: Recording) -> Measurements:
     """Measure one recording of any length from 2 s on, any leads, any rate, with missing samples.
 
     Args:

@@ -174,7 +174,7 @@ def assess(
     """Centiles and findings of one recording.
 
     Args:
-        measurements: as `auricle.measure.recording.measure` gives them.
+        measurements: as `auricle.measure.recording.measure_recording` gives them.
         age: None where unknown: then there is no centile, and no finding that needs one.
         sex: "F", "M" or None.
         norms: whose limits; the published ones by default.
