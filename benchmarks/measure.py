@@ -204,7 +204,7 @@ def against_ludb(folder: Path, most: int | None, peer: bool) -> dict[str, object
         "records": len(records),
         "detection": detection(records, lambda r: find_beats(r.signal, r.leads, r.rate_hz)),
         "milliseconds": {"find_beats": timed(lambda r: find_beats(r.signal, r.leads, r.rate_hz), recordings),
-                         "measure": timed(measure, recordings)},
+                         "measure": timed(measure_recording, recordings)},
     }  # fmt: skip
     ours = [intervals_of(recording) for recording in recordings]
     result["auricle"] = {name: agreement(ours, reference) for name, reference in references.items()}

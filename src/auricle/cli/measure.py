@@ -20,7 +20,7 @@ from auricle.errors import ConfigError
 
 if TYPE_CHECKING:
     from auricle.measure.measurements import Measurements
-    from auricle.paediatrics.findings import Assessment, Norms, Row
+    from auricle.paediatrics.assessment import Assessment, Norms, Row
     from auricle.recording import Recording, Sex
 
 # The bar shows z from -3.4 to 3.4, three cells to a standard deviation. Characters whose width does not depend on the

@@ -12,7 +12,8 @@ from auricle.errors import DataError
 from auricle.explain.figures import COLOURS, blank_figure
 from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
-from auricle.paediatrics.findings import Assessment, Row, assess
+from auricle.paediatrics.assessment import Assessment, Row
+from auricle.paediatrics.findings import assess
 from auricle.paediatrics.limits import Z_98
 from auricle.recording import Recording, Sex
 

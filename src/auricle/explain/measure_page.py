@@ -20,7 +20,8 @@ from auricle.explain.page import Page, paragraphs, resource
 from auricle.image.paper import svg_paper
 from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
-from auricle.paediatrics.findings import Assessment, Row, main_rows
+from auricle.paediatrics.assessment import Assessment, Row
+from auricle.paediatrics.findings import main_rows
 from auricle.paediatrics.limits import Z_98
 from auricle.recording import Recording
 

@@ -13,27 +13,22 @@ diagnose little (`auricle.paediatrics.rules` holds them with their sources).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from numpy.typing import NDArray
 
 from auricle.age import DAYS_PER_YEAR, Age
 from auricle.leads import wrap_axis_deg
-from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
+from auricle.measure.measurements import UNITS, Measured, Measurements
 from auricle.paediatrics import limits as published
-from auricle.paediatrics.limits import Z_98, Centiles, SexLike
+from auricle.paediatrics.assessment import ADULT_READING_DAYS, Assessment, Norms, Position, Row, lead_of, position_of
+from auricle.paediatrics.limits import Z_98, Centiles
+from auricle.paediatrics.rules import find
 from auricle.recording import Sex
 
 Floats = NDArray[np.float64]
-Position = Literal["low", "normal", "high"]
-Kind = Literal["flag", "outside", "borderline", "normal_for_age", "note"]
 
-# The age at which "an adult's reading" is asked.
-ADULT_DAYS: Final = 35 * DAYS_PER_YEAR
 COARSE_HZ: Final = 100.0
 _INFANT_DAYS: Final = DAYS_PER_YEAR
 _Z_95: Final = 1.96
@@ -45,127 +40,6 @@ _NEEDS_BAND: Final = ("q_", "r_", "s_", "rs_ratio")
 _AXES: Final = ("p_axis", "qrs_axis", "t_axis")
 _INTERVALS: Final = ("p_duration", "pr", "qrs", "qt", "qtc_bazett", "qtc_fridericia")
 _SUPERIOR_FROM_DEG: Final = 180.0
-# Without a place for at least two of these nobody may be told that nothing lies outside.
-_MAIN: Final = ("heart_rate", "pr", "qrs", "qtc_bazett")
-_ENOUGH_MAIN: Final = 2
-
-
-class Norms(Protocol):
-    """What centiles are read from: the module `limits`, or `fit.OwnNorms`."""
-
-    def parameters(self) -> tuple[str, ...]:
-        """Every parameter with limits."""
-        ...
-
-    def limits(self, parameter: str, age_days: float, sex: Sex | None = None) -> Centiles:
-        """The limits at one age."""
-        ...
-
-    def z_score(self, parameter: str, age_days: ArrayLike, sex: SexLike, value: ArrayLike) -> Floats:
-        """Standard deviations from the norm of age and sex; NaN where there is no norm."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One value with its place among people of that age.
-
-    Attributes:
-        parameter: as in `Measurements.values`.
-        measured: value, standard error and unit.
-        z: standard deviations from the norm; NaN without a centile.
-        z_interval: the widest that the value's error and the age's resolution allow.
-        limits: p2, p50, p98 with source, population and method; None where there are none.
-        adult: where an adult's reading would put the value; None without limits.
-        refused: stable code of the reason why there is no centile; empty where there is one.
-        warnings: stable codes of what weakens it.
-    """
-
-    parameter: str
-    measured: Measured
-    z: float = float("nan")
-    z_interval: tuple[float, float] = (float("nan"), float("nan"))
-    limits: Centiles | None = None
-    adult: Position | None = None
-    refused: str = ""
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def centile(self) -> float | None:
-        """0 to 100."""
-        return None if self.refused else float(100 * norm.cdf(self.z))
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Of the centile, 0 to 100."""
-        return (
-            None
-            if self.refused
-            else (float(100 * norm.cdf(self.z_interval[0])), float(100 * norm.cdf(self.z_interval[1])))
-        )
-
-    @property
-    def position(self) -> Position | None:
-        """Where the value itself lies: outside p2 to p98 or inside."""
-        return None if self.refused else position_of(self.z)
-
-    @property
-    def crossing(self) -> Position | None:
-        """Which limit lies inside the interval: the value could as well be on its other side."""
-        low, high = self.z_interval
-        if self.refused:
-            return None
-        return "high" if low <= Z_98 < high else "low" if low < -Z_98 <= high else None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to say. `auricle.paediatrics.wording` says it in a language.
-
-    Attributes:
-        code: stable name, such as `pr.high`, `qrs_axis.high_for_adult_only`, `flag.pure_r_v1`.
-        kind: "flag" (a published rule of hypertrophy), "outside", "borderline", "normal_for_age" or "note".
-        rests_on: the parameters it was read from.
-        adult_differs: an adult's reading of the same trace would say something else.
-        facts: numbers and codes for the sentence.
-    """
-
-    code: str
-    kind: Kind
-    rests_on: tuple[str, ...]
-    adult_differs: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """What a cardiologist sees: remarks about the recording first, then values, then findings.
-
-    Attributes:
-        age: as it was known; None gives values only.
-        sex: None uses the mean of both.
-        remarks: about the recording, the gravest first.
-        rows: one per value, in the order of `Measurements.values`.
-        findings: flags, what is outside, what is borderline, what only an adult's reading would call abnormal, notes.
-    """
-
-    age: Age | None
-    sex: Sex | None
-    remarks: tuple[Remark, ...]
-    rows: tuple[Row, ...]
-    findings: tuple[Finding, ...]
-
-    @property
-    def all_normal(self) -> bool | None:
-        """Whether what could be compared lies inside the limits; None where too little could be compared to say so."""
-        if any(finding.kind in {"flag", "outside"} for finding in self.findings):
-            return False
-        compared = [row for row in self.rows if row.parameter in _MAIN and row.centile is not None]
-        return True if len(compared) >= _ENOUGH_MAIN else None
-
-    def row(self, parameter: str) -> Row | None:
-        """The row of a parameter, if it is there."""
-        return next((row for row in self.rows if row.parameter == parameter), None)
 
 
 def assess(
@@ -182,8 +56,6 @@ def assess(
     Raises:
         DataError: an unknown sex.
     """
-    from auricle.paediatrics.rules import find
-
     rows = tuple(_row(name, measured, measurements, age, sex, norms) for name, measured in measurements.values.items())
     return Assessment(age, sex, measurements.remarks, rows, find(rows, measurements, age, sex))
 
@@ -205,12 +77,7 @@ def main_rows(assessment: Assessment, measurements: Measurements) -> list[Row]:
 
 def _has_centiles(parameter: str) -> bool:
     known = parameter in published.parameters()
-    return known and bool(np.isfinite(published.limits(parameter, ADULT_DAYS).p98))
-
-
-def position_of(z: float) -> Position:
-    """Outside the published range (p2, p98) or inside it."""
-    return "low" if z < -Z_98 else "high" if z > Z_98 else "normal"
+    return known and bool(np.isfinite(published.limits(parameter, ADULT_READING_DAYS).p98))
 
 
 def _row(name: str, measured: Measured, all_of: Measurements, age: Age | None, sex: Sex | None, norms: Norms) -> Row:
@@ -252,7 +119,7 @@ def _adult(name: str, value: float, sex: Sex | None) -> Position | None:
     """Always by the published adult limits: a children's hospital's own curves know no adults."""
     if not _has_centiles(name):
         return None
-    return position_of(float(published.z_score(name, ADULT_DAYS, sex, value)))
+    return position_of(float(published.z_score(name, ADULT_READING_DAYS, sex, value)))
 
 
 def _refusal(name: str, all_of: Measurements, age: Age) -> str:
@@ -277,14 +144,6 @@ def _refusal(name: str, all_of: Measurements, age: Age) -> str:
         for one in remark.leads
     }
     return "bad_lead" if lead in bad else ""
-
-
-def lead_of(parameter: str) -> str:
-    """The lead of an amplitude, in small letters (`r_v1` -> `v1`); empty for global measurements."""
-    wave, _, lead = parameter.removeprefix("rs_ratio_").rpartition("_")
-    if parameter.startswith("rs_ratio_"):
-        return lead
-    return lead if wave in {"q", "r", "s", "st", "t", "p"} and lead not in {"axis", "duration"} else ""
 
 
 def _warnings(name: str, measured: Measured, known: Centiles, all_of: Measurements) -> tuple[str, ...]:

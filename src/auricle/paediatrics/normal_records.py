@@ -25,7 +25,7 @@ from auricle.errors import DataError
 from auricle.io.wfdb import sex_of
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import UNITS, Measured
-from auricle.paediatrics.findings import lead_of
+from auricle.paediatrics.assessment import lead_of
 from auricle.recording import Recording, Sex
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from typing import Any
 
 from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
-from auricle.paediatrics.findings import Assessment, Row
+from auricle.paediatrics.assessment import Assessment, Row
 
 
 def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from scipy.interpolate import PchipInterpolator
 from auricle.age import Age
 from auricle.leads import wrap_axis_deg
 from auricle.measure.measurements import Measurements
-from auricle.paediatrics.findings import ADULT_DAYS, Finding, Kind, Row
+from auricle.paediatrics.assessment import ADULT_READING_DAYS, Finding, Kind, Row
 from auricle.recording import Sex
 
 _ORDER: Final[Sequence[Kind]] = ("flag", "outside", "borderline", "normal_for_age", "note")
@@ -152,7 +152,7 @@ def _t_v1(named: Mapping[str, Row], age: Age, sex: Sex | None) -> list[Finding]:
     value, error = row.measured.value, row.measured.uncertainty
     sure = abs(value) > _Z_95 * (error if np.isfinite(error) else 0.0)
     upright = value > 0
-    shares = [t_v1_inverted_share(days, sex) for days in (age.best_days, ADULT_DAYS)]
+    shares = [t_v1_inverted_share(days, sex) for days in (age.best_days, ADULT_READING_DAYS)]
     here, adult = (1 - share if upright else share for share in shares)
     facts = {"parameter": "t_v1", "value": value, "unit": row.measured.unit, "share": here, "crosses": not sure}
     if not sure:

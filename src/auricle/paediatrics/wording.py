@@ -13,7 +13,7 @@ from auricle.age import Age, describe
 from auricle.errors import UnknownNameError
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import Remark
-from auricle.paediatrics.findings import Finding, Row, lead_of
+from auricle.paediatrics.assessment import Finding, Row, lead_of
 
 _DECIMALS: Final[Mapping[str, int]] = {"mV": 2, "1": 2}
 _LEADS: Final = {name.casefold(): name for name in CANONICAL}

@@ -1,0 +1,157 @@
+"""What an assessment is made of: rows of values with their centiles, findings, and the norms they were read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from auricle.age import DAYS_PER_YEAR, Age
+from auricle.measure.measurements import Measured, Remark
+from auricle.paediatrics.limits import Z_98, Centiles, SexLike
+from auricle.recording import Sex
+
+Floats = NDArray[np.float64]
+Position = Literal["low", "normal", "high"]
+Kind = Literal["flag", "outside", "borderline", "normal_for_age", "note"]
+
+# The age at which "an adult's reading" is asked.
+ADULT_READING_DAYS: Final = 35 * DAYS_PER_YEAR
+# Without a place for at least two of these nobody may be told that nothing lies outside.
+_MAIN: Final = ("heart_rate", "pr", "qrs", "qtc_bazett")
+_ENOUGH_MAIN: Final = 2
+
+
+class Norms(Protocol):
+    """What centiles are read from: the module `limits`, or `fit.OwnNorms`."""
+
+    def parameters(self) -> tuple[str, ...]:
+        """Every parameter with limits."""
+        ...
+
+    def limits(self, parameter: str, age_days: float, sex: Sex | None = None) -> Centiles:
+        """The limits at one age."""
+        ...
+
+    def z_score(self, parameter: str, age_days: ArrayLike, sex: SexLike, value: ArrayLike) -> Floats:
+        """Standard deviations from the norm of age and sex; NaN where there is no norm."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value with its place among people of that age.
+
+    Attributes:
+        parameter: as in `Measurements.values`.
+        measured: value, standard error and unit.
+        z: standard deviations from the norm; NaN without a centile.
+        z_interval: the widest that the value's error and the age's resolution allow.
+        limits: p2, p50, p98 with source, population and method; None where there are none.
+        adult: where an adult's reading would put the value; None without limits.
+        refused: stable code of the reason why there is no centile; empty where there is one.
+        warnings: stable codes of what weakens it.
+    """
+
+    parameter: str
+    measured: Measured
+    z: float = float("nan")
+    z_interval: tuple[float, float] = (float("nan"), float("nan"))
+    limits: Centiles | None = None
+    adult: Position | None = None
+    refused: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def centile(self) -> float | None:
+        """0 to 100."""
+        return None if self.refused else float(100 * norm.cdf(self.z))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the centile, 0 to 100."""
+        return (
+            None
+            if self.refused
+            else (float(100 * norm.cdf(self.z_interval[0])), float(100 * norm.cdf(self.z_interval[1])))
+        )
+
+    @property
+    def position(self) -> Position | None:
+        """Where the value itself lies: outside p2 to p98 or inside."""
+        return None if self.refused else position_of(self.z)
+
+    @property
+    def crossing(self) -> Position | None:
+        """Which limit lies inside the interval: the value could as well be on its other side."""
+        low, high = self.z_interval
+        if self.refused:
+            return None
+        return "high" if low <= Z_98 < high else "low" if low < -Z_98 <= high else None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to say. `auricle.paediatrics.wording` says it in a language.
+
+    Attributes:
+        code: stable name, such as `pr.high`, `qrs_axis.high_for_adult_only`, `flag.pure_r_v1`.
+        kind: "flag" (a published rule of hypertrophy), "outside", "borderline", "normal_for_age" or "note".
+        rests_on: the parameters it was read from.
+        adult_differs: an adult's reading of the same trace would say something else.
+        facts: numbers and codes for the sentence.
+    """
+
+    code: str
+    kind: Kind
+    rests_on: tuple[str, ...]
+    adult_differs: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a cardiologist sees: remarks about the recording first, then values, then findings.
+
+    Attributes:
+        age: as it was known; None gives values only.
+        sex: None uses the mean of both.
+        remarks: about the recording, the gravest first.
+        rows: one per value, in the order of `Measurements.values`.
+        findings: flags, what is outside, what is borderline, what only an adult's reading would call abnormal, notes.
+    """
+
+    age: Age | None
+    sex: Sex | None
+    remarks: tuple[Remark, ...]
+    rows: tuple[Row, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def all_normal(self) -> bool | None:
+        """Whether what could be compared lies inside the limits; None where too little could be compared to say so."""
+        if any(finding.kind in {"flag", "outside"} for finding in self.findings):
+            return False
+        compared = [row for row in self.rows if row.parameter in _MAIN and row.centile is not None]
+        return True if len(compared) >= _ENOUGH_MAIN else None
+
+    def row(self, parameter: str) -> Row | None:
+        """The row of a parameter, if it is there."""
+        return next((row for row in self.rows if row.parameter == parameter), None)
+
+
+def position_of(z: float) -> Position:
+    """Outside the published range (p2, p98) or inside it."""
+    return "low" if z < -Z_98 else "high" if z > Z_98 else "normal"
+
+
+def lead_of(parameter: str) -> str:
+    """The lead of an amplitude, in small letters (`r_v1` -> `v1`); empty for global measurements."""
+    wave, _, lead = parameter.removeprefix("rs_ratio_").rpartition("_")
+    if parameter.startswith("rs_ratio_"):
+        return lead
+    return lead if wave in {"q", "r", "s", "st", "t", "p"} and lead not in {"axis", "duration"} else ""
