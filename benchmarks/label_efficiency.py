@@ -29,8 +29,8 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.protocols import finetuned
-from auricle.explain.figures import COLOURS, INK, TEXT_PT, canvas, legend
 from auricle.methods import load_card
+from auricle.pages.style import COLOURS, INK, TEXT_PT, canvas, legend
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.fit import Estimate, fit

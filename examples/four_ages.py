@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 
 from auricle.age import Age
-from auricle.explain.ages_figure import PARAMETERS, ages_figure
 from auricle.measure.recording import measure_recording
 from auricle.paediatrics.findings import assess
+from auricle.pages.ages import PARAMETERS, ages_figure
 from auricle.recording import Recording
 from auricle.simulate import cohort
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from auricle.cli.demo import newborn
 from auricle.explain.figures import age_effect
-from auricle.image.paper import draw_paper
+from auricle.pages.paper import draw_paper
 from auricle.predict import Predictor
 
 DPI = 110

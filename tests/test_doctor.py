@@ -19,8 +19,8 @@ from auricle.data.doctor.facts import split_of
 from auricle.data.doctor.scan import scan
 from auricle.data.splits import by_patient
 from auricle.errors import DataError
-from auricle.explain.check_page import check_page
 from auricle.leads import STANDARD
+from auricle.pages.check import check_page
 from fakes import write_wfdb
 
 NINE = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V5", "V6")

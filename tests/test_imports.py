@@ -15,7 +15,7 @@ ROOT = Path(auricle.__file__).parent
 ORDER = [
     "errors", "atomic", "age", "leads", "labs", "recording", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
-    "text", "image", "data", "tasks",
+    "text", "image", "data", "tasks", "doctor", "pages",
     "augment", "nn", "losses", "encoders", "methods", "train", "evaluate", "explain", "predict", "cli", "serve",
 ]  # fmt: skip
 

@@ -17,11 +17,11 @@ from rich.console import Console
 
 from auricle.age import parse
 from auricle.cli.measure import bar, show
-from auricle.explain.beat_figure import SPEED_MM_S, beat_svg
-from auricle.explain.measure_page import measure_page
 from auricle.leads import STANDARD
 from auricle.measure.measurements import Remark
 from auricle.paediatrics.findings import assess
+from auricle.pages.beat import SPEED_MM_S, beat_svg
+from auricle.pages.measure import measure_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
 from test_cli import auricle, refused

@@ -13,13 +13,13 @@ from scipy.optimize import approx_fprime
 
 from auricle.age import Age
 from auricle.errors import ConfigError, DataError, UnknownNameError
-from auricle.explain.norms_page import compare, norms_page
 from auricle.leads import STANDARD
 from auricle.paediatrics import limits, lms, quantile_splines
 from auricle.paediatrics.findings import assess
 from auricle.paediatrics.fit import Settings, fit_norms
 from auricle.paediatrics.normal_records import NormalRecords, gather, parameter_of, read_csv
 from auricle.paediatrics.own_norms import OwnNorms
+from auricle.pages.norms import compare, norms_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
 from test_cli import auricle, refused

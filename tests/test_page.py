@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import DataError
 from auricle.explain import figures
-from auricle.explain.page import Page, Section
+from auricle.pages.page import Page, Section
 
 AGES = np.expm1(np.linspace(0, np.log1p(18 * DAYS_PER_YEAR), 30))
 HOSTILE = "<script>alert('x')</script> & \"quoted\" $title ${style}"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from auricle.age import Age
 from auricle.errors import DataError
-from auricle.image.paper import DISCLAIMER, draw_paper, svg_paper
 from auricle.leads import CANONICAL, STANDARD
+from auricle.pages.paper import DISCLAIMER, draw_paper, svg_paper
 from auricle.recording import Recording
 
 PIXELS_PER_MM = 10

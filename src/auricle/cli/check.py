@@ -45,7 +45,7 @@ def check(
         task = bar.add_task("read", total=None)
         report = examine(manifest, files, lambda done, total: bar.update(task, completed=done, total=total))
     if page is not None:
-        from auricle.explain.check_page import check_page
+        from auricle.pages.check import check_page
 
         try:
             check_page(report, _command(Path(manifest.name), files)).write(page)

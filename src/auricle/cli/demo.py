@@ -16,7 +16,7 @@ from auricle.train.watch import ConsoleWatcher, duration
 
 if TYPE_CHECKING:
     from auricle.evaluate.protocols import Setting
-    from auricle.explain.page import Page
+    from auricle.pages.page import Page
     from auricle.predict import Predictor
     from auricle.recording import Recording
 
@@ -152,7 +152,7 @@ def newborn() -> Recording:
 
 
 def _page(folders: _Folders, setting: Setting) -> Page:
-    from auricle.explain.page import Page
+    from auricle.pages.page import Page
     from auricle.predict import Predictor
 
     predictor = Predictor.from_pretrained(folders.finetuned)
@@ -174,8 +174,8 @@ def _newborn_sections(page: Page, predictor: Predictor, recording: Recording) ->
     import numpy as np
 
     from auricle.explain.figures import age_effect, group_contributions
-    from auricle.explain.page import Section
-    from auricle.image.paper import svg_paper
+    from auricle.pages.page import Section
+    from auricle.pages.paper import svg_paper
 
     page.add(
         Section(
@@ -222,7 +222,7 @@ def _result_sections(page: Page, folders: _Folders, setting: Setting) -> None:
     from auricle.evaluate.protocols import linear_recovery
     from auricle.evaluate.reference import untrained
     from auricle.evaluate.table import build, collect, per_class
-    from auricle.explain.page import Section
+    from auricle.pages.page import Section
 
     results = collect(folders.results)
     table = build(results, TASK)
@@ -263,7 +263,7 @@ def _figure_sections(page: Page, folders: _Folders, setting: Setting, predictor:
     from auricle.data.loader import windows
     from auricle.explain.figures import gates_over_age, training_curve, tsne
     from auricle.explain.gates import gate_curves
-    from auricle.explain.page import Section
+    from auricle.pages.page import Section
 
     rows = setting.task.parts(setting.store)["test"]
     _, batch = next(iter(windows(setting.view(rows), batch_size=64)))

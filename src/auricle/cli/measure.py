@@ -78,7 +78,7 @@ def measure(
     values = measure_recording(recording)
     assessment = assess(values, recording.age, recording.sex, curves)
     if page is not None:
-        from auricle.explain.measure_page import measure_page
+        from auricle.pages.measure import measure_page
 
         title = f"{file.name}"
         made = measure_page(
@@ -101,7 +101,7 @@ def measure(
 
 def _draw_ages(recording: Recording, values: Measurements, sex: Sex | None, path: Path, lang: str) -> None:
     from auricle.atomic import write_with
-    from auricle.explain.ages_figure import ages_figure, drawable
+    from auricle.pages.ages import ages_figure, drawable
 
     if path.suffix.casefold() not in _PICTURES:
         raise ConfigError(f"--ages-figure {path}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")

@@ -70,7 +70,7 @@ def fit(
         own = fit_norms(records, settings, parameter, lambda done, total: bar.update(task, completed=done, total=total))
     own.write(out)
     if page is not None:
-        from auricle.explain.norms_page import norms_page
+        from auricle.pages.norms import norms_page
 
         command = f"auricle norms fit {shlex.quote(source.name)} {shlex.quote(out.name)}"
         try:
@@ -88,9 +88,9 @@ def show(own: OwnNorms, records: NormalRecords, console: Console) -> None:
     import numpy as np
 
     from auricle.age import describe
-    from auricle.explain.norms_page import compare, spans_text
     from auricle.paediatrics.own_norms import unit_of
     from auricle.paediatrics.wording import number, parameter_name
+    from auricle.pages.norms import compare, spans_text
 
     left = "; ".join(f"{count} {reason}" for reason, count in records.left_out.items())
     said = f"{len(records)} normal records of {len(np.unique(records.patient))} patients"

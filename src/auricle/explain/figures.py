@@ -1,8 +1,4 @@
-"""Figures of the evaluation: pure functions of arrays that return matplotlib figures, in one style set here.
-
-Nothing touches matplotlib's global state: no pyplot, no rcParams. Colours are those of Okabe and Ito (2008), which
-people with any colour vision tell apart; series also differ in their line, so that a grey print stays readable.
-"""
+"""Figures of the evaluation: pure functions of arrays that return matplotlib figures, in the style of all of them."""
 
 from __future__ import annotations
 
@@ -12,29 +8,33 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
+from auricle.age import describe
 from auricle.errors import DataError, require
 from auricle.evaluate.metrics import reliability as reliability_bins
+from auricle.pages.style import (
+    AGE_TICKS,
+    COLOURS,
+    HEIGHT,
+    INK,
+    MUTED,
+    RULE,
+    TEXT_PT,
+    WIDTH,
+    age_axis,
+    age_place,
+    blank_figure,
+    canvas,
+    legend,
+    plotting,
+    series,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6A00", "#444444")
-_LINES: Final = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
-INK, MUTED, _RULE = "#22222a", "#6b6570", "#dddde3"
-_TITLE_PT, TEXT_PT, LINE_PT = 11.0, 9.0, 1.8
-_WIDTH, _HEIGHT = 8.8, 3.8  # inches: the column of `page`, at 96 pixels an inch
 _SEQUENTIAL: Final = "viridis"
-AGE_TICKS: Final = (
-    (0.0, "birth"),
-    (7.0, "1 wk"),
-    (DAYS_PER_MONTH, "1 mo"),
-    (DAYS_PER_YEAR, "1 yr"),
-    (5 * DAYS_PER_YEAR, "5 yr"),
-    (18 * DAYS_PER_YEAR, "18 yr"),
-    (80 * DAYS_PER_YEAR, "80 yr"),
-)
 # t-SNE of more points takes minutes and shows a blot.
 TSNE_POINTS: Final = 3000
 _PERPLEXITY: Final = 30.0
@@ -61,7 +61,7 @@ def age_effect(
     ages, values = np.asarray(ages_days, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     figure, axes = canvas(title)
     for number, name in enumerate(class_names):
-        axes.plot(age_place(ages), values[:, number], label=name, **_series(number))
+        axes.plot(age_place(ages), values[:, number], label=name, **series(number))
     if actual_age_days is not None:
         axes.axvline(float(age_place(actual_age_days)), color=INK, linewidth=1, linestyle=":")
         axes.annotate(
@@ -117,17 +117,17 @@ def gates_over_age(
     share = np.asarray(contribution, dtype=np.float64)
     if gamma.ndim != 3 or gamma.shape[2] != len(group_names) or share.shape != (len(ages), len(group_names)):
         raise DataError(f"gates of {len(group_names)} groups at {len(ages)} ages: got {gamma.shape} and {share.shape}")
-    figure = blank_figure(_WIDTH, _HEIGHT)
+    figure = blank_figure(WIDTH, HEIGHT)
     left, right = figure.subplots(1, 2)
-    _style(left, "Gate scale γ (band: range over blocks)")
-    _style(right, "Effective contribution to the output")
+    style(left, "Gate scale γ (band: range over blocks)")
+    style(right, "Effective contribution to the output")
     for number, name in enumerate(group_names):
         place, points = age_place(ages), gamma[:, :, number]
         points = points[:, np.isfinite(points).all(axis=0)]
         if points.shape[1]:
             left.fill_between(place, points.min(axis=1), points.max(axis=1), color=COLOURS[number], alpha=0.12, lw=0)
-            left.plot(place, points.mean(axis=1), label=name, **_series(number))
-        right.plot(place, share[:, number], label=name, **_series(number))
+            left.plot(place, points.mean(axis=1), label=name, **series(number))
+        right.plot(place, share[:, number], label=name, **series(number))
     left.axhline(1, color=MUTED, linewidth=0.8)
     right.set_ylim(bottom=0)
     right.yaxis.set_major_formatter(plotting("matplotlib.ticker").PercentFormatter(1, decimals=0))
@@ -183,7 +183,7 @@ def _scatter_by_number(
     figure: Figure, axes: Axes, placed: NDArray[Any], values: NDArray[np.float64], name: str, is_age: bool
 ) -> None:
     known = np.isfinite(values)
-    axes.scatter(*_xy(placed[~known]), s=6, color=_RULE, linewidths=0, rasterized=True)
+    axes.scatter(*_xy(placed[~known]), s=6, color=RULE, linewidths=0, rasterized=True)
     shown = age_place(values[known]) if is_age else values[known]
     drawn = axes.scatter(*_xy(placed[known]), s=8, c=shown, cmap=_SEQUENTIAL, linewidths=0, alpha=0.8, rasterized=True)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.8)
@@ -207,7 +207,7 @@ def _scatter_by_label(axes: Axes, placed: NDArray[Any], labels: NDArray[np.str_]
     shown = ranked if len(ranked) <= _MOST_LABELS else ranked[: _MOST_LABELS - 1]
     rest = ~np.isin(labels, shown)
     if rest.any():
-        axes.scatter(*_xy(placed[rest]), s=6, color=_RULE, linewidths=0, label="others", rasterized=True)
+        axes.scatter(*_xy(placed[rest]), s=6, color=RULE, linewidths=0, label="others", rasterized=True)
     for number, name in enumerate(shown):
         chosen = placed[labels == name]
         axes.scatter(*_xy(chosen), s=8, color=COLOURS[number], linewidths=0, alpha=0.75, label=name, rasterized=True)
@@ -221,7 +221,7 @@ def reliability(truth: ArrayLike, probability: ArrayLike, class_names: Sequence[
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
     for number, name in enumerate(class_names):
         bins = reliability_bins(true[:, number], given[:, number])
-        axes.plot(bins.predicted, bins.observed, marker="o", markersize=4, label=name, **_series(number))
+        axes.plot(bins.predicted, bins.observed, marker="o", markersize=4, label=name, **series(number))
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     axes.set_aspect("equal")
     legend(axes)
@@ -239,11 +239,11 @@ def training_curve(
 ) -> Figure:
     """Training loss over steps, and a validation measure on an axis of its own where there is one."""
     figure, axes = canvas(title)
-    axes.plot(np.asarray(steps), np.asarray(loss), label="training loss", **_series(0))
+    axes.plot(np.asarray(steps), np.asarray(loss), label="training loss", **series(0))
     axes.set(xlabel="step", ylabel="loss")
     if len(np.asarray(validation)):
         other = axes.twinx()
-        other.plot(np.asarray(validation_steps), np.asarray(validation), marker="o", markersize=4, **_series(1))
+        other.plot(np.asarray(validation_steps), np.asarray(validation), marker="o", markersize=4, **series(1))
         other.set_ylabel(validation_name, fontsize=TEXT_PT, color=COLOURS[1])
         other.tick_params(labelsize=TEXT_PT, colors=COLOURS[1], length=0, pad=6)
         for side in other.spines.values():
@@ -267,7 +267,7 @@ def metric_over_age(
         value, low, high = (np.asarray(part, dtype=np.float64) for part in curve)
         colour = COLOURS[number % len(COLOURS)]
         axes.fill_between(age_place(ages), low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(age_place(ages), value, label=name, **_series(number))
+        axes.plot(age_place(ages), value, label=name, **series(number))
     age_axis(axes, ages)
     legend(axes)
     return figure
@@ -293,64 +293,6 @@ def robustness(
     axes.axvline(50, color=MUTED, lw=1)
     axes.set_yticks(place, [name for name, _ in shown])
     axes.set_xlabel("macro AUROC, per cent (50 is chance)")
-    axes.grid(axis="x", color=_RULE)
+    axes.grid(axis="x", color=RULE)
     legend(axes)
     return figure
-
-
-def _series(number: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": _LINES[(number // 2) % len(_LINES)],
-        "linewidth": LINE_PT,
-    }
-
-
-def age_place(days: ArrayLike) -> NDArray[np.float64]:
-    """Where an age stands on the age axis: log(1 + days), because birth has to be on it."""
-    placed: NDArray[np.float64] = np.log1p(np.asarray(days, dtype=np.float64))
-    return placed
-
-
-def age_axis(axes: Axes, ages: NDArray[np.float64]) -> None:
-    """Label a horizontal axis of ages placed by `age_place`."""
-    inside = [(float(age_place(day)), name) for day, name in AGE_TICKS if ages.min() <= day <= 1.01 * ages.max()]
-    axes.set_xticks([place for place, _ in inside], [name for _, name in inside])
-    axes.set(xlim=(float(age_place(ages.min())), float(age_place(ages.max()))), xlabel="age")
-
-
-def canvas(title: str, *, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Figure, Axes]:
-    """A figure with one plot in the style of all of them."""
-    figure = blank_figure(width, height)
-    axes = figure.add_subplot()
-    _style(axes, title)
-    return figure, axes
-
-
-def blank_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, in the style of the others."""
-    figure: Figure = plotting("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
-    figure.set_facecolor("white")
-    return figure
-
-
-def _style(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=_TITLE_PT, color=INK, fontweight="bold", pad=8)
-    axes.tick_params(labelsize=TEXT_PT, colors=INK, length=0, pad=6)
-    axes.grid(True, color=_RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for name, side in axes.spines.items():
-        side.set_visible(name == "bottom")
-        side.set_color(MUTED)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(fontsize=TEXT_PT, color=MUTED)
-
-
-def legend(axes: Axes, **options: Any) -> None:
-    """Beside the plot, where it covers no data."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=TEXT_PT, labelcolor=INK, **options)
-
-
-def plotting(name: str) -> Any:
-    """A matplotlib module, or the extra that brings it."""
-    return require(name, "train")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from auricle.data.collate import windows_of
 from auricle.errors import ConfigError, DataError
-from auricle.explain.figures import COLOURS, INK, MUTED, TEXT_PT, blank_figure
 from auricle.leads import canonical
 from auricle.methods import Method, Reconstructs
+from auricle.pages.style import COLOURS, INK, MUTED, TEXT_PT, blank_figure
 from auricle.recording import Recording
 from auricle.signal.preprocess import TYPICAL_MV
 

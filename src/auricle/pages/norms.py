@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
-from auricle.explain.figures import COLOURS, LINE_PT, age_axis, age_place, canvas, legend
-from auricle.explain.page import Page, Section
 from auricle.paediatrics import limits as published
 from auricle.paediatrics.own_norms import METHODS, Fitted, OwnNorms, unit_of
 from auricle.paediatrics.wording import number, parameter_name
+from auricle.pages.page import Page, Section
+from auricle.pages.style import COLOURS, LINE_PT, age_axis, age_place, canvas, legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,12 +9,12 @@ import numpy as np
 
 from auricle.age import Age
 from auricle.errors import DataError
-from auricle.explain.figures import COLOURS, blank_figure
 from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
 from auricle.paediatrics.assessment import Assessment, Row
 from auricle.paediatrics.findings import assess
 from auricle.paediatrics.limits import Z_98
+from auricle.pages.style import COLOURS, blank_figure
 from auricle.recording import Recording, Sex
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The page of `auricle measure`: the ECG in true millimetres, the median beat with its marks, values, findings.
 
-One HTML file by the house's template, style and section pieces (`auricle.explain.page`); the figures keep their
+One HTML file by the house's template, style and section pieces (`auricle.pages.page`); the figures keep their
 millimetres instead of shrinking to the column, and printing on A4 landscape at 100 % gives paper to put a ruler on.
 """
 
@@ -14,15 +14,15 @@ from importlib.metadata import version
 from string import Template
 from typing import Any, Final
 
-from auricle.explain.beat_figure import SPEED_MM_S as BEAT_SPEED_MM_S
-from auricle.explain.beat_figure import beat_svg
-from auricle.explain.page import Page, paragraphs, resource
-from auricle.image.paper import svg_paper
 from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
 from auricle.paediatrics.assessment import Assessment, Row
 from auricle.paediatrics.findings import main_rows
 from auricle.paediatrics.limits import Z_98
+from auricle.pages.beat import SPEED_MM_S as BEAT_SPEED_MM_S
+from auricle.pages.beat import beat_svg
+from auricle.pages.page import Page, paragraphs, resource
+from auricle.pages.paper import svg_paper
 from auricle.recording import Recording
 
 # With margins and pulse 250 mm of trace are 282 mm of sheet: what an A4 page across holds.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from auricle.data.doctor import Betrayal, Facts, Finding, Report
-from auricle.explain.figures import COLOURS, INK, MUTED, TEXT_PT, age_axis, age_place, canvas, legend, plotting
-from auricle.explain.page import Page, Section
+from auricle.pages.page import Page, Section
+from auricle.pages.style import COLOURS, INK, MUTED, TEXT_PT, age_axis, age_place, canvas, legend, plotting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

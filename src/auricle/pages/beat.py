@@ -9,7 +9,8 @@ import numpy as np
 from ecg_plot.renderers import Scene, render_svg
 from numpy.typing import NDArray
 
-from auricle.image.paper import (
+from auricle.measure.measurements import Measurements
+from auricle.pages.paper import (
     FAINT,
     INDENT,
     LARGE_SQUARE,
@@ -22,7 +23,6 @@ from auricle.image.paper import (
     drawn_text,
     paper_grid,
 )
-from auricle.measure.measurements import Measurements
 
 SPEED_MM_S: Final = 100.0
 # The first panel lays all leads over each other: a global mark is the earliest onset or the latest end of any of them.

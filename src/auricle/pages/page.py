@@ -102,7 +102,7 @@ class Page:
 
 def resource(name: str) -> str:
     """The text of a file beside this one."""
-    return files("auricle.explain").joinpath(name).read_text(encoding="utf-8")
+    return files("auricle.pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def paragraphs(text: str) -> str:
