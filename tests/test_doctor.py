@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auricle.data.doctor import Betrayal, Endpoint, Finding, Report, examine, half_width
-from auricle.data.doctor.facts import split_of
-from auricle.data.doctor.scan import scan
 from auricle.data.splits import by_patient
+from auricle.doctor import Betrayal, Endpoint, Finding, Report, examine, half_width
+from auricle.doctor.facts import split_of
+from auricle.doctor.scan import scan
 from auricle.errors import DataError
 from auricle.leads import STANDARD
 from auricle.pages.check import check_page

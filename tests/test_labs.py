@@ -17,11 +17,11 @@ from auricle.age import DAYS_PER_YEAR, Age
 from auricle.cli import app
 from auricle.cli.predict import known_labs
 from auricle.config import validate
-from auricle.data.doctor import examine
 from auricle.data.ingest import ingest
 from auricle.data.loader import View, windows
 from auricle.data.panel import DEFAULT_TESTS, LabPanel
 from auricle.data.store import Store
+from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.io.manifest import read_manifest
 from auricle.labs import in_canonical_unit, lab_test, list_labs, parse_lab, source

@@ -17,10 +17,10 @@ from auricle.age import Age
 from auricle.cli.ingest import parse_size
 from auricle.data import shard
 from auricle.data.collate import collate
-from auricle.data.doctor import examine
 from auricle.data.ingest import ingest
 from auricle.data.loader import Steps, View, windows
 from auricle.data.store import Store
+from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError, StoreError
 from auricle.io import read
 from auricle.io.manifest import read_manifest

@@ -18,7 +18,7 @@ from rich.text import Text
 from auricle.errors import ConfigError
 
 if TYPE_CHECKING:
-    from auricle.data.doctor import Facts, Finding, Report
+    from auricle.doctor import Facts, Finding, Report
 
 _MOST_ENDPOINTS: Final = 12
 _VERDICT_STYLE: Final = {"fine": "green", "weak": "yellow", "not feasible": "red"}
@@ -36,7 +36,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the summary.")] = False,
 ) -> None:
     """Examine a manifest: errors (exit status 1), warnings, what betrays age, which endpoints are feasible."""
-    from auricle.data.doctor import examine
+    from auricle.doctor import examine
 
     if page is not None and page.suffix.casefold() not in {".html", ".htm"}:
         raise ConfigError(f"--page {page}: is an HTML page; give a name that ends in .html")

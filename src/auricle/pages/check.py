@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from auricle.data.doctor import Betrayal, Facts, Finding, Report
+from auricle.doctor import Betrayal, Facts, Finding, Report
 from auricle.pages.page import Page, Section
 from auricle.pages.style import COLOURS, INK, MUTED, TEXT_PT, age_axis, age_place, canvas, legend, plotting
 
@@ -27,7 +27,7 @@ def check_page(report: Report, command: str = "") -> Page:
     """The page of one report.
 
     Args:
-        report: what `auricle.data.doctor.examine` returned.
+        report: what `auricle.doctor.examine` returned.
         command: the command line that made it.
     """
     page = Page(f"Check of {report.manifest}", _lead(report), command)

@@ -17,8 +17,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from auricle.data.doctor.case import Case
-from auricle.data.doctor.model import Finding
+from auricle.doctor.case import Case
+from auricle.doctor.model import Finding
 from auricle.errors import AuricleError, DataError
 from auricle.io.manifest import (
     COLUMNS,

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from auricle.data.doctor.betrayal import betrayal_findings, find_betrayals
-from auricle.data.doctor.case import BANDS, nameable_labels
-from auricle.data.doctor.conflicts import find_conflicts
-from auricle.data.doctor.doubts import find_doubts
-from auricle.data.doctor.facts import find_facts, half_width
-from auricle.data.doctor.files import read_traces
-from auricle.data.doctor.model import BandCount, Betrayal, Endpoint, Facts, Finding, Report
-from auricle.data.doctor.scan import scan
+from auricle.doctor.betrayal import betrayal_findings, find_betrayals
+from auricle.doctor.case import BANDS, nameable_labels
+from auricle.doctor.conflicts import find_conflicts
+from auricle.doctor.doubts import find_doubts
+from auricle.doctor.facts import find_facts, half_width
+from auricle.doctor.files import read_traces
+from auricle.doctor.model import BandCount, Betrayal, Endpoint, Facts, Finding, Report
+from auricle.doctor.scan import scan
 
 __all__ = [
     "BANDS",

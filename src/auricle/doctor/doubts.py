@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
-from auricle.data.doctor.case import Case, each_line, family, grouped, lines_of
-from auricle.data.doctor.model import Finding
+from auricle.doctor.case import Case, each_line, family, grouped, lines_of
+from auricle.doctor.model import Finding
 
 _YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
 _WHOLE_YEAR_DAYS: Final = 365.0

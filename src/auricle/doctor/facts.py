@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 
 from auricle.age import DAYS_PER_YEAR
-from auricle.data.doctor.betrayal import lead_set
-from auricle.data.doctor.case import BANDS, Case
-from auricle.data.doctor.doubts import missing_shares
-from auricle.data.doctor.model import BandCount, Endpoint, Facts
+from auricle.doctor.betrayal import lead_set
+from auricle.doctor.case import BANDS, Case
+from auricle.doctor.doubts import missing_shares
+from auricle.doctor.model import BandCount, Endpoint, Facts
 
 # The shares and the salt of a split by patient, as `auricle.data.splits.by_patient` makes it.
 _SHARES: Final[Mapping[str, float]] = {"train": 0.7, "validation": 0.1, "test": 0.2}

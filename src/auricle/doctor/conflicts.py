@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Final
 
-from auricle.data.doctor.case import Case, grouped, lines_of
-from auricle.data.doctor.model import Finding
+from auricle.doctor.case import Case, grouped, lines_of
+from auricle.doctor.model import Finding
 
 # Days by which two ages of one child may disagree before somebody mistook something: an age written as 2.4 years is
 # rounded to 18 days, and a fraction of the age is what clerks round away.

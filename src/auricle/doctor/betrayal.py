@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import random_table
 
-from auricle.data.doctor.case import BANDS, UNKNOWN_BAND, Case, most_frequent
-from auricle.data.doctor.model import Betrayal, Finding
+from auricle.doctor.case import BANDS, UNKNOWN_BAND, Case, most_frequent
+from auricle.doctor.model import Betrayal, Finding
 from auricle.leads import STANDARD
 
 Counts = NDArray[np.int64]

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.data.doctor.case import Case, Trace
-from auricle.data.doctor.model import Finding
+from auricle.doctor.case import Case, Trace
+from auricle.doctor.model import Finding
 from auricle.errors import AuricleError
 from auricle.io import read, wfdb
 from auricle.io.picture import read_picture
