@@ -76,8 +76,8 @@ def mutate(content: bytes, chance: random.Random) -> bytes:
 
 def reader_of(path: Path) -> Callable[[Path], object]:
     """What reads this kind of file."""
+    from auricle.data.manifest import read_manifest
     from auricle.io import read
-    from auricle.io.manifest import read_manifest
     from auricle.leads import STANDARD
 
     if path.suffix == ".csv":

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import auricle
 from auricle.age import DAYS_PER_YEAR, Age
+from auricle.data.manifest import read_manifest
 from auricle.data.sources import get_source, list_sources
 from auricle.errors import DataError, ReadError
 from auricle.io import read
 from auricle.io.arrays import from_array
-from auricle.io.manifest import read_manifest
 from auricle.leads import STANDARD
 from auricle.signal.beats import find_beats
 from auricle.signal.quality import quality

@@ -19,11 +19,11 @@ from auricle.cli.predict import known_labs
 from auricle.config import validate
 from auricle.data.ingest import ingest
 from auricle.data.loader import View, windows
+from auricle.data.manifest import read_manifest
 from auricle.data.panel import DEFAULT_TESTS, LabPanel
 from auricle.data.store import Store
 from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError, UnknownNameError
-from auricle.io.manifest import read_manifest
 from auricle.labs import in_canonical_unit, lab_test, list_labs, parse_lab, source
 from auricle.methods import Progress, create_method, init_encoder_from, load_method, save_method
 from auricle.nn.lab_code import LabCode

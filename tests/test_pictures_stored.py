@@ -19,11 +19,11 @@ from auricle.data import shard
 from auricle.data.collate import collate
 from auricle.data.ingest import ingest
 from auricle.data.loader import Steps, View, windows
+from auricle.data.manifest import read_manifest
 from auricle.data.store import Store
 from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError, StoreError
 from auricle.io import read
-from auricle.io.manifest import read_manifest
 from auricle.io.picture import fit_picture, read_picture
 from auricle.leads import STANDARD
 from auricle.methods import create_method

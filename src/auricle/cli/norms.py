@@ -163,8 +163,8 @@ def _stored(folder: Path, label: str | None, bar: Progress) -> Iterator[Recordin
 
 def _listed(manifest: Path, label: str | None, bar: Progress) -> Iterator[Recording]:
     """Recordings of a manifest; one that cannot be read stops the fit, with its line."""
+    from auricle.data.manifest import read_manifest
     from auricle.data.sources.manifest import Manifest
-    from auricle.io.manifest import read_manifest
 
     rows = [row for row in read_manifest(manifest) if label is None or label in row.labels]
     for row in bar.track(rows, description="read"):

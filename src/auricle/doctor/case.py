@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, Age
-from auricle.io.manifest import ManifestRow
+from auricle.data.manifest import ManifestRow
 from auricle.recording import Sex
 
 Key = TypeVar("Key", bound=Hashable)

@@ -1,7 +1,7 @@
 """The tolerant pass over a manifest: every line that cannot be read is collected, and the others are kept.
 
 A line with one bad cell is reported and kept without that cell, so that one misspelt sex does not hide what else is
-wrong with the same recording. What makes a line good is decided by `auricle.io.manifest` alone.
+wrong with the same recording. What makes a line good is decided by `auricle.data.manifest` alone.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from auricle.doctor.case import Case
-from auricle.doctor.model import Finding
-from auricle.errors import AuricleError, DataError
-from auricle.io.manifest import (
+from auricle.data.manifest import (
     COLUMNS,
     LAB_PREFIXES,
     MINUTES_PREFIX,
@@ -30,6 +27,9 @@ from auricle.io.manifest import (
     lab_columns,
     written_age,
 )
+from auricle.doctor.case import Case
+from auricle.doctor.model import Finding
+from auricle.errors import AuricleError, DataError
 
 Cells = Mapping[str | None, str | None]
 

@@ -1,6 +1,6 @@
 """A hospital's own recordings, listed in a CSV manifest.
 
-Source, licence, labels and split are the owner's. Format: any that `auricle.io.read` knows, named by `io/manifest.py`'s
+Source, licence, labels and split are the owner's. Format: any that `auricle.io.read` knows, named by `data/manifest.py`'s
 columns, with a picture of the ECG beside it or instead of it. Ages keep the resolution they were written with.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auricle.data.manifest import ManifestRow, read_manifest
 from auricle.errors import ReadError, require
 from auricle.io import read
-from auricle.io.manifest import ManifestRow, read_manifest
 from auricle.io.picture import read_picture
 from auricle.recording import Recording
 
