@@ -87,7 +87,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         header = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = header
         check_header(path, header)
-        rows = [_row(path, reader.line_num, cells) for cells in reader]
+        rows = [parse_row(path, reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: damaged CSV ({error})") from None
     if not rows:
@@ -155,7 +155,18 @@ def lab_columns(header: Iterable[str | None]) -> dict[str, LabColumn]:
     return found
 
 
-def _row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> ManifestRow:
+def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> ManifestRow:
+    """One line of a manifest.
+
+    Args:
+        path: the manifest, for messages.
+        line: where it begins.
+        cells: by column; a key or a value of None stands for a cell too many or too few.
+
+    Raises:
+        DataError: the first thing wrong with the line, by file and line; never a value that could identify a patient.
+    """
+
     def cell(name: str) -> str:
         return (cells.get(name) or "").strip()
 

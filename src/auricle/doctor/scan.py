@@ -22,9 +22,9 @@ from auricle.data.manifest import (
     LAB_PREFIXES,
     MINUTES_PREFIX,
     ManifestRow,
-    _row,
     check_header,
     lab_columns,
+    parse_row,
     written_age,
 )
 from auricle.doctor.case import Case
@@ -184,7 +184,7 @@ def _salvaged(manifest: Path, line: int, cells: Cells, problems: list[tuple[str,
     """The row without the cells that are to blame; None if the line as a whole is."""
     while True:
         try:
-            return _row(manifest, line, cells)
+            return parse_row(manifest, line, cells)
         except DataError as error:
             reason = str(error).removeprefix(f"{manifest}:{line}: ")
         code, message, blamed = _blamed(reason, cells)
@@ -195,7 +195,7 @@ def _salvaged(manifest: Path, line: int, cells: Cells, problems: list[tuple[str,
 
 
 def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
-    """Code, message and columns of a reason that `_row` gives."""
+    """Code, message and columns of a reason that `parse_row` gives."""
     if reason.startswith("sex "):
         return "sex", reason, ("sex",)
     if reason.startswith("fold "):
