@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from auricle.age import DAYS_PER_YEAR
-from auricle.data.shard import quantise
+from auricle.data.format import quantise
 from auricle.leads import STANDARD
 from auricle.measure.recording import measure_recording
 from auricle.paediatrics import limits

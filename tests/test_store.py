@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from auricle.data.format import MISSING, dequantise, quantise
 from auricle.data.ingest import ingest
 from auricle.data.loader import Steps, View, windows
 from auricle.data.order import Order, Share, Shuffle
-from auricle.data.shard import MISSING, dequantise, quantise
 from auricle.data.splits import by_patient, share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, StoreError, UnknownNameError

@@ -70,8 +70,8 @@ def ingest_with_progress(
     image_size: tuple[int, int] | None = None,
 ) -> None:
     """Ingest with a progress bar, and say what became of the records."""
+    from auricle.data.format import IMAGE_SIZE
     from auricle.data.ingest import ingest as run
-    from auricle.data.shard import IMAGE_SIZE
     from auricle.data.store import Store
     from auricle.errors import require
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from auricle.atomic import PARTIAL, locked, write_json, write_with
-from auricle.data.shard import IMAGE_SIZE, STORE_VERSION, Form, Size, write_shard
+from auricle.data.format import IMAGE_SIZE, STORE_VERSION, Form, Size
+from auricle.data.shard import write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
 from auricle.text.glossary import to_english

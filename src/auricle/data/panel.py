@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from auricle.config import Config
+from auricle.data.format import LAB_COLUMN, MINUTES_COLUMN
 from auricle.errors import UnknownNameError
 from auricle.labs import lab_test
 from auricle.recording import Recording
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from auricle.data.store import Store
 
 Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
-# What columns of a store are called.
-LAB_COLUMN, MINUTES_COLUMN = "lab:", "lab_minutes:"
 DEFAULT_TESTS: Final = (
     "troponin_ng_l", "nt_probnp_ng_l", "potassium_mmol_l", "haemoglobin_g_l", "white_cells_g_l", "calcium_mmol_l",
     "crp_mg_l",

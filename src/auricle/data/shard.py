@@ -1,10 +1,8 @@
 """A shard: the unit of ingest and of storage. One file of int16 samples and one table that says what they are.
 
-Samples are native millivolts as int16 with one gain per record (so Einthoven's law survives), -32768 for a missing
-sample as in WFDB, leads as recorded, lengths as recorded. They lie as they are (`raw`, memory-mapped) or compressed
-record by record (`pcodec`: fewer bytes, slower). Pictures lie in a second file, grey and all of one size; a shard
-without any has no such file. The table is written after both and renamed into place last: a shard whose table exists is
-whole.
+Leads and lengths are as recorded; what the bytes mean says `auricle.data.format`. Pictures lie in a second file, grey
+and all of one size; a shard without any has no such file. The table is written after both and renamed into place last:
+a shard whose table exists is whole.
 """
 
 from __future__ import annotations
@@ -13,15 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
-from typing import IO, Any, Final, Literal
+from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from auricle.atomic import write_with
-from auricle.batch import MISSING_STEP
-from auricle.data.panel import LAB_COLUMN, MINUTES_COLUMN
+from auricle.data.format import IMAGE_SIZE, LAB_COLUMN, MINUTES_COLUMN, NO_PICTURE, Form, Size, pack, quantise
 from auricle.data.sources import Source, get_source
 from auricle.errors import AuricleError, require
 from auricle.io.picture import fit_picture
@@ -30,58 +27,6 @@ from auricle.signal.beats import find_beats
 from auricle.signal.quality import quality
 from auricle.signal.resample import resample
 from auricle.text.reports import clean
-
-Size = tuple[int, int]
-# (height, width) of stored pictures, what image networks usually read.
-IMAGE_SIZE: Final[Size] = (224, 224)
-# Where the picture of a record would begin that has none.
-NO_PICTURE: Final = -1
-# Raised when files on disk stop meaning what they meant.
-STORE_VERSION: Final = 2
-MISSING: Final = np.int16(MISSING_STEP)
-_LARGEST: Final = 32_767
-Form = Literal["raw", "pcodec"]
-# One microvolt per step unless the record needs more range: finer than any cart, and exact for 1000 counts per mV.
-FINEST_GAIN_MV: Final = 0.001
-
-
-def quantise(signal: NDArray[np.float32]) -> tuple[NDArray[np.int16], float]:
-    """Millivolts (lead, time), NaN where missing, as int16 and the gain in mV per step. Never clips."""
-    peak = float(np.nanmax(np.abs(signal), initial=0.0))
-    gain = max(FINEST_GAIN_MV, peak / _LARGEST)
-    steps = np.rint(signal / np.float32(gain))
-    return np.where(np.isfinite(steps), np.clip(steps, -_LARGEST, _LARGEST), MISSING).astype(np.int16), gain
-
-
-def dequantise(steps: NDArray[np.int16], gain_mv: float) -> NDArray[np.float32]:
-    """Millivolts as float32 with NaN for missing samples: the inverse of `quantise` to half a step."""
-    signal = steps.astype(np.float32) * np.float32(gain_mv)
-    signal[steps == MISSING] = np.nan
-    return signal
-
-
-def pack(steps: NDArray[np.int16], form: Form) -> bytes:
-    """The bytes of one record's steps (lead, time)."""
-    if form == "raw":
-        return steps.tobytes()
-    config = require("pcodec", "train").ChunkConfig()
-    packed: bytes = require("pcodec.standalone", "train").simple_compress(steps.reshape(-1), config)
-    return packed
-
-
-def unpack(packed: NDArray[np.uint8], form: Form, n_leads: int, n_samples: int) -> NDArray[np.int16]:
-    """The steps (lead, time) of `pack`ed bytes; of raw ones a view, without a copy.
-
-    Raises:
-        ValueError: the bytes are damaged.
-    """
-    if form == "raw":
-        return packed.view(np.int16).reshape(n_leads, n_samples)
-    try:
-        steps: NDArray[np.int16] = require("pcodec.standalone", "train").simple_decompress(packed.tobytes())
-    except RuntimeError as error:
-        raise ValueError(str(error)) from None
-    return steps.reshape(n_leads, n_samples)
 
 
 def to_rate(recording: Recording, rate_hz: float) -> NDArray[np.float32]:

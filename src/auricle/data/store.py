@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import Age
-from auricle.data.panel import LAB_COLUMN, MINUTES_COLUMN
-from auricle.data.shard import NO_PICTURE, STORE_VERSION, dequantise, unpack
+from auricle.data.format import LAB_COLUMN, MINUTES_COLUMN, NO_PICTURE, STORE_VERSION, dequantise, unpack
 from auricle.errors import StoreError, require
 from auricle.recording import Recording, Sex
 

@@ -1,7 +1,8 @@
 """A hospital's own recordings, listed in a CSV manifest.
 
-Source, licence, labels and split are the owner's. Format: any that `auricle.io.read` knows, named by `data/manifest.py`'s
-columns, with a picture of the ECG beside it or instead of it. Ages keep the resolution they were written with.
+Source, licence, labels and split are the owner's. Format: any that `auricle.io.read` knows, named by the columns of
+`data/manifest.py`, with a picture of the ECG beside it or instead of it. Ages keep the resolution they were written
+with.
 """
 
 from __future__ import annotations

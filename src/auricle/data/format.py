@@ -1,0 +1,71 @@
+"""What the bytes of a store mean: versions, columns, and samples as steps. Writer and reader share it.
+
+Samples are native millivolts as int16 with one gain per record (so Einthoven's law survives), -32768 for a missing
+sample as in WFDB. They lie as they are (`raw`, memory-mapped) or compressed record by record (`pcodec`: fewer bytes,
+slower).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.batch import MISSING_STEP
+from auricle.errors import require
+
+Size = tuple[int, int]
+# (height, width) of stored pictures, what image networks usually read.
+IMAGE_SIZE: Final[Size] = (224, 224)
+# Where the picture of a record would begin that has none.
+NO_PICTURE: Final = -1
+# Raised when files on disk stop meaning what they meant.
+STORE_VERSION: Final = 2
+MISSING: Final = np.int16(MISSING_STEP)
+_LARGEST: Final = 32_767
+Form = Literal["raw", "pcodec"]
+# One microvolt per step unless the record needs more range: finer than any cart, and exact for 1000 counts per mV.
+FINEST_GAIN_MV: Final = 0.001
+
+# What columns of a store are called.
+LAB_COLUMN, MINUTES_COLUMN = "lab:", "lab_minutes:"
+
+
+def quantise(signal: NDArray[np.float32]) -> tuple[NDArray[np.int16], float]:
+    """Millivolts (lead, time), NaN where missing, as int16 and the gain in mV per step. Never clips."""
+    peak = float(np.nanmax(np.abs(signal), initial=0.0))
+    gain = max(FINEST_GAIN_MV, peak / _LARGEST)
+    steps = np.rint(signal / np.float32(gain))
+    return np.where(np.isfinite(steps), np.clip(steps, -_LARGEST, _LARGEST), MISSING).astype(np.int16), gain
+
+
+def dequantise(steps: NDArray[np.int16], gain_mv: float) -> NDArray[np.float32]:
+    """Millivolts as float32 with NaN for missing samples: the inverse of `quantise` to half a step."""
+    signal = steps.astype(np.float32) * np.float32(gain_mv)
+    signal[steps == MISSING] = np.nan
+    return signal
+
+
+def pack(steps: NDArray[np.int16], form: Form) -> bytes:
+    """The bytes of one record's steps (lead, time)."""
+    if form == "raw":
+        return steps.tobytes()
+    config = require("pcodec", "train").ChunkConfig()
+    packed: bytes = require("pcodec.standalone", "train").simple_compress(steps.reshape(-1), config)
+    return packed
+
+
+def unpack(packed: NDArray[np.uint8], form: Form, n_leads: int, n_samples: int) -> NDArray[np.int16]:
+    """The steps (lead, time) of `pack`ed bytes; of raw ones a view, without a copy.
+
+    Raises:
+        ValueError: the bytes are damaged.
+    """
+    if form == "raw":
+        return packed.view(np.int16).reshape(n_leads, n_samples)
+    try:
+        steps: NDArray[np.int16] = require("pcodec.standalone", "train").simple_decompress(packed.tobytes())
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+    return steps.reshape(n_leads, n_samples)
