@@ -15,22 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from auricle import age as ages
 from auricle.errors import DataError, ReadError
+from auricle.io.units import millivolts_per
 from auricle.recording import Recording, make_recording
 
-UNITS_PER_MV: Final = {"mv": 1.0, "uv": 1000.0, "µv": 1000.0, "v": 0.001, "nv": 1e6}
 # No ECG is recorded with more leads than this; more rows than it means time runs down the rows.
 _MOST_LEADS: Final = 64
-
-
-def unit_factor(unit: str) -> float:
-    """What a value in `unit` is multiplied with to be millivolts.
-
-    Raises:
-        DataError: no unit of voltage we know.
-    """
-    if unit.strip().casefold() not in UNITS_PER_MV:
-        raise DataError(f"unknown unit {unit!r}: give mV, uV or V")
-    return 1 / UNITS_PER_MV[unit.strip().casefold()]
 
 
 def from_array(
@@ -54,7 +43,7 @@ def from_array(
         turned = values.shape[1] == len(leads) or values.shape[0] > _MOST_LEADS
         hint = "it looks transposed: time runs along the second axis" if turned else "name every row"
         raise DataError(f"{record_id}: {values.shape[0]} rows for {len(leads)} lead names; {hint}")
-    millivolts = values.astype(np.float32) * np.float32(unit_factor(unit))
+    millivolts = values.astype(np.float32) * np.float32(millivolts_per(unit))
     recording = make_recording(millivolts, rate_hz, list(leads), record_id)
     return recording.with_context(**context)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from auricle import age as ages
 from auricle.errors import AuricleError, DataError, ReadError, require
-from auricle.io.arrays import unit_factor
+from auricle.io.units import millivolts_per
 from auricle.leads import is_other_channel
 from auricle.recording import Recording, Sex, make_recording
 
@@ -182,7 +182,7 @@ def _read_16(path: Path, header: _Header, keep: list[int]) -> NDArray[np.float32
                 steps = counts[:, column]
                 with np.errstate(over="ignore", invalid="ignore"):  # a senseless gain is refused by its result
                     value = (steps.astype(np.float32) - np.float32(channel.baseline)) * np.float32(
-                        unit_factor(channel.unit) / channel.gain
+                        millivolts_per(channel.unit) / channel.gain
                     )
                 rows[number] = np.where(steps == _MISSING_16, np.nan, value)
     lengths = {len(row) for row in rows.values()}
@@ -247,7 +247,7 @@ def _read_by_wfdb(path: Path, header: _Header, keep: list[int]) -> NDArray[np.fl
         record = wfdb.rdrecord(str(path.with_suffix("")), channels=keep)
     except Exception as error:  # the package raises whatever its parser trips over
         raise ReadError(f"{path}: the wfdb package cannot read it ({type(error).__name__}: {error})") from None
-    factors = np.array([unit_factor(unit) for unit in record.units])
+    factors = np.array([millivolts_per(unit) for unit in record.units])
     signal: NDArray[np.float32] = (record.p_signal * factors).T.astype(np.float32)
     return signal
 

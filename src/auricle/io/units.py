@@ -1,0 +1,20 @@
+"""Units of voltage: here, and nowhere else, is decided what makes a number millivolts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from auricle.errors import DataError
+
+UNITS_PER_MV: Final = {"mv": 1.0, "uv": 1000.0, "µv": 1000.0, "v": 0.001, "nv": 1e6}
+
+
+def millivolts_per(unit: str) -> float:
+    """What a value in `unit` is multiplied with to be millivolts.
+
+    Raises:
+        DataError: no unit of voltage we know.
+    """
+    if unit.strip().casefold() not in UNITS_PER_MV:
+        raise DataError(f"unknown unit {unit!r}: give mV, uV or V")
+    return 1 / UNITS_PER_MV[unit.strip().casefold()]
