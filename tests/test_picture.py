@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from auricle.errors import DataError, ReadError
+from auricle.image.fit import fit_picture
 from auricle.image.raster import RasterConfig, raster
-from auricle.io.picture import fit_picture, read_picture
+from auricle.io.picture import read_picture
 from auricle.simulate import cohort
 from fuzz import mutate
 

@@ -23,8 +23,9 @@ from auricle.data.manifest import read_manifest
 from auricle.data.store import Store
 from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError, StoreError
+from auricle.image.fit import fit_picture
 from auricle.io import read
-from auricle.io.picture import fit_picture, read_picture
+from auricle.io.picture import read_picture
 from auricle.leads import STANDARD
 from auricle.methods import create_method
 from auricle.predict import Predictor

@@ -19,7 +19,7 @@ from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError
-from auricle.io.picture import fit_picture
+from auricle.image.fit import fit_picture
 from auricle.labs import lab_test
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
 from auricle.recording import Recording

@@ -108,7 +108,7 @@ def _pictures(
         return None, None
     if len(sizes) > 1:
         listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
-        raise DataError(f"one batch needs pictures of one size, not {listed}: fit them with io.picture.fit_picture")
+        raise DataError(f"one batch needs pictures of one size, not {listed}: fit them by auricle.image.fit")
     image = np.full((len(records), *sizes.pop()), _WHITE, dtype=np.uint8)
     for row, record in enumerate(records):
         if record.image is not None:

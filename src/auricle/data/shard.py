@@ -21,7 +21,7 @@ from auricle.atomic import write_with
 from auricle.data.format import IMAGE_SIZE, LAB_COLUMN, MINUTES_COLUMN, NO_PICTURE, Form, Size, pack, quantise
 from auricle.data.sources import Source, get_source
 from auricle.errors import AuricleError, require
-from auricle.io.picture import fit_picture
+from auricle.image.fit import fit_picture
 from auricle.recording import Recording
 from auricle.signal.beats import find_beats
 from auricle.signal.quality import quality

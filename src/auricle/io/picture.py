@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import DataError, ReadError, require
+from auricle.errors import ReadError, require
 from auricle.recording import Recording
 
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
@@ -109,7 +109,7 @@ def _is_inverted(image: Any) -> bool:
 
 def _grey(image: Any) -> NDArray[np.uint8]:
     if image.mode.startswith("I;16"):
-        return _as_grey(np.asarray(image).astype(np.float32) / 257)
+        return as_grey(np.asarray(image).astype(np.float32) / 257)
     if image.mode in ("1", "L") and "transparency" not in image.info:
         grey: NDArray[np.uint8] = np.array(image.convert("L"))
         return grey
@@ -124,10 +124,11 @@ def _grey_of(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
     red, green, blue, alpha = np.moveaxis(colours, -1, 0)
     luminance = _RED * red + _GREEN * green + _BLUE * blue
     lifted = luminance + np.maximum(red - luminance, 0) / 2
-    return _as_grey(255 + (lifted - 255) * (alpha / 255))
+    return as_grey(255 + (lifted - 255) * (alpha / 255))
 
 
-def _as_grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+def as_grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Whole greys from 0 to 255."""
     grey: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return grey
 
@@ -138,38 +139,3 @@ def _check_content(grey: NDArray[np.uint8], path: Path | str) -> None:
     other = counts[: max(0, paper - _INK_MARGIN)].sum() + counts[paper + _INK_MARGIN + 1 :].sum()
     if other < _LEAST_INK * grey.size:
         raise ReadError(f"{path}: is of one colour, no trace is on it; export the page that shows the ECG")
-
-
-def fit_picture(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The whole picture in another size, its proportions kept, in the middle of white paper.
-
-    Each new pixel is the mean of the area it covers, so that a thin line fades and never breaks.
-
-    Args:
-        image: (h, w) greys.
-        height: of the result, in pixels.
-        width: of the result.
-
-    Raises:
-        DataError: the picture is no plane of uint8, or a size is not positive.
-    """
-    if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
-        raise DataError(f"a picture is a plane of uint8, not {image.dtype} {image.shape}; read it by read_picture")
-    if height < 1 or width < 1:
-        raise DataError(f"a picture of {height} x {width} pixels cannot be made; give a positive size")
-    scale = min(height / image.shape[0], width / image.shape[1])
-    inner = tuple(min(most, max(1, round(n * scale))) for n, most in zip(image.shape, (height, width), strict=True))
-    rows, columns = (_area_weights(n, size) for n, size in zip(image.shape, inner, strict=True))
-    page = np.full((height, width), 255, np.uint8)
-    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
-    page[top : top + inner[0], left : left + inner[1]] = _as_grey(rows @ image.astype(np.float32) @ columns.T)
-    return page
-
-
-def _area_weights(n: int, size: int) -> NDArray[np.float32]:
-    """(size, n): the share of each of `n` old pixels in each of `size` new ones, rows summing to 1."""
-    edges = np.linspace(0, n, size + 1)
-    old = np.arange(n)
-    overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
-    share: NDArray[np.float32] = (np.clip(overlap, 0, None) * (size / n)).astype(np.float32)
-    return share
