@@ -11,7 +11,14 @@ from jaxtyping import install_import_hook
 
 # Annotated shapes are checked in tests only; a production run does not pay for them.
 _HOOK = install_import_hook(
-    ["auricle.nn", "auricle.losses", "auricle.encoders", "auricle.signal.resample", "auricle.signal.preprocess"],
+    [
+        "auricle.processes",
+        "auricle.nn",
+        "auricle.losses",
+        "auricle.encoders",
+        "auricle.signal.resample",
+        "auricle.signal.preprocess",
+    ],
     "typecheck.check",
 )
 

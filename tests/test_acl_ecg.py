@@ -17,10 +17,10 @@ from auricle.config import dump, validate
 from auricle.errors import ConfigError
 from auricle.leads import LIMB, STANDARD
 from auricle.losses.contrastive import nt_xent
-from auricle.losses.gather import world
 from auricle.losses.regions import Repels, region_nt_xent
 from auricle.methods import Method, Progress, create_method
 from auricle.methods.acl_ecg import PRESETS, REGIONS, AclEcg, AclEcgConfig
+from auricle.processes import world
 from conftest import make_batch
 from processes import in_two_processes
 from test_views import hearts

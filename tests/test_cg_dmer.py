@@ -24,7 +24,6 @@ from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, zero_shot
 from auricle.leads import STANDARD
 from auricle.losses.disentangle import decorrelation
-from auricle.losses.gather import mean_over_active
 from auricle.losses.masked import doubt, masked_words, patch_error
 from auricle.methods import (
     AlignsText,
@@ -35,10 +34,11 @@ from auricle.methods import (
     load_method,
     save_method,
 )
-from auricle.methods._standardise import Standardise
 from auricle.methods.cg_dmer import CgDmer, chosen
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import drawing_of
+from auricle.nn.standardise import Standardise
+from auricle.processes import mean_over_active
 from auricle.simulate import cohort
 from auricle.tasks import load_task
 from auricle.text.vocabulary import Vocabulary

@@ -13,10 +13,10 @@ import auricle
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [
-    "errors", "atomic", "age", "leads", "labs", "recording", "batch", "registry", "config",
+    "errors", "atomic", "age", "leads", "labs", "recording", "processes", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages",
-    "augment", "nn", "losses", "encoders", "methods", "train", "evaluate", "explain", "predict", "cli", "serve",
+    "nn", "augment", "losses", "encoders", "methods", "train", "evaluate", "explain", "predict", "cli", "serve",
 ]  # fmt: skip
 
 

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from auricle.batch import TextBatch
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
-from auricle.losses.diag_sim import (
-    fit_ramp,
-    negative_weights,
-    positive_columns,
-    report_similarity,
-    same_report,
-)
-from auricle.losses.gather import gather, gather_flags, mean_over_active, world
+from auricle.losses.diag_sim import fit_ramp, negative_weights, report_similarity, same_report
 from auricle.losses.supervised import masked_bce
+from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
 from processes import in_two_processes
 
 
@@ -171,7 +165,7 @@ def test_masked_bce_reads_annotated_entries_only() -> None:
 
 def _losses(vectors: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """All contrastive losses at once, on this process's rows against everybody's columns."""
-    everyone, everyones_text, everyones_id = gather(vectors), gather(texts), gather_flags(ids)
+    everyone, everyones_text, everyones_id = gather(vectors), gather(texts), gather_without_gradient(ids)
     logits = vectors @ everyones_text.T / 0.1
     back = texts @ everyone.T / 0.1
     weight = (ids[:, None] != everyones_id[None]).float() * 0.7

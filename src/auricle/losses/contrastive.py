@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from auricle.losses.diag_sim import positive_columns
-from auricle.losses.gather import gather, gather_flags, mean_over_active, world
+from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
 
 
 def info_nce(
@@ -27,7 +26,7 @@ def info_nce(
     """
     paired = torch.ones(len(one), dtype=torch.bool, device=one.device) if paired is None else paired
     positive = positive_columns(len(one), world()[0], one.device)
-    weight = gather_flags(paired).float().expand(len(one), -1)
+    weight = gather_without_gradient(paired).float().expand(len(one), -1)
     directions = []
     for rows, columns in ((one, other), (other, one)):
         losses, active = weighted_info_nce(scale * rows @ gather(columns).T, positive, weight)

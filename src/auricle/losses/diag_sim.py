@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -89,8 +89,3 @@ def negative_weights(
     else:
         weights = (1 - similarity).clamp(0, 1) ** power
     return torch.where(same, 0.0, weights)
-
-
-def positive_columns(n_rows: int, rank: int, device: torch.device) -> Int[Tensor, " r"]:
-    """The column of each row's own partner, when columns of all processes stand in rank order."""
-    return torch.arange(n_rows, device=device) + rank * n_rows

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from auricle.losses.gather import gather, gather_flags
+from auricle.processes import gather, gather_without_gradient
 
 _EPSILON = 1e-4
 
@@ -28,7 +28,7 @@ def decorrelation(
         active: rows that count, by default all. Zero where fewer than two do.
     """
     active = torch.ones(len(shared), dtype=torch.bool, device=shared.device) if active is None else active
-    counts = gather_flags(active)
+    counts = gather_without_gradient(active)
     one, other = (_standardised(gather(part), counts) for part in (shared, specific))
     correlation = one.T @ other / counts.sum().clamp_min(1)
     return correlation.square().sum() / shared.shape[1]

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from auricle.losses.gather import mean_over_active
+from auricle.processes import mean_over_active
 
 # A wild error may be nine variances at once and no more, else one artefact would set everybody's doubt.
 _MOST_VARIANCES = 9.0

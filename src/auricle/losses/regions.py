@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from auricle.losses.contrastive import weighted_info_nce
-from auricle.losses.gather import gather, gather_flags, mean_over_active, world
+from auricle.processes import gather, gather_without_gradient, mean_over_active, world
 
 Repels = Literal["everything", "other_records", "same_region"]
 
@@ -42,7 +42,7 @@ def region_nt_xent(
     n, _, n_regions, width = vectors.shape
     own = torch.where(present[..., None], vectors, 0.0)
     columns = gather(own).reshape(-1, width)
-    column_present = gather_flags(present).flatten()
+    column_present = gather_without_gradient(present).flatten()
     position = torch.arange(len(columns), device=vectors.device).view(-1, 2, n_regions)
     record = torch.arange(len(position), device=vectors.device)[:, None, None].expand_as(position).flatten()
     mine = slice(world()[0] * n, world()[0] * n + n)

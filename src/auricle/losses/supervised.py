@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from auricle.losses.gather import mean_over_active
+from auricle.processes import mean_over_active
 
 # A class of which there are a handful must not drown the others.
 _LARGEST_WEIGHT = 20.0

@@ -35,17 +35,17 @@ from auricle.encoders import ENCODERS, Tokens
 from auricle.encoders.st_vit import StVit
 from auricle.errors import ConfigError
 from auricle.losses.contrastive import weighted_siglip
-from auricle.losses.diag_sim import positive_columns, same_report
+from auricle.losses.diag_sim import same_report
 from auricle.losses.disentangle import decorrelation
-from auricle.losses.gather import gather, gather_flags, mean_over_active, world
 from auricle.losses.masked import doubt, masked_words, patch_error
 from auricle.methods._aligned import Comparing, ComparingConfig
 from auricle.methods._base import Progress, Recipe, Reconstruction, Step
-from auricle.methods._standardise import Standardise
 from auricle.nn.heads import projection
 from auricle.nn.patch import patch_mask, patchify
 from auricle.nn.patch_decoder import Drawing, PatchDecoder, drawing_of
+from auricle.nn.standardise import Standardise
 from auricle.nn.text_encoder import TextEncoder
+from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
 from auricle.signal.preprocess import TYPICAL_MV
 from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
 
@@ -348,8 +348,8 @@ class CgDmer(Comparing):
         """Pairwise sigmoid of this process's recordings against all reports; equal reports do not repel."""
         has_report = text.report_id >= 0
         mine = TextBatch(text.report_id, findings=text.findings)
-        findings = None if text.findings is None else gather_flags(text.findings)
-        everyone = TextBatch(gather_flags(text.report_id), findings=findings)
+        findings = None if text.findings is None else gather_without_gradient(text.findings)
+        everyone = TextBatch(gather_without_gradient(text.report_id), findings=findings)
         repels = (everyone.report_id >= 0)[None] & ~same_report(mine, everyone)
         logits = self.scale * signal @ gather(report).T
         positive = positive_columns(len(signal), world()[0], signal.device)

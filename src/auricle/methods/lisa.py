@@ -25,18 +25,10 @@ from auricle.batch import ECGBatch, TextBatch
 from auricle.config import Config
 from auricle.errors import ConfigError
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
-from auricle.losses.diag_sim import (
-    Similarity,
-    Weighting,
-    fit_ramp,
-    negative_weights,
-    positive_columns,
-    report_similarity,
-    same_report,
-)
-from auricle.losses.gather import gather, gather_flags, mean_over_active, world
+from auricle.losses.diag_sim import Similarity, Weighting, fit_ramp, negative_weights, report_similarity, same_report
 from auricle.methods._aligned import Aligned, AlignedConfig
 from auricle.methods._base import Progress, Recipe, Step
+from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
 
 if TYPE_CHECKING:
     from auricle.data.loader import View
@@ -194,6 +186,8 @@ def _rows(text: TextBatch, index: Tensor) -> TextBatch:
 
 def _gather_text(text: TextBatch) -> TextBatch:
     def take(matrix: Tensor | None) -> Tensor | None:
-        return None if matrix is None else gather_flags(matrix)
+        return None if matrix is None else gather_without_gradient(matrix)
 
-    return TextBatch(gather_flags(text.report_id), take(text.embedding), take(text.findings), take(text.concepts))
+    return TextBatch(
+        gather_without_gradient(text.report_id), take(text.embedding), take(text.findings), take(text.concepts)
+    )

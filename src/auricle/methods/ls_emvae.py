@@ -28,9 +28,9 @@ from auricle.batch import ECGBatch
 from auricle.config import component
 from auricle.encoders import ENCODERS
 from auricle.encoders.lead_vae import LeadVae
-from auricle.losses.gather import mean_over_active
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Reconstruction, Step, split_decay
 from auricle.nn.experts import KLS
+from auricle.processes import mean_over_active
 
 _AT_100_HZ: Final = {"rate_hz": 100, "band_hz": (0.5, 45.0)}
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -1,4 +1,4 @@
-"""Seeing the other processes' records in a contrastive loss, with gradients.
+"""Seeing the other processes' records, in a contrastive loss with gradients.
 
 Each process keeps its own rows and looks at everybody's columns. Gradients flow back to the process that made the
 column, so that several processes with a share of the batch each do what one process with all of it does.
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Int
 from torch import Tensor
 
 
@@ -42,8 +43,8 @@ def gather(x: Tensor) -> Tensor:
     return x if world()[1] == 1 else _AllGather.apply(x)  # type: ignore[no-untyped-call]
 
 
-def gather_flags(x: Tensor) -> Tensor:
-    """The same for tensors without gradient (integers, booleans, frozen embeddings)."""
+def gather_without_gradient(x: Tensor) -> Tensor:
+    """The rows of all processes in rank order, for integers, booleans and frozen embeddings: no gradient flows."""
     if world()[1] == 1:
         return x
     parts = [torch.empty_like(x) for _ in range(world()[1])]
@@ -62,3 +63,8 @@ def mean_over_active(values: Tensor, active: Tensor) -> Tensor:
         dist.all_reduce(n_active)
     total = torch.where(active, values, 0.0).sum()
     return total * processes / n_active.clamp_min(1)
+
+
+def positive_columns(n_rows: int, rank: int, device: torch.device) -> Int[Tensor, " r"]:
+    """The column of each row's own partner, when columns of all processes stand in rank order."""
+    return torch.arange(n_rows, device=device) + rank * n_rows

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from auricle.losses.gather import gather, gather_flags
+from auricle.processes import gather, gather_without_gradient
 
 _EPSILON: Final = 1e-5
 _MOMENTUM: Final = 0.05
@@ -45,7 +45,7 @@ class Standardise(nn.Module):
         if not self.training:
             return self._by_running_values(rows)
         active = torch.ones(len(rows), dtype=torch.bool, device=rows.device) if active is None else active
-        counts = gather_flags(active)
+        counts = gather_without_gradient(active)
         if not bool(counts.any()):
             return self._by_running_values(rows)
         everyone = gather(torch.where(active[:, None], rows, 0.0))
