@@ -33,9 +33,9 @@ from auricle.methods import load_card
 from auricle.pages.style import COLOURS, INK, TEXT_PT, canvas, legend
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
-from auricle.train.fit import Estimate, fit
+from auricle.train.fit import fit
 from auricle.train.setup import finetune_values, load_run, same_run, training_rows, with_classes
-from auricle.train.watch import Watcher, duration
+from auricle.train.watch import Estimate, Watcher, duration
 
 RESULTS = Path(__file__).parent / "results" / "label_efficiency.json"
 ROWS = ("fine-tuned", "from scratch")

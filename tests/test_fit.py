@@ -18,9 +18,9 @@ from auricle.data.ingest import ingest
 from auricle.errors import CheckpointError, ConfigError, DataError
 from auricle.methods import load_card, load_method
 from auricle.train.config import RunConfig
-from auricle.train.fit import Estimate, fit, resume_point, resume_step, schedule
+from auricle.train.fit import fit, resume_point, resume_step, schedule
 from auricle.train.setup import finetune_values
-from auricle.train.watch import Watcher, duration
+from auricle.train.watch import Estimate, Watcher, duration
 
 OPTIONS = {"n": 80, "rate_hz": 100.0, "seconds": 4.0}
 

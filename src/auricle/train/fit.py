@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,22 +32,11 @@ from auricle.methods import Method, Progress, build_method, load_card, save_meth
 from auricle.train.config import RunConfig
 from auricle.train.parallel import shard, strategy, whole_state
 from auricle.train.setup import build, load_run, same_run
-from auricle.train.watch import Watcher
+from auricle.train.watch import Estimate, Watcher
 
 RESUME_POINTS: Final = "checkpoints"
 # Steps timed before a run, after one that warms caches up.
 _TIMED_STEPS: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a run will take, measured on its own first batches."""
-
-    n_parameters: int
-    n_records: int
-    records_per_second: float
-    seconds: float
-    first_step: int
 
 
 def fit(

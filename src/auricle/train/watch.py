@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -11,7 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from auricle.train.config import RunConfig
-    from auricle.train.fit import Estimate
 
 # Steps over which speed and loss are averaged for the eye.
 _WINDOW: Final = 20
@@ -19,6 +19,17 @@ _LINE_EVERY_S: Final = 15.0
 _BAR_WIDTH: Final = 20
 # The first terms of a method, its loss before all; log.jsonl has them all.
 _TERMS_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will take, measured on its own first batches."""
+
+    n_parameters: int
+    n_records: int
+    records_per_second: float
+    seconds: float
+    first_step: int
 
 
 class Watcher:
