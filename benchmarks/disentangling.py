@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from auricle.atomic import write_json
+from auricle.augment.masking import chosen
 from auricle.batch import ECGBatch
 from auricle.data.collate import collate
 from auricle.data.sources._lists import read_list
@@ -44,7 +45,7 @@ from auricle.evaluate.reference import untrained
 from auricle.evaluate.rocket import Rocket
 from auricle.leads import LIMB
 from auricle.methods import load_card, load_method
-from auricle.methods.cg_dmer import CgDmer, chosen
+from auricle.methods.cg_dmer import CgDmer
 from auricle.nn.patch import patch_mask
 from auricle.recording import Recording
 from auricle.simulate import cohort, noise

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from auricle.augment.masking import chosen
 from auricle.batch import ECGBatch, TextBatch
 from auricle.config import validate
 from auricle.data.collate import collate
@@ -34,7 +35,7 @@ from auricle.methods import (
     load_method,
     save_method,
 )
-from auricle.methods.cg_dmer import CgDmer, chosen
+from auricle.methods.cg_dmer import CgDmer
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import drawing_of
 from auricle.nn.standardise import Standardise

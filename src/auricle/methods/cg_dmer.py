@@ -28,6 +28,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.augment.masking import hide
 from auricle.augment.signal import AugmentConfig, augment, drop_leads
 from auricle.batch import ECGBatch, TextBatch
 from auricle.config import Config, component
@@ -292,12 +293,10 @@ class CgDmer(Comparing):
         Leads are first dropped as augmentation asks, then `lead_share` of those left and `time_share` of the columns.
         One lead and one column always stay.
         """
-        config, patch = self.config, self.encoder.patch
+        config = self.config
         lead_mask = drop_leads(ready.lead_mask, config.augment.lead_drop_records, config.augment.lead_drop)
-        lead_mask = lead_mask & ~chosen(lead_mask, config.lead_share)
-        hidden = chosen(patch_mask(ready.time_mask, patch), config.time_share)
-        hidden_samples = hidden.repeat_interleave(patch, dim=1)[:, : ready.time_mask.shape[1]]
-        return replace(ready, lead_mask=lead_mask, time_mask=ready.time_mask & ~hidden_samples)
+        left = replace(ready, lead_mask=lead_mask)
+        return hide(left, self.encoder.patch, config.lead_share, config.time_share)
 
     def _draw(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
         """Error of the shape, of the level, and of the doubt of the patches that were recorded and not seen."""
@@ -378,12 +377,6 @@ class CgDmer(Comparing):
         mean = _in_mv(drawing).flatten(2)[..., :n_samples]
         std = (TYPICAL_MV * drawing.log_doubt.float().exp()).repeat_interleave(patch, dim=-1)[..., :n_samples]
         return mean, std
-
-
-def chosen(present: Tensor, share: float) -> Tensor:
-    """(b, k) a random `share` of what is present in each row, rounded down, so that something always stays."""
-    place = torch.rand(present.shape, device=present.device).masked_fill(~present, 2.0).argsort(dim=1).argsort(dim=1)
-    return place < (present.sum(1, keepdim=True) * share).floor()
 
 
 def _in_mv(drawing: Drawing) -> Tensor:

@@ -1,0 +1,40 @@
+"""Masks that hide what was recorded, so that it can be drawn: whole leads, and columns of time in all leads.
+
+Hiding is nothing but a false entry in a mask, so the contract of encoders ("what is masked cannot be seen") is what
+makes masked modelling masked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from auricle.batch import ECGBatch
+from auricle.nn.patch import patch_mask
+
+
+def hide(ready: ECGBatch, patch: int, lead_share: float, time_share: float) -> ECGBatch:
+    """A preprocessed batch with leads and columns of time under a false mask.
+
+    Args:
+        ready: the batch.
+        patch: samples in a column of time.
+        lead_share: share of the present leads of each record that are hidden whole.
+        time_share: share of its columns of time that are hidden in all leads.
+
+    Returns:
+        The batch under its new masks; of each record at least one lead and one column stay.
+    """
+    lead_mask = ready.lead_mask & ~chosen(ready.lead_mask, lead_share)
+    hidden = chosen(patch_mask(ready.time_mask, patch), time_share)
+    hidden_samples = hidden.repeat_interleave(patch, dim=1)[:, : ready.time_mask.shape[1]]
+    return replace(ready, lead_mask=lead_mask, time_mask=ready.time_mask & ~hidden_samples)
+
+
+def chosen(present: Bool[Tensor, "b k"], share: float) -> Bool[Tensor, "b k"]:
+    """(b, k) a random `share` of what is present in each row, rounded down, so that something always stays."""
+    place = torch.rand(present.shape, device=present.device).masked_fill(~present, 2.0).argsort(dim=1).argsort(dim=1)
+    return place < (present.sum(1, keepdim=True) * share).floor()
