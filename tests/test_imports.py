@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,29 @@ def test_imports_point_left(path: Path) -> None:
         return
     later = {name for name in imported_rooms(path) if ORDER.index(name) > ORDER.index(own)}
     assert not later, f"{own} imports from the right: {later}"
+
+
+def imported_files(path: Path, names: Mapping[str, Path]) -> set[str]:
+    """What a file imports of the house, by dotted name; inside functions and under TYPE_CHECKING as anywhere."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # A name may be a file of its own, or something inside the module it is imported from.
+            longer = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in names else node.module for name in longer}
+    return found & names.keys()
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    paths = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+    names = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    graph = {name: imported_files(path, names) - {name} for name, path in names.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"files import each other in a circle: {' <- '.join(error.args[1])}")
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -13,6 +13,9 @@ from typing import Any, Final, TypeVar
 import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
+from torch.nn import functional as F
+
+from auricle.processes import gather_without_gradient, longest
 
 Batch = TypeVar("Batch", "ECGBatch", "TextBatch")
 # The step that stands for a missing sample, as in WFDB and in our stores.
@@ -38,6 +41,18 @@ class TextBatch:
     concepts: Float[Tensor, "b k"] | None = None
     token_ids: Int[Tensor, "b token"] | None = None
     token_mask: Bool[Tensor, "b token"] | None = None
+
+    def select(self, index: Tensor) -> TextBatch:
+        """The reports at `index` (positions), in that order."""
+        return _map_tensors(self, lambda tensor: tensor[index])
+
+    def gather(self) -> TextBatch:
+        """The reports of all processes in rank order, without gradient; token tables as long as the longest of them."""
+        if self.token_ids is None:
+            return _map_tensors(self, gather_without_gradient)
+        short = longest(self.token_ids.shape[1], self.token_ids.device) - self.token_ids.shape[1]
+        ids, mask = (None if part is None else F.pad(part, (0, short)) for part in (self.token_ids, self.token_mask))
+        return _map_tensors(replace(self, token_ids=ids, token_mask=mask), gather_without_gradient)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,15 @@ def gather_without_gradient(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def longest(length: int, device: torch.device) -> int:
+    """The largest of the lengths that the processes bring."""
+    if world()[1] == 1:
+        return length
+    most = torch.tensor(length, device=device)
+    dist.all_reduce(most, op=dist.ReduceOp.MAX)
+    return int(most)
+
+
 def mean_over_active(values: Tensor, active: Tensor) -> Tensor:
     """Mean over the active rows of *all* processes, scaled so that averaging gradients over processes is right.
 

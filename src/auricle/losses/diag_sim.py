@@ -7,18 +7,61 @@ Reports that are equal, as text or as findings, never repel.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from auricle.batch import TextBatch
+from auricle.config import Config
 from auricle.text.findings import similarity as findings_similarity
+
+if TYPE_CHECKING:
+    from auricle.data.corpus import Corpus
 
 Similarity = Literal["cosine", "findings", "both"]
 Weighting = Literal["ramp", "step", "power", "none"]
+
+# Pairs of records on which the ramp is fitted: enough for a stable 99th centile.
+_FIT_PAIRS: Final = 20_000
+_PAIRS_AT_ONCE: Final = 512
+
+
+class DiagSimConfig(Config):
+    """How the similarity of two reports weakens their repulsion.
+
+    Attributes:
+        similarity: `findings` (weighted Jaccard of parsed statements), `cosine` of text embeddings, or `both`.
+        weighting: from similarity to weight, see `negative_weights`.
+        power: the exponent of the weighting `power`.
+    """
+
+    similarity: Similarity = "findings"
+    weighting: Weighting = "ramp"
+    power: Annotated[float, Field(gt=0)] = 2.0
+
+
+@torch.no_grad()
+def diag_sim_weights(
+    config: DiagSimConfig, ramp: tuple[float, float], rows: TextBatch, columns: TextBatch
+) -> tuple[Float[Tensor, "r c"], Bool[Tensor, "r c"]]:
+    """a_ij of all pairs of reports, and which pairs have the same report.
+
+    A report that is absent has no partner to be drawn to and is nobody's negative: its column weighs 0.
+
+    Args:
+        config: which similarity, and how it becomes a weight.
+        ramp: (s0, s1) as `fit_ramp_to` gives them.
+        rows: reports of this process's records.
+        columns: reports of all processes' records.
+    """
+    same = same_report(rows, columns)
+    similarity = report_similarity(config.similarity, rows, columns)
+    weight = negative_weights(similarity, same, config.weighting, ramp, config.power)
+    return torch.where((columns.report_id >= 0)[None], weight, 0.0), same
 
 
 def report_similarity(kind: Similarity, rows: TextBatch, columns: TextBatch) -> Float[Tensor, "r c"]:
@@ -60,6 +103,30 @@ def fit_ramp(similarity: Float[Tensor, " pairs"]) -> tuple[float, float]:
     """
     s0, s1 = torch.quantile(similarity.float(), torch.tensor([0.90, 0.99])).tolist()
     return min(s0, 0.90), min(max(s1, s0 + 0.05), 1.0)
+
+
+def fit_ramp_to(corpus: Corpus, kind: Similarity) -> tuple[float, float] | None:
+    """The ramp of a corpus, fitted on pairs of its training reports drawn by how many records carry them.
+
+    Args:
+        corpus: with what `kind` compares.
+        kind: of similarity.
+
+    Returns:
+        (s0, s1), or None where all records have one report, so that there is no pair to compare.
+    """
+    generator = torch.Generator().manual_seed(0)
+    share = (corpus.n_records / corpus.n_records.sum()).double()
+    pairs = torch.multinomial(share, 2 * _FIT_PAIRS, replacement=True, generator=generator).view(2, -1)
+    pairs = pairs[:, pairs[0] != pairs[1]]
+    if not pairs.shape[1]:
+        return None
+    one, other = (corpus.text_batch(side.numpy()) for side in pairs)
+    chunks = [
+        report_similarity(kind, one.select(at), other.select(at)).diagonal()
+        for at in torch.split(torch.arange(pairs.shape[1]), _PAIRS_AT_ONCE)
+    ]
+    return fit_ramp(torch.cat(chunks))
 
 
 def negative_weights(

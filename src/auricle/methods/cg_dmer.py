@@ -46,7 +46,7 @@ from auricle.nn.patch import patch_mask, patchify
 from auricle.nn.patch_decoder import Drawing, PatchDecoder, drawing_of
 from auricle.nn.standardise import Standardise
 from auricle.nn.text_encoder import TextEncoder
-from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
+from auricle.processes import gather, mean_over_active, positive_columns, world
 from auricle.signal.preprocess import TYPICAL_MV
 from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
 
@@ -347,8 +347,7 @@ class CgDmer(Comparing):
         """Pairwise sigmoid of this process's recordings against all reports; equal reports do not repel."""
         has_report = text.report_id >= 0
         mine = TextBatch(text.report_id, findings=text.findings)
-        findings = None if text.findings is None else gather_without_gradient(text.findings)
-        everyone = TextBatch(gather_without_gradient(text.report_id), findings=findings)
+        everyone = mine.gather()
         repels = (everyone.report_id >= 0)[None] & ~same_report(mine, everyone)
         logits = self.scale * signal @ gather(report).T
         positive = positive_columns(len(signal), world()[0], signal.device)

@@ -22,19 +22,20 @@ from torch.nn import functional as F
 
 from auricle.augment.signal import augment
 from auricle.batch import ECGBatch, TextBatch
-from auricle.config import Config
 from auricle.errors import ConfigError
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
-from auricle.losses.diag_sim import Similarity, Weighting, fit_ramp, negative_weights, report_similarity, same_report
+from auricle.losses.diag_sim import (
+    DiagSimConfig,
+    diag_sim_weights,
+    fit_ramp_to,
+)
 from auricle.methods._aligned import Aligned, AlignedConfig
 from auricle.methods._base import Progress, Recipe, Step
-from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
+from auricle.processes import gather, mean_over_active, positive_columns, world
 
 if TYPE_CHECKING:
     from auricle.data.loader import View
 
-# Pairs of records on which the ramp is fitted: enough for a stable 99th centile.
-_FIT_PAIRS: Final = 20_000
 _SIGLIP_START: Final = (math.log(10.0), -10.0)
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -52,14 +53,6 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "small": {"encoder": {"name": "lead_groups", "preset": "small"}, "recipe": {"lr": 5e-4}},
     "base": {"encoder": {"name": "lead_groups", "preset": "base"}, "recipe": {"lr": 3e-4}},
 }
-
-
-class DiagSimConfig(Config):
-    """How the similarity of two reports weakens their repulsion; see `auricle.losses.diag_sim`."""
-
-    similarity: Similarity = "findings"
-    weighting: Weighting = "ramp"
-    power: Annotated[float, Field(gt=0)] = 2.0
 
 
 class LisaConfig(AlignedConfig):
@@ -107,17 +100,9 @@ class Lisa(Aligned):
             raise ConfigError(f"tower {self.text_tower!r} is {width} wide: set model.text.width={width}")
         share = corpus.n_records / corpus.n_records.sum()
         self.text_mean.copy_((share[:, None] * corpus.embedding).sum(0))
-        generator = torch.Generator().manual_seed(0)
-        pairs = torch.multinomial(share.double(), 2 * _FIT_PAIRS, replacement=True, generator=generator).view(2, -1)
-        pairs = pairs[:, pairs[0] != pairs[1]]
-        if pairs.shape[1]:
-            one, other = (corpus.text_batch(side.numpy()) for side in pairs)
-            kind = self.config.diag_sim.similarity
-            chunks = [
-                report_similarity(kind, _rows(one, i), _rows(other, i)).diagonal()
-                for i in torch.split(torch.arange(pairs.shape[1]), 512)
-            ]
-            self.ramp.copy_(torch.tensor(fit_ramp(torch.cat(chunks))))
+        ramp = fit_ramp_to(corpus, self.config.diag_sim.similarity)
+        if ramp is not None:
+            self.ramp.copy_(torch.tensor(ramp))
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """The weighted contrastive loss of a batch; every process sees all processes' columns."""
@@ -134,8 +119,8 @@ class Lisa(Aligned):
 
     def _align(self, signal: Tensor, report: Tensor, text: TextBatch) -> Step:
         """The loss of unit vectors of recordings and of their reports, rows of this process against all columns."""
-        everyone = _gather_text(text)
-        weight, same = self._weights(text, everyone)
+        ramp = (float(self.ramp[0]), float(self.ramp[1]))
+        weight, same = diag_sim_weights(self.config.diag_sim, ramp, text, text.gather())
         scale = self.scale
         positive = positive_columns(len(signal), world()[0], signal.device)
         has_report = text.report_id >= 0
@@ -155,17 +140,6 @@ class Lisa(Aligned):
         }
         return Step(loss, terms)
 
-    @torch.no_grad()
-    def _weights(self, text: TextBatch, everyone: TextBatch) -> tuple[Tensor, Tensor]:
-        """a_ij of this process's rows against all columns, and which pairs have the same report."""
-        config = self.config.diag_sim
-        same = same_report(text, everyone)
-        similarity = report_similarity(config.similarity, text, everyone)
-        ramp = (float(self.ramp[0]), float(self.ramp[1]))
-        weight = negative_weights(similarity, same, config.weighting, ramp, config.power)
-        # A record without a report has no partner to be drawn to and is nobody's negative.
-        return torch.where((everyone.report_id >= 0)[None], weight, 0.0), same
-
     def _direction(self, logits: Tensor, positive: Tensor, weight: Tensor, has_report: Tensor) -> tuple[Tensor, Tensor]:
         if self.config.objective == "siglip":
             losses, active = weighted_siglip(logits, positive, weight, self.logit_bias)
@@ -175,19 +149,3 @@ class Lisa(Aligned):
             losses, active = weighted_info_nce(logits, positive, weight)
         active = active & has_report
         return mean_over_active(losses, active), active
-
-
-def _rows(text: TextBatch, index: Tensor) -> TextBatch:
-    def take(matrix: Tensor | None) -> Tensor | None:
-        return None if matrix is None else matrix[index]
-
-    return TextBatch(text.report_id[index], take(text.embedding), take(text.findings), take(text.concepts))
-
-
-def _gather_text(text: TextBatch) -> TextBatch:
-    def take(matrix: Tensor | None) -> Tensor | None:
-        return None if matrix is None else gather_without_gradient(matrix)
-
-    return TextBatch(
-        gather_without_gradient(text.report_id), take(text.embedding), take(text.findings), take(text.concepts)
-    )
