@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from auricle.encoders._base import Encoder, EncoderModule, Tokens
+from auricle.encoders._base import Encoder, EncoderModule, Tokens, visible
 from auricle.registry import Registry
 from auricle.signal.preprocess import InputSpec
 
@@ -17,4 +17,4 @@ def build_encoder(config: Any, spec: InputSpec) -> EncoderModule:
     return encoder
 
 
-__all__ = ["ENCODERS", "Encoder", "EncoderModule", "Tokens", "build_encoder"]
+__all__ = ["ENCODERS", "Encoder", "EncoderModule", "Tokens", "build_encoder", "visible"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -37,6 +39,33 @@ class Tokens:
     group_weight: Float[Tensor, "b g"] | None = None
     group_contribution: Float[Tensor, "b g"] | None = None
 
+    @classmethod
+    def ungrouped(
+        cls,
+        tokens: Float[Tensor, "b n d"],
+        mask: Bool[Tensor, "b n"],
+        time_ms: Float[Tensor, " n"],
+        pooled: Float[Tensor, "b width"],
+    ) -> Tokens:
+        """Tokens of an encoder without lead groups and with one time scale: each token sees all leads.
+
+        Args:
+            tokens: local features.
+            mask: true where a token stands for recorded signal.
+            time_ms: centre of each token in the crop, on any device.
+            pooled: the record as a whole.
+        """
+        n, device = tokens.shape[1], tokens.device
+        group, scale = torch.full((n,), -1, device=device), torch.zeros(n, dtype=torch.long, device=device)
+        return cls(tokens, mask, group, time_ms.to(device), scale, pooled)
+
+
+def visible(
+    signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
+) -> Float[Tensor, "b l t"]:
+    """The signal with 0 under every false mask, whatever lay there (NaN included)."""
+    return torch.where(lead_mask[:, :, None] & time_mask[:, None], signal, 0.0)
+
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -54,12 +83,12 @@ class Encoder(Protocol):
         ...
 
 
-class EncoderModule(nn.Module):
+class EncoderModule(nn.Module, ABC):
     """Base of our encoders: collects modulation points while the network is built, and what modulates them.
 
-    Subclasses set `width`, call `add_point` for each place features may be modulated, and use the number it returns
-    in `self.modulate[number](x, condition)`. An encoder may be made of encoders: what is attached to the whole is
-    attached to every part of it.
+    Subclasses set `width`, implement `encode`, call `add_point` for each place features may be modulated, and use the
+    number it returns in `self.modulate[number](x, condition)`. That nothing under a false mask is seen is kept here, by
+    `forward`. An encoder may be made of encoders: what is attached to the whole is attached to every part of it.
 
     Attributes:
         picture_size: (height, width) of the pictures it reads; None where it reads signals alone.
@@ -77,6 +106,27 @@ class EncoderModule(nn.Module):
         self.modulation_points: list[ModulationPoint] = []
         self.modulate = nn.ModuleList()
         self.codes = nn.ModuleDict()
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l t"],
+        lead_mask: Bool[Tensor, "b l"],
+        time_mask: Bool[Tensor, "b t"],
+        condition: Condition | None = None,
+    ) -> Tokens:
+        """Encode signals; nothing under a false mask has an influence.
+
+        Args:
+            signal: in the unit of the encoder's `InputSpec`, at its rate and on its lead axis.
+            lead_mask: true where a lead was recorded.
+            time_mask: true inside the record, false in padding.
+            condition: (b, d) by source, of what modulates this encoder.
+        """
+        return self.encode(visible(signal, lead_mask, time_mask), lead_mask, time_mask, condition)
+
+    @abstractmethod
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
+        """Tokens of signals (b, l, t) that are 0 wherever `lead_mask` (b, l) or `time_mask` (b, t) is false."""
 
     def read(self, batch: ECGBatch, condition: Condition | None = None) -> Tokens:
         """Encode a preprocessed batch, by default under the condition that its own codes make of it.

@@ -130,13 +130,7 @@ class LeadGraph(EncoderModule):
     def _block(self) -> Block:
         return Block(self.config.width, self.config.n_heads, self.config.mlp_ratio, self.config.dropout)
 
-    def forward(
-        self,
-        signal: Float[Tensor, "b l t"],
-        lead_mask: Bool[Tensor, "b l"],
-        time_mask: Bool[Tensor, "b t"],
-        condition: Condition | None = None,
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Encode; `tokens` are the leads, `pooled` is the class token. Without any lead it reads nothing but itself."""
         signal, time_mask = signal[..., : self.spec.n_samples], time_mask[:, : self.spec.n_samples]
         x = self.stem(standardised(signal, lead_mask, time_mask), time_mask) + self.identity
@@ -150,12 +144,5 @@ class LeadGraph(EncoderModule):
         for block in self.readout:
             x = block(x, present)
         x = self.norm(x)
-        n = lead_mask.shape[1]
-        return Tokens(
-            tokens=x[:, 1:],
-            mask=lead_mask,
-            group=torch.full((n,), -1, device=x.device),
-            time_ms=torch.full((n,), 500 * self.spec.seconds, device=x.device),  # a node is the whole lead
-            scale=torch.zeros(n, dtype=torch.long, device=x.device),
-            pooled=x[:, 0],
-        )
+        middle_ms = torch.full((lead_mask.shape[1],), 500 * self.spec.seconds)  # a node is the whole lead
+        return Tokens.ungrouped(x[:, 1:], lead_mask, middle_ms, pooled=x[:, 0])

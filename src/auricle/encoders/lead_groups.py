@@ -199,15 +199,8 @@ class LeadGroups(EncoderModule):
         """Whether a group has at least one recorded lead."""
         return torch.stack([lead_mask[:, rows].any(-1) for rows in self.group_rows], dim=1)
 
-    def forward(
-        self,
-        signal: Float[Tensor, "b l t"],
-        lead_mask: Bool[Tensor, "b l"],
-        time_mask: Bool[Tensor, "b t"],
-        condition: Condition | None = None,
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Encode; nothing under a false mask has an influence."""
-        signal = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal, 0.0)
         tokens, masks, parts, weights, times, scale_of = [], [], [], [], [], []
         for number, scale in enumerate(self.scales):
             assert isinstance(scale, _Scale)

@@ -224,10 +224,16 @@ class LeadVae(EncoderModule):
     ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l d"]]:
         """Mean and log-variance that each lead believes in; those of absent leads mean nothing.
 
+        Args:
+            signal: 0 under every false mask, as `visible` makes it.
+            lead_mask: leads that may be read.
+            time_mask: true inside the record.
+            condition: of what modulates this encoder.
+
         Raises:
             DataError: records longer than the input this encoder was built for.
         """
-        x, mask = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal / TYPICAL_MV, 0.0), time_mask
+        x, mask = signal / TYPICAL_MV, time_mask
         for layer, point in zip(self.layers, self.points, strict=True):
             mask = mask[:, ::_STRIDE]
             hidden = layer(x).unflatten(1, (len(self.group_names), -1))
@@ -252,13 +258,7 @@ class LeadVae(EncoderModule):
         with torch.autocast(mean.device.type, enabled=False):
             return self.fusion(mean.float(), log_var.float(), lead_mask, self.expert_groups)
 
-    def forward(
-        self,
-        signal: Float[Tensor, "b l t"],
-        lead_mask: Bool[Tensor, "b l"],
-        time_mask: Bool[Tensor, "b t"],
-        condition: Condition | None = None,
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """A token per lead, its mean; pooled: all of them, what they believe together, and which leads there are."""
         mean, log_var = self.experts(signal, lead_mask, time_mask, condition)
         fused = self.fuse(mean, log_var, lead_mask).sampled.centre()

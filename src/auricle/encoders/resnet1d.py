@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import torch
-from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -77,28 +76,15 @@ class Resnet1d(EncoderModule):
                 width = out
         self.width = width
 
-    def forward(
-        self,
-        signal: Float[Tensor, "b l t"],
-        lead_mask: Bool[Tensor, "b l"],
-        time_mask: Bool[Tensor, "b t"],
-        condition: Condition | None = None,
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Encode; an absent lead is a row of zeros to the first convolution."""
-        x = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal, 0.0)
         mask = time_mask[:, ::2]
-        x = torch.where(mask[:, None], self.stem(x).relu(), 0.0)
+        x = torch.where(mask[:, None], self.stem(signal).relu(), 0.0)
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
             x, mask = block(x, mask)
             x = torch.where(mask[:, None], modulate(x, condition), 0.0)
         tokens = x.transpose(1, 2)
         n = tokens.shape[1]
         step_ms = 1000 * 2**self.config.n_stages / self.spec.rate_hz
-        return Tokens(
-            tokens=tokens,
-            mask=mask,
-            group=torch.full((n,), -1, device=x.device),
-            time_ms=torch.arange(n, device=x.device) * step_ms,
-            scale=torch.zeros(n, dtype=torch.long, device=x.device),
-            pooled=masked_mean(tokens, mask),
-        )
+        time_ms = torch.arange(n, device=x.device) * step_ms
+        return Tokens.ungrouped(tokens, mask, time_ms, masked_mean(tokens, mask))

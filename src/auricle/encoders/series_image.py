@@ -182,9 +182,7 @@ class SeriesImage(EncoderModule):
         condition = condition or self.condition(batch)
         return self.fuse(self.read_branches(batch, condition), condition)
 
-    def forward(
-        self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None = None
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Encode a signal and the picture drawn from it."""
         branches = {name: branch(signal, lead_mask, time_mask, condition) for name, branch in self.branches.items()}
         return self.fuse(branches, condition)

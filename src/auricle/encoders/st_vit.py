@@ -106,15 +106,8 @@ class StVit(EncoderModule):
         for name in self.body.names:
             self.add_point(ModulationPoint(name, config.width, -1, len(spec.leads), 1))
 
-    def forward(
-        self,
-        signal: Float[Tensor, "b l t"],
-        lead_mask: Bool[Tensor, "b l"],
-        time_mask: Bool[Tensor, "b t"],
-        condition: Condition | None = None,
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Encode; tokens stand lead by lead, [shared; specific] each, zero where nothing was to be seen."""
-        signal = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal, 0.0)
         patches = patchify(signal, self.patch)
         leads, n = patches.shape[1:3]
         mask = (lead_mask[:, :, None] & patch_mask(time_mask, self.patch)[:, None]).flatten(1)

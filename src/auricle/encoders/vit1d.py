@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-import torch
-from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -58,15 +56,8 @@ class Vit1d(EncoderModule):
             self.add_point(ModulationPoint(f"block{number}", config.width, -1))
         self.norm = nn.LayerNorm(config.width)
 
-    def forward(
-        self,
-        signal: Float[Tensor, "b l t"],
-        lead_mask: Bool[Tensor, "b l"],
-        time_mask: Bool[Tensor, "b t"],
-        condition: Condition | None = None,
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Encode; an absent lead is a row of zeros to the patch embedding."""
-        signal = torch.where(lead_mask[:, :, None] & time_mask[:, None], signal, 0.0)
         mask = patch_mask(time_mask, self.patch)
         x = self.embed(patchify(signal, self.patch).transpose(1, 2).flatten(2))
         n = x.shape[1]
@@ -75,11 +66,4 @@ class Vit1d(EncoderModule):
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
             x = modulate(block(x, keys, turn), condition)
         x = self.norm(x)
-        return Tokens(
-            tokens=x,
-            mask=mask,
-            group=torch.full((n,), -1, device=x.device),
-            time_ms=patch_centres_ms(n, self.patch, self.spec.rate_hz).to(x.device),
-            scale=torch.zeros(n, dtype=torch.long, device=x.device),
-            pooled=masked_mean(x, mask),
-        )
+        return Tokens.ungrouped(x, mask, patch_centres_ms(n, self.patch, self.spec.rate_hz), masked_mean(x, mask))

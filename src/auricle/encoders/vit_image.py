@@ -118,13 +118,7 @@ class VitImage(EncoderModule):
         spec = self.spec
         return raster(signal, lead_mask, time_mask, spec.rate_hz, spec.leads, self.config.raster, spec.seconds)
 
-    def forward(
-        self,
-        signal: Float[Tensor, "b l t"],
-        lead_mask: Bool[Tensor, "b l"],
-        time_mask: Bool[Tensor, "b t"],
-        condition: Condition | None = None,
-    ) -> Tokens:
+    def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Draw and encode; what is under a false mask is not drawn."""
         return self.encode_picture(self.draw(signal, lead_mask, time_mask), condition)
 
@@ -141,11 +135,6 @@ class VitImage(EncoderModule):
         n, device = self.n_down * self.n_across, x.device
         # From left to right the sheet is one stretch of time, whatever lead stands there.
         middle = (torch.arange(self.n_across, device=device) + 0.5) / self.n_across
-        return Tokens(
-            tokens=x[:, 1:],
-            mask=torch.ones(len(x), n, dtype=torch.bool, device=device),
-            group=torch.full((n,), -1, device=device),
-            time_ms=(1000 * self.spec.seconds * middle).repeat(self.n_down),
-            scale=torch.zeros(n, dtype=torch.long, device=device),
-            pooled=x[:, 0],
-        )
+        time_ms = (1000 * self.spec.seconds * middle).repeat(self.n_down)
+        mask = torch.ones(len(x), n, dtype=torch.bool, device=device)
+        return Tokens.ungrouped(x[:, 1:], mask, time_ms, pooled=x[:, 0])
