@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from auricle.errors import ConfigError
 from auricle.registry import Registry, merge
@@ -21,9 +22,33 @@ Model = TypeVar("Model", bound="Config")
 
 
 class Config(BaseModel):
-    """Base of every configuration: immutable, and refuses keys it does not know."""
+    """Base of every configuration: immutable, and refuses keys it does not know.
+
+    A table for a nested configuration is laid over the default that this class has for it, whoever gives the table (a
+    preset, a file, an override): who sets `recipe.lr` has not asked for another warm-up.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {key: _over_default(cls.model_fields.get(key), value) for key, value in values.items()}
+
+
+def _over_default(field: FieldInfo | None, value: Any) -> Any:
+    """A partial table, completed by the default of its field; anything else as it is."""
+    if field is None or not isinstance(value, Mapping):
+        return value
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, Config):
+        return merge({"table": default.model_dump()}, {"table": value})["table"]
+    # A component that is not named is the default one; one that is named is completed by its own class.
+    if isinstance(default, Mapping) and "name" in default and "name" not in value:
+        return merge(default, value)
+    return value
 
 
 class ComponentConfig(Config):

@@ -42,14 +42,6 @@ Range = tuple[float, float]
 _LOSE_LEADS: Final = AugmentConfig(gain=0.0, noise_mv=0.0)
 
 
-def _over_lost_leads(value: Any) -> Any:
-    return {**_LOSE_LEADS.model_dump(), **value} if isinstance(value, Mapping) else value
-
-
-# What a table does not say is as in `_LOSE_LEADS`: who wants fewer leads lost has not asked for noise.
-Change = Annotated[AugmentConfig, BeforeValidator(_over_lost_leads)]
-
-
 class PhysiologyViews(Config):
     """Views that keep the rhythm.
 
@@ -73,7 +65,7 @@ class PhysiologyViews(Config):
     gap: Literal["cycles", "window"] = "cycles"
     cycles: tuple[int, int] = (1, 3)
     window_s: Range = (0.6, 1.0)
-    change: Change = _LOSE_LEADS
+    change: AugmentConfig = _LOSE_LEADS
 
     @model_validator(mode="after")
     def _in_order(self) -> PhysiologyViews:
@@ -96,7 +88,7 @@ class GenericViews(Config):
     name: Literal["generic"] = "generic"
     crop: Range = (0.5, 1.0)
     window_s: Range = (0.6, 2.4)
-    change: Change = _LOSE_LEADS
+    change: AugmentConfig = _LOSE_LEADS
 
     @model_validator(mode="after")
     def _in_order(self) -> GenericViews:
