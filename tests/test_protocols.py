@@ -16,12 +16,13 @@ from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.evaluate.embed import over_records
 from auricle.evaluate.metrics import auroc
 from auricle.evaluate.predictions import Predictions
-from auricle.evaluate.protocols import Setting, embed_prompts, finetuned, linear_probe, linear_recovery, zero_shot
+from auricle.evaluate.protocols import Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import class_prior, reference_rows, untrained
 from auricle.explain.gates import gate_curves
 from auricle.methods import create_method
 from auricle.nn.film import FiLM
 from auricle.tasks import Task, list_tasks, load_task
+from auricle.tasks.prompts import embed_prompts
 from auricle.text.towers import load_tower
 from auricle.train.watch import Watcher
 from conftest import make_batch

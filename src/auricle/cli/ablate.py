@@ -42,13 +42,13 @@ def ablate(
     from rich.console import Console
 
     from auricle.atomic import write_bytes
-    from auricle.cli.options import run_values
     from auricle.evaluate.ablation import Frame, load_ablation, run_ablation
     from auricle.tasks import load_task
+    from auricle.train.setup import run_values
     from auricle.train.watch import ConsoleWatcher
 
     asked = load_ablation(ablation).only(row or ())
-    over = run_values(None, {}, {}, {"steps": steps, "batch_size": batch_size}, more)
+    over = run_values({}, {}, {"steps": steps, "batch_size": batch_size}, settings=more or ())
     over["model"].pop("name", None)
     frame = Frame(store, load_task(task, published=published, track=track), out, range(seeds), over, drop or ())
     err = Console(stderr=True)

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from auricle.cli.ingest import ingest_with_progress
-from auricle.cli.pretrain import train
 from auricle.train.watch import ConsoleWatcher, duration
 
 if TYPE_CHECKING:
@@ -92,7 +91,9 @@ def _input() -> dict[str, Any]:
 def _train_once(values: dict[str, Any], folder: Path, title: str) -> None:
     """Train unless it is done; go on if it was stopped."""
     if not (folder / "model" / "auricle.json").exists():
-        train(values, folder, resume=(folder / "run.toml").exists(), title=title)
+        from auricle.train.pretrain import train
+
+        train(values, folder, resume=(folder / "run.toml").exists(), watcher=ConsoleWatcher(title))
 
 
 def _pretrain(folders: _Folders, steps: int) -> None:

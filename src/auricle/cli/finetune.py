@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,8 @@ from auricle.cli.options import (
     StepsOption,
     StoreArgument,
     TrackOption,
-    run_values,
+    say_where,
 )  # fmt: skip
-from auricle.cli.pretrain import train
 
 
 def register(app: typer.Typer) -> None:
@@ -48,19 +47,12 @@ def finetune(
     resume: ResumeOption = False,
 ) -> None:
     """Fine-tune an encoder on a task's labels."""
-    from auricle.train.setup import finetune_values
+    from auricle.train.finetune import finetune as run
+    from auricle.train.watch import ConsoleWatcher
 
-    model: dict[str, Any] = {"name": "supervised", "preset": preset}
-    model["backbone"] = backbone if init_from else "full"
-    if gate:
-        model["gate"] = {}
-    values = run_values(
-        config,
-        model,
-        {"store": store, "task": task, "label_share": label_share, "published": published, "track": track},
-        {"steps": steps, "batch_size": batch_size, "seed": seed},
-        more,
-    )
-    if init_from:
-        values = finetune_values({**values, "init_from": init_from})
-    train(values, out, resume, title="finetune")
+    weights = run(
+        store, out, task=task, init_from=init_from, gate=gate, backbone=backbone, preset=preset,
+        label_share=label_share, published=published, track=track, steps=steps, batch_size=batch_size, seed=seed,
+        settings=more or (), config=config, resume=resume, watcher=ConsoleWatcher("finetune"),
+    )  # fmt: skip
+    say_where(weights)

@@ -1,15 +1,12 @@
-"""Options that several verbs share, and how a run's configuration is put together from them."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from auricle.config import read_toml, with_overrides
-from auricle.registry import merge
+from rich.console import Console
 
 StoreArgument = Annotated[Path, typer.Argument(help="Folder of an ingested store.", show_default=False)]
 OutArgument = Annotated[Path, typer.Argument(help="Folder to write to; made if needed.", show_default=False)]
@@ -33,17 +30,7 @@ Overrides = Annotated[
 ]
 
 
-def run_values(
-    config: Path | None, model: Mapping[str, Any], data: Mapping[str, Any], train: Mapping[str, Any], more: Any
-) -> dict[str, Any]:
-    """A run's configuration: the file, then the options that were given, then the overrides."""
-    under: dict[str, Any] = {"model": {"name": model.get("name")}}
-    from_file = read_toml(config) if config else {}
-    options = {"model": _given(model), "data": _given(data), "train": _given(train)}
-    if "name" in from_file.get("model", {}):
-        options["model"].pop("name", None)
-    return with_overrides(merge(merge(under, from_file), options), more or [])
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: str(value) if isinstance(value, Path) else value for key, value in values.items() if value is not None}
+def say_where(weights: Path) -> None:
+    """Say where the weights of a run lie; with several devices the first process has written them."""
+    if (weights / "auricle.json").exists():
+        Console(stderr=True).print(f"weights: {weights}", highlight=False)

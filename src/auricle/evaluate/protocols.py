@@ -25,7 +25,7 @@ from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
 from auricle.tasks import Task
-from auricle.text.towers import Tower
+from auricle.tasks.prompts import embed_prompts
 
 FRACTIONS: Final = (0.01, 0.1, 1.0)
 SEEDS: Final = (0, 1, 2)
@@ -105,16 +105,6 @@ def save(setting: Setting, folder: str, test: Predictions, validation: Predictio
         validation.write(where / "validation.parquet")
     write_result(summarise(test, validation), where / "result.json")
     return where
-
-
-def embed_prompts(task: Task, tower: Tower) -> torch.Tensor:
-    """(c, width): for each class the mean of its prompts' tower embeddings, renormalised.
-
-    Raises:
-        DataError: a class has no prompts.
-    """
-    means = [torch.from_numpy(tower.embed(list(prompts))).mean(0) for prompts in task.prompt_sentences()]
-    return torch.nn.functional.normalize(torch.stack(means), dim=-1)
 
 
 def zero_shot(setting: Setting) -> Path:

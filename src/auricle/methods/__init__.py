@@ -19,17 +19,21 @@ from auricle import __version__
 from auricle.atomic import write_json, write_with
 from auricle.config import configure, dump
 from auricle.errors import CheckpointError, ConfigError
+from auricle.methods._aligned import Aligned, AlignedConfig, Comparing, ComparingConfig, TextConfig
 from auricle.methods._base import (
     AlignsText,
     Classifies,
     Method,
     MethodConfig,
     Progress,
+    ReadsEmbeddings,
+    ReadsTokens,
     Recipe,
     Reconstruction,
     Reconstructs,
     Step,
 )
+from auricle.methods._classifier import Classifier, ClassifierConfig
 from auricle.registry import Registry
 
 METHODS = Registry("method", "auricle.methods")
@@ -175,8 +179,9 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
 
 
 __all__ = [
-    "METHODS", "AlignsText", "Classifies", "Method", "MethodConfig", "Progress", "Recipe", "Reconstruction",
-    "Reconstructs", "Step",
+    "METHODS", "Aligned", "AlignedConfig", "AlignsText", "Classifier", "ClassifierConfig", "Classifies", "Comparing",
+    "ComparingConfig", "Method", "MethodConfig", "Progress", "ReadsEmbeddings", "ReadsTokens", "Recipe",
+    "Reconstruction", "Reconstructs", "Step", "TextConfig",
     "build_method", "create_method", "init_encoder_from", "list_methods", "load_card",
     "load_method", "save_method",
 ]  # fmt: skip

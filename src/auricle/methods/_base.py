@@ -182,6 +182,20 @@ def split_decay(module: nn.Module, weight_decay: float, lr_scale: float = 1.0) -
 
 
 @runtime_checkable
+class ReadsEmbeddings(Protocol):
+    """Whoever has "embedding" among its needs: reports come embedded by the frozen tower of this name."""
+
+    text_tower: str
+
+
+@runtime_checkable
+class ReadsTokens(Protocol):
+    """Whoever has "tokens" among its needs: reports come as entries of a vocabulary of at most this size."""
+
+    vocabulary_size: int
+
+
+@runtime_checkable
 class AlignsText(Protocol):
     """The ability to compare recordings with sentences."""
 

@@ -28,7 +28,8 @@ from auricle.config import write_toml
 from auricle.data.loader import Steps, training_loader
 from auricle.data.order import Share
 from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
-from auricle.methods import Method, Progress, build_method, load_card, save_method
+from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
+from auricle.tasks.prompts import embed_prompts
 from auricle.train.config import RunConfig
 from auricle.train.parallel import shard, strategy, whole_state
 from auricle.train.setup import build, load_run, same_run
@@ -46,7 +47,6 @@ def fit(
     resume: bool = False,
     watcher: Watcher | None = None,
     about: Mapping[str, Any] | None = None,
-    on_method: Callable[[Method], None] | None = None,
 ) -> Path:
     """Train what `config` describes and save it.
 
@@ -56,10 +56,10 @@ def fit(
         resume: go on from the folder's last resume point.
         watcher: is told of the estimate and of progress; by default nobody is.
         about: facts to keep with the weights.
-        on_method: called with the trained method before it is saved (to keep prompts with it, say).
 
     Returns:
-        The folder of the saved weights, `out`/model.
+        The folder of the saved weights, `out`/model. Weights that compare recordings with sentences carry the prompts
+        of the run's task, so that a `Predictor` can read them.
 
     Raises:
         ConfigError: the folder holds a run already, or another run than the one to resume.
@@ -70,6 +70,12 @@ def fit(
     leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
     watcher = (watcher if leads else None) or Watcher()
     config, method, steps = build(config)
+    if isinstance(method, AlignsText) and _promptless(config) and leads:
+        warnings.warn(
+            f"task {config.data.task}: a class has no prompt, so the weights will carry none and answer nothing "
+            "without labels: add `prompts` to every class",
+            stacklevel=2,
+        )
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     if leads:
         watcher.begin(_estimate(config, method, steps, first), config)
@@ -87,10 +93,22 @@ def fit(
         method = build_method(config.model)
         method.load_state_dict(loop.whole)
     method = method.cpu().eval()
-    if on_method:
-        on_method(method)
+    _keep_prompts(config, method)
     save_method(method, out / "model", {**_facts(config, steps), **(about or {})})
     return out / "model"
+
+
+def _promptless(config: RunConfig) -> bool:
+    """Whether the run's task has a class without a sentence, so that its weights cannot be asked without labels."""
+    task = config.data.load_task()
+    return task is not None and not all(entry.prompts.get("en") for entry in task.classes)
+
+
+def _keep_prompts(config: RunConfig, method: Method) -> None:
+    """Let the prompts of the run's task travel with weights that compare recordings with sentences."""
+    task = config.data.load_task()
+    if task is not None and isinstance(method, AlignsText) and not _promptless(config):
+        method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
 
 
 def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:

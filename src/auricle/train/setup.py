@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,48 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from auricle.config import dump, read_toml, validate
+from auricle.config import dump, read_toml, validate, with_overrides
 from auricle.data.corpus import Corpus
 from auricle.data.loader import Steps, View
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
-from auricle.methods import METHODS, Method, build_method, init_encoder_from, load_card
+from auricle.methods import METHODS, Method, ReadsEmbeddings, ReadsTokens, build_method, init_encoder_from, load_card
 from auricle.registry import merge
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
 
 _TEXT_NEEDS = {"embedding", "findings", "tokens"}
 _NO_EFFECT = {"train.checkpoint_every", "train.keep_last", "train.log_every", "train.workers"}
+
+
+def run_values(
+    model: Mapping[str, Any],
+    data: Mapping[str, Any],
+    train: Mapping[str, Any],
+    config: Path | None = None,
+    settings: Iterable[str] = (),
+) -> dict[str, Any]:
+    """A run's configuration: the file, then the options that were given, then the settings.
+
+    Args:
+        model, data, train: options by the names of `RunConfig`; None stands for not given.
+        config: a TOML file laid under them; a method it names goes before the one of `model`.
+        settings: dotted assignments laid over all, such as `train.precision=bf16-mixed`.
+
+    Raises:
+        ConfigError: the file is not TOML, or a setting is not of the form key=value.
+    """
+    under: dict[str, Any] = {"model": {"name": model.get("name")}}
+    from_file = read_toml(config) if config else {}
+    options = {"model": _given(model), "data": _given(data), "train": _given(train)}
+    if "name" in from_file.get("model", {}):
+        options["model"].pop("name", None)
+    return with_overrides(merge(merge(under, from_file), options), settings)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in values.items() if value is not None}
 
 
 def finetune_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +96,8 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     if method.needs & _TEXT_NEEDS:
         if not method.report_optional:
             rows = rows[store.column("report_id")[rows] >= 0]  # there is nothing to align the others with
-        tower, vocabulary_size = getattr(method, "text_tower", ""), getattr(method, "vocabulary_size", 0)
+        tower = method.text_tower if isinstance(method, ReadsEmbeddings) else ""
+        vocabulary_size = method.vocabulary_size if isinstance(method, ReadsTokens) else 0
         corpus = Corpus.from_store(store, rows, tower, method.needs, vocabulary_size)
     if method.picture_size is None:
         rows = rows[store.column("n_samples")[rows] > 0]  # a picture alone teaches nothing to who reads signals

@@ -1,0 +1,80 @@
+"""Pre-training, as the command line and a notebook ask for it: a store and a few options in, saved weights out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from auricle.config import validate
+from auricle.train.config import RunConfig
+from auricle.train.fit import fit
+from auricle.train.setup import run_values
+from auricle.train.watch import Watcher
+
+
+def pretrain(
+    store: Path | str,
+    out: Path | str,
+    method: str = "lisa",
+    *,
+    preset: str | None = None,
+    task: str | None = None,
+    published: Path | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    settings: Iterable[str] = (),
+    config: Path | None = None,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+) -> Path:
+    """Pre-train a method on the recordings of a store.
+
+    Args:
+        store: folder of an ingested store.
+        out: run folder; gets run.toml, log.jsonl, checkpoints/ and model/.
+        method: one of `auricle.list_methods()`.
+        preset: of the method; its default settings where None.
+        task: id or TOML file of a task. Only the training part of its split is seen, and weights that compare
+            recordings with sentences keep its prompts.
+        published: folder of published split files whose parts replace the task's own.
+        steps: optimiser steps.
+        batch_size: records per step.
+        seed: decides order, crops, augmentation and dropout.
+        settings: dotted assignments laid over everything, such as `train.precision=bf16-mixed`.
+        config: a TOML file laid under the options.
+        resume: go on from the folder's last resume point.
+        watcher: is told of the estimate and of progress, such as `auricle.train.watch.ConsoleWatcher("pretrain")`.
+
+    Returns:
+        The folder of the saved weights, `out`/model.
+
+    Raises:
+        ConfigError: a setting is wrong, or the folder holds a run already.
+        DataError: the store cannot be used, or a loss is not finite.
+        StoppedError: a signal asked to stop; a resume point was kept.
+    """
+    values = run_values(
+        {"name": method, "preset": preset},
+        {"store": Path(store), "task": task, "published": published},
+        {"steps": steps, "batch_size": batch_size, "seed": seed},
+        config,
+        settings,
+    )
+    return train(values, Path(out), resume=resume, watcher=watcher)
+
+
+def train(values: Mapping[str, Any], out: Path, *, resume: bool = False, watcher: Watcher | None = None) -> Path:
+    """Validate the values of a run and train it; returns the folder of the saved weights.
+
+    Args:
+        values: a `RunConfig` as plain tables.
+        out: run folder.
+        resume: go on from the folder's last resume point.
+        watcher: is told of the estimate and of progress.
+
+    Raises:
+        ConfigError: a value is wrong; the message names its key.
+    """
+    return fit(validate(RunConfig, values, "run"), out, resume=resume, watcher=watcher)
