@@ -4,7 +4,7 @@
 set -euo pipefail
 data=${AURICLE_REAL_DATA:?set AURICLE_REAL_DATA to the folder that holds ptb-xl/ and ptb-xl-mini/}
 out=${1:-runs/ptb_xl_mini}
-config=$(dirname "$0")/../configs/pretrain/ptb_xl_mini.toml
+config=z_scored # leads of these records were z-scored one by one
 
 auricle ingest ptb_xl_mini "$data/ptb-xl-mini" "$out/mini" --rate-hz 100
 auricle simulate "$out/simulated" -n 12000 --ages adults --diagnoses adult --rate-hz 100

@@ -8,7 +8,7 @@ data=${AURICLE_REAL_DATA:?set AURICLE_REAL_DATA to the folder that holds ptb-xl/
 out=${1:-runs/systems}
 steps=250
 here=$(dirname "$0")/..
-unknown=$here/configs/pretrain/ptb_xl_mini.toml # leads of these records were z-scored one by one
+unknown=z_scored # leads of these records were z-scored one by one
 systems="lisa merl mirage ls_emvae cg_dmer acl_ecg"
 
 once() { # folder command ...: made if it is not there

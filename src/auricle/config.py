@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, UnknownNameError
 from auricle.registry import Registry, merge
 
 Model = TypeVar("Model", bound="Config")
@@ -121,6 +121,36 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such configuration file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+class Catalogue:
+    """TOML files of one kind that come along, found by name; a path that ends in .toml is a file of the user's own.
+
+    Args:
+        kind: what they are called in messages.
+        folder: where they lie; a file in a folder below is called `folder/name`.
+    """
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.kind, self._folder = kind, folder
+
+    def names(self) -> list[str]:
+        """All names, in alphabetical order."""
+        return sorted(
+            path.relative_to(self._folder).with_suffix("").as_posix() for path in self._folder.rglob("*.toml")
+        )
+
+    def find(self, name: str | Path) -> Path:
+        """The file of a name, or the user's own file as it was given (whether it is there or not).
+
+        Raises:
+            UnknownNameError: nothing goes by this name; suggests the nearest.
+        """
+        if Path(name).suffix == ".toml":
+            return Path(name)
+        if str(name) not in self.names():
+            raise UnknownNameError(self.kind, str(name), self.names())
+        return self._folder / f"{name}.toml"
 
 
 def with_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

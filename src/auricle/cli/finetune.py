@@ -35,7 +35,9 @@ def finetune(
         str | None, typer.Option("--from", help="A pre-trained run; without it, from scratch.")
     ] = None,
     gate: Annotated[bool, typer.Option(help="Put an age gate at every modulation point.")] = True,
-    backbone: Annotated[str, typer.Option(help="frozen, slow or full.")] = "slow",
+    backbone: Annotated[
+        str | None, typer.Option(help="frozen, slow or full; by default slow, and full from scratch.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Encoder and input when training from scratch.")] = None,
     label_share: Annotated[float | None, typer.Option(help="Share of the training patients to use.")] = None,
     published: PublishedOption = None,

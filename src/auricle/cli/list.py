@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from auricle.config import read_toml
 from auricle.errors import UnknownNameError
 
-_KINDS = ("methods", "encoders", "presets", "sources", "tasks", "labs", "ablations")
+_KINDS = ("methods", "encoders", "presets", "recipes", "sources", "tasks", "labs", "ablations")
 _ADULT_YEARS = 40.0
 _ALIASES_SHOWN = 5
 
@@ -21,12 +22,13 @@ def register(app: typer.Typer) -> None:
 
 
 def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "methods") -> None:
-    """List methods, encoders, their presets, sources, tasks, laboratory tests or ablations."""
+    """List methods, encoders, their presets, recipes, sources, tasks, laboratory tests or ablations."""
     from auricle.data.sources import describe_source, list_sources
     from auricle.encoders import ENCODERS
     from auricle.evaluate.ablation import list_ablations, load_ablation
     from auricle.methods import METHODS
     from auricle.tasks import list_tasks, load_task
+    from auricle.train.config import RECIPES
 
     if kind not in _KINDS:
         raise UnknownNameError("kind", kind, _KINDS)
@@ -40,6 +42,9 @@ def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "m
     elif kind == "ablations":
         for name in list_ablations():
             table.add_row(name, load_ablation(name).title)
+    elif kind == "recipes":
+        for name in RECIPES.names():
+            table.add_row(name, read_toml(RECIPES.find(name)).get("title", ""))
     elif kind == "sources":
         for name in list_sources():
             table.add_row(name, describe_source(name))

@@ -10,7 +10,10 @@ from rich.console import Console
 
 StoreArgument = Annotated[Path, typer.Argument(help="Folder of an ingested store.", show_default=False)]
 OutArgument = Annotated[Path, typer.Argument(help="Folder to write to; made if needed.", show_default=False)]
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file laid under the options.")]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="A recipe of `auricle list recipes` or a TOML file, laid under the options."),
+]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last resume point.")]
 TaskOption = Annotated[str | None, typer.Option(help="Task id (auricle list tasks) or a TOML file of your own.")]
 PublishedOption = Annotated[

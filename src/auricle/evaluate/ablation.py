@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from auricle.config import Config, read_toml, validate
+from auricle.config import Catalogue, Config, read_toml, validate
 from auricle.data.store import Store
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe
@@ -30,7 +30,7 @@ from auricle.train.fit import fit
 from auricle.train.setup import finetune_values, load_run, same_run, with_classes
 from auricle.train.watch import Watcher
 
-_HERE: Final = Path(__file__).parent / "ablations"
+_ABLATIONS: Final = Catalogue("ablation", Path(__file__).parent / "ablations")
 Metric = Literal["auroc", "auprc", "f1", "accuracy"]
 
 
@@ -88,7 +88,7 @@ class Frame:
 
 def list_ablations() -> list[str]:
     """Names of the ablations that come with auricle."""
-    return sorted(path.stem for path in _HERE.glob("*.toml"))
+    return _ABLATIONS.names()
 
 
 def load_ablation(name: str) -> Ablation:
@@ -98,9 +98,7 @@ def load_ablation(name: str) -> Ablation:
         UnknownNameError: no such ablation.
         ConfigError: the file is not one.
     """
-    path = Path(name) if name.endswith(".toml") else _HERE / f"{name}.toml"
-    if not name.endswith(".toml") and not path.exists():
-        raise UnknownNameError("ablation", name, list_ablations())
+    path = _ABLATIONS.find(name)
     return validate(Ablation, read_toml(path), str(path))
 
 

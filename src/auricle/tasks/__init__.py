@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from auricle.config import Config, read_toml, validate
+from auricle.config import Catalogue, Config, read_toml, validate
 from auricle.data.splits import Parts, by_fold, by_patient, by_record
 from auricle.data.store import Store
 from auricle.errors import DataError, UnknownNameError
 from auricle.tasks.published import Published, PublishedTable, read_published
 
-_HERE = Path(__file__).parent
-
+_TASKS: Final = Catalogue("task", Path(__file__).parent)
 
 Language = Literal["en", "de", "zh"]
 TRACKS: Final = ("clean", "legacy")
@@ -156,7 +155,7 @@ class Task(Config):
 
 def list_tasks() -> list[str]:
     """Ids of the tasks that come with auricle."""
-    return sorted(str(path.relative_to(_HERE).with_suffix("")) for path in _HERE.rglob("*.toml"))
+    return _TASKS.names()
 
 
 def load_task(
@@ -179,9 +178,7 @@ def load_task(
         ConfigError: the file is not a task.
         DataError: published parts or prompts are asked for and not there.
     """
-    path = Path(name) if str(name).endswith(".toml") else _HERE / f"{name}.toml"
-    if not path.exists() and not str(name).endswith(".toml"):
-        raise UnknownNameError("task", str(name), list_tasks())
+    path = _TASKS.find(name)
     task = validate(Task, read_toml(path), str(path))
     if len(set(task.class_names)) != len(task.class_names):
         raise DataError(f"{path}: two classes have the same name")

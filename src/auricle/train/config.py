@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from auricle.config import Config, component
+from auricle.config import Catalogue, Config, component, read_toml
 from auricle.data.order import Shuffle
 from auricle.methods import METHODS
 from auricle.tasks import Task, load_task
+
+# Published settings of whole runs, by name.
+RECIPES: Final = Catalogue("recipe", Path(__file__).parent / "recipes")
+
+
+def read_recipe(name: str | Path) -> dict[str, Any]:
+    """The settings of a recipe that comes along, or of a TOML file of one's own, without its title.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        ConfigError: the file is missing or is not TOML.
+    """
+    return {key: table for key, table in read_toml(RECIPES.find(name)).items() if key != "title"}
 
 
 class DataConfig(Config):

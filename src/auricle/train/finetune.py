@@ -18,7 +18,7 @@ def finetune(
     task: str | None = None,
     init_from: Path | str | None = None,
     gate: bool = True,
-    backbone: str = "slow",
+    backbone: str | None = None,
     preset: str | None = None,
     label_share: float | None = None,
     published: Path | None = None,
@@ -27,7 +27,7 @@ def finetune(
     batch_size: int | None = None,
     seed: int | None = None,
     settings: Iterable[str] = (),
-    config: Path | None = None,
+    config: str | Path | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
 ) -> Path:
@@ -39,7 +39,8 @@ def finetune(
         task: id or TOML file of a task; gives classes and split. It may stand in `config` instead.
         init_from: a pre-trained run, its weights, or a name on the hub; from scratch where None.
         gate: put an age gate at every modulation point of the encoder.
-        backbone: of a pre-trained encoder: `frozen`, `slow` (a tenth of the rate) or `full`.
+        backbone: `frozen`, `slow` (a tenth of the rate) or `full`; where neither this nor `config` says it, an encoder
+            that was pre-trained is slow and one from scratch is trained in full.
         preset: encoder and input when training from scratch.
         label_share: share of the training patients to use, in (0, 1].
         published: folder of published split files whose parts replace the task's own.
@@ -48,7 +49,7 @@ def finetune(
         batch_size: records per step.
         seed: decides order, crops, augmentation and dropout.
         settings: dotted assignments laid over everything, such as `model.gate.code=linear`.
-        config: a TOML file laid under the options.
+        config: a recipe by name (`auricle list recipes`), or a TOML file, laid under the options.
         resume: go on from the folder's last resume point.
         watcher: is told of the estimate and of progress, such as `auricle.train.watch.ConsoleWatcher("finetune")`.
 
@@ -61,12 +62,12 @@ def finetune(
         DataError: the store cannot be used, or a loss is not finite.
         StoppedError: a signal asked to stop; a resume point was kept.
     """
-    model: dict[str, Any] = {"name": "supervised", "preset": preset}
-    model["backbone"] = backbone if init_from else "full"
+    model: dict[str, Any] = {"name": "supervised", "preset": preset, "backbone": backbone}
     if gate:
         model["gate"] = {}
     data = {"store": Path(store), "task": task, "label_share": label_share, "published": published, "track": track}
     values = run_values(model, data, {"steps": steps, "batch_size": batch_size, "seed": seed}, config, settings)
+    values["model"].setdefault("backbone", "slow" if init_from else "full")
     if init_from:
         values = finetune_values({**values, "init_from": str(init_from)})
     return train(values, Path(out), resume=resume, watcher=watcher)

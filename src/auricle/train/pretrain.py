@@ -25,7 +25,7 @@ def pretrain(
     batch_size: int | None = None,
     seed: int | None = None,
     settings: Iterable[str] = (),
-    config: Path | None = None,
+    config: str | Path | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
 ) -> Path:
@@ -43,7 +43,7 @@ def pretrain(
         batch_size: records per step.
         seed: decides order, crops, augmentation and dropout.
         settings: dotted assignments laid over everything, such as `train.precision=bf16-mixed`.
-        config: a TOML file laid under the options.
+        config: a recipe by name (`auricle list recipes`), or a TOML file, laid under the options.
         resume: go on from the folder's last resume point.
         watcher: is told of the estimate and of progress, such as `auricle.train.watch.ConsoleWatcher("pretrain")`.
 

@@ -19,7 +19,7 @@ from auricle.errors import ConfigError
 from auricle.methods import METHODS, Method, ReadsEmbeddings, ReadsTokens, build_method, init_encoder_from, load_card
 from auricle.registry import merge
 from auricle.tasks import Task
-from auricle.train.config import RunConfig
+from auricle.train.config import RunConfig, read_recipe
 
 _TEXT_NEEDS = {"embedding", "findings", "tokens"}
 _NO_EFFECT = {"train.checkpoint_every", "train.keep_last", "train.log_every", "train.workers"}
@@ -29,21 +29,21 @@ def run_values(
     model: Mapping[str, Any],
     data: Mapping[str, Any],
     train: Mapping[str, Any],
-    config: Path | None = None,
+    config: str | Path | None = None,
     settings: Iterable[str] = (),
 ) -> dict[str, Any]:
     """A run's configuration: the file, then the options that were given, then the settings.
 
     Args:
         model, data, train: options by the names of `RunConfig`; None stands for not given.
-        config: a TOML file laid under them; a method it names goes before the one of `model`.
+        config: a recipe by name, or a TOML file, laid under them; a method it names goes before the one of `model`.
         settings: dotted assignments laid over all, such as `train.precision=bf16-mixed`.
 
     Raises:
-        ConfigError: the file is not TOML, or a setting is not of the form key=value.
+        ConfigError: no such recipe or file, or a setting is not of the form key=value.
     """
     under: dict[str, Any] = {"model": {"name": model.get("name")}}
-    from_file = read_toml(config) if config else {}
+    from_file = read_recipe(config) if config else {}
     options = {"model": _given(model), "data": _given(data), "train": _given(train)}
     if "name" in from_file.get("model", {}):
         options["model"].pop("name", None)
