@@ -131,9 +131,9 @@ def test_simulated_hypertension_is_one_thing_or_the_other() -> None:
 
 
 def test_leads_go_with_cross_validation() -> None:
-    from auricle.cli.evaluate import _leads
+    from auricle.evaluate.run import _leads
 
-    assert _leads("i, II,avf", ["cross_validated"]) == ("I", "II", "aVF")
-    assert _leads(None, None) is None
-    with pytest.raises(ConfigError, match="--leads goes with --protocol cross_validated"):
-        _leads("I", ["linear_probe"])
+    assert _leads(["i", " II", "avf"], ["cross_validated"]) == ("I", "II", "aVF")
+    assert _leads(None, ()) is None
+    with pytest.raises(ConfigError, match="under the protocol cross_validated alone"):
+        _leads(["I"], ["linear_probe"])

@@ -1,0 +1,157 @@
+"""Evaluating saved weights, as the command line and a notebook ask for it: protocols, reference rows, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from auricle.data.store import Store
+from auricle.errors import ConfigError
+from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
+from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
+from auricle.evaluate.embed import OnProgress
+from auricle.evaluate.lineage import setting_of
+from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
+from auricle.evaluate.reference import ROWS, reference_rows
+from auricle.evaluate.table import TRAINED, Result, collect, to_markdown
+from auricle.leads import canonical
+from auricle.methods import AlignsText, Classifies, load_card
+from auricle.tasks import load_task
+from auricle.train.watch import Watcher
+
+PROTOCOLS: Final = ("zero_shot", "linear_probe", "finetune", CROSS_VALIDATED, "recovery")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What an evaluation gave.
+
+    Attributes:
+        results: everything that lies in the results folder, this run's and that of others.
+        tables: Markdown, one for each way of asking.
+        recovery: R^2 by measured quantity, where that protocol was asked for.
+    """
+
+    results: Sequence[Result]
+    tables: tuple[str, ...]
+    recovery: Mapping[str, float] = field(default_factory=dict)
+
+
+def evaluate_run(
+    run: Path | str,
+    store: Path | str,
+    out: Path | str,
+    *,
+    task: str = "ptb_xl/super",
+    protocols: Sequence[str] = (),
+    rows: Sequence[str] = ROWS,
+    fractions: Sequence[float] = FRACTIONS,
+    seeds: Sequence[int] = SEEDS,
+    name: str = "",
+    published: Path | None = None,
+    track: str = "clean",
+    prompts: Path | None = None,
+    leads: Sequence[str] | None = None,
+    watcher: Watcher | None = None,
+    on_progress: OnProgress | None = None,
+) -> Evaluated:
+    """Evaluate saved weights on a task: predictions first, then metrics, with reference rows beside them.
+
+    Args:
+        run: run folder or folder of saved weights.
+        store: folder of an ingested store.
+        out: folder for predictions and results; several runs may share one.
+        task: id or TOML file of a task.
+        protocols: of `PROTOCOLS`; by default all that the weights can do with the task's own parts.
+        rows: reference rows to make beside them; none where empty.
+        fractions: shares of the training patients, in (0, 1].
+        seeds: of the subsets below a share of 1.
+        name: of the row; by default the run's.
+        published: folder of published split files whose parts replace the task's own.
+        track: `clean`, or `legacy` for the labels of those files, with their faults.
+        prompts: a published prompt file (JSON) for zero-shot.
+        leads: under `cross_validated`, the leads to read.
+        watcher: is told of the training of the supervised row.
+        on_progress: called with (records done, records in all) while records are read.
+
+    Raises:
+        ConfigError: a protocol, row, share or name that is not possible.
+        CheckpointError: the weights cannot be read.
+        DataError: store and task do not fit.
+    """
+    run, out = Path(run), Path(out)
+    kept = _leads(leads, protocols)
+    opened, question = Store(store), load_task(task, published=published, track=track, prompts=prompts)
+    if (name or run.resolve().name) in ROWS:
+        raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another name")
+    setting = replace(setting_of(run, opened, question, out, name), on_progress=on_progress)
+    recovery = run_protocols(setting, protocols, fractions, seeds, load_card(run)[0]["about"], kept)
+    tables = []
+    if CROSS_VALIDATED in protocols:
+        cross_validated_rows(setting, rows, kept)
+    if set(protocols or [""]) != {CROSS_VALIDATED}:
+        reference_rows(setting, rows, fractions, seeds, watcher or Watcher())
+        tables.append(to_markdown(collect(out), question.id, protocols=TRAINED))
+    if CROSS_VALIDATED in protocols:
+        tables.append(to_markdown(collect(out), question.id, protocols=(CROSS_VALIDATED,)))
+    return Evaluated(collect(out), tuple(tables), recovery)
+
+
+def run_protocols(
+    setting: Setting,
+    protocols: Sequence[str],
+    fractions: Iterable[float],
+    seeds: Iterable[int],
+    about: Mapping[str, Any],
+    leads: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """What was asked for, or all that the weights can do; a probe of weights that saw the labels only if asked for.
+
+    Args:
+        setting: the weights on their task.
+        protocols: of `PROTOCOLS`; empty for all that the weights can do.
+        fractions: shares of the training patients for the linear probe.
+        seeds: of the subsets below a share of 1.
+        about: what the card of the weights says of their training.
+        leads: under `cross_validated`, the leads to read; all where None.
+
+    Returns:
+        R^2 by measured quantity if "recovery" is among the protocols, else nothing.
+
+    Raises:
+        ConfigError: an unknown protocol.
+    """
+    recovered: dict[str, float] = {}
+    known: dict[str, Callable[[], object]] = {
+        "zero_shot": lambda: zero_shot(setting),
+        "linear_probe": lambda: linear_probe(setting, fractions, seeds),
+        "finetune": lambda: finetuned(
+            setting, about.get("label_share", 1.0), about.get("seed", 0), about.get("n_records")
+        ),
+        CROSS_VALIDATED: lambda: cross_validated(setting, leads=leads),
+        "recovery": lambda: recovered.update(linear_recovery(setting)),
+    }
+    tuned = isinstance(setting.method, Classifies)
+    able = {"zero_shot": isinstance(setting.method, AlignsText), "linear_probe": not tuned, "finetune": tuned}
+    for name in protocols or [name for name, is_able in able.items() if is_able]:
+        if name not in known:
+            raise ConfigError(f"unknown protocol {name!r}: choose from {', '.join(known)}")
+        known[name]()
+    return recovered
+
+
+def _leads(names: Sequence[str] | None, protocols: Sequence[str]) -> tuple[str, ...] | None:
+    """The leads that were asked for, by their canonical names.
+
+    Raises:
+        ConfigError: the protocol is another one.
+    """
+    if names is None:
+        return None
+    if tuple(protocols) != (CROSS_VALIDATED,):
+        raise ConfigError(
+            "leads are chosen under the protocol cross_validated alone; for the others see auricle robustness"
+        )
+    return tuple(dict.fromkeys(canonical(name) for name in names))
