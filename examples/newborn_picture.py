@@ -8,10 +8,10 @@ import sys
 import numpy as np
 from PIL import Image
 
-from auricle.cli.demo import newborn
 from auricle.explain.figures import age_effect
 from auricle.pages.paper import draw_paper
 from auricle.predict import Predictor
+from auricle.simulate.newborn import newborn
 
 DPI = 110
 

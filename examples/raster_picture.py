@@ -7,12 +7,12 @@ import sys
 import torch
 from PIL import Image, ImageDraw
 
-from auricle.cli.demo import newborn
 from auricle.data.collate import collate
 from auricle.image.raster import RasterConfig, raster
 from auricle.leads import STANDARD
 from auricle.recording import Recording
 from auricle.simulate import cohort
+from auricle.simulate.newborn import newborn
 
 SECONDS = 10.0
 SIDE, MARGIN, TITLE = 448, 16, 22

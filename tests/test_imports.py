@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
+from types import ModuleType
 
 import pytest
 
 import auricle
+from auricle.predict import SHIPPED_WEIGHTS
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [
@@ -87,6 +91,26 @@ def test_importing_auricle_costs_nothing() -> None:
     assert "torch" not in loaded_after("import auricle")
 
 
-def test_all_public_names_exist() -> None:
-    for name in auricle.__all__:
-        assert getattr(auricle, name) is not None
+def test_every_public_name_can_be_called_after_every_room_was_imported(tmp_path: Path) -> None:
+    """An imported room hides a function of its name, so nothing public may be called like one."""
+    for module in walk_packages(auricle.__path__, "auricle."):
+        import_module(module.name)
+    hidden = [name for name in auricle.__all__ if isinstance(getattr(auricle, name), ModuleType)]
+    assert not hidden
+    nowhere = tmp_path / "nowhere"
+    values = auricle.measure_recording(next(auricle.cohort(1, rate_hz=250, seconds=5).recordings())).values
+    assert values["heart_rate"].measurable
+    assert auricle.Age(3).days == 3
+    assert auricle.InputSpec().n_samples == 5000
+    assert auricle.create_method("lisa", "tiny").name in auricle.list_methods()
+    assert auricle.Predictor.from_pretrained().method.config == auricle.load_method(SHIPPED_WEIGHTS).config
+    refused = {
+        "read": lambda: auricle.read(nowhere),
+        "ingest": lambda: auricle.ingest("manifest", nowhere, tmp_path / "store"),
+        "pretrain": lambda: auricle.pretrain(nowhere, tmp_path / "run"),
+        "finetune": lambda: auricle.finetune(nowhere, tmp_path / "run", task="simulated/diagnosis"),
+        "evaluate_run": lambda: auricle.evaluate_run(SHIPPED_WEIGHTS, nowhere, tmp_path / "results"),
+    }
+    for call in refused.values():
+        with pytest.raises(auricle.AuricleError, match="nowhere"):
+            call()

@@ -1,6 +1,8 @@
 """auricle: learns from electrocardiograms together with what else a hospital knows, and is right about children.
 
-The public names are imported on first use, so that `import auricle` costs nothing.
+What the command line does by its verbs, a notebook or a service does by `ingest`, `pretrain`, `finetune`,
+`evaluate_run`, `Predictor` and `measure_recording`. No public function has the name of a room (`measure`, `evaluate`):
+an imported room would hide it. The public names are imported on first use, so that `import auricle` costs nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +23,13 @@ _PUBLIC = {
     "create_method": "auricle.methods",
     "list_methods": "auricle.methods",
     "load_method": "auricle.methods",
-    "read": "auricle.io",
     "cohort": "auricle.simulate",
+    "evaluate_run": "auricle.evaluate.run",
+    "finetune": "auricle.train.finetune",
+    "ingest": "auricle.data.ingest",
+    "measure_recording": "auricle.measure.recording",
+    "pretrain": "auricle.train.pretrain",
+    "read": "auricle.io",
 }
 
 __all__ = ["__version__", *_PUBLIC]

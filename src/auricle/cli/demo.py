@@ -27,9 +27,6 @@ _SECONDS: Final = 5.0
 _PRETRAIN_STEPS: Final = 600
 _FINETUNE_STEPS: Final = 300
 _BATCH: Final = 32
-# The newborn comes from a cohort that no training record comes from.
-_NEWBORN_SEED: Final = 7
-_NEWBORN_DAYS: Final = 3.0
 _CURVE_AGES: Final = 40
 
 
@@ -143,18 +140,10 @@ def _evaluate(folders: _Folders) -> Setting:
     return setting
 
 
-def newborn() -> Recording:
-    """A healthy newborn of three days, from a cohort no training record comes from."""
-    import numpy as np
-
-    from auricle.simulate import cohort
-
-    return next(cohort(1, _NEWBORN_SEED, ages=np.array([_NEWBORN_DAYS]), diagnoses={}).recordings())
-
-
 def _page(folders: _Folders, setting: Setting) -> Page:
     from auricle.pages.page import Page
     from auricle.predict import Predictor
+    from auricle.simulate.newborn import newborn
 
     predictor = Predictor.from_pretrained(folders.finetuned)
     page = Page(
