@@ -19,7 +19,8 @@ from auricle.predict import SHIPPED_WEIGHTS
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [
-    "errors", "atomic", "age", "leads", "labs", "recording", "processes", "batch", "registry", "config",
+    "errors", "disclaimer", "progress", "atomic", "age", "leads", "labs",
+    "recording", "processes", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages",
     "nn", "augment", "losses", "encoders", "methods", "train", "evaluate", "explain", "predict", "cli", "serve",

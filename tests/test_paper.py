@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.age import Age
+from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import DataError
 from auricle.leads import CANONICAL, STANDARD
-from auricle.pages.paper import DISCLAIMER, draw_paper, svg_paper
+from auricle.pages.paper import draw_paper, svg_paper
 from auricle.recording import Recording
 
 PIXELS_PER_MM = 10
@@ -83,7 +84,7 @@ def test_twelve_leads_are_a_sheet_with_a_rhythm_strip():
     svg = svg_paper(recording())
     assert [name for name in texts(svg) if name in CANONICAL] == [*STANDARD, "II"]
     assert "not recorded" not in texts(svg)
-    assert DISCLAIMER in texts(svg)
+    assert RESEARCH_USE in texts(svg)
 
 
 def test_a_missing_lead_keeps_its_place_and_says_so():

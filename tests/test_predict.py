@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from auricle.age import Age
+from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import CheckpointError, DataError
 from auricle.methods import create_method, save_method
 from auricle.nn.film import FiLM
-from auricle.predict import DISCLAIMER, OTHER_AGES_DAYS, Predictor
+from auricle.predict import OTHER_AGES_DAYS, Predictor
 from auricle.recording import Recording
 from auricle.simulate import cohort
 
@@ -43,7 +44,7 @@ def test_a_prediction_says_what_it_rests_on(predictor: Predictor, recording: Rec
     assert prediction.age_days == 3
     assert [days for days, _ in prediction.age_effect] == list(OTHER_AGES_DAYS)
     assert prediction.scores_without_age != prediction.scores
-    assert prediction.disclaimer == DISCLAIMER
+    assert prediction.disclaimer == RESEARCH_USE
     assert json.loads(json.dumps(prediction.to_dict()))["scores"] == prediction.scores
 
 

@@ -17,6 +17,7 @@ from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
 from auricle.batch import ECGBatch
 from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
+from auricle.disclaimer import RESEARCH_USE
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError
 from auricle.image.fit import fit_picture
@@ -27,7 +28,6 @@ from auricle.signal.preprocess import InputSpec
 
 # Weights that come with auricle: lisa nano, pre-trained and fine-tuned on simulated people (examples/weights.sh).
 SHIPPED_WEIGHTS: Final = Path(__file__).parent / "weights" / "nano"
-DISCLAIMER: Final = "Research use, not a diagnosis."
 # The ages at which the same trace is asked again, to show what age does to the answer.
 OTHER_AGES_DAYS: Final = (
     1.0, 7.0, DAYS_PER_MONTH, 6 * DAYS_PER_MONTH, DAYS_PER_YEAR, 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR,
@@ -66,7 +66,7 @@ class Prediction:
     n_windows: int
     notes: tuple[str, ...]
     model: dict[str, Any]
-    disclaimer: str = DISCLAIMER
+    disclaimer: str = RESEARCH_USE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

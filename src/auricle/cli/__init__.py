@@ -28,12 +28,13 @@ from auricle.cli import (
     text,
 )
 from auricle.cli import list as list_verb
+from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import AuricleError, StoppedError
 
 app = typer.Typer(
     name="auricle",
     help="Learns from electrocardiograms together with what else a hospital knows, and is right about children. "
-    "Research use, not a diagnosis.",
+    + RESEARCH_USE,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

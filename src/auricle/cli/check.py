@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from auricle.errors import ConfigError
+from auricle.cli.output import check_page_name, write_page
+from auricle.disclaimer import RESEARCH_USE
+from auricle.progress import progress_bar
 
 if TYPE_CHECKING:
     from auricle.doctor import Facts, Finding, Report
@@ -37,20 +38,12 @@ def check(
 ) -> None:
     """Examine a manifest: errors (exit status 1), warnings, what betrays age, which endpoints are feasible."""
     from auricle.doctor import examine
+    from auricle.pages.check import check_page
 
-    if page is not None and page.suffix.casefold() not in {".html", ".htm"}:
-        raise ConfigError(f"--page {page}: is an HTML page; give a name that ends in .html")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("read", total=None)
-        report = examine(manifest, files, lambda done, total: bar.update(task, completed=done, total=total))
-    if page is not None:
-        from auricle.pages.check import check_page
-
-        try:
-            check_page(report, _command(Path(manifest.name), files)).write(page)
-        except OSError as error:
-            raise ConfigError(f"--page {page}: cannot be written ({error.strerror})") from None
+    check_page_name("--page", page)
+    with progress_bar("read") as on_progress:
+        report = examine(manifest, files, on_progress)
+    write_page("--page", page, lambda: check_page(report, _command(Path(manifest.name), files)))
     if as_json:
         typer.echo(json.dumps(report.to_dict(), allow_nan=False, ensure_ascii=False))
     else:
@@ -75,7 +68,7 @@ def show(report: Report, console: Console, page: Path | None, manifest: Path) ->
             f"{_command(manifest, report.files_read is not None)} --page {shlex.quote(manifest.stem + '-check.html')}"
         )
         console.print(f"a page with figures: {hint}", highlight=False, markup=False, soft_wrap=True)
-    console.print("[bold]Research use, not a diagnosis.[/bold]")
+    console.print(f"[bold]{RESEARCH_USE}[/bold]")
 
 
 def _command(manifest: Path, files: bool) -> str:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auricle.cli.options import OutArgument
 from auricle.config import with_overrides
 from auricle.errors import ConfigError, DataError
+from auricle.progress import progress_bar
 
 
 def register(app: typer.Typer) -> None:
@@ -76,13 +76,11 @@ def ingest_with_progress(
     from auricle.errors import require
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"ingest {source}", total=None)
+    with progress_bar(f"ingest {source}", console) as on_progress:
         done = run(
             source, root, out, options=options, rate_hz=rate_hz, workers=workers, executor=executor,
             form="pcodec" if compress else "raw", image_size=image_size or IMAGE_SIZE,
-            on_progress=lambda n, total: bar.update(task, completed=n, total=total),
+            on_progress=on_progress,
         )  # fmt: skip
     store = Store(out)
     hours = float((store.column("n_samples") / store.rate_hz).sum()) / 3600

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from auricle.cli.output import check_page_name, check_picture_name, write_page, write_picture
 from auricle.cli.predict import parse_sex
 from auricle.errors import ConfigError
 
@@ -36,7 +37,6 @@ _STYLES: Final = {
     "normal_for_age": "green",
     "note": "dim",
 }
-_PICTURES: Final = (".png", ".svg", ".pdf")
 _SPEEDS, _GAINS = (25.0, 50.0), (5.0, 10.0)
 
 
@@ -64,8 +64,8 @@ def measure(
     from auricle.paediatrics import wording
 
     wording.words(lang)
-    if page is not None and page.suffix.casefold() not in {".html", ".htm"}:
-        raise ConfigError(f"--page {page}: is an HTML page; give a name that ends in .html")
+    check_page_name("--page", page)
+    check_picture_name("--ages-figure", ages_figure)
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
     known, curves = ages.parse(age), _norms(norms)
@@ -73,21 +73,17 @@ def measure(
     from auricle.measure.recording import measure_recording
     from auricle.paediatrics.findings import assess
     from auricle.paediatrics.report import to_dict
+    from auricle.pages.measure import measure_page
 
     recording = read(file, age=known, sex=parse_sex(sex))
     values = measure_recording(recording)
     assessment = assess(values, recording.age, recording.sex, curves)
-    if page is not None:
-        from auricle.pages.measure import measure_page
-
-        title = f"{file.name}"
-        made = measure_page(
-            recording, values, assessment, lang, speed, gain, title=title, command=_command(file, age, sex)
-        )
-        try:
-            made.write(page)
-        except OSError as error:
-            raise ConfigError(f"--page {page}: cannot be written ({error.strerror})") from None
+    command = _command(file, age, sex)
+    write_page(
+        "--page",
+        page,
+        lambda: measure_page(recording, values, assessment, lang, speed, gain, title=file.name, command=command),
+    )
     if ages_figure is not None:
         _draw_ages(recording, values, recording.sex, ages_figure, lang)
     if as_json:
@@ -100,20 +96,12 @@ def measure(
 
 
 def _draw_ages(recording: Recording, values: Measurements, sex: Sex | None, path: Path, lang: str) -> None:
-    from auricle.atomic import write_with
     from auricle.pages.ages import ages_figure, drawable
 
-    if path.suffix.casefold() not in _PICTURES:
-        raise ConfigError(f"--ages-figure {path}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")
     shown = drawable(lang)
     if shown != lang:
         typer.echo("auricle: note: no Chinese font is installed here; the picture is in English", err=True)
-    figure = ages_figure(recording, values, sex=sex, language=shown)
-    kind = path.suffix.casefold().removeprefix(".")
-    try:
-        write_with(path, lambda place: figure.savefig(place, dpi=110, format=kind))
-    except OSError as error:
-        raise ConfigError(f"--ages-figure {path}: cannot be written ({error.strerror})") from None
+    write_picture("--ages-figure", path, ages_figure(recording, values, sex=sex, language=shown), dpi=110)
 
 
 def _norms(path: Path | None) -> Norms:

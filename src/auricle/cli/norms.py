@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from auricle.errors import AuricleError, ConfigError, DataError
+from auricle.cli.output import check_page_name, write_page
+from auricle.disclaimer import RESEARCH_USE
+from auricle.errors import ConfigError
+from auricle.progress import progress_bar
 
 if TYPE_CHECKING:
     from auricle.paediatrics.normal_records import NormalRecords
     from auricle.paediatrics.own_norms import OwnNorms
-    from auricle.recording import Recording
 
-_COLUMNS: Final = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 _SHOWN_AGES: Final = (3.0, 30.0, 365.25, 5 * 365.25, 12 * 365.25, 45 * 365.25)
 
 
@@ -57,26 +55,21 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of cross-validation and bootstrap.")] = 0,
 ) -> None:
     """Fit centile curves to normal records. Research use, not a diagnosis."""
+    from auricle.data.normals import read_normals
     from auricle.paediatrics.fit import Settings, fit_norms
+    from auricle.pages.norms import norms_page
 
     if out.suffix.casefold() != ".json":
         raise ConfigError(f"{out}: the curves are a JSON file; give a name that ends in .json")
-    if page is not None and page.suffix.casefold() not in {".html", ".htm"}:
-        raise ConfigError(f"--page {page}: is an HTML page; give a name that ends in .html")
+    check_page_name("--page", page)
     settings = Settings(method, least, bootstrap=bootstrap, seed=seed, name=name or source.stem)  # type: ignore[arg-type]
-    with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as bar:
-        records = _records(source, label or None, given, bar)
-        task = bar.add_task("fit", total=None)
-        own = fit_norms(records, settings, parameter, lambda done, total: bar.update(task, completed=done, total=total))
+    with progress_bar("read") as on_progress:
+        records = read_normals(source, label or None, given, on_progress)
+    with progress_bar("fit") as on_progress:
+        own = fit_norms(records, settings, parameter, on_progress)
     own.write(out)
-    if page is not None:
-        from auricle.pages.norms import norms_page
-
-        command = f"auricle norms fit {shlex.quote(source.name)} {shlex.quote(out.name)}"
-        try:
-            norms_page(own, records if points else None, command).write(page)
-        except OSError as error:
-            raise ConfigError(f"--page {page}: cannot be written ({error.strerror})") from None
+    command = f"auricle norms fit {shlex.quote(source.name)} {shlex.quote(out.name)}"
+    write_page("--page", page, lambda: norms_page(own, records if points else None, command))
     show(own, records, Console())
     for path in (out, page):
         if path is not None:
@@ -121,67 +114,4 @@ def show(own: OwnNorms, records: NormalRecords, console: Console) -> None:
     for name, why in own.skipped.items():
         console.print(f"no curve of {parameter_name(name, 'en')}: {why}", style="yellow", highlight=False)
     console.print("differs: medians apart by more than chance and by a tenth of p2 to p98.", style="dim")
-    console.print("[bold]Research use, not a diagnosis.[/bold]")
-
-
-def _records(source: Path, label: str | None, given: bool, bar: Progress) -> NormalRecords:
-    """The table of normals, from whatever the source is."""
-    from auricle.paediatrics.normal_records import gather, read_csv
-
-    if not source.exists():
-        raise DataError(f"{source}: no such file or folder")
-    if source.is_dir():
-        return gather(_measured(_stored(source, label, bar), given), label)
-    if "file" in _header(source):
-        return gather(_measured(_listed(source, label, bar), given), label)
-    return read_csv(source, label)
-
-
-def _header(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-    except (OSError, UnicodeDecodeError):
-        raise DataError(f"{path}: cannot be read as a CSV in UTF-8") from None
-    return [cell.strip() for cell in next(csv.reader([first], delimiter=max(",;\t", key=first.count)), [])]
-
-
-def _stored(folder: Path, label: str | None, bar: Progress) -> Iterator[Recording]:
-    """Recordings of a store, with the measurements that came with them."""
-    from dataclasses import replace
-
-    from auricle.data.store import Store
-
-    store = Store(folder)
-    came = store.measurements()
-    labels = store.column("labels")
-    rows = [row for row in range(len(store)) if label is None or label in labels[row]]
-    for row in bar.track(rows, description="read"):
-        values = {name: float(column[row]) for name, column in came.items()}
-        yield replace(store.recording(row), measurements=values)
-
-
-def _listed(manifest: Path, label: str | None, bar: Progress) -> Iterator[Recording]:
-    """Recordings of a manifest; one that cannot be read stops the fit, with its line."""
-    from auricle.data.manifest import read_manifest
-    from auricle.data.sources.manifest import Manifest
-
-    rows = [row for row in read_manifest(manifest) if label is None or label in row.labels]
-    for row in bar.track(rows, description="read"):
-        yield Manifest().read(manifest, {"row": row})
-
-
-def _measured(recordings: Iterable[Recording], given: bool) -> Iterator[tuple[Recording, Mapping[str, float]]]:
-    if given:
-        for recording in recordings:
-            yield recording, recording.measurements
-        return
-    from auricle.measure.recording import measure_recording
-    from auricle.paediatrics.normal_records import values_of
-
-    for recording in recordings:
-        try:
-            values = values_of(measure_recording(recording).values)
-        except AuricleError:
-            values = {}  # what cannot be measured has no value, and its curves are fitted without it
-        yield recording, values
+    console.print(f"[bold]{RESEARCH_USE}[/bold]")

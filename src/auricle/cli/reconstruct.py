@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from auricle.errors import ConfigError
+from auricle.cli.output import check_picture_name, write_picture
+from auricle.disclaimer import RESEARCH_USE
 
 if TYPE_CHECKING:
     from auricle.explain.reconstruction import DrawnLeads
-
-_PICTURES: Final = (".png", ".svg", ".pdf")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,31 +33,19 @@ def reconstruct(
     out: Annotated[Path | None, typer.Option(help="Write a figure here (.png, .svg, .pdf).")] = None,
 ) -> None:
     """Draw absent leads from the others, over the true ones where there are any. Research use, not a diagnosis."""
-    if out is not None and out.suffix.casefold() not in _PICTURES:
-        raise ConfigError(f"--out {out}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")
-    from auricle.explain.reconstruction import drawn_leads
+    check_picture_name("--out", out)
+    from auricle.explain.reconstruction import drawn_leads, reconstruction_figure
     from auricle.io import read
     from auricle.methods import load_method
 
     method = load_method(weights)
     drawn = drawn_leads(method, read(file), [name for name in keep.split(",") if name.strip()] if keep else None)
     if out is not None:
-        _draw(drawn, out, file.name)
+        figure = reconstruction_figure(drawn, title=f"{file.name}: absent leads, drawn from the others")
+        write_picture("--out", out, figure, dpi=120, tight=True)
     show(drawn, Console(), file.name)
     if out is not None:
         typer.echo(f"{out}")
-
-
-def _draw(drawn: DrawnLeads, out: Path, name: str) -> None:
-    from auricle.atomic import write_with
-    from auricle.explain.reconstruction import reconstruction_figure
-
-    figure = reconstruction_figure(drawn, title=f"{name}: absent leads, drawn from the others")
-    kind = out.suffix.casefold().removeprefix(".")
-    try:
-        write_with(out, lambda place: figure.savefig(place, dpi=120, format=kind, bbox_inches="tight"))
-    except OSError as error:
-        raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from None
 
 
 def show(drawn: DrawnLeads, console: Console, title: str) -> None:
@@ -79,4 +66,4 @@ def show(drawn: DrawnLeads, console: Console, title: str) -> None:
         console.print("no lead was hidden that was recorded, so there is nothing to compare with", highlight=False)
     if never:
         console.print(f"drawn, and never recorded: {', '.join(never)}", highlight=False)
-    console.print("[bold]Research use, not a diagnosis.[/bold]")
+    console.print(f"[bold]{RESEARCH_USE}[/bold]")

@@ -25,6 +25,7 @@ from auricle.data.format import IMAGE_SIZE, STORE_VERSION, Form, Size
 from auricle.data.shard import write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
+from auricle.progress import OnProgress
 from auricle.text.glossary import to_english
 from auricle.text.reports import report_key
 
@@ -63,7 +64,7 @@ def ingest(
     executor: str = "processes",
     form: Form = "raw",
     image_size: Size = IMAGE_SIZE,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Ingested:
     """Make a store in `out` from the records a source lists under `root`; a finished or half-finished one is continued.
 

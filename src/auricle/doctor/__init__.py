@@ -6,7 +6,6 @@ measures whether the way of recording betrays age or label. Nothing it returns n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from auricle.doctor.betrayal import betrayal_findings, find_betrayals
@@ -17,6 +16,7 @@ from auricle.doctor.facts import find_facts, half_width
 from auricle.doctor.files import read_traces
 from auricle.doctor.model import BandCount, Betrayal, Endpoint, Facts, Finding, Report
 from auricle.doctor.scan import scan
+from auricle.progress import OnProgress
 
 __all__ = [
     "BANDS",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-def examine(manifest: Path, read_files: bool = True, on_progress: Callable[[int, int], None] | None = None) -> Report:
+def examine(manifest: Path, read_files: bool = True, on_progress: OnProgress | None = None) -> Report:
     """Examine a manifest and, unless told otherwise, every recording it lists.
 
     Args:

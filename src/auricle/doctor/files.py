@@ -6,7 +6,7 @@ import hashlib
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from auricle.doctor.model import Finding
 from auricle.errors import AuricleError
 from auricle.io import read, wfdb
 from auricle.io.picture import read_picture
+from auricle.progress import OnProgress
 from auricle.recording import Recording
 
 # Every window holds a beat down to 40 a minute; wander of the baseline within it is small.
@@ -50,7 +51,7 @@ _NO_PICTURE: Final = "the picture cannot be read; `auricle ingest` tells the who
 _OTHER_REASON: Final = "the file cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
 
 
-def read_traces(root: Path, cases: Sequence[Case], on_progress: Callable[[int, int], None] | None) -> list[Finding]:
+def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | None) -> list[Finding]:
     """Give every case its trace, and return what cannot be read.
 
     Args:

@@ -9,6 +9,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from auricle.disclaimer import RESEARCH_USE
+
 Severity = Literal["error", "warning"]
 
 
@@ -182,7 +184,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON; what is not finite is None."""
         content: dict[str, Any] = _plain(asdict(self))
-        return {"ok": not self.errors, **content, "disclaimer": "Research use, not a diagnosis."}
+        return {"ok": not self.errors, **content, "disclaimer": RESEARCH_USE}
 
 
 def _plain(value: Any) -> Any:

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from auricle.batch import ECGBatch
 from auricle.data.loader import View, windows
-
-OnProgress = Callable[[int, int], None]
+from auricle.progress import OnProgress
 
 
 @torch.no_grad()

@@ -19,11 +19,12 @@ from auricle.data.loader import View
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
-from auricle.evaluate.embed import OnProgress, over_records
+from auricle.evaluate.embed import over_records
 from auricle.evaluate.metrics import summarise, write_result
 from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
+from auricle.progress import OnProgress
 from auricle.tasks import Task
 from auricle.tasks.prompts import embed_prompts
 

@@ -11,13 +11,13 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
 from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
-from auricle.evaluate.embed import OnProgress
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import ROWS, reference_rows
 from auricle.evaluate.table import TRAINED, Result, collect, to_markdown
 from auricle.leads import canonical
 from auricle.methods import AlignsText, Classifies, load_card
+from auricle.progress import OnProgress
 from auricle.tasks import load_task
 from auricle.train.watch import Watcher
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from auricle.data.collate import windows_of
+from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import ConfigError, DataError
 from auricle.leads import canonical
 from auricle.methods import Method, Reconstructs
@@ -206,7 +207,7 @@ def _key(figure: Figure, drawn: DrawnLeads, seconds: float) -> None:
         (f"read: {', '.join(drawn.kept)}", INK),
         ("recorded, and hidden from the model", _TRUTH),
         (f"drawn, with a band of {BAND_SD:g} standard deviations", _DRAWN),
-        (f"{seconds:g} s, lines every 0.2 s and 0.5 {drawn.unit}. Research use, not a diagnosis.", MUTED),
+        (f"{seconds:g} s, lines every 0.2 s and 0.5 {drawn.unit}. {RESEARCH_USE}", MUTED),
     )
     for number, (text, colour) in enumerate(said):
         place: dict[str, Any] = {"x": 0.01 if number % 2 == 0 else 0.99, "ha": "left" if number % 2 == 0 else "right"}

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from auricle import __version__
 from auricle.atomic import write_json, write_with
 from auricle.config import configure, dump
+from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import CheckpointError, ConfigError
 from auricle.methods._aligned import Aligned, AlignedConfig, Comparing, ComparingConfig, TextConfig
 from auricle.methods._base import (
@@ -82,7 +83,7 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
         "config": dump(method.config),
         "n_parameters": sum(parameter.numel() for parameter in method.parameters()),
         "about": dict(about or {}),
-        "use": "research use, not a diagnosis",
+        "use": RESEARCH_USE,
     }
     write_json(folder / _CARD, card)
 

@@ -7,7 +7,7 @@ An age around which there are too few patients has no curve. Axes are angles in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -21,10 +21,10 @@ from auricle.paediatrics.lms import LMS, Freedom, cost_of, design, fit_lms
 from auricle.paediatrics.normal_records import NormalRecords
 from auricle.paediatrics.own_norms import Fitted, OwnNorms, SexKey, unit_of
 from auricle.paediatrics.quantile_splines import QuantileSplines, fit_quantiles, pinball
+from auricle.progress import OnProgress
 
 Floats = NDArray[np.float64]
 Method = Literal["lms", "quantile"]
-Progress = Callable[[int, int], object]
 
 # Neighbours of an age: 1 + days within this factor's logarithm (3 d: 1.8-4.7 d; 5 yr: 3.5-7.1 yr).
 NEIGHBOURHOOD: Final = 0.35
@@ -93,7 +93,7 @@ def fit_norms(
     records: NormalRecords,
     settings: Settings | None = None,
     parameters: Sequence[str] | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> OwnNorms:
     """Curves for every parameter that has enough patients.
 

@@ -11,7 +11,7 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from auricle import age as ages
 from auricle.age import Age
-from auricle.errors import DataError
+from auricle.errors import AuricleError, DataError
 from auricle.io.wfdb import sex_of
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import UNITS, Measured
+from auricle.measure.recording import measure_recording
 from auricle.paediatrics.assessment import lead_of
 from auricle.recording import Recording, Sex
 
@@ -84,6 +85,26 @@ def gather(rows: Iterable[tuple[Recording, Mapping[str, float]]], label: str | N
             {name: value for name, value in known.items() if name is not None},
         )  # fmt: skip
     return table.done()
+
+
+def with_values(recordings: Iterable[Recording], given: bool) -> Iterator[tuple[Recording, Mapping[str, float]]]:
+    """Each recording with its values: those that came with it, or those measured on it.
+
+    What cannot be measured has no value, and its curves are fitted without it.
+
+    Args:
+        recordings: of normal people.
+        given: take the measurements that came with them.
+    """
+    for recording in recordings:
+        if given:
+            yield recording, recording.measurements
+            continue
+        try:
+            values = values_of(measure_recording(recording).values)
+        except AuricleError:
+            values = {}
+        yield recording, values
 
 
 def values_of(measured: Mapping[str, Measured]) -> dict[str, float]:

@@ -24,6 +24,7 @@ import numpy as np
 from ecg_plot.renderers import Scene, render_matplotlib, render_svg
 from numpy.typing import NDArray
 
+from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import DataError, require
 from auricle.leads import STANDARD
 from auricle.recording import Recording
@@ -57,7 +58,6 @@ TRACE_LINE, _PULSE_LINE, _FINE_LINE, _BOLD_LINE = 0.3, 0.25, 0.08, 0.14
 _POINTS_PER_MM: Final = 24
 _INK, FAINT, _ALARM = "#16161d", "#6b6570", "#9c2f2f"
 _PAPER, _FINE_COLOUR, _BOLD_COLOUR = "#fffaf8", "#f6dcd8", "#e8aea8"
-DISCLAIMER: Final = "Research use only. Not a diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ def _footer(recording: Recording, scale: _Scale) -> list[str]:
     missing = [name for name in STANDARD if name not in recording.leads]
     if missing and len(recording.leads) < _SHEET_LEADS:
         lines.append(f"not recorded: {', '.join(missing)}")
-    return [*lines, DISCLAIMER]
+    return [*lines, RESEARCH_USE]
 
 
 def _texts(title: str, facts: str, footer: list[str], paper: _Box) -> list[Any]:
@@ -284,7 +284,7 @@ def _texts(title: str, facts: str, footer: list[str], paper: _Box) -> list[Any]:
     title = title if len(title) <= fitting else f"{title[: fitting - 1]}…"
     lines = [drawn_text(left, 5.6, title, _TITLE_MM, _INK), drawn_text(left, 10.6, facts, _TEXT_MM, FAINT)]
     for number, line in enumerate(footer, start=1):
-        colour = _ALARM if line == DISCLAIMER else FAINT
+        colour = _ALARM if line == RESEARCH_USE else FAINT
         lines.append(drawn_text(left, top + height + number * _FOOTER_LINE, line, SMALL_MM, colour))
     return lines
 
