@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
-from auricle.age import DAYS_PER_YEAR
+from auricle.age import AGE_BANDS, DAYS_PER_YEAR
 from auricle.errors import DataError
 from auricle.evaluate import metrics, ranking
-from auricle.evaluate.metrics import AGE_BANDS, summarise, write_result
+from auricle.evaluate.metrics import summarise, write_result
 from auricle.evaluate.predictions import PredictionMeta, Predictions, patient_codes
 
 META = PredictionMeta(protocol="linear_probe", task="ptb_xl/super", method="lisa", fraction=0.1)
@@ -159,8 +159,8 @@ def test_bands_hold_the_records_of_their_ages():
     ages = np.r_[np.full(100, 3.0), np.full(150, 30 * DAYS_PER_YEAR), np.full(50, np.nan)]
     result = summarise(make(age_days=ages), n_bootstrap=20)
     counts = {band["name"]: band["n_records"] for band in result["bands"] if band["n_records"]}
-    assert counts == {"0-30 d": 100, "18-40 yr": 150}
-    newborns = result["bands"][0]["macro"]["auroc"]
+    assert counts == {"3-30 d": 100, "16-40 yr": 150}
+    newborns = result["bands"][1]["macro"]["auroc"]
     case = make(age_days=ages)
     assert newborns["value"] == pytest.approx(metrics.auroc(case.truth[:100], case.score[:100]).mean())
     assert newborns["low"] < newborns["value"] < newborns["high"]

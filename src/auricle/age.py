@@ -41,6 +41,31 @@ _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+|个月|[岁月周天])\s*(
 
 
 @dataclass(frozen=True, slots=True)
+class AgeBand:
+    """Ages in [low_days, high_days)."""
+
+    name: str
+    low_days: float
+    high_days: float
+
+
+# The heart changes within days of birth, then within months, then over years: no band of childhood mixes two of these.
+# Bounds are those of the tables of limits (Davignon 1979, Rijnbeek 2001), which end at 16 years.
+AGE_BANDS: Final = (
+    AgeBand("0-3 d", 0.0, 3.0),
+    AgeBand("3-30 d", 3.0, DAYS_PER_MONTH),
+    AgeBand("1-3 mo", DAYS_PER_MONTH, 3 * DAYS_PER_MONTH),
+    AgeBand("3-12 mo", 3 * DAYS_PER_MONTH, DAYS_PER_YEAR),
+    AgeBand("1-3 yr", DAYS_PER_YEAR, 3 * DAYS_PER_YEAR),
+    AgeBand("3-8 yr", 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR),
+    AgeBand("8-16 yr", 8 * DAYS_PER_YEAR, 16 * DAYS_PER_YEAR),
+    AgeBand("16-40 yr", 16 * DAYS_PER_YEAR, 40 * DAYS_PER_YEAR),
+    AgeBand("40-65 yr", 40 * DAYS_PER_YEAR, 65 * DAYS_PER_YEAR),
+    AgeBand("65+ yr", 65 * DAYS_PER_YEAR, math.inf),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Age:
     """An age in days and how finely it was known: the true age lies in [days, days + resolution_days)."""
 

@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from auricle.data.store import Store
 from auricle.errors import DataError
 
 Parts = dict[str, NDArray[np.int64]]
+SALT: Final = "auricle"
 
 
 def by_fold(store: Store, folds: Mapping[str, Sequence[int]], rows: NDArray[np.int64] | None = None) -> Parts:
@@ -28,14 +30,28 @@ def by_fold(store: Store, folds: Mapping[str, Sequence[int]], rows: NDArray[np.i
 
 
 def by_patient(
-    store: Store, shares: Mapping[str, float], rows: NDArray[np.int64] | None = None, salt: str = "auricle"
+    store: Store, shares: Mapping[str, float], rows: NDArray[np.int64] | None = None, salt: str = SALT
 ) -> Parts:
     """Row numbers of each part by a hash of the patient: the same patient lands in the same part in every store."""
-    total = sum(shares.values())
-    edges = np.cumsum([share / total for share in shares.values()])
-    place = np.array([zlib.crc32(f"{salt}/{patient}".encode()) / 2**32 for patient in store.patients])
-    number = np.searchsorted(edges, place, side="right").clip(max=len(edges) - 1)
+    number = hashed_parts(store.patients, list(shares.values()), salt)
     return _checked(store, _within(rows, {name: number == i for i, name in enumerate(shares)}))
+
+
+def hashed_parts(
+    patients: Sequence[str] | NDArray[np.str_], shares: Sequence[float], salt: str = SALT
+) -> NDArray[np.int64]:
+    """(n,) the number of the part each patient falls into by a hash of the name: the same in every store.
+
+    Args:
+        patients: names.
+        shares: of the parts, of any sum.
+        salt: another one gives another split.
+    """
+    total = sum(shares)
+    edges = np.cumsum([share / total for share in shares])
+    place = np.array([zlib.crc32(f"{salt}/{patient}".encode()) / 2**32 for patient in patients])
+    number: NDArray[np.int64] = np.searchsorted(edges, place, side="right").clip(max=len(edges) - 1)
+    return number
 
 
 def by_record(store: Store, ids: Mapping[str, Sequence[str]], rows: NDArray[np.int64] | None = None) -> Parts:

@@ -10,18 +10,16 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, Age
+from auricle.age import AGE_BANDS, Age
 from auricle.data.manifest import ManifestRow
 from auricle.recording import Sex
 
 Key = TypeVar("Key", bound=Hashable)
 
-# The heart changes within days of birth, then within months, then over years: no band mixes two of these.
-BANDS: Final = ("0-3 d", "3-30 d", "1-3 mo", "3-12 mo", "1-3 yr", "3-8 yr", "8-16 yr", "> 16 yr", "unknown")
+# Names of the age bands, and of those whose age is not known.
+BANDS: Final = (*(band.name for band in AGE_BANDS), "unknown")
 UNKNOWN_BAND: Final = len(BANDS) - 1
-_BOUNDS_DAYS: Final = (
-    3.0, DAYS_PER_MONTH, 3 * DAYS_PER_MONTH, DAYS_PER_YEAR, 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR, 16 * DAYS_PER_YEAR,
-)  # fmt: skip
+_BOUNDS_DAYS: Final = tuple(band.low_days for band in AGE_BANDS[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ too narrow where a patient has many recordings.
 from __future__ import annotations
 
 import math
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -15,14 +14,14 @@ from typing import Final
 import numpy as np
 
 from auricle.age import DAYS_PER_YEAR
+from auricle.data.splits import hashed_parts
 from auricle.doctor.betrayal import lead_set
 from auricle.doctor.case import BANDS, Case
 from auricle.doctor.doubts import missing_shares
 from auricle.doctor.model import BandCount, Endpoint, Facts
 
-# The shares and the salt of a split by patient, as `auricle.data.splits.by_patient` makes it.
+# The shares of a split by patient, as tasks that come along have them.
 _SHARES: Final[Mapping[str, float]] = {"train": 0.7, "validation": 0.1, "test": 0.2}
-_SALT: Final = "auricle"
 _EXPECTED_AUROC: Final = 0.85
 _Z: Final = 1.959964
 _FEWEST_POSITIVE: Final = 10
@@ -77,19 +76,15 @@ def split_of(cases: Sequence[Case]) -> tuple[str, dict[str, str]]:
     folds = sorted({case.row.fold for case in cases if case.row.fold is not None})
     if len(folds) >= 3 and all(case.row.fold is not None for case in cases):
         *_, validation, test = folds
-        names = {test: "test", validation: "validation"}
+        part_of_fold = {test: "test", validation: "validation"}
         parts: dict[str, str] = {}
         for case in cases:
-            parts.setdefault(case.patient, names.get(case.row.fold or 0, "train"))
+            parts.setdefault(case.patient, part_of_fold.get(case.row.fold or 0, "train"))
         return f"by fold: {test} tests, {validation} validates, the others train", parts
     words = "by a hash of the patient: " + ", ".join(f"{name} {share:.0%}" for name, share in _SHARES.items())
-    return words, {case.patient: _hashed_part(case.patient) for case in cases}
-
-
-def _hashed_part(patient: str) -> str:
-    place = zlib.crc32(f"{_SALT}/{patient}".encode()) / 2**32
-    edges = np.cumsum(list(_SHARES.values())) / sum(_SHARES.values())
-    return list(_SHARES)[min(int(np.searchsorted(edges, place, side="right")), len(_SHARES) - 1)]
+    patients = list(dict.fromkeys(case.patient for case in cases))
+    names, numbers = list(_SHARES), hashed_parts(patients, list(_SHARES.values())).tolist()
+    return words, {patient: names[number] for patient, number in zip(patients, numbers, strict=True)}
 
 
 def _bands(cases: Sequence[Case]) -> tuple[BandCount, ...]:

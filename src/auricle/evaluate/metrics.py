@@ -13,15 +13,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.age import AGE_BANDS, AgeBand
 from auricle.atomic import write_json
 from auricle.errors import DataError
 from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.evaluate.ranking import Metric, Values, auroc, average_precision, divide, macro, rank
 
 __all__ = [
-    "AGE_BANDS",
-    "AgeBand",
     "Interval",
     "Reliability",
     "accuracy",
@@ -189,29 +187,6 @@ def over_age(
             replicates = macro(metric(aged.truth, aged.score, weights * kernel[row]))
             low[row], high[row] = _quantiles(replicates, (1 - _CONFIDENCE) / 2)
     return value, low, high
-
-
-@dataclass(frozen=True, slots=True)
-class AgeBand:
-    """Ages in [low_days, high_days)."""
-
-    name: str
-    low_days: float
-    high_days: float
-
-
-# From the newborn's weeks to old age; the bounds are those of paediatric practice (norms by Davignon 1979 and Rijnbeek
-# 2001 change fastest in the first month and year).
-AGE_BANDS: Final = (
-    AgeBand("0-30 d", 0, DAYS_PER_MONTH),
-    AgeBand("1-12 mo", DAYS_PER_MONTH, 12 * DAYS_PER_MONTH),
-    AgeBand("1-5 yr", DAYS_PER_YEAR, 5 * DAYS_PER_YEAR),
-    AgeBand("5-12 yr", 5 * DAYS_PER_YEAR, 12 * DAYS_PER_YEAR),
-    AgeBand("12-18 yr", 12 * DAYS_PER_YEAR, ADULT_DAYS),
-    AgeBand("18-40 yr", ADULT_DAYS, 40 * DAYS_PER_YEAR),
-    AgeBand("40-65 yr", 40 * DAYS_PER_YEAR, 65 * DAYS_PER_YEAR),
-    AgeBand("65+ yr", 65 * DAYS_PER_YEAR, np.inf),
-)
 
 
 def summarise(
