@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import DataError
 from auricle.explain import figures
-from auricle.pages.page import Page, Section
+from auricle.pages import style
+from auricle.pages.page import Banner, Page, Section
 
 AGES = np.expm1(np.linspace(0, np.log1p(18 * DAYS_PER_YEAR), 30))
 HOSTILE = "<script>alert('x')</script> & \"quoted\" $title ${style}"
@@ -224,6 +225,17 @@ def test_tsne_is_the_same_every_time_and_bounded():
 
 
 def test_neighbouring_series_differ_without_colour_too():
-    styles = [(figures._series(n)["color"], str(figures._series(n)["linestyle"])) for n in range(8)]
+    styles = [(style.series(n)["color"], str(style.series(n)["linestyle"])) for n in range(8)]
     assert len(set(styles)) == 8
     assert len({colour for colour, _ in styles}) == 8
+
+
+def test_a_page_in_another_language_keeps_every_section_and_its_banner():
+    page = Page("标题", "", language="zh", banner=Banner("仅供研究。", "不作诊断。"), style=".mm { color: red; }")
+    page.add(Section("first", html='<p class="mm">made here</p>')).add(Section("second", "and a text"))
+    html = page.to_html()
+    assert '<html lang="zh">' in html
+    assert "<strong>仅供研究。</strong> 不作诊断。" in html
+    assert "Not a medical device" not in html
+    assert html.index('<p class="mm">made here</p>') < html.index("<p>and a text</p>")
+    assert ".mm { color: red; }" in html

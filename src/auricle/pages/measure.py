@@ -1,17 +1,14 @@
 """The page of `auricle measure`: the ECG in true millimetres, the median beat with its marks, values, findings.
 
-One HTML file by the house's template, style and section pieces (`auricle.pages.page`); the figures keep their
-millimetres instead of shrinking to the column, and printing on A4 landscape at 100 % gives paper to put a ruler on.
+A page like any other, whose sections are markup made here: the figures keep their millimetres instead of shrinking to
+the column, and printing on A4 landscape at 100 % gives paper to put a ruler on.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass, field
 from html import escape
-from importlib.metadata import version
-from string import Template
 from typing import Any, Final
 
 from auricle.measure.measurements import Measurements
@@ -21,7 +18,7 @@ from auricle.paediatrics.findings import main_rows
 from auricle.paediatrics.limits import Z_98
 from auricle.pages.beat import SPEED_MM_S as BEAT_SPEED_MM_S
 from auricle.pages.beat import beat_svg
-from auricle.pages.page import Page, paragraphs, resource
+from auricle.pages.page import Banner, Page, Section
 from auricle.pages.paper import svg_paper
 from auricle.recording import Recording
 
@@ -44,37 +41,6 @@ main, footer { max-width: 74rem; }
 .remark { border-left-color: #c4302b; }
 @media print { @page { size: A4 landscape; margin: 7mm; } .mm { overflow: visible; break-inside: avoid; } }
 """
-_ENGLISH: Final = ('<html lang="en">', "<strong>Research use.</strong> Not a medical device, not a diagnosis.")
-
-
-@dataclass(slots=True)
-class MeasurePage(Page):
-    """A page whose sections are HTML made here, in a language of `auricle.paediatrics.wording`.
-
-    Attributes:
-        language: of the page.
-        parts: (heading, HTML) of each section; whoever fills them has escaped every text.
-    """
-
-    language: str = "en"
-    parts: list[tuple[str, str]] = field(default_factory=list)
-
-    def to_html(self) -> str:
-        """The whole document."""
-        heads = wording.words(self.language)["table"]
-        banner = f"<strong>{escape(heads['banner_strong'])}</strong> {escape(heads['banner'])}"
-        template = resource("page.html").replace(_ENGLISH[0], f'<html lang="{escape(self.language)}">')
-        command = f"<div><dt>Command</dt><dd><code>{escape(self.command)}</code></dd></div>" if self.command else ""
-        return Template(template.replace(_ENGLISH[1], banner.replace("$", "$$"))).substitute(
-            title=escape(self.title),
-            style=resource("page.css") + _STYLE,
-            lead=paragraphs(self.lead_paragraph),
-            contents="",
-            sections="\n".join(f"<section><h2>{escape(head)}</h2>\n{html}</section>" for head, html in self.parts),
-            date=escape(self.date.isoformat(sep=" ", timespec="minutes")),
-            version=escape(version("auricle")),
-            command=command,
-        )
 
 
 def measure_page(
@@ -87,7 +53,7 @@ def measure_page(
     *,
     title: str = "",
     command: str = "",
-) -> MeasurePage:
+) -> Page:
     """The page of one recording.
 
     Args:
@@ -103,8 +69,15 @@ def measure_page(
     heads = wording.words(language)["table"]
     who = {"age": wording.age_text(assessment.age, language), "sex": wording.sex_text(assessment.sex, language)}
     name = title or recording.record_id
-    page = MeasurePage(heads["title"].format(file=name, **who), heads["page"], command, language=language)
-    page.parts += [
+    page = Page(
+        heads["title"].format(file=name, **who),
+        heads["page"],
+        command,
+        language=language,
+        banner=Banner(heads["banner_strong"], heads["banner"]),
+        style=_STYLE,
+    )
+    for heading, html in (
         (heads["quality"], _quality(assessment, measurements, language)),
         (heads["findings"], _findings(assessment, language)),
         (heads["values"], _values(assessment, measurements, language)),
@@ -112,7 +85,8 @@ def measure_page(
         (heads["amplitudes"], _amplitudes(measurements, language)),
         (heads["beat"], _beat(measurements, heads, gain_mm_mv)),
         (heads["sources"], _sources(assessment, language)),
-    ]
+    ):
+        page.add(Section(heading, html=html))
     return page
 
 

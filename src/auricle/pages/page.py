@@ -49,6 +49,7 @@ class Section:
         figure: a matplotlib figure, PNG bytes, or an SVG document.
         caption: below the figure, and its text for those who cannot see it.
         note: a limitation or warning, set apart.
+        html: markup made by a page for what none of the others can say; whoever fills it has escaped every text.
     """
 
     heading: str
@@ -57,6 +58,15 @@ class Section:
     figure: Figure | bytes | str | None = None
     caption: str = ""
     note: str = ""
+    html: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """What stands on top of every page, in its language: what it is for, and what it is not."""
+
+    strong: str = "Research use."
+    rest: str = "Not a medical device, not a diagnosis."
 
 
 @dataclass(slots=True)
@@ -68,6 +78,10 @@ class Page:
         lead_paragraph: what the page says, in a few sentences.
         command: the command line that made it.
         date: when it was made.
+        sections: in order.
+        language: of the texts, as a tag of BCP 47.
+        banner: in that language.
+        style: CSS beside that of all pages.
     """
 
     title: str
@@ -75,6 +89,9 @@ class Page:
     command: str = ""
     date: datetime = field(default_factory=lambda: datetime.now().astimezone())
     sections: list[Section] = field(default_factory=list)
+    language: str = "en"
+    banner: Banner = Banner()
+    style: str = ""
 
     def add(self, section: Section) -> Page:
         """Append a section; returns the page, so that calls can be chained."""
@@ -84,10 +101,13 @@ class Page:
     def to_html(self) -> str:
         """The whole document."""
         command = f"<div><dt>Command</dt><dd><code>{escape(self.command)}</code></dd></div>" if self.command else ""
-        return Template(resource("page.html")).substitute(
+        return Template(_resource("page.html")).substitute(
             title=escape(self.title),
-            style=resource("page.css"),
-            lead=paragraphs(self.lead_paragraph),
+            language=escape(self.language, quote=True),
+            banner_strong=escape(self.banner.strong),
+            banner=escape(self.banner.rest),
+            style=_resource("page.css") + self.style,
+            lead=_paragraphs(self.lead_paragraph),
             contents=_contents(self.sections),
             sections="\n".join(_section(number, section) for number, section in enumerate(self.sections, start=1)),
             date=escape(self.date.isoformat(sep=" ", timespec="minutes")),
@@ -100,12 +120,12 @@ class Page:
         write_bytes(path, self.to_html().encode("utf-8"))
 
 
-def resource(name: str) -> str:
+def _resource(name: str) -> str:
     """The text of a file beside this one."""
     return files("auricle.pages").joinpath(name).read_text(encoding="utf-8")
 
 
-def paragraphs(text: str) -> str:
+def _paragraphs(text: str) -> str:
     """Plain text as escaped HTML paragraphs."""
     return "\n".join(f"<p>{escape(part.strip())}</p>" for part in re.split(r"\n\s*\n", text) if part.strip())
 
@@ -118,7 +138,12 @@ def _contents(sections: Sequence[Section]) -> str:
 
 
 def _section(number: int, section: Section) -> str:
-    parts = [f'<section id="s{number}">', f"<h2>{escape(section.heading)}</h2>", paragraphs(section.prose)]
+    parts = [
+        f'<section id="s{number}">',
+        f"<h2>{escape(section.heading)}</h2>",
+        _paragraphs(section.prose),
+        section.html,
+    ]
     if section.table is not None:
         parts.append(_table(section.table))
     if section.figure is not None:
