@@ -101,7 +101,7 @@ class ECGBatch:
         return len(self.record_id)
 
     def to(self, device: torch.device | str) -> ECGBatch:
-        """The same batch on another device."""
+        """This batch with every tensor on another device."""
         return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def select(self, index: Tensor) -> ECGBatch:
@@ -117,18 +117,24 @@ class ECGBatch:
         return torch.where(self.signal == MISSING_STEP, torch.nan, steps)
 
     def with_signal(self, signal: Tensor, time_mask: Tensor, rate_hz: float) -> ECGBatch:
-        """The same records with a processed signal. R peaks follow a change of rate."""
+        """These records with another signal, such as a preprocessed one.
+
+        Args:
+            signal: (b, l, t) in millivolts, or in what a scale made of them.
+            time_mask: (b, t) true inside the record.
+            rate_hz: of the new signal; R peaks follow a change of rate.
+        """
         beats = self.beats
         if beats is not None and rate_hz != self.rate_hz:
             beats = torch.where(beats >= 0, (beats * (rate_hz / self.rate_hz)).round().to(beats.dtype), beats)
         return replace(self, signal=signal, time_mask=time_mask, rate_hz=rate_hz, beats=beats, gain_mv=None)
 
     def without_age(self) -> ECGBatch:
-        """The same records at an unknown age."""
+        """These records, their age hidden (NaN)."""
         return replace(self, age_days=torch.full_like(self.age_days, torch.nan))
 
     def at_age(self, days: float) -> ECGBatch:
-        """The same traces asked at another age, the question the age gate exists to answer."""
+        """These traces, all told to be of patients `days` old: the question the age gate exists to answer."""
         return replace(self, age_days=torch.full_like(self.age_days, days))
 
 

@@ -27,7 +27,7 @@ class Tokens:
         scale: (n,) number of the time scale, 0 the finest.
         pooled: (b, width) the record as a whole.
         group_weight: (b, g) inter-group attention, 0 for absent groups; None where there are no groups.
-        group_contribution: (b, g) share of each group in the norm of `pooled`, summing to 1; None likewise.
+        group_contribution: (b, g) share of each group in the norm of `pooled`, summing to 1; or None.
     """
 
     tokens: Float[Tensor, "b n d"]
@@ -156,7 +156,12 @@ class EncoderModule(nn.Module, ABC):
         self.attach_films(source, code.width)
 
     def attach_films(self, source: str, condition_width: int) -> None:
-        """The same where another holds the code: this encoder is a part of it."""
+        """Let `source` modulate every point of every part, by films alone: another encoder holds the code.
+
+        Args:
+            source: such as "age" or "labs".
+            condition_width: d of the code (b, d) that the films will be handed.
+        """
         for part in self.parts():
             attach(list(part.modulate), part.modulation_points, source, condition_width)
 

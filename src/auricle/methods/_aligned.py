@@ -125,7 +125,11 @@ class Comparing(Method):
         return self.compare(self.encode(batch), task_id)
 
     def compare(self, tokens: Tokens, task_id: str) -> Tensor:
-        """(b, c) the same of encoded recordings."""
+        """(b, c) cosine of each encoded recording with each class's prompt.
+
+        Raises:
+            UnknownNameError: the weights carry no prompts of this task.
+        """
         if task_id not in self.config.prompts:
             raise UnknownNameError("prompt set", task_id, self.config.prompts)
         prompts = self.get_buffer(f"prompt{list(self.config.prompts).index(task_id)}")

@@ -223,7 +223,7 @@ class AlignsText(Protocol):
         ...
 
     def compare(self, tokens: Tokens, task_id: str) -> Tensor:
-        """(b, c) the same of encoded recordings."""
+        """(b, c) cosine of each encoded recording with each class's prompt."""
         ...
 
 

@@ -105,12 +105,13 @@ class Lisa(Aligned):
             self.ramp.copy_(torch.tensor(ramp))
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """The weighted contrastive loss of a batch; every process sees all processes' columns."""
+        """The DiagSim-weighted contrastive loss of a batch (LISA proposal 3.3), reports of all processes included."""
         del progress
         assert batch.text is not None
         assert batch.text.embedding is not None
         ready = augment(self.preprocess(batch), self.config.augment)
         tokens = self.encoder.read(ready)
+        # Both sides as unit vectors of one space, (b, projection).
         signal = F.normalize(self.signal_vector(tokens), dim=-1)
         report = self.project_text(batch.text.embedding)
         # Cosines, temperatures and weights are compared to the third decimal: full precision, also under bf16.
@@ -118,18 +119,22 @@ class Lisa(Aligned):
             return self._align(signal.float(), report.float(), batch.text)
 
     def _align(self, signal: Tensor, report: Tensor, text: TextBatch) -> Step:
-        """The loss of unit vectors of recordings and of their reports, rows of this process against all columns."""
+        """The loss of unit vectors, (b, projection) each; b records of this process meet the c of all processes."""
+        # a_ij (b, c): how much report j repels record i, 0 where the two are one report.
         ramp = (float(self.ramp[0]), float(self.ramp[1]))
         weight, same = diag_sim_weights(self.config.diag_sim, ramp, text, text.gather())
+        # ECG to text, (b, c); a record without a report has no row.
         scale = self.scale
         positive = positive_columns(len(signal), world()[0], signal.device)
         has_report = text.report_id >= 0
         logits = scale * signal @ gather(report).T
         loss, active = self._direction(logits, positive, weight, has_report)
+        # Text to ECG, (b, c), where it is asked for.
         share = self.config.text_to_ecg
         if share:
             back, _ = self._direction(scale * report @ gather(signal).T, positive, weight, has_report)
             loss = (1 - share) * loss + share * back
+        # For the eye: whether the nearest report says what the record's own says.
         hit = same[torch.arange(len(logits), device=logits.device), logits.argmax(1)]
         terms = {
             "loss": loss.detach(),
@@ -141,6 +146,14 @@ class Lisa(Aligned):
         return Step(loss, terms)
 
     def _direction(self, logits: Tensor, positive: Tensor, weight: Tensor, has_report: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss of one direction, and (b,) the records that have a partner and someone to repel.
+
+        Args:
+            logits: (b, c) scaled cosines.
+            positive: (b,) the column of each record's own partner.
+            weight: (b, c) of the others as negatives.
+            has_report: (b,) records that have a partner at all.
+        """
         if self.config.objective == "siglip":
             losses, active = weighted_siglip(logits, positive, weight, self.logit_bias)
         elif self.config.objective == "soft_target":

@@ -101,5 +101,5 @@ class RunConfig(Config):
     init_from: str | None = None
 
     def with_model(self, **changes: Any) -> RunConfig:
-        """The same run with some fields of the method's configuration replaced."""
+        """This run with some fields of the method's configuration replaced."""
         return self.model_copy(update={"model": self.model.model_copy(update=changes)})

@@ -29,6 +29,7 @@ from auricle.data.loader import Steps, training_loader
 from auricle.data.order import Share
 from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
 from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
+from auricle.tasks import Task
 from auricle.tasks.prompts import embed_prompts
 from auricle.train.config import RunConfig
 from auricle.train.parallel import shard, strategy, whole_state
@@ -70,12 +71,7 @@ def fit(
     leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
     watcher = (watcher if leads else None) or Watcher()
     config, method, steps = build(config)
-    if isinstance(method, AlignsText) and _promptless(config) and leads:
-        warnings.warn(
-            f"task {config.data.task}: a class has no prompt, so the weights will carry none and answer nothing "
-            "without labels: add `prompts` to every class",
-            stacklevel=2,
-        )
+    task = _prompted_task(config, method)
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     if leads:
         watcher.begin(_estimate(config, method, steps, first), config)
@@ -93,22 +89,26 @@ def fit(
         method = build_method(config.model)
         method.load_state_dict(loop.whole)
     method = method.cpu().eval()
-    _keep_prompts(config, method)
+    if task is not None and isinstance(method, AlignsText):
+        method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
     save_method(method, out / "model", {**_facts(config, steps), **(about or {})})
     return out / "model"
 
 
-def _promptless(config: RunConfig) -> bool:
-    """Whether the run's task has a class without a sentence, so that its weights cannot be asked without labels."""
+def _prompted_task(config: RunConfig, method: Method) -> Task | None:
+    """The task whose prompts travel with the weights, where the method compares recordings with sentences."""
     task = config.data.load_task()
-    return task is not None and not all(entry.prompts.get("en") for entry in task.classes)
-
-
-def _keep_prompts(config: RunConfig, method: Method) -> None:
-    """Let the prompts of the run's task travel with weights that compare recordings with sentences."""
-    task = config.data.load_task()
-    if task is not None and isinstance(method, AlignsText) and not _promptless(config):
-        method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
+    if task is None or not isinstance(method, AlignsText):
+        return None
+    silent = [entry.name for entry in task.classes if not entry.prompts.get("en")]
+    if silent:
+        warnings.warn(
+            f"task {task.id}: no prompt for {', '.join(silent)}, so the weights will carry none and answer nothing "
+            "without labels: add `prompts` to every class",
+            stacklevel=3,
+        )
+        return None
+    return task
 
 
 def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
