@@ -5,7 +5,7 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 BIN    := $(VENV)/bin
 TORCH_INDEX ?=
 
-.PHONY: demo test lint types check setup clean
+.PHONY: demo test lint types docs check setup clean
 
 demo: setup ## simulate, pre-train, evaluate, fine-tune with age, predict a newborn; ends with one HTML page
 	$(BIN)/auricle demo auricle-demo
@@ -20,7 +20,12 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-check: lint types test
+# The notice that is switched off advertises another program.
+docs: setup ## the site, into site/: no network, and a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "auricle: the site: site/index.html"
+
+check: lint types docs test
 
 setup: $(VENV)/.ready
 
@@ -30,9 +35,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "auricle: installing $(TORCH)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
 	@echo "auricle: installing auricle and what it needs (a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,io,text-offline,wfdb,cluster,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,io,text-offline,wfdb,cluster,docs,dev]'
 	@touch $@
 	@echo "auricle: ready"
 
 clean:
-	rm -rf $(VENV) auricle-demo
+	rm -rf $(VENV) auricle-demo site
