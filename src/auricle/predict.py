@@ -173,7 +173,7 @@ class Predictor:
     def _at_ages(self, ready: ECGBatch, ages_days: Sequence[float | None]) -> tuple[Tokens, list[dict[str, float]]]:
         """The same windows asked at several ages in one pass; None (or NaN) asks at no age."""
         n_windows = len(ready)
-        ages = torch.tensor([math.nan if days is None else days for days in ages_days])
+        ages = torch.tensor([math.nan if days is None else days for days in ages_days], dtype=torch.float32)
         many = ready.select(torch.arange(n_windows).repeat(len(ages)))
         many = replace(many, age_days=ages.repeat_interleave(n_windows))
         method = self.method
