@@ -8,6 +8,7 @@ a file of the repository outside of `docs/` works on GitHub as it stands; here t
 from __future__ import annotations
 
 import ast
+import json
 import posixpath
 import re
 import tomllib
@@ -30,6 +31,8 @@ _DATA_OF_ROOMS: Final = (".toml",)
 _FIELD: Final = re.compile(
     r"(?:^|(?<=[.;] ))(Source|Licence|Format|Labels?|Split|Reports?|Ages?|Laboratory values|Papers?): "
 )
+# Sentences between fields that belong to none of them.
+_FREE: Final = re.compile(r"(?<=[.;] )(?:Reports|Ages) (?:are|keep) .*?\.(?= [A-Z`]|$)")
 _LINK: Final = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 _LANGUAGES: Final = {"en": "English", "de": "German", "zh": "Chinese"}
 _LEXERS: Final = {".py": "python", ".toml": "toml", ".sh": "bash", ".csv": "text", ".json": "json", "": "make"}
@@ -221,13 +224,12 @@ def _public_page() -> str:
     lines = ["# Public names", "", "What `import auricle` offers. Each is imported on first use.", ""]
     for name, module in public_names().items():
         home = defined_in(module, name)
-        lines += [
-            f"## auricle.{name}",
-            "",
-            f"Written in {_code_link(path_of(home), 'reference/public.md')}.",
-            "",
-            *_directive(f"{home}.{name}", heading_level=3, show_root_heading=True, skip_local_inventory=True),
-        ]
+        options = {"heading": f"auricle.{name}", "toc_label": f"auricle.{name}"}
+        lines += _directive(
+            f"{home}.{name}", heading_level=2, show_root_heading=True, show_root_toc_entry=True,
+            skip_local_inventory=True, **options,
+        )  # fmt: skip
+        lines += [f"Written in {_code_link(path_of(home), 'reference/public.md')}.", ""]
     return "\n".join(lines) + "\n"
 
 
@@ -236,12 +238,12 @@ def _room_page(room: str, modules: list[Module]) -> str:
     lines = [f"# {_room_title(room)}", "", _room_sentence(room, modules), "", "| file | what it holds |", "|---|---|"]
     for module in modules:
         if module.docstring:
-            lines.append(f"| {_code_link(module.path, here)} | {_cell(module.summary)} |")
+            lines.append(f"| {_code_link(module.path, here, PACKAGE)} | {_cell(module.summary)} |")
     folder = PACKAGE if room == "auricle" else PACKAGE / room
     data = folder.glob("*") if room == "auricle" else folder.rglob("*")
     for path in sorted(data):
         if path.suffix in _DATA_OF_ROOMS and folder.name != "tasks":
-            lines.append(f"| {_code_link(path, here)} | data |")
+            lines.append(f"| {_code_link(path, here, PACKAGE)} | data |")
     lines.append("")
     for module in modules:
         if module.docstring:
@@ -288,17 +290,18 @@ def _source_page(module: Module) -> str:
 def read_source(docstring: str) -> tuple[str, dict[str, str], list[str]]:
     """A source's docstring as its title, what it says field by field, and the paragraphs that are no field.
 
-    Text before the first field of the second paragraph belongs to no field.
+    Text before the first field of a paragraph belongs to no field, and nor do sentences such as "Ages are days.".
     """
     title, _, body = docstring.strip().partition("\n\n")
     fields: dict[str, str] = {}
     rest: list[str] = []
     for paragraph in body.split("\n\n"):
         text = " ".join(paragraph.split())
+        free = " ".join(_FREE.findall(text))
+        text = " ".join(_FREE.sub("", text).split())
         marks = list(_FIELD.finditer(text))
         before = text[: marks[0].start()].strip() if marks else text
-        if before:
-            rest.append(before)
+        rest += [said for said in (before, free) if said]
         for mark, after in zip(marks, [*marks[1:], None], strict=True):
             said = text[mark.end() : after.start() if after else len(text)].strip()
             fields[mark[1]] = f"{fields[mark[1]]} {said}" if mark[1] in fields else said
@@ -350,8 +353,15 @@ def _task_page(name: str, path: Path) -> str:
         "file": _code_link(path, here),
     }
     lines += ["| | |", "|---|---|", *(f"| **{key}** | {value} |" for key, value in facts.items() if value), ""]
-    lines += ["```sh", f"auricle pretrain STORE RUN --task {name}", f"auricle evaluate RUN STORE RESULTS --task {name}"]
-    lines += ["```", "", f"## {len(task['classes'])} classes", "", "| class | title | codes | prompts in English |"]
+    lines += [
+        "```sh",
+        f"auricle evaluate RUN STORE RESULTS --task {name}",
+        "```",
+        "",
+        f"## {len(task['classes'])} classes",
+        "",
+        "| class | title | codes | prompts in English |",
+    ]
     lines += ["|---|---|---|---|"]
     for entry in task["classes"]:
         codes = ", ".join(f"`{code}`" for code in entry["codes"])
@@ -400,7 +410,7 @@ def published_in_words(published: Mapping[str, Any] | None) -> str:
 
 def _directive(identifier: str, **options: Any) -> list[str]:
     lines = [f"::: {identifier}", "    options:"]
-    return [*lines, *(f"      {key}: {str(value).lower()}" for key, value in options.items()), ""]
+    return [*lines, *(f"      {key}: {json.dumps(value)}" for key, value in options.items()), ""]
 
 
 def _cell(text: str) -> str:
@@ -411,10 +421,10 @@ def _cell(text: str) -> str:
 # Files of the repository that pages point to
 
 
-def _code_link(path: Path, here: str) -> str:
-    """A link to the page of a file of the repository."""
+def _code_link(path: Path, here: str, below: Path = ROOT) -> str:
+    """A link to the page of a file of the repository, which is named as seen from the folder `below`."""
     inside = path.relative_to(ROOT).as_posix()
-    return f"[`{inside}`]({posixpath.relpath(_page_of(inside), posixpath.dirname(here))})"
+    return f"[`{path.relative_to(below).as_posix()}`]({posixpath.relpath(_page_of(inside), posixpath.dirname(here))})"
 
 
 def _page_of(inside: str) -> str:
@@ -465,11 +475,27 @@ def with_links_inside(markdown: str, here: str) -> str:
 def file_page(inside: str) -> str:
     """The page of a file: a document as it reads, anything else as text with numbered lines."""
     text = (ROOT / inside).read_text(encoding="utf-8")
-    if inside.endswith(".md"):
+    if inside.endswith(".ipynb"):
+        text = notebook(text)
+    if inside.endswith((".md", ".ipynb")):
         return _moved(text, inside)
     lexer = _LEXERS.get(Path(inside).suffix, "text")
     fence = "`" * (3 + max((len(run) - 2 for run in re.findall(r"`{3,}", text)), default=0))
     return f'{_NOT_SEARCHED}# {inside}\n\n{fence}{{ .{lexer} linenums="1" }}\n{text.rstrip()}\n{fence}\n'
+
+
+def notebook(text: str) -> str:
+    """The cells of a notebook as Markdown: prose, code, and what the code printed."""
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                parts.append(f"```text\n{''.join(output['text']).rstrip()}\n```")
+            elif "image/png" in output.get("data", {}):
+                parts.append(f"![What the cell drew](data:image/png;base64,{output['data']['image/png']})")
+    return "\n\n".join(parts) + "\n"
 
 
 def _moved(markdown: str, inside: str) -> str:
@@ -496,8 +522,9 @@ def repository_pages(linked: Iterable[str]) -> dict[str, str]:
         if place in made or inside in _FOLDERS:
             continue
         made[place] = file_page(inside)
-        if inside.endswith(".md"):
+        if inside.endswith((".md", ".ipynb")):
             text = (ROOT / inside).read_text(encoding="utf-8")
+            text = notebook(text) if inside.endswith(".ipynb") else text
             targets = (_target(match[2], posixpath.dirname(inside)) for match in _LINK.finditer(text))
             waiting += [target for target in targets if target is not None and not target.startswith("docs/")]
     return made
