@@ -1,1 +1,1 @@
-"""Explaining results to people: `figures` are pure functions of arrays, `page` puts them on one self-contained page."""
+"""Explaining models to people: gates over age, reconstructions, and `figures`, pure functions of arrays."""

@@ -1,1 +1,1 @@
-"""ECG as images: `raster` draws a batch in grey for image encoders, `paper` draws one recording for people."""
+"""ECG as pictures for networks: `raster` draws a batch in grey, `fit` brings a picture to one size."""
