@@ -54,8 +54,8 @@ class Ingested:
 
 def ingest(
     source_name: str,
-    root: Path,
-    out: Path,
+    root: Path | str,
+    out: Path | str,
     *,
     options: Mapping[str, Any] | None = None,
     rate_hz: float = 500.0,
@@ -86,6 +86,7 @@ def ingest(
         DataError: the source cannot be indexed.
         ConfigError: an executor or a size of pictures that is not possible.
     """
+    root, out = Path(root), Path(out)
     if min(image_size) < 1:
         raise ConfigError(f"pictures of {image_size[0]}x{image_size[1]} are not possible: give height and width")
     index = get_source(source_name, **(options or {})).index(root)
