@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from auricle.methods import create_method, save_method
-
-
-def auricle(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    code = "import torch; torch.set_num_threads(1); from auricle.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
-    )
+from running import auricle, auricle_alone, refused
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +27,8 @@ def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("auricle: ") and "note:" not in line]
-    assert len(lines) == 1, result.stderr
-    for word in words:
-        assert word in result.stderr
-
-
 def test_predict_for_a_person_and_for_a_program(npz: Path, weights: Path) -> None:
-    shown = auricle("predict", npz, "--weights", weights, "--age", "3d", "--sex", "F")
+    shown = auricle_alone("predict", npz, "--weights", weights, "--age", "3d", "--sex", "F")
     assert shown.returncode == 0, shown.stderr
     assert "age 3 d" in shown.stdout
     assert "Research use, not a diagnosis." in shown.stdout
@@ -58,7 +41,7 @@ def test_predict_for_a_person_and_for_a_program(npz: Path, weights: Path) -> Non
 
 def test_wrong_input_to_predict_is_one_line(npz: Path, weights: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    refused(auricle("predict", tmp_path / "absent.hea", "--weights", weights), "absent.hea", "no such file")
+    refused(auricle_alone("predict", tmp_path / "absent.hea", "--weights", weights), "absent.hea", "no such file")
     (tmp_path / "note.txt").write_text("Dear colleague")
     refused(auricle("predict", tmp_path / "note.txt", "--weights", weights), "note.txt", "no ECG")
     refused(auricle("predict", npz, "--weights", weights, "--age", "-3d"), "negative age")
@@ -168,7 +151,7 @@ def test_the_whole_road_in_small(tmp_path: Path) -> None:
     assert "| supervised | not run" in table or "| supervised (gate) " in table
     again = auricle("pretrain", "store", "lisa", *tiny, *at_100, cwd=tmp_path)
     refused(again, "already holds a run")
-    resumed = auricle("pretrain", "store", "lisa", *tiny, *at_100, "--resume", cwd=tmp_path)
+    resumed = auricle_alone("pretrain", "store", "lisa", *tiny, *at_100, "--resume", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
 
 

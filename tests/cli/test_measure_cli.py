@@ -24,9 +24,9 @@ from auricle.pages.beat import SPEED_MM_S, beat_svg
 from auricle.pages.measure import measure_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
-from test_cli import auricle, refused
-from test_findings import NEWBORN, measured
-from test_page import Outline
+from measurements import NEWBORN, measured
+from outline import Outline
+from running import auricle, refused
 
 SVG = "{http://www.w3.org/2000/svg}"
 

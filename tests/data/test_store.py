@@ -114,31 +114,23 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 KILLS = 60
 KILLER = """
 import os, random, signal, sys, time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-import auricle.data.ingest as module
+from auricle.data.ingest import ingest
 import pandas, pyarrow.parquet, auricle.simulate, auricle.signal.beats, sleepecg
 
-@contextmanager
-def in_this_process(kind, workers, n_jobs):
-    with ThreadPoolExecutor(1) as pool:
-        yield pool, 2
-
-module._executor = in_this_process
 out, options = Path(sys.argv[1]), {"n": 160, "rate_hz": 100.0, "seconds": 10.0}
 moments = random.Random(0)
 for kill in range(int(sys.argv[2])):
     child = os.fork()
     if child == 0:
-        module.ingest("simulated", Path(), out, options=options, rate_hz=100, shard_records=16)
+        ingest("simulated", Path(), out, options=options, rate_hz=100, shard_records=16, workers=1)
         os._exit(0)
     time.sleep(moments.uniform(0.0, 0.25))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     whole = sorted(path.stem for path in (out / "shards").glob("*.parquet"))
     assert all((out / "shards" / f"{stem}.bin").exists() for stem in whole)
-module.ingest("simulated", Path(), out, options=options, rate_hz=100, shard_records=16)
+ingest("simulated", Path(), out, options=options, rate_hz=100, shard_records=16, workers=1)
 """
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 import time
 import types
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ from auricle.errors import DataError
 from auricle.leads import STANDARD
 from auricle.pages.check import check_page
 from fakes import write_wfdb
+from running import auricle
 
 NINE = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V5", "V6")
 NAME = "mustermann"
@@ -70,12 +69,6 @@ def codes(report: Report) -> set[str]:
 
 def betrayal(report: Report, category: str, target: str) -> Betrayal:
     return next(one for one in report.betrayals if (one.category, one.target) == (category, target))
-
-
-def auricle(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = "import torch; torch.set_num_threads(1); from auricle.cli import main; main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_clean_manifest_has_no_findings_and_exits_0(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from auricle.methods import Method, Progress, create_method
 from auricle.methods.acl_ecg import PRESETS, REGIONS, AclEcg, AclEcgConfig
 from auricle.processes import world
 from conftest import make_batch
+from hearts import hearts
 from processes import in_two_processes
-from test_views import hearts
 
 REPELS = get_args(Repels)
 NINE_LEADS = tuple(lead for lead in STANDARD if lead not in ("V2", "V4", "V6"))

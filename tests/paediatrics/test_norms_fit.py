@@ -22,8 +22,8 @@ from auricle.paediatrics.own_norms import OwnNorms
 from auricle.pages.norms import compare, norms_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
-from test_cli import auricle, refused
-from test_findings import measured
+from measurements import measured
+from running import auricle, refused
 
 Z = np.array([-limits.Z_98, 0.0, limits.Z_98])
 # Ages inside the range of the records, where their ends do not bend the curves.

@@ -5,7 +5,6 @@ import io
 import re
 import threading
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +16,7 @@ from auricle.errors import DataError
 from auricle.explain import figures
 from auricle.pages import style
 from auricle.pages.page import Banner, Page, Section
+from outline import Outline
 
 AGES = np.expm1(np.linspace(0, np.log1p(18 * DAYS_PER_YEAR), 30))
 HOSTILE = "<script>alert('x')</script> & \"quoted\" $title ${style}"
@@ -27,31 +27,6 @@ def one_thread():
     """t-SNE meets at thousands of barriers: on a busy machine two threads wait for each other longer than one works."""
     with threadpool_limits(1):
         yield
-
-
-class Outline(HTMLParser):
-    """Elements, attributes and text of a page; fails on tags closed out of order."""
-
-    VOID = frozenset({"meta", "img"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.attributes, self.text, self.open = [], [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def full_page():

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import torch
 
 from auricle.atomic import PARTIAL, locked, write_json, write_with
 from auricle.data.format import IMAGE_SIZE, STORE_VERSION, Form, Size
@@ -31,6 +33,9 @@ from auricle.text.reports import report_key
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 # Small enough that a kill costs seconds of work, large enough that a million records are two thousand files.
 SHARD_RECORDS: Final = 512
@@ -75,7 +80,7 @@ def ingest(
         options: the source's own options.
         rate_hz: the one sampling rate of the store.
         shard_records: records per shard.
-        workers: processes; by default one per core.
+        workers: processes; by default one per core. With one worker, or one shard to make, the work is done here.
         executor: `processes` of this machine, or `dask:ADDRESS` of a scheduler whose workers see the same folders.
         form: `raw`, or `pcodec` for a smaller store that is slower to read.
         image_size: (height, width) that pictures are stored in, if there are any.
@@ -151,6 +156,16 @@ def _each(submit: Callable[[int], Future[Any]], numbers: list[int], n_ahead: int
             yield jobs.pop(job)
 
 
+class _Here(Executor):
+    """Does a job when it is handed out, in this process: a second one would only cost its imports."""
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """The job, done. What it raises is raised here."""
+        job: Future[_T] = Future()
+        job.set_result(fn(*args, **kwargs))
+        return job
+
+
 @contextmanager
 def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Executor, int]]:
     """Something to submit to, and how many jobs to give it at a time.
@@ -174,6 +189,13 @@ def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Exe
     if kind != "processes":
         raise ConfigError(f"unknown executor {kind!r}: `processes`, or `dask:ADDRESS` of a scheduler")
     count = min(workers or os.cpu_count() or 1, max(n_jobs, 1))
+    if count == 1:
+        threads = torch.get_num_threads()
+        try:
+            yield _Here(), 1
+        finally:
+            torch.set_num_threads(threads)  # a shard is written on one
+        return
     # "spawn": a fork of a process that has used torch's threads can deadlock.
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         yield pool, _AHEAD * count
