@@ -283,7 +283,17 @@ def _source_page(module: Module) -> str:
         lines += ["**Tasks:** " + ", ".join(f"[{task}](../tasks/{task}.md)" for task in tasks), ""]
     lines += [f"**Code:** {_code_link(module.path, here)}", "", "## Options", ""]
     camel = "".join(part.capitalize() for part in name.split("_"))
-    lines += _directive(f"{module.dotted}.{camel}", heading_level=3, show_root_heading=True, skip_local_inventory=True)
+    if has_options(module.path, camel):
+        lines += ["Written behind the store as `option=value`.", ""]
+        lines += _directive(
+            f"{module.dotted}.{camel}",
+            heading_level=3,
+            show_root_heading=True,
+            skip_local_inventory=True,
+            members=False,
+        )
+    else:
+        lines.append("None.")
     return "\n".join(lines) + "\n"
 
 
@@ -306,6 +316,15 @@ def read_source(docstring: str) -> tuple[str, dict[str, str], list[str]]:
             said = text[mark.end() : after.start() if after else len(text)].strip()
             fields[mark[1]] = f"{fields[mark[1]]} {said}" if mark[1] in fields else said
     return " ".join(title.split()), fields, rest
+
+
+def has_options(path: Path, name: str) -> bool:
+    """Whether the class of a source takes any argument."""
+    for node in parsed(path).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            made = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+            return any(len(one.args.args) + len(one.args.kwonlyargs) > 1 for one in made)
+    raise LookupError(f"{path} does not define {name}")
 
 
 def _tasks_of(source: str) -> list[str]:
