@@ -15,7 +15,6 @@ from pathlib import Path
 
 import auricle
 from auricle.age import DAYS_PER_YEAR, describe, parse
-from auricle.measure.recording import measure_recording
 from auricle.paediatrics import wording
 from auricle.paediatrics.findings import assess, main_rows
 
@@ -30,7 +29,7 @@ def simulated_newborn() -> auricle.Recording:
 
 def show_measurements(recording: auricle.Recording) -> None:
     """Each value with its error and its centile at this age, then what stands out."""
-    values = measure_recording(recording)
+    values = auricle.measure_recording(recording)
     assessment = assess(values, recording.age, recording.sex)
     for row in main_rows(assessment, values):
         name = wording.parameter_name(row.parameter, "en")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from auricle.cli import app
+import auricle
+from auricle.methods import load_card
+from running import auricle as run
 
 PAGE = Path(__file__).parents[2] / "docs" / "first_hour.md"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -41,9 +42,9 @@ def run_commands(block: Block) -> str:
         if not name:
             continue
         assert name == "auricle", f"line {block.line}: only auricle's own commands can be tested, not {line!r}"
-        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert result.exit_code == 0, f"line {block.line}: {line}\n{result.output}"
-        printed += result.output
+        result = run(*arguments)
+        assert result.returncode == 0, f"line {block.line}: {line}\n{result.stdout}{result.stderr}"
+        printed += result.stderr + result.stdout
     return printed
 
 
@@ -69,7 +70,6 @@ def words(text: str) -> set[str]:
 
 def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
     printed = ""
     for block in blocks(PAGE):
         if block.language == "sh":
@@ -86,6 +86,10 @@ def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.Mo
             )
     for made in ("check.html", "newborn.html", "runs/lisa/model/auricle.json", "runs/gate/model/auricle.json"):
         assert (tmp_path / made).is_file(), made
-    from auricle.methods import load_card
-
     assert load_card(Path("runs/gate"))[0]["config"]["gate"] is not None, "the tutorial ends with an age-gated model"
+
+
+def test_the_functions_that_the_tutorial_names_are_public() -> None:
+    named = set(re.findall(r"`auricle\.(\w+)", PAGE.read_text(encoding="utf-8")))
+    assert {"ingest", "pretrain", "finetune", "evaluate_run", "measure_recording"} <= named
+    assert named - {"data"} <= set(auricle.__all__)
