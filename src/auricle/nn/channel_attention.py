@@ -1,4 +1,4 @@
-"""Attention over lead groups: how much each group counts in this record, as a weight a person can look at."""
+"""Attention over lead groups: how much each group counts in a record, as one weight per group that can be shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SqueezeExcitation(nn.Module):
         self.net = nn.Sequential(nn.Linear(groups, hidden), nn.ReLU(), nn.Linear(hidden, groups))
 
     def forward(self, squeezed: Float[Tensor, "b g"]) -> Float[Tensor, "b g"]:
-        """Gate logits from one number per group."""
+        """Gate logits (b, g) from one number per record and group."""
         logits: Tensor = self.net(squeezed)
         return logits
 
@@ -30,8 +30,8 @@ class EfficientChannel(nn.Module):
         self.net = nn.Conv1d(1, 1, kernel_size=3, padding=1)
 
     def forward(self, squeezed: Float[Tensor, "b g"]) -> Float[Tensor, "b g"]:
-        """Gate logits from one number per group."""
-        logits: Tensor = self.net(squeezed[:, None])
+        """Gate logits (b, g) from one number per record and group."""
+        logits: Tensor = self.net(squeezed[:, None])  # (b, 1, g): the groups are what the convolution slides over
         return logits[:, 0]
 
 

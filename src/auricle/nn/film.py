@@ -1,4 +1,4 @@
-"""Feature-wise linear modulation: what age, laboratory values or anything else about a patient does to an encoder.
+"""Feature-wise linear modulation: how age, laboratory values or anything else about a patient changes an encoder.
 
 An encoder publishes `modulation_points` and calls `modulate[i](x, condition)` at each; fresh, every modulation is
 exactly the identity. Conditions from several sources compose, each under its own name.
@@ -32,7 +32,7 @@ class ModulationPoint:
         width: number of channels; 1 where a whole group shares one gain.
         channel_axis: axis of the channels in the tensor at this point.
         groups: number of lead groups (or scales) that get their own gamma and beta; 1 where there are none.
-        group_axis: their axis.
+        group_axis: axis of the groups in the tensor at this point; None where there are none.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Modulations(nn.Module):
         self.films = nn.ModuleDict()
 
     def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
-        """Modulate `x` by every film whose source `condition` carries."""
+        """`x`, of any shape, modulated by every FiLM whose source `condition` carries; unchanged without any."""
         for film in self.films.values():
             x = film(x, condition)
         return x
@@ -71,15 +71,16 @@ class FiLM(nn.Module):
         self.net = nn.Sequential(nn.Linear(condition_width, _HIDDEN), nn.SiLU(), last)
 
     def gamma_beta(self, code: Float[Tensor, "b c"]) -> tuple[Float[Tensor, "b g d"], Float[Tensor, "b g d"]]:
-        """Scale and shift for each record, group and channel."""
-        out = self.net(code).unflatten(-1, (2, self.point.groups, self.point.width))
+        """Scale gamma and shift beta, (b, g, d) each: one of either for each record, group and channel."""
+        out = self.net(code).unflatten(-1, (2, self.point.groups, self.point.width))  # (b, 2, g, d)
         return 1 + out[:, 0], out[:, 1]
 
     def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
-        """Modulate `x`; without a condition of this source, return it unchanged."""
+        """`x` modulated, in its shape; without a condition of this source, `x` unchanged."""
         if condition is None or self.source not in condition:
             return x
         gamma, beta = self.gamma_beta(condition[self.source].to(x.dtype))
+        # Gamma and beta broadcast over every axis of `x` that is not the record's, the groups' or the channels'.
         shape = [1] * x.ndim
         shape[0] = x.shape[0]
         shape[self.point.channel_axis] = self.point.width
@@ -92,16 +93,18 @@ class FiLM(nn.Module):
 
 
 class Code(nn.Module):
-    """What turns one thing known of a patient into numbers that a FiLM reads; saved with the weights.
+    """Turns what is known of a patient (the age, the laboratory values) into numbers that a FiLM reads.
+
+    A code may have parameters of its own, which are saved with the weights.
 
     Attributes:
-        width: how many numbers.
+        width: how many numbers it makes of each record.
     """
 
     width: int
 
     def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:
-        """The code of each record of a batch; what is unknown has a code of its own."""
+        """(b, width) code of each record of a batch; an unknown value has a code of its own."""
         raise NotImplementedError
 
 
@@ -125,7 +128,7 @@ class AgeCode(Code):
         nn.init.normal_(self.unknown, std=0.5)
 
     def forward(self, age_days: Float[Tensor, " b"]) -> Float[Tensor, "b c"]:
-        """The code of each record; NaN days give the learned null embedding."""
+        """(b, width) code of ages in days; NaN, and in training a hidden age, gives the learned code of "unknown"."""
         known = ~torch.isnan(age_days)
         if self.training and self.unknown_share > 0:
             known = known & (torch.rand_like(age_days) >= self.unknown_share)
@@ -135,13 +138,20 @@ class AgeCode(Code):
         return torch.where(known[:, None], features, self.unknown)
 
     def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:
-        """The code of each record of a batch."""
+        """(b, width) code of the age of each record of a batch."""
         coded: Tensor = self(batch.age_days)
         return coded
 
 
 def attach(modulate: Sequence[nn.Module], points: Sequence[ModulationPoint], source: str, condition_width: int) -> None:
-    """Put a fresh FiLM of `source` at every point of an encoder. The encoder computes what it did before."""
+    """Put a fresh FiLM of `source` at every point of an encoder, whose output stays what it was.
+
+    Args:
+        modulate: the `Modulations` of the encoder, one per point.
+        points: the encoder's modulation points, in the same order.
+        source: name under which the condition is found.
+        condition_width: how many numbers the condition has per record.
+    """
     for place, point in zip(modulate, points, strict=True):
         assert isinstance(place, Modulations)
         place.films[source] = FiLM(point, source, condition_width)

@@ -6,10 +6,16 @@ from torch import nn
 
 
 def projection(width: int, out: int) -> nn.Sequential:
-    """Two layers into the space where ECG and text meet (as in SimCLR, the hidden layer as wide as the input)."""
+    """Two layers, (.., width) to (.., out), into a space where vectors are compared.
+
+    The hidden layer is as wide as the input, as in SimCLR (Chen et al. 2020).
+    """
     return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, out))
 
 
 def classifier(width: int, n_classes: int, dropout: float) -> nn.Sequential:
-    """A normalised linear classifier: what is fine-tuned is the encoder, not a deep head."""
+    """Layer norm, dropout and one linear layer, (.., width) to logits (.., n_classes).
+
+    The head has one layer, so that the encoder and not the head is what learns the classes.
+    """
     return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, n_classes))

@@ -1,7 +1,8 @@
-"""LabCode: laboratory values as what modulations read, each beside what is usual at the age and whether it is known.
+"""LabCode: laboratory values as numbers that modulate an encoder, with their place in the reference range of the age.
 
-A newborn's troponin of 40 ng/L is usual and an adult's is an infarction, so a value is given twice: robustly scaled, as
-it is, and as its position in the reference range of its age. Composes with the age gate: each has films of its own.
+A troponin of 40 ng/L is usual in a newborn and a sign of infarction in an adult, so a value is given twice: scaled by
+the training records, and as its position in the reference range of the age. Laboratory values and the age gate act
+together: each has FiLMs of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _EITHER_SEX: Final = 2  # row of the table beside F = 0 and M = 1
 
 
 class LabCode(Code):
-    """A panel of laboratory values as numbers: of each test the scaled value, its place in the reference, and if known.
+    """A panel of laboratory values as numbers: for each test the scaled value, its place in the reference, and a mask.
 
     Scaled: (value - median) / interquartile range of the training records, of logarithms where the test is skewed,
     within +-5. Place: 0 in the middle of the reference range of the age and sex, +-1 at its limits, growing as a
@@ -69,11 +70,16 @@ class LabCode(Code):
         nn.init.normal_(self.unknown, std=0.5)
 
     def _scale(self, values: Float[Tensor, "*b lab"]) -> Float[Tensor, "*b lab"]:
-        """Logarithms where the test is skewed."""
+        """The values, as logarithms where the test is skewed."""
         return torch.where(self.is_log, torch.log(torch.maximum(values, self.floor)), values)
 
     def fit(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
-        """Take median and interquartile range from (n, lab) training values; a test nobody had keeps the default's."""
+        """Take the median and interquartile range of each test from the training records.
+
+        Args:
+            values: (record, lab) in the units of `auricle.labs`.
+            mask: (record, lab) which values are known. A test that no record has keeps a healthy adult's numbers.
+        """
         scaled = self._scale(torch.from_numpy(values).to(self.median)).cpu().numpy()
         for column, seen in enumerate(mask.T):
             if seen.any():
@@ -86,17 +92,24 @@ class LabCode(Code):
     def place(
         self, values: Float[Tensor, "b lab"], age_days: Float[Tensor, " b"], male: Float[Tensor, " b"]
     ) -> Float[Tensor, "b lab"]:
-        """Where values lie in the reference range of their age: 0 its middle, +-1 its limits; 0 at an unknown age."""
+        """(b, lab) where values lie in the reference range of age and sex: 0 its middle, +-1 its limits.
+
+        Args:
+            values: (b, lab) in the units of `auricle.labs`.
+            age_days: (b,) NaN where unknown, which gives 0.
+            male: (b,) 1, 0, or NaN where unknown, which takes the range of either sex.
+        """
+        # Reference limits (b, 2, lab), interpolated between two knots of the table.
         known = ~torch.isnan(age_days)
-        at = torch.log1p(torch.where(known, age_days, 0.0).clamp(0, _OLDEST_DAYS)) / math.log1p(_OLDEST_DAYS)
-        at = at * (_GRID - 1)
-        before = at.floor().long().clamp_max(_GRID - 2)
-        share = (at - before)[:, None, None]
+        knot = torch.log1p(torch.where(known, age_days, 0.0).clamp(0, _OLDEST_DAYS)) / math.log1p(_OLDEST_DAYS)
+        knot = knot * (_GRID - 1)
+        before = knot.floor().long().clamp_max(_GRID - 2)
+        share = (knot - before)[:, None, None]
         sex = torch.where(torch.isnan(male), torch.full_like(male, _EITHER_SEX), male).long()
         limits = self.reference[sex, :, :, before] * (1 - share) + self.reference[sex, :, :, before + 1] * share
         low, high = limits.unbind(1)
         place = (2 * values - low - high) / (high - low)
-        # A troponin may be a thousand times the limit: beyond it, what counts is the factor.
+        # A troponin may be a thousand times the limit, so beyond the limits the place grows as a logarithm.
         beyond = place.abs().clamp_min(1.0)
         place = torch.where(place.abs() > 1, place.sign() * (1 + beyond.log()), place)
         return torch.where(known[:, None], place, 0.0)
@@ -108,18 +121,26 @@ class LabCode(Code):
         age_days: Float[Tensor, " b"],
         male: Float[Tensor, " b"],
     ) -> Float[Tensor, "b c"]:
-        """The code of each record; in training some panels and some values are hidden."""
+        """(b, width) code of each record; in training some panels and some values are hidden at random.
+
+        Args:
+            values: (b, lab) in the units of `auricle.labs`; undefined where `mask` is false.
+            mask: (b, lab) which values are known.
+            age_days: (b,) NaN where unknown.
+            male: (b,) 1, 0, or NaN where unknown.
+        """
         if self.training:
             hidden = torch.rand_like(mask[:, :1].float()) < self.panel.unknown_share
             mask = mask & ~hidden & (torch.rand_like(mask.float()) >= self.panel.missing_share)
         values = torch.where(mask, values, 1.0)  # what lies under a false mask is undefined
         scaled = ((self._scale(values) - self.median) / self.spread).clamp(-_LARGEST, _LARGEST)
         place = self.place(values, age_days, male)
+        # (b, lab, 3): the scaled value, its place in the reference, and whether it is known.
         features = torch.stack([torch.where(mask, scaled, 0.0), torch.where(mask, place, 0.0), mask.float()], dim=-1)
         return torch.where(mask.any(-1)[:, None], features.flatten(1), self.unknown)
 
     def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:
-        """The code of each record of a batch; a batch without laboratory values is one in which none is known."""
+        """(b, width) code of each record of a batch; in a batch without laboratory values none is known."""
         values, mask = batch.labs, batch.labs_mask
         if values is None or mask is None:
             return self.unknown.expand(len(batch), -1)
@@ -128,7 +149,7 @@ class LabCode(Code):
 
 
 def _table(tests: list[LabTest]) -> Float[Tensor, "sex limit lab grid"]:
-    """Low and high of each test over age, for girls, boys, and either."""
+    """Lower and upper reference limit of each test over age, for female, male and either sex."""
     ages = np.expm1(np.linspace(0, math.log1p(_OLDEST_DAYS), _GRID))
     rows = [[[test.reference(age, sex) for age in ages.tolist()] for test in tests] for sex in ("F", "M", None)]
     return torch.tensor(rows, dtype=torch.float32).permute(0, 3, 1, 2).contiguous()

@@ -1,9 +1,10 @@
 """Drawing patches of a recording from the tokens of those that were seen: a masked autoencoder's decoder.
 
-Source: MAE (He et al. 2022) with tokens of lead and time. A place that was not seen starts from one learned token and
-the mean of what was seen at its time: attention finds "this moment, another lead" by itself, but only after a long
-training. Every place has its lead's embedding; time is rotary. Beside its shape (mean 0, spread 1) the decoder says
-each patch's mean and spread, so that what it draws can be put back into millivolts, and how far it may be wrong.
+Source: MAE (He et al. 2022), with one token per lead and patch of time. A place that was not seen starts from one
+learned token plus the mean of the tokens seen at its time: attention alone would learn to look at the same moment of
+other leads, but only after long training. Every place has its lead's embedding; time is rotary. Beside the shape of a
+patch (mean 0, spread 1) the decoder gives its mean and spread, so that the drawing can be put back into millivolts,
+and the standard deviation of its error, called doubt.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LEAST_SPREAD_MV: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Patches; as targets they have no doubt.
+    """Patches of every lead and time, taken apart into shape, mean and spread; targets carry no doubt.
 
     Attributes:
         shape: (b, l, n, p) with mean 0 and spread 1.
@@ -40,13 +41,18 @@ class Drawing:
     log_doubt: Float[Tensor, "b l n"] | None = None
 
     def millivolts(self) -> Float[Tensor, "b l n p"]:
-        """What was drawn, in the unit of the signal."""
+        """(b, l, n, p) the patches in millivolts."""
         return TYPICAL_MV * (self.mean[..., None] + self.log_spread.exp()[..., None] * self.shape)
 
 
 def drawing_of(patches: Float[Tensor, "b l n p"], valid: Bool[Tensor, "b n p"]) -> Drawing:
-    """The drawing that a decoder should make of patches, from their valid samples."""
-    inside = valid[:, None]
+    """The drawing that a decoder should make: patches in mV taken apart into shape, mean and spread.
+
+    Args:
+        patches: (b, l, n, p) in millivolts.
+        valid: (b, n, p) samples that count; the others get shape 0.
+    """
+    inside = valid[:, None]  # (b, 1, n, p), for all leads
     count = inside.sum(-1).clamp_min(1)
     mean = torch.where(inside, patches, 0.0).sum(-1) / count
     centred = torch.where(inside, patches - mean[..., None], 0.0)
@@ -58,12 +64,12 @@ class PatchDecoder(nn.Module):
     """Tokens of the places that were seen to a drawing of every place.
 
     Args:
-        n_leads: of the lead axis.
-        width_in: of the encoder's tokens.
+        n_leads: length of the lead axis.
+        width_in: width of the encoder's tokens.
         patch: samples of a patch.
-        width: of the decoder.
-        depth: its blocks.
-        n_heads: its attention.
+        width: width of the decoder's tokens.
+        depth: transformer blocks of the decoder.
+        n_heads: attention heads of each block.
     """
 
     def __init__(self, n_leads: int, width_in: int, patch: int, width: int, depth: int, n_heads: int) -> None:
@@ -86,25 +92,28 @@ class PatchDecoder(nn.Module):
         """Draw every lead at every time.
 
         Args:
-            tokens: lead by lead; what lies where `seen` is false is not read.
-            seen: places the encoder saw.
-            columns: times that lie inside the record.
+            tokens: (b, l * n, d) all times of the first lead, then of the next; not read where `seen` is false.
+            seen: (b, l * n) places the encoder saw.
+            columns: (b, n) times that lie inside the record.
         """
+        # Every place starts from its token, or from the learned one plus what other leads showed at its time.
         n = columns.shape[1]
-        narrow = self.narrow(tokens).reshape(len(tokens), self.n_leads, n, -1)
-        there = seen.reshape(len(seen), self.n_leads, n)
-        moment = masked_mean(narrow.transpose(1, 2), there.transpose(1, 2))
+        narrow = self.narrow(tokens).reshape(len(tokens), self.n_leads, n, -1)  # (b, l, n, d)
+        place_seen = seen.reshape(len(seen), self.n_leads, n)
+        moment = masked_mean(narrow.transpose(1, 2), place_seen.transpose(1, 2))  # (b, n, d): mean over the leads
         start = (moment + self.unseen)[:, None]
-        x = torch.where(there[..., None], narrow, start) + self.identity[:, None]
-        x = x.flatten(1, 2)
+        x = torch.where(place_seen[..., None], narrow, start) + self.identity[:, None]
+        # Attention over lead and time together.
+        x = x.flatten(1, 2)  # (b, l * n, d)
         inside = columns.repeat(1, self.n_leads)
         keys = None if bool(inside.all()) else inside
         cos, sin = self.rotary(n)
         turn = (cos.repeat(self.n_leads, 1), sin.repeat(self.n_leads, 1))
         for block in self.blocks:
             x = block(x, keys, turn)
-        x = self.norm(x).reshape(narrow.shape)
+        # The drawing: p samples of shape, then mean and log spread.
+        x = self.norm(x).reshape(narrow.shape)  # (b, l, n, d)
         out = self.draw(x)
-        # The doubt learns from the features and does not shape them.
+        # Detached, so that the doubt learns from the features without changing them.
         doubt = self.doubt(x.detach()).squeeze(-1)
         return Drawing(out[..., :-2], out[..., -2], out[..., -1], doubt)

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 
 def masked_mean(x: Float[Tensor, "*b n d"], mask: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b d"]:
-    """Mean over the tokens under the mask; zero where there are none."""
+    """(.., d) mean of (.., n, d) tokens over those whose mask is true; 0 where there are none."""
     total = torch.where(mask[..., None], x, 0.0).sum(-2)
     return total / mask.sum(-1, keepdim=True).clamp_min(1)
 
 
 class AttentionPool(nn.Module):
-    """The mean token asks all tokens, through several heads, what is worth keeping (as CLIP's ResNets pool)."""
+    """Multi-head attention whose one query is the mean token (the attention pool of CLIP, Radford et al. 2021)."""
 
     def __init__(self, width: int, out: int, heads: int) -> None:
         super().__init__()
@@ -22,19 +22,19 @@ class AttentionPool(nn.Module):
         self.attention = nn.MultiheadAttention(out, heads, batch_first=True)
 
     def forward(self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b out"]:
-        """Pool over n."""
+        """(b, out) pooled from tokens (b, n, d); where the mask is false a token is not read."""
         tokens = self.narrow(x)
-        query = masked_mean(tokens, mask)[:, None]
-        keys = torch.cat([query, tokens], dim=1)  # the mean is always there to be looked at
+        query = masked_mean(tokens, mask)[:, None]  # (b, 1, out)
+        keys = torch.cat([query, tokens], dim=1)  # the mean is a key too, so a record without tokens still has one
         hidden = torch.cat([torch.zeros_like(mask[:, :1]), ~mask], dim=1)
         pooled: Tensor = self.attention(query, keys, keys, key_padding_mask=hidden, need_weights=False)[0]
         return pooled[:, 0]
 
 
 class MeanAndAttention(nn.Module):
-    """Mean of the tokens plus a learned weighted mean; the second lets one unusual beat be heard among ten.
+    """Mean of the tokens plus a learned weighted mean, which lets one unusual beat among ten change the result.
 
-    Starts as twice the mean: the attention's scores begin at zero.
+    A fresh pool gives twice the mean, because the scores of the attention begin at zero.
     """
 
     def __init__(self, width: int) -> None:
@@ -43,7 +43,7 @@ class MeanAndAttention(nn.Module):
         nn.init.zeros_(self.score.weight)
 
     def forward(self, x: Float[Tensor, "*b n d"], mask: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b d"]:
-        """Pool over n; zero where no token is present."""
+        """(.., d) pooled from tokens (.., n, d) whose mask is true; 0 where no token is present."""
         scores = self.score(x).squeeze(-1)
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = torch.where(mask, scores.softmax(-1), 0.0)

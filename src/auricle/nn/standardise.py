@@ -1,8 +1,9 @@
-"""Features less their mean, by their spread: what all records share cannot tell one from another.
+"""Features with their mean over records subtracted, divided by their spread.
 
-Pooled features of a fresh transformer have cosines of .9 and more with each other, and an alignment of cosines then
-stands still for hundreds of steps. A frozen tower's mean is known before training; that of an encoder in training is
-not. Source: batch normalisation without its affine part (Ioffe and Szegedy 2015).
+Why: pooled features of a fresh transformer have cosines of .9 and more with each other, because most of each vector is
+common to all records; an alignment of cosines then does not improve for hundreds of steps. The mean of a frozen tower
+could be subtracted once before training; that of an encoder in training changes. Source: batch normalisation without
+its affine part (Ioffe and Szegedy 2015).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _MOMENTUM: Final = 0.05
 
 
 class Standardise(nn.Module):
-    """(b, d) to (b, d): by the batch of all processes in training, by running values afterwards.
+    """(b, d) to (b, d): by mean and variance of the batch of all processes in training, by running ones afterwards.
 
     The running values are the plain mean of the first batches, then of about the last twenty.
     """
@@ -39,7 +40,10 @@ class Standardise(nn.Module):
 
         Args:
             rows: (b, d)
-            active: (b,) rows that count, by default all. A batch without any goes by the running values.
+            active: (b,) rows that count, by default all. A batch without any uses the running values.
+
+        Returns:
+            (b, d) rows of mean 0 and variance 1 over the active rows of all processes.
         """
         rows = rows.float()
         if not self.training:

@@ -1,7 +1,7 @@
-"""A small trainable text encoder: tokens to a shared and a specific feature each, and the guess of a masked word.
+"""A small trainable text encoder: a shared and a specific feature of each token, and the guess of a masked word.
 
-Source: BERT (Devlin et al. 2019) in the small, with rotary positions and pre-norm blocks; the upper blocks are two
-stacks (see `auricle.nn.two_parts`). The guess reads both parts and shares its output matrix with the embedding.
+Source: BERT (Devlin et al. 2019), smaller, with rotary positions and pre-norm blocks; the upper blocks are two stacks
+(see `auricle.nn.two_parts`). The guess reads both parts and shares its output matrix with the embedding.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class TextEncoder(nn.Module):
     """Transformer over tokens.
 
     Args:
-        n_entries: of the vocabulary.
-        width: of a token, and of each part.
-        n_heads: of attention.
-        common: blocks that both parts stand on.
+        n_entries: size of the vocabulary.
+        width: features of a token, and of each part.
+        n_heads: attention heads of each block.
+        common: blocks below both parts.
         own: blocks of each part.
     """
 
@@ -39,16 +39,21 @@ class TextEncoder(nn.Module):
     def forward(
         self, ids: Int[Tensor, "b token"], mask: Bool[Tensor, "b token"]
     ) -> tuple[Float[Tensor, "b token d"], Float[Tensor, "b token d"]]:
-        """The shared and the specific feature of each token. The first is always read, so that no text is empty."""
+        """The shared and the specific features (b, token, d) of each token.
+
+        Args:
+            ids: (b, token) entries of the vocabulary.
+            mask: (b, token) tokens that are read. The first is read in any case, so that no text is empty.
+        """
         read = torch.cat([torch.ones_like(mask[:, :1]), mask[:, 1:]], dim=1)
         keys = None if bool(read.all()) else read
         shared, specific = self.body(self.embed(ids), keys, self.rotary(ids.shape[1]))
         return shared, specific
 
     def pooled(self, features: Float[Tensor, "b token d"], mask: Bool[Tensor, "b token"]) -> Float[Tensor, "b d"]:
-        """A text as a whole; zero for a record without one."""
+        """(b, d) features of whole texts: the mean over their tokens; 0 for a record without a text."""
         return masked_mean(features, mask)
 
     def guess_words(self, shared: Float[Tensor, "m d"], specific: Float[Tensor, "m d"]) -> Float[Tensor, "m entry"]:
-        """Logits of the entry at each of some places, from [shared; specific]."""
+        """(m, entry) logits over the vocabulary at m masked places, from the two features (m, d) of each."""
         return F.linear(self.guess(torch.cat([shared, specific], dim=-1)), self.embed.weight, self.guess_bias)

@@ -1,4 +1,4 @@
-"""Pre-norm transformer blocks over tokens of which some may be absent; positions are rotary, or the tokens' own."""
+"""Pre-norm transformer blocks over tokens of which some may be absent; positions are rotary, or are in the tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _ROTARY_BASE: Final = 10_000.0
 
 
 class Rotary(nn.Module):
-    """Rotary position embedding (Su et al. 2021): attention sees how far apart two tokens are, never where they are."""
+    """Rotary position embedding (Su et al. 2021): attention sees how far apart two tokens are, never where they are.
+
+    Raises:
+        ValueError: the width of a head is odd, so that its features do not form pairs.
+    """
 
     rates: Tensor
 
@@ -25,20 +29,20 @@ class Rotary(nn.Module):
         self.register_buffer("rates", rates, persistent=False)
 
     def forward(self, n: int) -> tuple[Float[Tensor, "n half"], Float[Tensor, "n half"]]:
-        """Cosines and sines for positions 0 to n - 1."""
+        """Cosines and sines (n, half a head's width) for positions 0 to n - 1."""
         angle = torch.arange(n, device=self.rates.device)[:, None] * self.rates
         return angle.cos(), angle.sin()
 
 
 def rotate(x: Float[Tensor, "b h n d"], cos: Tensor, sin: Tensor) -> Float[Tensor, "b h n d"]:
-    """Turn each pair of features by its token's angle."""
+    """(b, head, n, d) queries or keys, each pair of features (i, i + d / 2) turned by its token's angle."""
     first, second = x.chunk(2, dim=-1)
     cos, sin = cos.to(x), sin.to(x)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each behind a layer norm and added to what came in."""
+    """Self-attention and a feed-forward network, each behind a layer norm and added to its input."""
 
     def __init__(self, width: int, n_heads: int, mlp_ratio: float = 4.0, dropout: float = 0.0) -> None:
         super().__init__()
@@ -55,14 +59,15 @@ class Block(nn.Module):
         turn: tuple[Tensor, Tensor] | None = None,
         bias: Float[Tensor, "n n"] | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """One block.
+        """(b, n, d) tokens after the block.
 
         Args:
-            x: tokens.
-            mask: true where a token may be attended to; None means everywhere.
+            x: (b, n, d) tokens.
+            mask: (b, n) true where a token may be attended to; None means everywhere.
             turn: cosines and sines of `Rotary`; None where tokens carry their position themselves, or have none.
-            bias: B of softmax((QK^T + B) / sqrt(d)), what a pair of places means to each other whatever they hold.
+            bias: (n, n) B of softmax((QK^T + B) / sqrt(d)): what pairs of places add to a score, whatever they hold.
         """
+        # Attention: q, k and v are (b, head, n, d / heads).
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         if turn is not None:
             q, k = rotate(q, *turn), rotate(k, *turn)
@@ -71,6 +76,6 @@ class Block(nn.Module):
             scores = (bias / q.shape[-1] ** 0.5).to(q.dtype)
             allowed = scores if allowed is None else torch.where(allowed, scores, -torch.inf)
         attended = F.scaled_dot_product_attention(q, k, v, allowed, self.dropout if self.training else 0.0)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))
+        x = x + self.out(attended.transpose(1, 2).flatten(2))  # heads side by side: (b, n, d)
         fed: Tensor = self.mlp(self.norm2(x))
         return x + fed

@@ -1,7 +1,7 @@
-"""Blocks over a common stem, then two stacks of their own: the part two modalities share, and the part only one has.
+"""A common stem of blocks, then two stacks: one for what two modalities share, one for what only this one has.
 
 Source: CG-DMER (arXiv 2602.21154): modality-shared and modality-specific encoders. With no blocks in the two stacks
-each part is a linear read-out of the common one: the cheap form, as an ablation, of the same class.
+each part is a linear read-out of the stem, which is cheaper and serves as an ablation.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class TwoParts(nn.Module):
     """Tokens to two features per token.
 
     Args:
-        width: of the tokens and of each part.
-        n_heads: of attention.
-        common: blocks that both parts stand on.
+        width: features of the tokens and of each part.
+        n_heads: attention heads of each block.
+        common: blocks below both parts.
         own: blocks of each part.
     """
 
@@ -55,13 +55,13 @@ class TwoParts(nn.Module):
         turn: tuple[Tensor, Tensor] | None = None,
         after: After = _unchanged,
     ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n d"]]:
-        """The shared and the specific features.
+        """The shared and the specific features of each token, (b, n, d) each.
 
         Args:
-            x: tokens.
-            mask: true where a token may be attended to; None means everywhere.
+            x: (b, n, d) tokens.
+            mask: (b, n) true where a token may be attended to; None means everywhere.
             turn: cosines and sines of `Rotary`.
-            after: what becomes of each block's output, by the block's place in `names` (modulation, say).
+            after: called with a block's place in `names` and its output, and returns what goes on; for modulation.
         """
         x = self._run("common", x, mask, turn, after)
         shared = self.read["shared"](self._run("shared", x, mask, turn, after))
