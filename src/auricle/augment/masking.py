@@ -1,7 +1,7 @@
 """Masks that hide what was recorded, so that it can be drawn: whole leads, and columns of time in all leads.
 
-Hiding is nothing but a false entry in a mask, so the contract of encoders ("what is masked cannot be seen") is what
-makes masked modelling masked.
+To hide is to set entries of a mask to false. Encoders see nothing under a false mask, which their contract tests check,
+so masked modelling needs no other mechanism.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def hide(ready: ECGBatch, patch: int, lead_share: float, time_share: float) -> E
     """A preprocessed batch with leads and columns of time under a false mask.
 
     Args:
-        ready: the batch.
+        ready: the batch, (b, l, t).
         patch: samples in a column of time.
         lead_share: share of the present leads of each record that are hidden whole.
         time_share: share of its columns of time that are hidden in all leads.
@@ -29,12 +29,12 @@ def hide(ready: ECGBatch, patch: int, lead_share: float, time_share: float) -> E
         The batch under its new masks; of each record at least one lead and one column stay.
     """
     lead_mask = ready.lead_mask & ~chosen(ready.lead_mask, lead_share)
-    hidden = chosen(patch_mask(ready.time_mask, patch), time_share)
+    hidden = chosen(patch_mask(ready.time_mask, patch), time_share)  # (b, n) columns
     hidden_samples = hidden.repeat_interleave(patch, dim=1)[:, : ready.time_mask.shape[1]]
     return replace(ready, lead_mask=lead_mask, time_mask=ready.time_mask & ~hidden_samples)
 
 
 def chosen(present: Bool[Tensor, "b k"], share: float) -> Bool[Tensor, "b k"]:
-    """(b, k) a random `share` of what is present in each row, rounded down, so that something always stays."""
+    """(b, k) a random `share` (below 1) of what is present in each row, rounded down, so that something stays."""
     place = torch.rand(present.shape, device=present.device).masked_fill(~present, 2.0).argsort(dim=1).argsort(dim=1)
     return place < (present.sum(1, keepdim=True) * share).floor()

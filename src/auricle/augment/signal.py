@@ -32,7 +32,12 @@ class AugmentConfig(Config):
 
 
 def augment(batch: ECGBatch, config: AugmentConfig) -> ECGBatch:
-    """A changed copy of a preprocessed batch."""
+    """A copy of a preprocessed batch with random gain, noise and lost leads; 0 where a mask is false.
+
+    Args:
+        batch: (b, l, t) in millivolts.
+        config: how far each change goes.
+    """
     signal = batch.signal
     if config.gain:
         factor = 1 + config.gain * torch.randn(len(batch), 1, 1, device=signal.device)
@@ -47,9 +52,15 @@ def augment(batch: ECGBatch, config: AugmentConfig) -> ECGBatch:
 
 
 def drop_leads(lead_mask: Tensor, share_of_records: float, share_of_leads: float) -> Tensor:
-    """Mask random leads of random records; a record keeps at least one of the leads it has."""
+    """(b, l) lead mask without random leads of random records; a record keeps at least one of the leads it has.
+
+    Args:
+        lead_mask: (b, l) leads that are present.
+        share_of_records: probability that a record loses leads.
+        share_of_leads: probability with which each lead of such a record is lost.
+    """
     score = torch.rand(lead_mask.shape, device=lead_mask.device).masked_fill(~lead_mask, -1.0)
     keep = score >= share_of_leads
     keep[torch.arange(len(score), device=score.device), score.argmax(1)] = True
-    chosen = torch.rand(len(score), 1, device=score.device) < share_of_records
-    return lead_mask & (keep | ~chosen)
+    loses_leads = torch.rand(len(score), 1, device=score.device) < share_of_records
+    return lead_mask & (keep | ~loses_leads)

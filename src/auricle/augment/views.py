@@ -2,11 +2,11 @@
 
 Source: ACL-ECG (Sensors 2026, 26(3), 1080), of which only the abstract is at hand: "random scale cropping,
 cardiac-cycle masking, and temporal shifting", so that views keep the rhythm. Idea: (1) a random part of the record is
-seen, the rest is padding; (2) it is stretched a little and apart from that, because heart rate carries age; (3) it
-stands anywhere in the window, never wrapped around its end, which would join beats that never followed each other;
-(4) whole cardiac cycles are missing; (5) leads are missing, which breaks no rhythm and is what hospitals send. The
-`generic` strategy is its ablation and changes as much without knowing of a heart: the part fills the window, is moved
-around its end, and misses a stretch anywhere; the leads are missing likewise.
+seen, the rest is padding; (2) it is stretched by a tenth at most, because heart rate carries age; (3) it stands
+anywhere in the window, never wrapped around its end, which would join beats that never followed each other; (4) whole
+cardiac cycles are missing; (5) leads are missing, which breaks no rhythm and is what hospitals send. The `generic`
+strategy is its ablation and changes as much without regard to beats: the part is scaled to fill the window, is wrapped
+around its end, and misses a stretch anywhere; leads are missing as in `physiology`.
 
 A gap is taken out of `time_mask`, not drawn as a flat line: a flat line as long as a beat is what a sinus pause or a
 dropped beat looks like, and views that hold one would teach an encoder to overlook it. (A patch wider than the gap
@@ -38,7 +38,7 @@ _LARGEST_GAP: Final = 0.5
 _LONGEST_INTERVAL: Final = 1.8
 
 Range = tuple[float, float]
-# Nothing but leads is lost: what the strategies do to time is to be compared.
+# By default nothing but leads is lost, so that the strategies differ in what they do to time alone.
 _LOSE_LEADS: Final = AugmentConfig(gain=0.0, noise_mv=0.0)
 
 
@@ -55,7 +55,7 @@ class PhysiologyViews(Config):
             and none around an interval that is much longer than the others (a pause, or a beat not found).
         window_s: length of the window, which also stands in for cycles where a view has fewer than two whole ones (no R
             peaks known, or none in it).
-        change: lost leads, and gain and noise if wanted.
+        change: lost leads, and gain and noise, which are 0 by default.
     """
 
     name: Literal["physiology"] = "physiology"
@@ -77,12 +77,12 @@ class PhysiologyViews(Config):
 
 
 class GenericViews(Config):
-    """Views that know nothing of a heart: the ablation.
+    """Views that disregard beats and rate: the ablation of `PhysiologyViews`.
 
     Attributes:
         crop: share of the record that is seen, scaled up to the whole record: rate is not kept.
         window_s: length of one gap at a random place, at most half of the record; as long as one to three cycles.
-        change: as in `PhysiologyViews`.
+        change: lost leads, and gain and noise, which are 0 by default.
     """
 
     name: Literal["generic"] = "generic"
@@ -111,7 +111,7 @@ def _by_name(value: Any) -> Any:
     return validate(kinds[name], value, "views")
 
 
-# A table without a name is of physiology's.
+# A table without a name is one of `PhysiologyViews`.
 ViewsConfig = Annotated[PhysiologyViews | GenericViews, BeforeValidator(_by_name)]
 
 
@@ -136,7 +136,7 @@ def physiology_view(batch: ECGBatch, config: PhysiologyViews) -> ECGBatch:
 
 
 def generic_view(batch: ECGBatch, config: GenericViews) -> ECGBatch:
-    """A part of the record as long as the whole, begun anywhere and joined around its end, without a stretch of it."""
+    """A part of the record, scaled to the length of the whole, wrapped around its end, without a random window."""
     moved = augment(wrapped(scaled(batch, config.crop)), config.change)
     return _without(moved, random_window(moved.time_mask, config.window_s, batch.rate_hz))
 
@@ -151,7 +151,7 @@ def crop(batch: ECGBatch, share: Range, stretch: Range, shift: float = 1.0) -> E
     """A random part of each record, stretched in time and moved in the window; the window stays as long as it was.
 
     Args:
-        batch: preprocessed.
+        batch: preprocessed, (b, l, t).
         share: fewest and most of the record that is kept.
         stretch: least and largest factor on time; 1 keeps samples as they are.
         shift: how much of the free room of the window may lie before the crop.
@@ -167,7 +167,12 @@ def crop(batch: ECGBatch, share: Range, stretch: Range, shift: float = 1.0) -> E
 
 
 def scaled(batch: ECGBatch, share: Range) -> ECGBatch:
-    """A random part of each record, stretched to the length and the place of the whole."""
+    """A random part of each record, stretched to the length and the place of the whole.
+
+    Args:
+        batch: preprocessed, (b, l, t).
+        share: fewest and most of the record that is kept.
+    """
     first, length = _recorded(batch.time_mask)
     kept = _uniform(len(length), share, length.device) * (length - 1)
     factor = (length - 1).clamp_min(1) / kept.clamp_min(1)
@@ -175,21 +180,34 @@ def scaled(batch: ECGBatch, share: Range) -> ECGBatch:
 
 
 def _laid_out(batch: ECGBatch, factor: Tensor, n_out: Tensor, offset: Tensor) -> ECGBatch:
-    """`n_out` samples of each record from a random place in it, `factor` as long as they were, put at `offset`."""
+    """A random part of each record, stretched in time and put somewhere in the window.
+
+    Args:
+        batch: preprocessed, (b, l, t).
+        factor: (b,) on time; above 1 the part becomes longer.
+        n_out: (b,) samples of the part after stretching.
+        offset: (b,) sample of the window where the part begins.
+    """
+    # Where in each record the part begins.
     t, device = batch.time_mask.shape[1], batch.time_mask.device
     first, length = _recorded(batch.time_mask)
     room = (length - 1 - (n_out - 1) / factor).clamp_min(0)
     start = first + (torch.rand(len(first), device=device) * room).floor()
 
+    # (b, t) which two samples of the record each sample of the window lies between, and how far from the first.
     place = torch.arange(t, device=device)
     source = start[:, None] + (place - offset[:, None]) / factor[:, None]
     low = source.floor().clamp(0, t - 1)
     share_of_next = (source - low).clamp(0, 1)
     low = low.long()
     high = (low + 1).clamp_max(t - 1)
+
+    # What is known in the window: inside of the part, and recorded on both sides.
     inside = (place >= offset[:, None]) & (place < (offset + n_out)[:, None])
     recorded = batch.time_mask.gather(1, low) & (batch.time_mask.gather(1, high) | (share_of_next == 0))
     time_mask = inside & recorded
+
+    # Linear interpolation of the signal, and the R peaks that fall into the part.
     known = batch.lead_mask[:, :, None] & batch.time_mask[:, None]
     signal = torch.where(known, batch.signal, 0.0)
     before, after = (signal.gather(2, index[:, None].expand_as(signal)) for index in (low, high))
@@ -203,18 +221,22 @@ def _laid_out(batch: ECGBatch, factor: Tensor, n_out: Tensor, offset: Tensor) ->
 
 
 def wrapped(batch: ECGBatch) -> ECGBatch:
-    """Each record begun at a random sample of it, what was before that joined to its end."""
+    """Each record begun at a random sample of it; the samples before that one follow behind its end.
+
+    Args:
+        batch: preprocessed, (b, l, t).
+    """
     first, length = _recorded(batch.time_mask)
-    by = (torch.rand(len(first), device=first.device) * length).long()[:, None]
+    turn = (torch.rand(len(first), device=first.device) * length).long()[:, None]
     first, length = first[:, None], length[:, None].clamp_min(1)
     place = torch.arange(batch.time_mask.shape[1], device=first.device) - first
     inside = (place >= 0) & (place < length)
-    source = torch.where(inside, first + (place + by) % length, place + first)
+    source = torch.where(inside, first + (place + turn) % length, place + first)
     signal = batch.signal.gather(2, source[:, None].expand_as(batch.signal))
     time_mask = batch.time_mask.gather(1, source)
     beats = batch.beats
     if beats is not None:
-        beats = _kept(first + (beats - first - by) % length, beats >= 0, time_mask)
+        beats = _kept(first + (beats - first - turn) % length, beats >= 0, time_mask)
     return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
 
 
@@ -223,7 +245,7 @@ def cycle_gap(beats: Tensor, time_mask: Tensor, n_cycles: tuple[int, int]) -> Te
 
     Args:
         beats: (b, beat) R peaks in samples, -1 where there are none.
-        time_mask: (b, t)
+        time_mask: (b, t) samples that were recorded.
         n_cycles: fewest and most; at most half of a record's whole cycles are taken.
     """
     begin, end, whole = _whole_cycles(beats, time_mask)
@@ -231,9 +253,11 @@ def cycle_gap(beats: Tensor, time_mask: Tensor, n_cycles: tuple[int, int]) -> Te
     device = time_mask.device
     wanted = torch.randint(n_cycles[0], n_cycles[1] + 1, (n_records,), device=device)
     wanted = wanted.minimum((whole.sum(1) * _LARGEST_GAP).long())
+    # The whole cycles of the highest random scores are taken: (b, beat).
     score = torch.rand(whole.shape, device=device).masked_fill(~whole, -1.0)
     rank = score.argsort(dim=1, descending=True).argsort(dim=1)
     chosen = ((rank < wanted[:, None]) & whole).long()
+    # +1 where a chosen cycle begins and -1 where it ends; the running sum is positive inside: (b, t).
     steps = torch.zeros((n_records, t + 1), dtype=torch.long, device=device)
     steps.scatter_add_(1, begin.clamp(0, t), chosen)
     steps.scatter_add_(1, end.clamp(0, t), -chosen)
@@ -241,7 +265,13 @@ def cycle_gap(beats: Tensor, time_mask: Tensor, n_cycles: tuple[int, int]) -> Te
 
 
 def random_window(time_mask: Tensor, seconds: Range, rate_hz: float) -> Tensor:
-    """(b, t) true inside one window at a random place of each record, at most half as long as the record."""
+    """(b, t) true inside one window at a random place of each record, at most half as long as the record.
+
+    Args:
+        time_mask: (b, t) samples that were recorded.
+        seconds: shortest and longest window.
+        rate_hz: samples per second.
+    """
     first, length = _recorded(time_mask)
     wanted = (_uniform(len(first), seconds, time_mask.device) * rate_hz).round()
     width = wanted.minimum((length * _LARGEST_GAP).floor())
@@ -251,11 +281,12 @@ def random_window(time_mask: Tensor, seconds: Range, rate_hz: float) -> Tensor:
 
 
 def _whole_cycles(beats: Tensor, time_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """First sample, end, and whether it lies wholly in the record, of the cardiac cycle around each R peak.
+    """The cardiac cycle around each R peak, (b, beat) each: first sample, end, and whether it is known to be whole.
 
-    Neighbouring cycles share their border. The first and the last take their one known interval for the other. A cycle
-    beside an interval much longer than the median one is not known to be one cycle.
+    Neighbouring cycles share their border. The first and the last cycle have one interval only and use it on both
+    sides. A cycle counts as whole if it lies inside the record and beside no interval much longer than the median.
     """
+    # Intervals before and behind each peak; `_kept` has moved the known peaks to the front.
     beats = _kept(beats, beats >= 0, time_mask)
     beats = F.pad(beats, (0, max(0, 2 - beats.shape[1])), value=-1)
     number = torch.arange(beats.shape[1], device=beats.device)
@@ -263,6 +294,8 @@ def _whole_cycles(beats: Tensor, time_mask: Tensor) -> tuple[Tensor, Tensor, Ten
     interval = beats.diff(dim=1)
     before = torch.cat([interval[:, :1], interval], dim=1)
     after = torch.where(number == n_beats - 1, before, torch.cat([interval, interval[:, -1:]], dim=1))
+
+    # Borders of the cycles, and which cycles are whole.
     begin = (beats - _BEFORE_PEAK * before).round().long()
     end = (beats + (1 - _BEFORE_PEAK) * after).round().long()
     first, length = _recorded(time_mask)
@@ -273,7 +306,7 @@ def _whole_cycles(beats: Tensor, time_mask: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def _without(batch: ECGBatch, gap: Tensor) -> ECGBatch:
-    """The batch as if nothing had been recorded in the gap."""
+    """The batch as if nothing had been recorded where the (b, t) gap is true."""
     time_mask = batch.time_mask & ~gap
     signal = torch.where(batch.lead_mask[:, :, None] & time_mask[:, None], batch.signal, 0.0)
     beats = None if batch.beats is None else _kept(batch.beats, batch.beats >= 0, time_mask)
@@ -281,7 +314,7 @@ def _without(batch: ECGBatch, gap: Tensor) -> ECGBatch:
 
 
 def _kept(beats: Tensor, known: Tensor, time_mask: Tensor) -> Tensor:
-    """The peaks that are known and recorded, in order and first, -1 behind them."""
+    """(b, beat) peaks that are known and lie in recorded samples, in rising order, then -1."""
     t = time_mask.shape[1]
     inside = known & (beats >= 0) & (beats < t)
     inside = inside & time_mask.gather(1, torch.where(inside, beats, 0))
@@ -297,11 +330,13 @@ def _recorded(time_mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _uniform(n: int, between: Range, device: torch.device) -> Tensor:
+    """(n,) random numbers, uniform between two limits."""
     low, high = between
     return low + (high - low) * torch.rand(n, device=device)
 
 
 def _check_range(name: str, between: tuple[float, float], above: float, most: float = float("inf")) -> None:
+    """Raise ValueError unless above < low <= high <= most."""
     low, high = between
     if not above < low <= high <= most:
         upper = "" if most == float("inf") else f" and at most {most:g}"

@@ -59,12 +59,12 @@ def weighted_info_nce(
     """-log(e^{s_ii/t} / (e^{s_ii/t} + sum_{j != i} a_ij e^{s_ij/t})): DiagSim-weighted loss, LISA proposal 3.3.
 
     Args:
-        logits: s_ij / t.
-        positive: column of each row's partner.
-        weight: a_ij; the entry of the partner is not read.
+        logits: (r, c) s_ij / t.
+        positive: (r,) column of each row's partner.
+        weight: (r, c) a_ij; the entry of the partner is not read.
 
     Returns:
-        The loss of each row, and whether it has an active negative: without one the loss is 0 and says nothing.
+        (r,) loss of each row, and (r,) whether it has a negative of positive weight: without one the loss is always 0.
     """
     own = F.one_hot(positive, logits.shape[1]).bool()
     negatives = (weight > 0) & ~own
@@ -78,7 +78,15 @@ def soft_target_info_nce(
 ) -> tuple[Float[Tensor, " r"], Bool[Tensor, " r"]]:
     """Cross-entropy against 1 for the partner and 1 - a_ij for the others, normalised: similar reports attract.
 
-    The multi-positive relative of the weighted loss (as in FG-CLEP, arXiv 2505.11939), with the same a_ij.
+    Source: FG-CLEP (arXiv 2505.11939), with the weights a_ij of DiagSim.
+
+    Args:
+        logits: (r, c) s_ij / t.
+        positive: (r,) column of each row's partner.
+        weight: (r, c) a_ij; the entry of the partner is not read.
+
+    Returns:
+        (r,) loss of each row, and (r,) whether it has a column with a_ij > 0 beside its partner.
     """
     own = F.one_hot(positive, logits.shape[1]).bool()
     target = torch.where(own, 1.0, 1 - weight)
@@ -90,7 +98,17 @@ def soft_target_info_nce(
 def weighted_siglip(
     logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"], bias: Tensor
 ) -> tuple[Float[Tensor, " r"], Bool[Tensor, " r"]]:
-    """Pairwise sigmoid (Zhai et al. 2023, equation 1), each negative pair weighted by a_ij (CLEF, 2512.02180)."""
+    """Pairwise sigmoid (Zhai et al. 2023, equation 1), each negative pair weighted by a_ij (CLEF, arXiv 2512.02180).
+
+    Args:
+        logits: (r, c) s_ij / t, without the bias.
+        positive: (r,) column of each row's partner.
+        weight: (r, c) a_ij; the entry of the partner is not read.
+        bias: scalar that is added to every logit.
+
+    Returns:
+        (r,) loss of each row, and (r,) true: every row counts.
+    """
     own = F.one_hot(positive, logits.shape[1]).bool()
     shifted = logits + bias
     loss = torch.where(own, F.softplus(-shifted), weight * F.softplus(shifted)).sum(1)

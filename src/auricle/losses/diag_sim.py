@@ -48,15 +48,18 @@ class DiagSimConfig(Config):
 def diag_sim_weights(
     config: DiagSimConfig, ramp: tuple[float, float], rows: TextBatch, columns: TextBatch
 ) -> tuple[Float[Tensor, "r c"], Bool[Tensor, "r c"]]:
-    """a_ij of all pairs of reports, and which pairs have the same report.
+    """(r, c) weights a_ij of all pairs of reports, and (r, c) which pairs have the same report.
 
-    A report that is absent has no partner to be drawn to and is nobody's negative: its column weighs 0.
+    A report that is absent is never a positive and never a negative: its column weighs 0.
 
     Args:
         config: which similarity, and how it becomes a weight.
         ramp: (s0, s1) as `fit_ramp_to` gives them.
         rows: reports of this process's records.
         columns: reports of all processes' records.
+
+    Raises:
+        ValueError: the batches do not carry what the similarity needs.
     """
     same = same_report(rows, columns)
     similarity = report_similarity(config.similarity, rows, columns)
@@ -65,7 +68,7 @@ def diag_sim_weights(
 
 
 def report_similarity(kind: Similarity, rows: TextBatch, columns: TextBatch) -> Float[Tensor, "r c"]:
-    """S between the reports of two batches, in [0, 1].
+    """(r, c) similarity S between the reports of two batches, in [0, 1].
 
     Raises:
         ValueError: the batch does not carry what this kind needs.
@@ -84,13 +87,13 @@ def report_similarity(kind: Similarity, rows: TextBatch, columns: TextBatch) -> 
 
 
 def same_report(rows: TextBatch, columns: TextBatch) -> Bool[Tensor, "r c"]:
-    """Whether two records have the same report, as text or (where parsed, and not empty) as findings."""
+    """(r, c) whether two records have the same report, as text or (where parsed, and not empty) as findings."""
     equal = (rows.report_id[:, None] == columns.report_id[None]) & (rows.report_id >= 0)[:, None]
     if rows.findings is not None and columns.findings is not None:
         shared = rows.findings @ columns.findings.T
-        own, other = rows.findings.square().sum(-1), columns.findings.square().sum(-1)
-        # Columns hold square roots of positive weights: the shared weight equals both sums only for equal sets.
-        full = torch.maximum(own[:, None], other[None])
+        row_weight, column_weight = rows.findings.square().sum(-1), columns.findings.square().sum(-1)
+        # Entries are square roots of positive weights: the shared weight equals both sums only for equal sets.
+        full = torch.maximum(row_weight[:, None], column_weight[None])
         equal = equal | ((full > 0) & torch.isclose(shared, full, rtol=1e-4, atol=0.0))
     return equal
 
@@ -99,7 +102,10 @@ def fit_ramp(similarity: Float[Tensor, " pairs"]) -> tuple[float, float]:
     """s0 and s1 of the ramp, fitted once on pairs of a corpus: where similarity becomes unusual, and where extreme.
 
     They are the 90th and 99th centile of S over random pairs of records with different reports (ours), at least .05
-    apart so that the ramp never becomes a cliff.
+    apart so that the ramp keeps a finite slope.
+
+    Args:
+        similarity: (pairs,) S of each pair.
     """
     s0, s1 = torch.quantile(similarity.float(), torch.tensor([0.90, 0.99])).tolist()
     return min(s0, 0.90), min(max(s1, s0 + 0.05), 1.0)
@@ -109,8 +115,8 @@ def fit_ramp_to(corpus: Corpus, kind: Similarity) -> tuple[float, float] | None:
     """The ramp of a corpus, fitted on pairs of its training reports drawn by how many records carry them.
 
     Args:
-        corpus: with what `kind` compares.
-        kind: of similarity.
+        corpus: the training reports, with the embeddings or findings that `kind` compares.
+        kind: which similarity.
 
     Returns:
         (s0, s1), or None where all records have one report, so that there is no pair to compare.
@@ -121,10 +127,10 @@ def fit_ramp_to(corpus: Corpus, kind: Similarity) -> tuple[float, float] | None:
     pairs = pairs[:, pairs[0] != pairs[1]]
     if not pairs.shape[1]:
         return None
-    one, other = (corpus.text_batch(side.numpy()) for side in pairs)
+    first, second = (corpus.text_batch(reports.numpy()) for reports in pairs)
     chunks = [
-        report_similarity(kind, one.select(at), other.select(at)).diagonal()
-        for at in torch.split(torch.arange(pairs.shape[1]), _PAIRS_AT_ONCE)
+        report_similarity(kind, first.select(chunk), second.select(chunk)).diagonal()
+        for chunk in torch.split(torch.arange(pairs.shape[1]), _PAIRS_AT_ONCE)
     ]
     return fit_ramp(torch.cat(chunks))
 
@@ -136,11 +142,11 @@ def negative_weights(
     ramp: tuple[float, float] = (0.5, 0.9),
     power: float = 2.0,
 ) -> Float[Tensor, "r c"]:
-    """a_ij in [0, 1], the weight of each pair as a negative.
+    """(r, c) a_ij in [0, 1], the weight of each pair as a negative.
 
     Args:
-        similarity: S.
-        same: pairs with equal reports; they get 0 in all kinds but `none`.
+        similarity: (r, c) S.
+        same: (r, c) pairs with equal reports; they get 0 in all kinds but `none`.
         kind: `ramp` 1 below s0, 0 above s1, linear between; `step` 1 below s1, else 0; `power` (1 - S)^g; `none`
             1 everywhere, equal reports included: plain InfoNCE, row A4 of the proposal.
         ramp: (s0, s1).

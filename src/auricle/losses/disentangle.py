@@ -1,4 +1,4 @@
-"""Keeping two parts of a representation apart: what one says linearly, the other need not say.
+"""Keeping two parts of a representation apart: no feature of one should be correlated with a feature of the other.
 
 Source: CG-DMER (arXiv 2602.21154), `||Z_sh^T Z_sp||_F^2` on standardised batches.
 """
@@ -24,17 +24,18 @@ def decorrelation(
     that of one process with all rows.
 
     Args:
-        shared, specific: the two parts of N records.
-        active: rows that count, by default all. Zero where fewer than two do.
+        shared, specific: (b, d) and (b, e), the two parts of this process's records.
+        active: (b,) rows that count, by default all. The loss is 0 where fewer than two rows count.
     """
     active = torch.ones(len(shared), dtype=torch.bool, device=shared.device) if active is None else active
     counts = gather_without_gradient(active)
-    one, other = (_standardised(gather(part), counts) for part in (shared, specific))
-    correlation = one.T @ other / counts.sum().clamp_min(1)
+    all_shared, all_specific = (_standardised(gather(part), counts) for part in (shared, specific))
+    correlation = all_shared.T @ all_specific / counts.sum().clamp_min(1)  # (d, e)
     return correlation.square().sum() / shared.shape[1]
 
 
 def _standardised(rows: Float[Tensor, "b d"], active: Bool[Tensor, " b"]) -> Float[Tensor, "b d"]:
+    """Each feature with mean 0 and variance 1 over the active rows; 0 in the others."""
     n = active.sum().clamp_min(1)
     mean = torch.where(active[:, None], rows, 0.0).sum(0) / n
     centred = torch.where(active[:, None], rows - mean, 0.0)

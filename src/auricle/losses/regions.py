@@ -31,24 +31,27 @@ def region_nt_xent(
     should repel, of one beat or at all, is open.
 
     Args:
-        vectors: unit vectors of record, view, region; what lies under a false `present` is not read.
-        present: regions that a view has.
+        vectors: (b, 2, g, d) unit vectors of record, view and region; not read where `present` is false.
+        present: (b, 2, g) regions that a view has.
         scale: one over the temperature t.
         repels: what is in the sum: `everything`; `other_records`, all regions of them; `same_region`, of other records.
 
     Returns:
-        The mean over all rows; 0 where there is none.
+        Scalar mean over all rows; 0 where there is none.
     """
+    # Rows are the (record, view, region) of this process, columns those of all processes.
     n, _, n_regions, width = vectors.shape
     own = torch.where(present[..., None], vectors, 0.0)
     columns = gather(own).reshape(-1, width)
     column_present = gather_without_gradient(present).flatten()
+    # Of every column: its number, record and region; of every row: its column, and that of the other view.
     position = torch.arange(len(columns), device=vectors.device).view(-1, 2, n_regions)
     record = torch.arange(len(position), device=vectors.device)[:, None, None].expand_as(position).flatten()
     mine = slice(world()[0] * n, world()[0] * n + n)
     row = position[mine].flatten()
     partner = position[mine].flip(1).flatten()
     region = torch.arange(n_regions, device=vectors.device).expand_as(position).flatten()
+    # (r, c) which columns repel a row.
     other_record = record[row][:, None] != record
     in_sum = {
         "everything": row[:, None] != torch.arange(len(columns), device=vectors.device),

@@ -9,21 +9,21 @@ from torch.nn import functional as F
 
 from auricle.processes import mean_over_active
 
-# A class of which there are a handful must not drown the others.
+# Without a limit, the few records of a rare class would outweigh all others.
 _LARGEST_WEIGHT = 20.0
 
 
 def masked_bce(
     logits: Float[Tensor, "b c"], target: Float[Tensor, "b c"], weight: Float[Tensor, "two c"] | None = None
 ) -> Tensor:
-    """Binary cross-entropy over the annotated entries; NaN in `target` means not annotated. Zero if none is.
+    """Scalar binary cross-entropy over the annotated entries; 0 if none is annotated.
 
     The mean runs over the entries of all processes, so that the result does not depend on how a batch is divided.
 
     Args:
-        logits: one per class, each class for itself.
-        target: 0, 1 or NaN.
-        weight: of negatives and of positives, see `balancing_weights`; by default all weigh 1.
+        logits: (b, c) one per class, each class a question of its own.
+        target: (b, c) 0, 1, or NaN where not annotated.
+        weight: (2, c) of negatives and of positives, see `balancing_weights`; by default all weigh 1.
     """
     known = ~torch.isnan(target)
     truth = torch.where(known, target, 0.0)
@@ -36,7 +36,13 @@ def masked_bce(
 def masked_cross_entropy(
     logits: Float[Tensor, "b c"], target: Float[Tensor, "b c"], weight: Float[Tensor, "two c"] | None = None
 ) -> Tensor:
-    """Softmax cross-entropy of classes that exclude each other; records without exactly one class do not count."""
+    """Scalar softmax cross-entropy of classes that exclude each other; 0 if no record counts.
+
+    Args:
+        logits: (b, c)
+        target: (b, c) 0, 1, or NaN where not annotated; a record counts if all its classes are annotated and one is 1.
+        weight: (2, c) of negatives (not used) and of positives, see `balancing_weights`; by default all weigh 1.
+    """
     counts = one_class(target)
     weights = torch.ones_like(logits) if weight is None else weight[1].expand_as(logits)
     truth = torch.where(counts[:, None], target, 0.0)
@@ -45,15 +51,15 @@ def masked_cross_entropy(
 
 
 def one_class(target: Float[Tensor, "b c"]) -> Bool[Tensor, " b"]:
-    """Which records are annotated with one class and no other."""
+    """(b,) which records of a (b, c) target (0, 1 or NaN) are annotated with one class and no other."""
     return (target.nan_to_num(nan=2.0).sum(-1) == 1) & ~torch.isnan(target).any(-1)
 
 
 def balancing_weights(target: Float[Tensor, "n c"], exclusive: bool) -> Float[Tensor, "two c"]:
-    """Weights of negatives (row 0) and positives (row 1) under which every class counts the same.
+    """(2, c) weights of negatives (row 0) and positives (row 1) under which every class counts the same.
 
     Args:
-        target: of all training records, NaN where not annotated.
+        target: (n, c) of all training records, NaN where not annotated.
         exclusive: classes exclude each other: n / (c n_c) for the positives; otherwise each class is a question with
             two answers, n / (2 n_answer). A class without a record keeps weight 1; none is above 20.
     """
