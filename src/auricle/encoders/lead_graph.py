@@ -4,7 +4,7 @@ Source: the MIRAGE document, section B (after Graphormer, Ying et al. 2021). Eac
 becomes one node, `h = W x + b`; layers of attention `softmax((QK^T + B) / sqrt(d)) V` with a learned B for every pair
 of leads; a class token reads the nodes through a transformer encoder. Ours: a learned identity of each lead (with one W
 for all and B at zero, nodes would be interchangeable) and `lead_stem = "conv"`, because one linear map of a whole lead
-cannot follow a beat that comes a little later.
+gives another result for the same beats shifted in time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LeadGraphConfig(ComponentConfig):
 
     Attributes:
         width: features of a node.
-        depth: layers of attention between the leads; 0 leaves the nodes as the stem made them.
+        depth: layers of attention between the leads; with 0 the class token reads the nodes of the stem.
         readout_depth: layers of the transformer encoder through which the class token reads the nodes.
         lead_stem: `linear` (the document's: one map of the whole lead, so its length is fixed) or `conv`.
     """
@@ -64,19 +64,22 @@ class LinearStem(nn.Module):
         self.embed = nn.Linear(n_samples, width)
 
     def forward(self, signal: Float[Tensor, "b l t"], time_mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b l d"]:
-        """Nodes. What is shorter than the map is padded with zeros, what is longer is cut."""
+        """(b, l, d) nodes; a signal shorter than the map is padded with zeros, a longer one is cut."""
         del time_mask
         nodes: Tensor = self.embed(F.pad(signal, (0, self.n_samples - signal.shape[-1])))
         return nodes
 
 
 class ConvStem(nn.Module):
-    """Convolutions over time, the same for every lead, then mean and attention over time: a beat may come anywhere."""
+    """Convolutions over time, the same for every lead, then mean and attention over time.
+
+    Pooling over time makes the node nearly the same wherever the beats lie.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         widths = [1, *(max(8, width // 2 ** (len(_CONV_LAYERS) - i)) for i in range(1, len(_CONV_LAYERS))), width]
-        # Without a norm, what differs between records would drown in what all of them share.
+        # The norm subtracts what all records share; without it the differences between records are small beside it.
         self.layers = nn.ModuleList(
             nn.Sequential(
                 nn.Conv1d(widths[i], widths[i + 1], kernel, stride, padding=kernel // 2, bias=False),
@@ -87,20 +90,30 @@ class ConvStem(nn.Module):
         self.pool = MeanAndAttention(width)
 
     def forward(self, signal: Float[Tensor, "b l t"], time_mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b l d"]:
-        """Nodes of leads of any length."""
+        """(b, l, d) nodes of leads of any length."""
         b, n_leads, _ = signal.shape
+        # Every lead is a signal of its own: (b * l, 1, t), and (b * l, d, t) behind the convolutions.
         x, mask = signal.flatten(0, 1)[:, None], time_mask.repeat_interleave(n_leads, 0)
         for layer, (_, stride) in zip(self.layers, _CONV_LAYERS, strict=True):
             mask = mask[:, ::stride]
-            x = torch.where(mask[:, None], F.gelu(layer(x)), 0.0)  # a norm's shift must not leak out of padding
-        nodes: Tensor = self.pool(x.transpose(1, 2), mask)
+            # Padding is set to zero again, or the norm's shift would reach recorded samples through the next layer.
+            x = torch.where(mask[:, None], F.gelu(layer(x)), 0.0)
+        nodes: Tensor = self.pool(x.transpose(1, 2), mask)  # (b * l, d)
         return nodes.view(b, n_leads, -1)
 
 
 def standardised(
     signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
 ) -> Float[Tensor, "b l t"]:
-    """Each lead with mean 0 and standard deviation 1 over its valid samples (instance normalisation); 0 elsewhere."""
+    """(b, l, t) leads with mean 0 and standard deviation 1 over their valid samples; 0 elsewhere.
+
+    Instance normalisation (Ulyanov et al. 2016) of each lead of each record; a flat lead becomes 0.
+
+    Args:
+        signal: (b, l, t) in any unit.
+        lead_mask: (b, l) leads that are present.
+        time_mask: (b, t) samples inside the record.
+    """
     valid = lead_mask[:, :, None] & time_mask[:, None]
     n = valid.sum(-1, keepdim=True).clamp_min(1)
     signal = torch.where(valid, signal, 0.0)
@@ -131,14 +144,19 @@ class LeadGraph(EncoderModule):
         return Block(self.config.width, self.config.n_heads, self.config.mlp_ratio, self.config.dropout)
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
-        """Encode; `tokens` are the leads, `pooled` is the class token. Without any lead it reads nothing but itself."""
+        """(b, l, d) one token per lead, and (b, d) the class token as `pooled`.
+
+        The class token of a record without any lead attends to itself only.
+        """
+        # One node per lead: (b, l, t) to (b, l, d).
         signal, time_mask = signal[..., : self.spec.n_samples], time_mask[:, : self.spec.n_samples]
         x = self.stem(standardised(signal, lead_mask, time_mask), time_mask) + self.identity
         x = torch.where(lead_mask[..., None], x, 0.0)
-        # A record without any lead would have nobody to attend to: it looks at its own zeros, and nobody reads them.
+        # Attention between leads. A softmax over no key is NaN, so a record without leads attends to its zeros.
         looked_at = lead_mask | ~lead_mask.any(-1, keepdim=True)
         for number, block in enumerate(self.blocks):
             x = self.modulate[number](block(x, looked_at, bias=self.bias[number]), condition)
+        # The class token reads the nodes: (b, 1 + l, d).
         x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x), x], dim=1)
         present = F.pad(lead_mask, (1, 0), value=True)
         for block in self.readout:

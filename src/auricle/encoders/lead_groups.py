@@ -5,7 +5,7 @@ groups) and 3.2 (MS-SATE: parallel patch embeddings, one transformer per scale, 
 is silent the choices are ours and are named in the configuration.
 
 Inside a group every lead has its own kernel. One shared kernel over a mean of leads would read the mean lead only:
-{II, III, aVF} would collapse onto aVF, and the electrical axis would be gone.
+the mean of {II, III, aVF} is aVF, and the electrical axis could not be read from it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LeadGroupsConfig(ComponentConfig):
             stride are equal, as in the proposal, and a shift inside a patch matters more (`benchmarks/shift.py`).
         groups: lead groups; a lead of the input in no group is not read.
         stem: `group` (each lead its own kernel, summed in the group) or `per_lead` (the temporal encoder runs on
-            every lead, then attention pooling inside the group: the literal reading of 3.1, and dearer).
+            every lead, then attention pooling inside the group: the literal reading of 3.1, at more computation).
         attention: inter-group attention: `se`, `eca`, or `none` (all present groups weigh 1).
     """
 
@@ -77,17 +77,22 @@ class GroupStem(nn.Module):
         self.identity = nn.Parameter(torch.randn(len(groups), width) * 0.5)
 
     def forward(self, patches: Float[Tensor, "b l n p"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b s n d"]:
-        """One stream of tokens per group. `patches` are zero where a lead is absent."""
+        """(b, group, n, d) one stream of tokens per group.
+
+        Args:
+            patches: (b, l, n, p) zero where a lead is absent.
+            lead_mask: (b, l) leads that are present.
+        """
         streams = []
         for members, kernel in zip(self.groups, self.kernels, strict=True):
             present = lead_mask[:, members].sum(-1)
             scale = len(members) / present.clamp_min(1)
-            joined = patches[:, members].transpose(1, 2).flatten(2)
+            joined = patches[:, members].transpose(1, 2).flatten(2)  # (b, n, members * p)
             streams.append((joined @ kernel) * scale[:, None, None])
         return torch.stack(streams, dim=1) + self.identity[:, None]
 
     def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
-        """Streams are groups already."""
+        """(b, g, n, d) streams as they are: each is a group already."""
         del lead_mask
         return x
 
@@ -105,14 +110,14 @@ class PerLeadStem(nn.Module):
         self.score = nn.Linear(width, 1, bias=False)
 
     def forward(self, patches: Float[Tensor, "b l n p"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b s n d"]:
-        """One stream of tokens per lead, in the order of the groups."""
+        """(b, lead, n, d) one stream of tokens per lead, in the order of the groups, from patches (b, l, n, p)."""
         del lead_mask
         return patches[:, self.order] @ self.kernel + self.identity[:, None]
 
     def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
-        """Attention pooling over the present leads of each group."""
+        """(b, g, n, d) streams of leads pooled by attention over the present leads of each group."""
         present = lead_mask[:, self.order]
-        scores = self.score(x).squeeze(-1)
+        scores = self.score(x).squeeze(-1)  # (b, s, n)
         scores = scores.masked_fill(~present[:, :, None], torch.finfo(scores.dtype).min)
         pooled, first = [], 0
         for members in self.groups:
@@ -157,6 +162,7 @@ class _Scale(nn.Module):
         self, encoder: LeadGroups, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Tokens (b, g, n, d), their mask (b, n), the groups' parts of the pooled output (b, g, d), weights (b, g)."""
+        # Tokens of each stream, and a transformer over time in which records and streams are one axis.
         mask = patch_mask(time_mask, self.patch)
         x = self.stem(patchify(signal, self.patch, self.reach), lead_mask)
         b, s, n, _ = x.shape
@@ -166,7 +172,8 @@ class _Scale(nn.Module):
         for block, point in zip(self.blocks, self.points, strict=True):
             x = block(x.flatten(0, 1), keys, turn).unflatten(0, (b, s))
             x = encoder.modulate[point](x, condition)
-        x = self.stem.gather(x, lead_mask)
+        # Attention between groups: streams become groups, each squeezed to one number and weighed.
+        x = self.stem.gather(x, lead_mask)  # (b, g, n, d)
         present = encoder.groups_present(lead_mask)
         in_group = mask[:, None].expand(*x.shape[:3])
         logits = x.new_zeros(present.shape)
@@ -175,7 +182,8 @@ class _Scale(nn.Module):
             logits = self.attention(torch.where(present, squeezed, 0.0))
         logits = encoder.modulate[self.gate_point](logits[..., None], condition).squeeze(-1)
         weights = group_weights(logits, present)
-        pooled = weights[..., None] * self.norm(self.pool(x, in_group))
+        # Pooled over time; each group has a matrix of its own.
+        pooled = weights[..., None] * self.norm(self.pool(x, in_group))  # (b, g, d)
         return x * weights[..., None, None], mask, torch.einsum("bgd,gde->bge", pooled, self.mix), weights
 
 
@@ -196,11 +204,15 @@ class LeadGroups(EncoderModule):
         self.width = config.width * len(patches)
 
     def groups_present(self, lead_mask: Bool[Tensor, "b l"]) -> Bool[Tensor, "b g"]:
-        """Whether a group has at least one recorded lead."""
+        """(b, g) whether a group has at least one recorded lead."""
         return torch.stack([lead_mask[:, rows].any(-1) for rows in self.group_rows], dim=1)
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
-        """Encode; nothing under a false mask has an influence."""
+        """(b, n, d) tokens: all scales in turn, in each the groups in turn; nothing under a false mask is read.
+
+        `pooled` (b, scales * d) is the scales side by side; `group_weight` and `group_contribution` are (b, g).
+        """
+        # Every scale by itself; its (b, g, n, d) tokens become one axis (b, g * n, d).
         tokens, masks, parts, weights, times, scale_of = [], [], [], [], [], []
         for number, scale in enumerate(self.scales):
             assert isinstance(scale, _Scale)
@@ -213,12 +225,14 @@ class LeadGroups(EncoderModule):
             scale_of.append(torch.full((g * n,), number))
             parts.append(part)
             weights.append(weight)
-        per_scale = torch.stack(parts, dim=1)
+        # The pooled output: groups are summed in each scale, and each scale has a gain.
+        per_scale = torch.stack(parts, dim=1)  # (b, scale, g, d)
         summed = per_scale.sum(2)
         gained = self.modulate[self.gain_point](summed, condition)
-        # A scale that the gate turns up counts more in what each group contributes.
+        # Each group's share in the pooled output; a scale with a larger gain counts more.
         gain = gained.norm(dim=-1) / summed.norm(dim=-1).clamp_min(1e-9)
         sizes = (per_scale.norm(dim=-1) * gain[..., None]).sum(1)
+        # The group of every token.
         group = [
             torch.arange(len(self.group_names)).repeat_interleave(x.shape[1] // len(self.group_names)) for x in tokens
         ]

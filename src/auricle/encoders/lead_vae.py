@@ -28,7 +28,7 @@ from auricle.nn.experts import FUSIONS, LOG_VAR_LIMIT, Posterior
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
-# Experts start sure of themselves: from samples as wide as the prior the decoder would first learn to ignore them.
+# Experts start with a small variance: from samples as wide as the prior's the decoder would learn to ignore them.
 _FIRST_LOG_VAR: Final = -4.0
 _STRIDE: Final = 2
 # Keeps the gradient of a square root finite where all bins say the same.
@@ -56,7 +56,7 @@ class LeadVaeConfig(ComponentConfig):
 
     Attributes:
         channels: of the convolutions, each halving the time axis.
-        latent: width of the shared latent; `adaptive` takes the nearest multiple of the number of bins.
+        latent: width of the shared latent; `adaptive` rounds it to a multiple of the number of bins.
         pooling: `adaptive` lets every `bin_ms` of a record give its own part of the latent, by weights that all bins
             share, and is read downstream as mean, spread and extremes over the bins; `flatten` is the published form,
             one linear map of a record of exactly the input's length.
@@ -86,7 +86,8 @@ class AdaptivePool(nn.Module):
     """Each bin of time gives its own part of the latent, by weights that all bins of a lead share.
 
     A bin sees its neighbours on either side. Bins are counted from the start of the record in milliseconds, so a
-    shorter record leaves the last ones empty, of which nobody believes anything, and changes none of the others.
+    shorter record leaves the last ones empty and changes none of the others. An empty bin has a mean of 0 and so large
+    a variance that it has next to no weight in a product of experts.
     """
 
     def __init__(self, n_leads: int, width: int, n_positions: int, config: LeadVaeConfig, step_ms: float) -> None:
@@ -102,36 +103,49 @@ class AdaptivePool(nn.Module):
     def forward(
         self, x: Float[Tensor, "b l c n"], mask: Bool[Tensor, "b n"]
     ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l d"]]:
-        """Mean and log-variance of each lead; `x` is zero where nothing was recorded."""
-        whole = self._cut(x).flatten(1, 2)
-        read = self.read(whole).float().unflatten(1, (self.n_leads, 2, self.per_bin))
-        there = self._bins(mask)[:, None, None]
-        mean = torch.where(there, read[:, :, 0], 0.0)
-        log_var = torch.where(there, read[:, :, 1] + _FIRST_LOG_VAR, LOG_VAR_LIMIT)
+        """Mean and log-variance of each lead, (b, l, d) each.
+
+        Args:
+            x: (b, l, c, n) channels of each lead at n positions in time; zero where nothing was recorded.
+            mask: (b, n) positions that were recorded.
+        """
+        whole = self._cut(x).flatten(1, 2)  # (b, l * c, n)
+        read = self.read(whole).float().unflatten(1, (self.n_leads, 2, self.per_bin))  # (b, l, 2, per bin, bin)
+        recorded = self._bins(mask)[:, None, None]
+        mean = torch.where(recorded, read[:, :, 0], 0.0)
+        log_var = torch.where(recorded, read[:, :, 1] + _FIRST_LOG_VAR, LOG_VAR_LIMIT)
         return mean.flatten(2), log_var.flatten(2)
 
     def summary(self, mean: Float[Tensor, "b s d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b s e"]:
-        """What is the same whenever the beats fall: mean, spread, largest and smallest value over the bins."""
-        there = self._bins(mask)[:, None, None]
-        bins = mean.reshape(*mean.shape[:2], self.per_bin, self.n_bins)
-        n = there.sum(-1).clamp_min(1)
-        centre = torch.where(there, bins, 0.0).sum(-1) / n
-        spread = torch.where(there, bins - centre[..., None], 0.0).square().sum(-1) / n
-        top, bottom = (torch.where(there, sign * bins, -torch.inf).amax(-1) for sign in (1, -1))
-        some = there.any(-1)
-        parts = (centre, (spread + _LEAST_SPREAD).sqrt(), torch.where(some, top, 0.0), torch.where(some, -bottom, 0.0))
+        """(b, s, e) mean, spread, largest and smallest value over the recorded bins of a latent (b, s, d).
+
+        None of the four depends on which bin a beat falls into.
+        """
+        recorded = self._bins(mask)[:, None, None]
+        bins = mean.reshape(*mean.shape[:2], self.per_bin, self.n_bins)  # (b, s, per bin, bin)
+        n = recorded.sum(-1).clamp_min(1)
+        centre = torch.where(recorded, bins, 0.0).sum(-1) / n
+        spread = torch.where(recorded, bins - centre[..., None], 0.0).square().sum(-1) / n
+        top, bottom = (torch.where(recorded, sign * bins, -torch.inf).amax(-1) for sign in (1, -1))
+        any_bin = recorded.any(-1)
+        parts = (
+            centre,
+            (spread + _LEAST_SPREAD).sqrt(),
+            torch.where(any_bin, top, 0.0),
+            torch.where(any_bin, -bottom, 0.0),
+        )
         return torch.cat(parts, dim=-1)
 
     def _cut(self, x: Shaped[Tensor, "*b n"]) -> Shaped[Tensor, "*b m"]:
-        """Exactly the positions of all bins."""
+        """The last axis padded with zeros, or cut, to the positions of all bins."""
         return F.pad(x, (0, max(0, self.n_positions - x.shape[-1])))[..., : self.n_positions]
 
     def _bins(self, mask: Bool[Tensor, "b n"]) -> Bool[Tensor, "b m"]:
-        """Which bins hold anything."""
+        """(b, bin) bins with at least one recorded position."""
         return self._cut(mask).reshape(len(mask), self.n_bins, self.size).any(-1)
 
     def unpool(self, width: int) -> nn.Module:
-        """From a latent (b, d) back to (b, width, positions), every bin by the same weights."""
+        """Layers from a latent (b, d) back to (b, width, position), with the same weights for every bin."""
         return nn.Sequential(
             nn.Unflatten(1, (self.per_bin, self.n_bins)),
             nn.Conv1d(self.per_bin, width * self.size, 3, padding=1),
@@ -142,7 +156,7 @@ class AdaptivePool(nn.Module):
 
 class _BinsToTime(nn.Module):
     def forward(self, x: Float[Tensor, "b c p n"]) -> Float[Tensor, "b c m"]:
-        """(width, position in a bin, bin) to (width, position)."""
+        """(b, width, position in a bin, bin) to (b, width, position)."""
         return x.transpose(2, 3).flatten(2)
 
 
@@ -160,7 +174,11 @@ class FlattenPool(nn.Module):
     def forward(
         self, x: Float[Tensor, "b l c n"], mask: Bool[Tensor, "b n"]
     ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l d"]]:
-        """Mean and log-variance of each lead.
+        """Mean and log-variance of each lead, (b, l, d) each.
+
+        Args:
+            x: (b, l, c, n) channels of each lead at n positions in time.
+            mask: (b, n) positions that were recorded.
 
         Raises:
             DataError: the batch is shorter than the records that this encoder was built for.
@@ -170,18 +188,18 @@ class FlattenPool(nn.Module):
                 "pooling=flatten reads records of one length only, and this batch is shorter: "
                 "pad it to the input's length, or use pooling=adaptive"
             )
-        features = x[..., : self.n_positions].flatten(2)
+        features = x[..., : self.n_positions].flatten(2)  # (b, l, c * n)
         out = torch.einsum("blf,lfo->blo", features, self.weight).float() + self.bias
         mean, log_var = out.chunk(2, dim=-1)
         return mean, log_var + _FIRST_LOG_VAR
 
     def summary(self, mean: Float[Tensor, "b s d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b s d"]:
-        """The means themselves, as published."""
+        """(b, s, d) the means themselves, as published."""
         del mask
         return mean
 
     def unpool(self, width: int) -> nn.Module:
-        """From a latent (b, d) back to (b, width, positions), by one linear map."""
+        """Layers from a latent (b, d) back to (b, width, position): one linear map."""
         return nn.Sequential(nn.Linear(self.latent, width * self.n_positions), nn.Unflatten(1, (width, -1)))
 
 
@@ -222,26 +240,27 @@ class LeadVae(EncoderModule):
         time_mask: Bool[Tensor, "b t"],
         condition: Condition | None = None,
     ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l d"]]:
-        """Mean and log-variance that each lead believes in; those of absent leads mean nothing.
+        """Mean and log-variance of each lead's Gaussian over the latent, (b, l, d) each; undefined for absent leads.
 
         Args:
-            signal: 0 under every false mask, as `visible` makes it.
-            lead_mask: leads that may be read.
-            time_mask: true inside the record.
-            condition: of what modulates this encoder.
+            signal: (b, l, t) in millivolts, 0 under every false mask, as `visible` makes it.
+            lead_mask: (b, l) leads that are present.
+            time_mask: (b, t) samples inside the record.
+            condition: what modulates the layers, by source.
 
         Raises:
             DataError: records longer than the input this encoder was built for.
         """
+        # Convolutions with weights of each lead's own: (b, l * c, n) between the layers.
         x, mask = signal / TYPICAL_MV, time_mask
         for layer, point in zip(self.layers, self.points, strict=True):
             mask = mask[:, ::_STRIDE]
-            hidden = layer(x).unflatten(1, (len(self.group_names), -1))
+            hidden = layer(x).unflatten(1, (len(self.group_names), -1))  # (b, l, c, n)
             hidden = self.modulate[point](hidden, condition).relu()
             # Padding is set to zero again after every layer, or biases and gates would leak out of it.
             inside = lead_mask[:, :, None, None] & mask[:, None, None]
             x = torch.where(inside, hidden, 0.0).flatten(1, 2)
-        # One position more can come of a rate that is no multiple of the record's; more is another length.
+        # Rounding a change of rate can give one position more; still more means a longer record.
         beyond = mask[:, self.pool.n_positions + 1 :]
         if beyond.shape[1] and bool(beyond.any()):
             raise DataError(
@@ -254,16 +273,26 @@ class LeadVae(EncoderModule):
     def fuse(
         self, mean: Float[Tensor, "b l d"], log_var: Float[Tensor, "b l d"], lead_mask: Bool[Tensor, "b l"]
     ) -> Posterior:
-        """What the present leads believe together."""
+        """The distributions that the present leads give together, by the configured fusion, in full precision.
+
+        Args:
+            mean, log_var: (b, l, d) as `experts` gives them.
+            lead_mask: (b, l) leads that take part.
+        """
         with torch.autocast(mean.device.type, enabled=False):
             return self.fusion(mean.float(), log_var.float(), lead_mask, self.expert_groups)
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
-        """A token per lead, its mean; pooled: all of them, what they believe together, and which leads there are."""
+        """(b, l, d) one token per lead, the mean of its Gaussian.
+
+        `pooled` (b, width) holds a summary of each lead, a summary of their fusion, and the lead mask.
+        """
+        # The Gaussians of the leads, and the mean of their fusion.
         mean, log_var = self.experts(signal, lead_mask, time_mask, condition)
         fused = self.fuse(mean, log_var, lead_mask).sampled.centre()
-        # An absent lead is believed to be what the prior says, and the mask says that it is absent.
+        # An absent lead has the prior's mean, and the lead mask in `pooled` tells that it is absent.
         mean = torch.where(lead_mask[..., None], mean, 0.0)
+        # Summaries over time, (b, l + 1, e): each lead, then the fusion.
         positions = time_mask[:, :: _STRIDE ** len(self.config.channels)]
         summary = self.pool.summary(torch.cat([mean, fused[:, None]], dim=1), positions)
         own = torch.where(lead_mask[..., None], summary[:, :-1], 0.0)
@@ -281,7 +310,7 @@ class LeadVae(EncoderModule):
 
 
 def _group_rows(groups: Mapping[str, tuple[str, ...]], leads: tuple[str, ...]) -> list[list[int]]:
-    """Rows of the lead axis in each group that has any; leads in no group come last, together."""
+    """Rows of the lead axis in each group that has any; leads in no group form one more group at the end."""
     index = lead_names.group_index(groups, leads)
     rows = [[row for row, owner in enumerate(index) if owner == number] for number in range(len(groups))]
     return [members for members in (*rows, [row for row, owner in enumerate(index) if owner < 0]) if members]

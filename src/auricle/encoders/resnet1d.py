@@ -38,11 +38,14 @@ class Resnet1dConfig(ComponentConfig):
 
 
 def _convolve(in_width: int, out_width: int, kernel: int, stride: int) -> nn.Sequential:
+    """A convolution that keeps the length (divided by the stride), and batch norm."""
     convolution = nn.Conv1d(in_width, out_width, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm1d(out_width))
 
 
 class _BasicBlock(nn.Module):
+    """Two convolutions and a shortcut around them (He et al. 2016, basic block)."""
+
     def __init__(self, in_width: int, out_width: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
@@ -52,8 +55,9 @@ class _BasicBlock(nn.Module):
         self.shortcut = nn.Identity() if same else _convolve(in_width, out_width, 1, stride)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, c, n) features and (b, n) mask of recorded positions, both at the block's stride."""
         new_mask = mask[:, :: self.stride]
-        # Padding is set to zero again after every layer, or batch norm's shift would leak out of it.
+        # Padding is set to zero again after every layer, or batch norm's shift would reach recorded positions.
         hidden = torch.where(new_mask[:, None], self.first(x).relu(), 0.0)
         out = (self.second(hidden) + self.shortcut(x)).relu()
         return torch.where(new_mask[:, None], out, 0.0), new_mask
@@ -77,13 +81,16 @@ class Resnet1d(EncoderModule):
         self.width = width
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
-        """Encode; an absent lead is a row of zeros to the first convolution."""
+        """(b, n, d) one token per position of the last stage, and (b, d) their mean as `pooled`.
+
+        The first convolution reads zeros in place of an absent lead.
+        """
         mask = time_mask[:, ::2]
         x = torch.where(mask[:, None], self.stem(signal).relu(), 0.0)
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
             x, mask = block(x, mask)
             x = torch.where(mask[:, None], modulate(x, condition), 0.0)
-        tokens = x.transpose(1, 2)
+        tokens = x.transpose(1, 2)  # (b, d, n) to (b, n, d)
         n = tokens.shape[1]
         step_ms = 1000 * 2**self.config.n_stages / self.spec.rate_hz
         time_ms = torch.arange(n, device=x.device) * step_ms

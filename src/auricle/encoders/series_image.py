@@ -1,7 +1,8 @@
 """A series encoder and a picture encoder whose tokens meet in one transformer: the encoder of `mirage`.
 
 Source: the MIRAGE document, sections B to D. Each branch is an encoder of its own; a global token `W [z_ts; z_img] + b`
-of their class tokens stands in front of the leads and the patches, and what a transformer makes of it is the record.
+of their class tokens stands in front of the tokens of leads and patches, and its state behind a transformer represents
+the record.
 Laboratory values modulate every layer of both branches (`labs = "film"`), or are added to the global token
 (`labs = "late"`, the ablation). A branch may be left out; fusion may be the two class tokens side by side (`concat`);
 with both branches of depth 0 the fusion transformer is all there is (the ablation "All-Shared").
@@ -26,7 +27,7 @@ from auricle.signal.preprocess import InputSpec
 
 
 def _preset(size: str, width: int, n_heads: int, **fusion: Any) -> dict[str, Any]:
-    """Both branches of one width, so that their class tokens can be compared as they are."""
+    """A preset with branches of one width, so that their class tokens can be compared without a projection."""
     both = {"preset": size, "width": width, "n_heads": n_heads}
     branches = {"series": {"name": "lead_graph", **both}, "image": {"name": "vit_image", **both}}
     return {**branches, "width": width, "n_heads": n_heads, **fusion}
@@ -81,7 +82,7 @@ class ConcatFusion(nn.Module):
     def forward(
         self, branches: list[Tokens], extra: Tensor | None, modulate: nn.ModuleList, condition: Condition | None
     ) -> Tensor:
-        """(b, width). What is added to a global token elsewhere is added to the whole here."""
+        """(b, width) class tokens side by side; `extra` (b, width), the late laboratory values, is added to them."""
         del modulate, condition
         together = torch.cat([branch.pooled for branch in branches], dim=-1)
         return together if extra is None else together + extra
@@ -106,11 +107,18 @@ class TransformerFusion(nn.Module):
     def forward(
         self, branches: list[Tokens], extra: Tensor | None, modulate: nn.ModuleList, condition: Condition | None
     ) -> Tensor:
-        """(b, width) of the branches' tokens."""
+        """(b, width) last state of the global token, which attends to the tokens of all branches.
+
+        Args:
+            branches: tokens of each branch.
+            extra: (b, width) late laboratory values, added to the global token; None without them.
+            modulate: modulations behind the blocks.
+            condition: what modulates, by source.
+        """
         first = self.global_token(torch.cat([branch.pooled for branch in branches], dim=-1))
         first = first if extra is None else first + extra
         entered = [enter(branch.tokens) for enter, branch in zip(self.enter, branches, strict=True)]
-        x = torch.cat([first[:, None], *entered], dim=1)
+        x = torch.cat([first[:, None], *entered], dim=1)  # (b, 1 + l + n, width)
         mask = torch.cat([torch.ones_like(branches[0].mask[:, :1]), *(branch.mask for branch in branches)], dim=1)
         for block, place in zip(self.blocks, modulate, strict=True):
             x = place(block(x, mask), condition)
@@ -142,7 +150,12 @@ class SeriesImage(EncoderModule):
         return [branch for branch in self.branches.values() if isinstance(branch, EncoderModule)]
 
     def attach(self, source: str, code: Code) -> None:
-        """As in every encoder; but laboratory values act on the branches alone, or only behind them."""
+        """Let a code modulate the encoder; laboratory values act on the branches alone, or only behind them.
+
+        Args:
+            source: name of the code: `labs` acts as `config.labs` says, any other at every point of encoder and branches.
+            code: what turns the batch into numbers.
+        """
         if source != "labs":
             super().attach(source, code)
             return
@@ -156,11 +169,11 @@ class SeriesImage(EncoderModule):
             branch.attach_films(source, code.width)
 
     def gates(self) -> list[nn.Module]:
-        """What acts for laboratory values behind the branches is a gate as well."""
+        """All gates; the layer that adds late laboratory values counts as one."""
         return [*super().gates(), *([self.late] if self.late is not None else [])]
 
     def read_branches(self, batch: ECGBatch, condition: Condition | None) -> dict[str, Tokens]:
-        """What each branch makes of a preprocessed batch, by its name, `series` or `image`."""
+        """The tokens of each branch for a preprocessed batch, by its name, `series` or `image`."""
         return {
             name: branch.read(batch, condition)
             for name, branch in self.branches.items()
@@ -168,7 +181,10 @@ class SeriesImage(EncoderModule):
         }
 
     def fuse(self, branches: Mapping[str, Tokens], condition: Condition | None) -> Tokens:
-        """The record as a whole; tokens are those of the branches where these are equally wide."""
+        """Tokens whose `pooled` (b, width) is the fusion of all branches.
+
+        Token by token they are those of all branches in turn, or of the first one where widths differ.
+        """
         extra = None
         if self.late is not None and condition is not None and "labs" in condition:
             extra = self.late(condition["labs"])

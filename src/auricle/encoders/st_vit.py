@@ -4,10 +4,10 @@ Source: CG-DMER (arXiv 2602.21154): patches of 50 samples per lead, a ViT, maski
 stack for what a recording shares with its report and one for what it does not. Idea: (1) a patch of one lead is a
 token, known by its lead's embedding and its rotary time; (2) absent leads, padding and whatever a mask hides are
 dropped before the first block (as in MAE), so that masking makes training cheaper; (3) attention runs over lead and
-time jointly; (4) the pooled representation is [shared; specific]. Hiding a lead or a stretch of time is nothing but a
-false mask, so the contract "what is masked cannot be seen" is what makes the modelling masked.
-Inputs: any subset of leads. Differences from the paper: 100 ms at any rate (200 in `tiny`, 250 in `nano`, else a CPU
-would be held up by 1200 tokens), and a common stem, of which it is silent.
+time jointly; (4) the pooled representation is [shared; specific]. To hide a lead or a stretch of time is to set its
+mask to false, so masked modelling needs nothing from the encoder but its contract that masked samples are not read.
+Inputs: any subset of leads. Differences from the paper: 100 ms at any rate (200 in `tiny` and 250 in `nano`, because
+1200 tokens are slow on a CPU), and a common stem, which the abstract does not mention.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StVitConfig(ComponentConfig):
 
     Attributes:
         width: of a token and of each part; the pooled representation is twice as wide.
-        common: blocks that both parts stand on.
+        common: blocks below both parts.
         own: blocks of each part; 0 makes the parts two linear heads over one stack (the ablation `heads`).
         patch_ms: length of a patch, so it follows the rate.
     """
@@ -58,10 +58,12 @@ class StVitConfig(ComponentConfig):
 
 
 class _Visible:
-    """Which tokens of each record are there, packed side by side; batches in which all are cost nothing.
+    """Packing of the visible tokens of each record side by side; a batch in which all are visible is left as it is.
 
     Attributes:
-        keys: (b, k) true where a packed token is one, None where all are.
+        mask: (b, n) visible tokens.
+        order: (b, k) places of the visible tokens, in order; None where all tokens of the batch are visible.
+        keys: (b, k) true where a packed place holds a token, false in its padding; None where all hold one.
     """
 
     def __init__(self, mask: Bool[Tensor, "b n"]) -> None:
@@ -70,16 +72,16 @@ class _Visible:
             k = max(1, int(mask.sum(1).max()))
             self.order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :k]
             keys = mask.gather(1, self.order)
-            # A record of which nothing is there attends to one empty token: no key at all would be no number.
+            # A record without visible tokens attends to one empty token, because a softmax over no key is NaN.
             keys[:, 0] |= ~mask.any(1)
             self.keys = None if bool(keys.all()) else keys
 
     def pack(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b k d"]:
-        """The tokens that are there, in order, up to the most that any record has."""
+        """(b, k, d) visible tokens of (b, n, d), in order; k is the most that any record has."""
         return x if self.order is None else x.gather(1, self.order[..., None].expand(-1, -1, x.shape[-1]))
 
     def unpack(self, x: Float[Tensor, "b k d"]) -> Float[Tensor, "b n d"]:
-        """Back to their places, zero where there is none."""
+        """(b, n, d) packed tokens (b, k, d) back at their places, zero where none is visible."""
         if self.order is None:
             return x
         places = self.order[..., None].expand_as(x)
@@ -87,7 +89,7 @@ class _Visible:
         return torch.where(self.mask[..., None], whole, 0.0)
 
     def turn(self, cos: Float[Tensor, "n half"], sin: Float[Tensor, "n half"]) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of the packed tokens."""
+        """Cosines and sines of the packed tokens, (b, 1, k, half) each, or (n, half) where nothing was packed."""
         return (cos, sin) if self.order is None else (cos[self.order][:, None], sin[self.order][:, None])
 
 
@@ -107,7 +109,11 @@ class StVit(EncoderModule):
             self.add_point(ModulationPoint(name, config.width, -1, len(spec.leads), 1))
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
-        """Encode; tokens stand lead by lead, [shared; specific] each, zero where nothing was to be seen."""
+        """(b, l * n, 2 d) tokens, all times of a lead and then of the next, each [shared; specific].
+
+        A token under a false mask is zero. `pooled` (b, 2 d) is the mean of the visible tokens.
+        """
+        # Patches of every lead, and which of them are visible: (b, l, t) to (b, l, n, p) to (b, l * n, d).
         patches = patchify(signal, self.patch)
         leads, n = patches.shape[1:3]
         mask = (lead_mask[:, :, None] & patch_mask(time_mask, self.patch)[:, None]).flatten(1)
@@ -117,13 +123,16 @@ class StVit(EncoderModule):
         turn = visible.turn(cos.repeat(leads, 1), sin.repeat(leads, 1))
 
         def modulated(number: int, packed: Tensor) -> Tensor:
+            """Packed tokens after modulation, which acts on whole (b, l, n, d) tokens."""
             if condition is None:
                 return packed
             whole = visible.unpack(packed).reshape(len(signal), leads, n, -1)
             return visible.pack(self.modulate[number](whole, condition).flatten(1, 2))
 
+        # Both parts of the visible tokens, back at their places.
         parts = self.body(visible.pack(x), visible.keys, turn, modulated)
         tokens = visible.unpack(torch.cat(parts, dim=-1))
+        # Each lead's share in the pooled output, (b, l).
         sizes = tokens.reshape(len(signal), leads, n, -1).sum(2).norm(dim=-1)
         return Tokens(
             tokens=tokens,

@@ -57,11 +57,15 @@ class Vit1d(EncoderModule):
         self.norm = nn.LayerNorm(config.width)
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
-        """Encode; an absent lead is a row of zeros to the patch embedding."""
+        """(b, n, d) one token per patch of all leads, and (b, d) their mean as `pooled`.
+
+        The patch embedding reads zeros in place of an absent lead.
+        """
         mask = patch_mask(time_mask, self.patch)
-        x = self.embed(patchify(signal, self.patch).transpose(1, 2).flatten(2))
+        x = self.embed(patchify(signal, self.patch).transpose(1, 2).flatten(2))  # (b, l, n, p) to (b, n, l * p)
         n = x.shape[1]
         turn = self.rotary(n)
+        # Attention without a mask takes the fast path, and most batches have no padding.
         keys = None if bool(mask.all()) else mask
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
             x = modulate(block(x, keys, turn), condition)

@@ -3,9 +3,9 @@
 Source: ViT (Dosovitskiy et al. 2021) as the MIRAGE document, section B, uses it: 16 x 16 patches, each flattened under
 one linear map, a class token, learned positions. A picture that was scanned or exported is read as it is; where there
 is none it is drawn from the millivolts (`image/raster`), so the encoder takes a signal like any other.
-Ours: ink and not paper is what is large; pre-norm blocks; every layer can be modulated. Patches of an absent lead are
-blank paper and stay tokens, as the reader of a sheet sees that they are blank. Without millivolts (`scale` of the input
-not `mv`) the heights drawn are in what the scale makes of them.
+Ours: the picture is inverted, so that ink is large and paper is near zero; pre-norm blocks; every layer can be
+modulated. Patches of an absent lead are blank paper and stay tokens, as a reader of the sheet sees them too. Where the
+`scale` of the input is not `mv`, the heights drawn are in that scale's unit.
 """
 
 from __future__ import annotations
@@ -85,10 +85,14 @@ class VitImage(EncoderModule):
         self.norm = nn.LayerNorm(config.width)
 
     def read(self, batch: ECGBatch, condition: Condition | None = None) -> Tokens:
-        """Encode a preprocessed batch: the pictures of the records that have one, those drawn of the others.
+        """Encode a preprocessed batch: stored pictures where there are any, pictures drawn from the signal elsewhere.
+
+        Args:
+            batch: its `image`, if any, is (b, h, w) grey uint8 of the configured size.
+            condition: what modulates the layers, by source; by default made from the batch.
 
         Raises:
-            DataError: the pictures are not what the configuration says.
+            DataError: the pictures are of another type or size.
         """
         condition = condition or self.condition(batch)
         if batch.image is None or batch.image_mask is None or not bool(batch.image_mask.any()):
@@ -114,16 +118,22 @@ class VitImage(EncoderModule):
     def draw(
         self, signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h w"]:
-        """The pictures of signals as the encoder's input has them."""
+        """(b, h, w) pictures of preprocessed signals (b, l, t), 1 white and 0 ink."""
         spec = self.spec
         return raster(signal, lead_mask, time_mask, spec.rate_hz, spec.leads, self.config.raster, spec.seconds)
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
-        """Draw and encode; what is under a false mask is not drawn."""
+        """Draw the signals and encode the pictures; nothing under a false mask is drawn."""
         return self.encode_picture(self.draw(signal, lead_mask, time_mask), condition)
 
     def encode_picture(self, picture: Float[Tensor, "b h w"], condition: Condition | None = None) -> Tokens:
-        """Encode pictures of the configured size, 1 white and 0 ink."""
+        """(b, n, d) one token per patch of a picture, and (b, d) the class token as `pooled`.
+
+        Args:
+            picture: (b, h, w) of the configured size, 1 white and 0 ink.
+            condition: what modulates the layers, by source.
+        """
+        # Square patches, row by row of the sheet: (b, h, w) to (b, down, across, size, size) to (b, n, d).
         ink = (1 - picture - _INK_MEAN) / _INK_SD
         size = self.config.patch
         patches = ink.reshape(len(ink), self.n_down, size, self.n_across, size).transpose(2, 3)
@@ -133,7 +143,7 @@ class VitImage(EncoderModule):
             x = modulate(block(x), condition)
         x = self.norm(x)
         n, device = self.n_down * self.n_across, x.device
-        # From left to right the sheet is one stretch of time, whatever lead stands there.
+        # The time of a patch goes by its column alone: the sheet is read as one stretch of time from left to right.
         middle = (torch.arange(self.n_across, device=device) + 0.5) / self.n_across
         time_ms = (1000 * self.spec.seconds * middle).repeat(self.n_down)
         mask = torch.ones(len(x), n, dtype=torch.bool, device=device)
