@@ -153,7 +153,7 @@ class SeriesImage(EncoderModule):
         """Let a code modulate the encoder; laboratory values act on the branches alone, or only behind them.
 
         Args:
-            source: name of the code: `labs` acts as `config.labs` says, any other at every point of encoder and branches.
+            source: name of the code: `labs` acts as `config.labs` says, any other at every point.
             code: what turns the batch into numbers.
         """
         if source != "labs":

@@ -73,8 +73,8 @@ class RegionConfig(Config):
 
     Attributes:
         weight: beside the instance objective; 0 leaves it out, head and all.
-        repels: what a region is pushed from: `everything` else, other regions of its own record with it; all regions of
-            `other_records`; or the `same_region` of other records, so that regions as such never repel.
+        repels: what a region is pushed from: `everything` else, which includes other regions of its own record; all
+            regions of `other_records`; or the `same_region` of other records, so that different regions never repel.
     """
 
     weight: Annotated[float, Field(ge=0)] = 0.5
@@ -105,7 +105,7 @@ class RegionHead(nn.Module):
     """One unit vector per region: means of its tokens at each time scale, each scale by its own matrix, and summed.
 
     Args:
-        encoder: what tokens look like (their width, groups, and scales) is asked of it once, here.
+        encoder: encodes one silent record here, which tells the width, groups and scales of its tokens.
         out: width of the vectors.
 
     Raises:
@@ -128,14 +128,14 @@ class RegionHead(nn.Module):
         self.project = projection(width, out)
 
     def forward(self, tokens: Tokens) -> tuple[Float[Tensor, "b g d"], Bool[Tensor, "b g"]]:
-        """The vectors, and which regions a record has; the vector of an absent region means nothing."""
+        """(b, g, d) unit vectors, and (b, g) regions that a record has; the vector of an absent region is undefined."""
         vectors, present = [], []
         for region in range(self.n_regions):
             inside = tokens.group == region
-            parts = [
-                of_scale(masked_mean(tokens.tokens[:, at], tokens.mask[:, at]))
+            parts = [  # (b, d) each: the mean of the region's tokens at one time scale
+                of_scale(masked_mean(tokens.tokens[:, chosen], tokens.mask[:, chosen]))
                 for number, of_scale in enumerate(self.of_scale)
-                for at in [inside & (tokens.scale == number)]
+                for chosen in [inside & (tokens.scale == number)]
             ]
             vectors.append(torch.stack(parts).sum(0))
             present.append(tokens.mask[:, inside].any(1))
@@ -144,7 +144,7 @@ class RegionHead(nn.Module):
 
 @torch.no_grad()
 def _tokens_of_silence(encoder: EncoderModule) -> Tokens:
-    """What an encoder makes of one silent record: the layout of its tokens. Leaves the encoder as it was."""
+    """The tokens of one silent record, which tell their layout. Leaves the encoder as it was."""
     spec, training = encoder.spec, encoder.training
     lead_mask = torch.ones(1, len(spec.leads), dtype=torch.bool)
     time_mask = torch.ones(1, spec.n_samples, dtype=torch.bool)
@@ -165,9 +165,13 @@ class AclEcg(Method):
         self.regions = RegionHead(self.encoder, config.projection) if config.region.weight else None
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """NT-Xent of two views of each record, and of their regions."""
+        """NT-Xent of two views of each record, plus `region.weight` times that of their regions.
+
+        Terms: `loss`, and where regions are contrasted `instance` (records) and `region`.
+        """
         del progress
         ready = self.preprocess(batch)
+        # Two random views, encoded, and one unit vector (b, d) of each.
         pair = [self.encoder.read(view(ready, self.config.views)) for _ in range(2)]
         one, other = (F.normalize(self.project(tokens.pooled), dim=-1) for tokens in pair)
         regions = None if self.regions is None else [self.regions(tokens) for tokens in pair]
@@ -177,7 +181,7 @@ class AclEcg(Method):
             instance = nt_xent(one.float(), other.float(), scale)
             if regions is None:
                 return Step(instance, {"loss": instance.detach()})
-            vectors, present = (torch.stack(part, dim=1) for part in zip(*regions, strict=True))
+            vectors, present = (torch.stack(part, dim=1) for part in zip(*regions, strict=True))  # (b, 2, g, d)
             region = region_nt_xent(vectors.float(), present, scale, self.config.region.repels)
             loss = instance + self.config.region.weight * region
         return Step(loss, {"loss": loss.detach(), "instance": instance.detach(), "region": region.detach()})

@@ -6,12 +6,14 @@ modality has a shared and a specific encoder over a common stem; (3) shared part
 under a pairwise sigmoid; (4) shared and specific parts of one modality are decorrelated; (5) decoders read [shared;
 specific], so that the specific part has something to carry. Inputs: signal; reports as tokens of a vocabulary learnt
 from the training reports, so no hub is needed. Zero-shot goes through the shared part.
-Differences and our choices: shares of the masks (25 % of leads, 50 % of time), weights 1 and .1; records are aligned as
-they are seen under their mask (one pass; FLIP, arXiv 2212.00794), reports whole; equal reports never repel; the decoder
-also says level, spread and doubt of a patch, so that absent leads can be drawn in millivolts.
+Differences and our choices: shares of the masks (25 % of leads, 50 % of time), weights 1 and .1; records are aligned
+under their mask, so that one pass of the encoder serves both losses (FLIP, arXiv 2212.00794), and reports whole; equal
+reports never repel; the decoder also gives level, spread and doubt (the standard deviation of its error) of a patch, so
+that absent leads can be drawn in millivolts.
 
 The vocabulary's size is configuration (`text.vocabulary_size`), which fixes the shape of the embedding and of the
-tensor the pieces lie in. The corpus learns it, because batches need its entries; `prepare` copies it into that tensor.
+tensor that holds the entries. The corpus learns the vocabulary, because batches need its entries, and `prepare` copies
+it into that tensor.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
 if TYPE_CHECKING:
     from auricle.data.loader import View
 
-# Mean and spread of a patch beside its shape.
+# Weight of the mean and spread of a patch beside its shape.
 _LEVEL_WEIGHT: Final = 0.5
 _EMBED_AT_ONCE: Final = 64
 _AT_100_HZ: Final = {"rate_hz": 100, "band_hz": (0.5, 45)}
@@ -95,9 +97,9 @@ class TextSideConfig(Config):
     """The trained text encoder and its vocabulary.
 
     Attributes:
-        width: of a token and of each part.
+        width: features of a token and of each part.
         common, own: blocks of the stem, and of each part.
-        vocabulary_size: most entries; it may be filled in part.
+        vocabulary_size: most entries; a vocabulary may have fewer.
         mask_share: share of the words that are hidden and guessed.
     """
 
@@ -123,8 +125,8 @@ class CgDmerConfig(ComparingConfig):
     Attributes:
         text: the report's encoder.
         decoder: of the recording.
-        augment: gain, and leads that are dropped beside the mask's, so that any subset is a familiar input; no noise by
-            default, which could not be drawn.
+        augment: gain, and leads that are dropped beside those the mask hides, so that any subset is a familiar input;
+            no noise by default, because the decoder cannot predict it.
         lead_share: share of the leads of each record that are hidden whole.
         time_share: share of its columns of time that are hidden in all leads.
         temperature, bias: start of the sigmoid's scale (1 / temperature) and bias; the source's bias of -10 is for 32k
@@ -162,7 +164,14 @@ class CgDmerConfig(ComparingConfig):
 
 @dataclass
 class OwnTower:
-    """The shared part of a trained text encoder as a tower; its name goes by the weights."""
+    """The shared part of a trained text encoder as a text tower.
+
+    Attributes:
+        name: holds a hash of the weights, so that embeddings of other weights are not mistaken for its own.
+        width: features of an embedding.
+        encoder: the text encoder.
+        vocabulary: what turns a text into the encoder's tokens.
+    """
 
     name: str
     width: int
@@ -171,7 +180,7 @@ class OwnTower:
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, width) unit vectors."""
+        """(n, width) unit vectors of n texts."""
         rows = [np.zeros((0, self.width), dtype=np.float32)]
         training, device = self.encoder.training, self.encoder.guess_bias.device
         self.encoder.eval()
@@ -185,9 +194,10 @@ class OwnTower:
 
 
 class _ReportHead(nn.Sequential):
-    """Standardised, then mapped; in training a batch is told which of its records have a report."""
+    """Standardised rows, then a linear map."""
 
     def forward(self, rows: Tensor, active: Tensor | None = None) -> Tensor:
+        """(b, projection) of report vectors (b, width); `active` (b,) marks the records that have a report."""
         standardise, to_projection = self
         mapped: Tensor = to_projection(standardise(rows, active))
         return mapped
@@ -198,7 +208,7 @@ class CgDmer(Comparing):
 
     name: ClassVar[str] = "cg_dmer"
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
-    report_optional: ClassVar[bool] = True  # what is hidden of a recording can be drawn whoever wrote nothing about it
+    report_optional: ClassVar[bool] = True  # a recording without a report still trains the drawing of hidden patches
     encoder: StVit
     pieces: Tensor
 
@@ -214,28 +224,28 @@ class CgDmer(Comparing):
         self.register_buffer("pieces", empty)
 
     def signal_head(self) -> nn.Module:
-        """From the shared part alone."""
+        """The map of a recording's shared part (b, d) into the space of the alignment."""
         width = self.encoder.width // 2
         return nn.Sequential(Standardise(width), projection(width, self.config.projection))
 
     def report_head(self) -> nn.Module:
-        """The same for reports; of a batch, those that are there."""
+        """The map of a report's shared part (b, d) into the space of the alignment; absent reports do not count."""
         width = self.config.text.width
         return _ReportHead(Standardise(width), nn.Linear(width, self.config.projection))
 
     def signal_vector(self, tokens: Tokens) -> Tensor:
-        """The specific part has no say in what a recording is compared with."""
+        """(b, projection) vector of recordings in the space of the alignment, from their shared part alone."""
         vector: Tensor = self.project_signal(tokens.pooled.chunk(2, dim=-1)[0])
         return vector
 
     @property
     def vocabulary_size(self) -> int:
-        """Most entries of the vocabulary these weights have room for."""
+        """How many entries of a vocabulary these weights have room for."""
         return int(self.config.text.vocabulary_size)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What the text encoder reads; only bytes before `prepare`."""
+        """The vocabulary of the text encoder; before `prepare` it has an entry for each byte and no other."""
         return Vocabulary.from_bytes(self.pieces.cpu().numpy())
 
     @property
@@ -244,7 +254,7 @@ class CgDmer(Comparing):
         return self.tower().name
 
     def tower(self) -> OwnTower:
-        """The text encoder's shared part."""
+        """The shared part of the text encoder as a tower, by a name that holds a hash of vocabulary and weights."""
         weights = hashlib.sha256(self.pieces.cpu().numpy().tobytes())
         for parameter in self.text_encoder.parameters():
             weights.update(parameter.detach().float().cpu().numpy().tobytes())
@@ -263,24 +273,30 @@ class CgDmer(Comparing):
         self.pieces.copy_(torch.from_numpy(view.corpus.vocabulary.to_bytes(self.vocabulary_size)))
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """Draw hidden patches, guess hidden words, align the shared parts and decorrelate them from the specific."""
+        """Draw hidden patches, guess hidden words, align the shared parts and decorrelate them from the specific.
+
+        Terms: `loss`, `drawn` and `level` of hidden patches, `words`, `align`, `apart`, and the `scale` of the sigmoid.
+        """
         del progress
         assert batch.text is not None
+        # Masked signal: leads are dropped in `hide` and not here, so that `ready` holds all that can be drawn.
         gain_only = self.config.augment.model_copy(update={"lead_drop_records": 0.0})
         ready = augment(self.preprocess(batch), gain_only)
         seen = self.hide(ready)
         tokens = self.encoder.read(seen)
         drawn, level, doubted = self._draw(ready, tokens)
+        # Masked text, and both parts (b, d) of the whole reports.
         words, report_shared, report_specific = self._read(batch.text)
+        # Vectors (b, projection) of recordings and reports in the space of the alignment.
         signal = F.normalize(self.signal_vector(tokens), dim=-1)
         has_report = batch.text.report_id >= 0
         report = F.normalize(self.project_report(F.normalize(report_shared, dim=-1), has_report), dim=-1)
         # Cosines and correlations are compared to the third decimal: full precision, also under bf16.
         with torch.autocast(signal.device.type, enabled=False):
             align = self._align(signal.float(), report.float(), batch.text)
-            own = decorrelation(*tokens.pooled.float().chunk(2, dim=-1))
-            written = decorrelation(report_shared.float(), report_specific.float(), has_report)
-            apart = own + written
+            of_signals = decorrelation(*tokens.pooled.float().chunk(2, dim=-1))
+            of_reports = decorrelation(report_shared.float(), report_specific.float(), has_report)
+            apart = of_signals + of_reports
         config = self.config
         loss = config.draw_weight * (drawn + level + doubted) + config.word_weight * words
         loss = loss + config.align_weight * align + config.decorrelate_weight * apart
@@ -290,8 +306,8 @@ class CgDmer(Comparing):
     def hide(self, ready: ECGBatch) -> ECGBatch:
         """A preprocessed batch with leads and columns of time under a false mask, as in training.
 
-        Leads are first dropped as augmentation asks, then `lead_share` of those left and `time_share` of the columns.
-        One lead and one column always stay.
+        Leads are first dropped as `augment` says; then `lead_share` of those left and `time_share` of the columns are
+        hidden. One lead and one column always stay.
         """
         config = self.config
         lead_mask = drop_leads(ready.lead_mask, config.augment.lead_drop_records, config.augment.lead_drop)
@@ -299,12 +315,14 @@ class CgDmer(Comparing):
         return hide(left, self.encoder.patch, config.lead_share, config.time_share)
 
     def _draw(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
-        """Error of the shape, of the level, and of the doubt of the patches that were recorded and not seen."""
+        """Scalar losses of shape, level (mean and spread) and doubt of the patches that were recorded and not seen."""
+        # All patches drawn from the seen ones, and (b, l, n) which of them count.
         patch = self.encoder.patch
         columns = patch_mask(ready.time_mask, patch)
         drawn = self.decoder(self._for_decoder(tokens.tokens), tokens.mask, columns)
         recorded = ready.lead_mask[:, :, None] & columns[:, None]
         wanted = recorded & ~tokens.mask.reshape(recorded.shape)
+        # Errors (b, l, n) of every patch, in full precision.
         with torch.autocast(ready.signal.device.type, enabled=False):
             patches = patchify(ready.signal.float(), patch)
             valid = patchify(ready.time_mask[:, None].float(), patch)[:, 0].bool()
@@ -316,11 +334,11 @@ class CgDmer(Comparing):
             assert drawn.log_doubt is not None
             doubted = doubt(missed, drawn.log_doubt.float())
             weighted = (shape, _LEVEL_WEIGHT * level, doubted)
-            one, two, three = (mean_over_active(values, wanted) for values in weighted)
-        return one, two, three
+            shape_loss, level_loss, doubt_loss = (mean_over_active(values, wanted) for values in weighted)
+        return shape_loss, level_loss, doubt_loss
 
     def _for_decoder(self, parts: Tensor) -> Tensor:
-        """(.., 2 d) [shared; specific] as a decoder is to see them."""
+        """(.., 2 d) [shared; specific], with zeros for the part that `decoders_read` leaves out."""
         if self.config.decoders_read == "both":
             return parts
         shared, specific = parts.chunk(2, dim=-1)
@@ -329,11 +347,12 @@ class CgDmer(Comparing):
         return torch.cat([torch.zeros_like(shared), specific], dim=-1)
 
     def _read(self, text: TextBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of hidden words, and both parts of the whole reports (b, d)."""
+        """Scalar loss of hidden words, and the shared and specific part (b, d) of the whole reports."""
         assert text.token_ids is not None
         assert text.token_mask is not None
         ids, mask = text.token_ids, text.token_mask
         hidden = mask & (ids != CLS) & (torch.rand(ids.shape, device=ids.device) < self.config.text.mask_share)
+        # Masked and whole reports in one pass, one below the other: (2 b, token).
         both = torch.cat([torch.where(hidden, MASK, ids), ids]), torch.cat([mask, mask])
         shared, specific = self.text_encoder(*both)
         n = len(ids)
@@ -344,11 +363,11 @@ class CgDmer(Comparing):
         return words, self.text_encoder.pooled(shared[n:], mask), self.text_encoder.pooled(specific[n:], mask)
 
     def _align(self, signal: Tensor, report: Tensor, text: TextBatch) -> Tensor:
-        """Pairwise sigmoid of this process's recordings against all reports; equal reports do not repel."""
+        """Scalar pairwise sigmoid of this process's recordings (b, d) and all reports; equal reports never repel."""
         has_report = text.report_id >= 0
-        mine = TextBatch(text.report_id, findings=text.findings)
-        everyone = mine.gather()
-        repels = (everyone.report_id >= 0)[None] & ~same_report(mine, everyone)
+        rows = TextBatch(text.report_id, findings=text.findings)
+        columns = rows.gather()
+        repels = (columns.report_id >= 0)[None] & ~same_report(rows, columns)
         logits = self.scale * signal @ gather(report).T
         positive = positive_columns(len(signal), world()[0], signal.device)
         losses, active = weighted_siglip(logits, positive, repels.float(), self.logit_bias)
@@ -357,19 +376,24 @@ class CgDmer(Comparing):
     def reconstruct(self, batch: ECGBatch) -> Reconstruction:
         """Absent leads drawn from the present ones; what was recorded is returned as it is, with a deviation of 0.
 
-        The doubt of a drawn sample is that of its patch, learned as the spread of the errors in training.
+        The standard deviation of a drawn sample is that of its patch, learned from the errors in training.
         """
         ready = self.preprocess(batch)
         return self.reconstruct_ready(ready, self.encode_ready(ready))
 
     def reconstruct_ready(self, ready: ECGBatch, tokens: Tokens) -> Reconstruction:
-        """The same of a preprocessed batch and its tokens, whichever they are."""
+        """Leads and times outside of a preprocessed batch's masks, drawn from tokens; recorded samples as they are.
+
+        Args:
+            ready: the batch, (b, l, t).
+            tokens: what the decoder reads, of `ready` or of a batch that shows less of it.
+        """
         mean, std = self.drawn(ready, tokens)
         recorded = ready.lead_mask[:, :, None] & ready.time_mask[:, None]
         return Reconstruction(torch.where(recorded, ready.signal, mean), torch.where(recorded, 0.0, std))
 
     def drawn(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """(b, l, t) what the decoder makes of tokens at every place, seen or not, and its doubt, in the input unit."""
+        """Mean and standard deviation, (b, l, t) in mV each, that the decoder gives at every place, seen or not."""
         n_samples, patch = ready.signal.shape[-1], self.encoder.patch
         drawing = self.decoder(self._for_decoder(tokens.tokens), tokens.mask, patch_mask(ready.time_mask, patch))
         assert drawing.log_doubt is not None
@@ -379,7 +403,7 @@ class CgDmer(Comparing):
 
 
 def _in_mv(drawing: Drawing) -> Tensor:
-    """Millivolts in full precision."""
+    """(b, l, n, p) patches of a drawing in millivolts, in full precision."""
     return replace(
         drawing, shape=drawing.shape.float(), mean=drawing.mean.float(), log_spread=drawing.log_spread.float()
     ).millivolts()

@@ -71,20 +71,23 @@ class Merl(Aligned):
         self.copies = nn.ModuleList(nn.Linear(self.encoder.width, config.projection) for _ in range(2))
 
     def signal_head(self) -> nn.Module:
-        """Attention over the feature map in time."""
+        """Attention pool over time, (b, n, d) to (b, projection)."""
         return AttentionPool(self.encoder.width, self.config.projection, self.config.heads)
 
     def report_head(self) -> nn.Module:
-        """Two layers, as in the paper."""
+        """Two layers from a report's embedding (b, d) to (b, projection), as in the paper."""
         return projection(self.config.text.width, self.config.projection)
 
     def signal_vector(self, tokens: Tokens) -> Tensor:
-        """The attention pool reads the whole map."""
+        """(b, projection) vectors of recordings, pooled from all their tokens."""
         vector: Tensor = self.project_signal(tokens.tokens, tokens.mask)
         return vector
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """Recordings against reports in both directions, and dropout copies against each other."""
+        """Symmetric InfoNCE of recordings and reports, plus `self_weight` times that of two dropout copies.
+
+        Terms: `loss`, `align`, `copies`, and the learned `temperature`.
+        """
         del progress
         assert batch.text is not None
         assert batch.text.embedding is not None

@@ -85,7 +85,10 @@ class Mirage(Classifier):
             raise ConfigError("series and picture are compared as they are: give both branches one width")
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """Labels through the fusion, and the agreement of the branches' class tokens."""
+        """Cross-entropy of the labels through the fusion, plus `contrast` times the agreement of the branches.
+
+        Terms: `loss`, `classification`, `contrast`, and `accuracy` over the annotated entries.
+        """
         del progress
         assert batch.target is not None
         assert isinstance(self.encoder, SeriesImage)
@@ -99,7 +102,12 @@ class Mirage(Classifier):
         return Step(loss, {name: value.detach() for name, value in terms.items()})
 
     def _agreement(self, branches: Mapping[str, Tokens], has_series: Tensor) -> Tensor:
-        """Symmetric InfoNCE of the class tokens, cosine, of records that have a series; 0 where there is one branch."""
+        """Scalar symmetric InfoNCE of the branches' class tokens (b, d) by cosine; 0 where there is one branch.
+
+        Args:
+            branches: tokens by branch.
+            has_series: (b,) records that have a series; the others do not count.
+        """
         pooled = [branch.pooled for branch in branches.values()]
         if len(pooled) < 2:
             return pooled[0].new_zeros(())

@@ -81,15 +81,16 @@ class Supervised(Classifier):
                 parameter.requires_grad_(id(parameter) in gates)
 
     def train(self, mode: bool = True) -> Supervised:
-        """As usual, but a frozen backbone stays in evaluation mode: its batch norm must not go on adapting."""
+        """Set training mode, of a frozen backbone its codes alone: its batch norm must not go on adapting."""
         super().train(mode)
         if self.config.backbone == "frozen":
             self.encoder.eval()
-            self.encoder.codes.train(mode)  # which go on hiding ages and values, or "unknown" would never be learned
+            # Codes hide ages and values in training mode; otherwise the code of "unknown" would never be learned.
+            self.encoder.codes.train(mode)
         return self
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """Cross-entropy over what is annotated."""
+        """Cross-entropy over the annotated entries. Terms: `loss`, and `accuracy` over the same entries."""
         del progress
         assert batch.target is not None
         tokens = self.encoder.read(augment(self.preprocess(batch), self.config.augment))
@@ -97,7 +98,7 @@ class Supervised(Classifier):
         return Step(loss, {"loss": loss.detach(), "accuracy": right.detach()})
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Head and gates at the recipe's rate, the backbone at its share of it."""
+        """Parameters in groups: head and gates at the recipe's rate, a slow backbone at `backbone_lr_scale` of it."""
         groups = split_decay(self, self.config.recipe.weight_decay)
         if self.config.backbone != "slow":
             return groups
