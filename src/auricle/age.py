@@ -1,4 +1,4 @@
-"""Age, the axis of everything here: read as hospitals write it, kept in days with its resolution, coded in [0, 1].
+"""Age: read as hospitals write it, kept in days with its resolution, coded as a number in [0, 1] for models.
 
 A child's ECG changes within days of birth, so an age is never rounded: `3d` stays three days, and an age written in
 whole years keeps the information that it may be off by up to a year.
@@ -67,7 +67,11 @@ AGE_BANDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """An age in days and how finely it was known: the true age lies in [days, days + resolution_days)."""
+    """An age in days and how finely it was known: the true age lies in [days, days + resolution_days).
+
+    Raises:
+        DataError: fewer than 0 days, more than 130 years, or not a finite number.
+    """
 
     days: float
     resolution_days: float = 1.0
@@ -78,7 +82,7 @@ class Age:
 
     @property
     def best_days(self) -> float:
-        """What a model should be told: the middle of the year where only whole years are known, else the age itself."""
+        """Days to give to a model: the middle of the interval where it is longer than two months, else `days`."""
         return self.days + (self.resolution_days / 2 if self.resolution_days > 2 * DAYS_PER_MONTH else 0.0)
 
     def __str__(self) -> str:
@@ -86,7 +90,7 @@ class Age:
 
 
 def describe(days: float) -> str:
-    """An age as a clinician would say it: `3 d`, `6 wk`, `16 mo`, `7.5 yr`."""
+    """An age in days as text in the unit usual at that age: `3 d`, `6 wk`, `16 mo`, `7.5 yr`."""
     if days < 14:
         return f"{round(days, 2):g} d"
     if days < 90:
@@ -176,10 +180,15 @@ def _moment(value: str | date) -> datetime:
 
 
 def code(days: Float[Tensor, "*batch"], kind: AgeCode = "log_month") -> Float[Tensor, "*batch"]:
-    """Age in days as a number in [0, 1], what the age gate sees (LISA proposal 3.4). NaN (unknown) stays NaN.
+    """Age in days as a number in [0, 1], which the age gate reads (LISA proposal 3.4). NaN (unknown) stays NaN.
 
-    `linear` is the document's plain scalar, days over 18 years; `log` = log(1+d) spends two fifths of its range on the
-    first month; `log_month` = log(1 + d/30) spreads the range over weeks, months and years. Adults share the value 1.
+    Args:
+        days: of any shape; ages from 18 years on all give 1.
+        kind: `linear`, the proposal's days over 18 years; `log`, from log(1 + d), two fifths of whose range are the
+            first month; `log_month`, from log(1 + d / 30), whose range is spread over weeks, months and years.
+
+    Raises:
+        DataError: an unknown kind.
     """
     if kind == "linear":
         coded = days / ADULT_DAYS

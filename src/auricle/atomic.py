@@ -16,9 +16,14 @@ PARTIAL: Final = ".partial"
 
 
 def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name and put it in place when it is whole.
+    """Let `write` make a file under a temporary name, and rename it into place when it is whole.
 
-    What fails in between leaves nothing; what is killed leaves the old file as it was, and a `PARTIAL` beside it.
+    If `write` raises, nothing is left; if the process is killed, the old file stays as it was, with a file ending in
+    `PARTIAL` beside it.
+
+    Args:
+        path: the file; its folder is made if needed.
+        write: called with the temporary path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,25 +39,29 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write bytes."""
+    """Write bytes to a file that is replaced as a whole."""
     write_with(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON; a number that is not finite is an error and not a broken file."""
+    """Write JSON to a file that is replaced as a whole.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
+    """
     write_bytes(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode())
 
 
 @contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock that other processes respect, on a file that is made if needed; a kill lets it go.
+    """Hold a lock on a file that is made if needed; the system releases it when the process ends, however it ends.
 
     Args:
         path: the lock's file.
-        wait: wait for whoever holds it.
+        wait: wait until another process releases it.
 
     Yields:
-        Whether the lock is held; false only where it is another's and `wait` is false.
+        Whether the lock is held; false only where another process holds it and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:

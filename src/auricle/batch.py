@@ -1,4 +1,4 @@
-"""ECGBatch: what a model sees. A missing lead, sample or modality is a mask or None; masks are applied with `where`.
+"""ECGBatch: the input of a model. A missing lead, sample or modality is a mask or None; masks are applied with `where`.
 
 Axis legend, used in every shape of the project: b record, l lead, t sample, n token, d feature, g lead group,
 f finding, k concept, c class, h and w rows and columns of a picture.
@@ -31,7 +31,7 @@ class TextBatch:
         embedding: (b, d) of a frozen text tower, computed once per distinct report.
         findings: (b, f) statements, each column scaled by the square root of its weight, so that a product of two
             rows is the weight they share (see `auricle.text.findings`).
-        concepts: (b, k) 1 where the report says anything about a concept, affirmed, denied or of whatever degree.
+        concepts: (b, k) 1 where the report mentions a concept, affirmed or denied, to any degree.
         token_ids: (b, token) for methods that train their text encoder, with `token_mask`.
     """
 
@@ -101,7 +101,7 @@ class ECGBatch:
         return len(self.record_id)
 
     def to(self, device: torch.device | str) -> ECGBatch:
-        """This batch with every tensor on another device."""
+        """A copy of the batch whose tensors are on `device`."""
         return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def select(self, index: Tensor) -> ECGBatch:
@@ -117,12 +117,12 @@ class ECGBatch:
         return torch.where(self.signal == MISSING_STEP, torch.nan, steps)
 
     def with_signal(self, signal: Tensor, time_mask: Tensor, rate_hz: float) -> ECGBatch:
-        """These records with another signal, such as a preprocessed one.
+        """A copy of the batch with a processed signal in millivolts; R peaks are moved to a new rate.
 
         Args:
-            signal: (b, l, t) in millivolts, or in what a scale made of them.
-            time_mask: (b, t) true inside the record.
-            rate_hz: of the new signal; R peaks follow a change of rate.
+            signal: (b, l, t) in millivolts.
+            time_mask: (b, t) samples inside the record.
+            rate_hz: samples per second of `signal`.
         """
         beats = self.beats
         if beats is not None and rate_hz != self.rate_hz:
@@ -130,15 +130,16 @@ class ECGBatch:
         return replace(self, signal=signal, time_mask=time_mask, rate_hz=rate_hz, beats=beats, gain_mv=None)
 
     def without_age(self) -> ECGBatch:
-        """These records, their age hidden (NaN)."""
+        """A copy of the batch in which every age is unknown (NaN)."""
         return replace(self, age_days=torch.full_like(self.age_days, torch.nan))
 
     def at_age(self, days: float) -> ECGBatch:
-        """These traces, all told to be of patients `days` old: the question the age gate exists to answer."""
+        """A copy of the batch in which every record has an age of `days` days, to see what age does to an answer."""
         return replace(self, age_days=torch.full_like(self.age_days, days))
 
 
 def _map_tensors(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+    """A copy with `function` applied to every tensor, those of the reports included."""
     changed: dict[str, Any] = {}
     for entry in fields(batch):
         value = getattr(batch, entry.name)

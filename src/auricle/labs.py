@@ -1,9 +1,8 @@
-"""Laboratory tests: names as hospitals write them, units, what is possible, and what is usual at an age.
+"""Laboratory tests: names as hospitals write them, units, plausible values, and reference ranges by age.
 
 A value is stored in its test's canonical unit, which is part of the canonical name (`troponin_ng_l`). An unknown test
 or unit, and a value that no patient has, are refused: a troponin in the wrong unit is a thousandfold error that no
-model would notice. Reference ranges are continuous in age, as everything here; they are round textbook figures (see
-`source`).
+model would notice. Reference ranges are continuous in age; they are round textbook figures (see `source`).
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ class Knots:
     high: tuple[float, ...]
 
     def at(self, age_days: float) -> tuple[float, float]:
-        """The limits at an age."""
+        """(low, high) of the reference range at an age in days."""
         place = [math.log1p(year * DAYS_PER_YEAR) for year in self.years]
-        at = min(max(math.log1p(age_days), place[0]), place[-1])
-        after = next(number for number in range(1, len(place)) if at <= place[number])
-        share = (at - place[after - 1]) / (place[after] - place[after - 1])
+        age = min(max(math.log1p(age_days), place[0]), place[-1])
+        after = next(number for number in range(1, len(place)) if age <= place[number])
+        share = (age - place[after - 1]) / (place[after] - place[after - 1])
         low, high = (side[after - 1] + share * (side[after] - side[after - 1]) for side in (self.low, self.high))
         return low, high
 
@@ -62,7 +61,7 @@ class LabTest:
         aliases: other names it goes by; capitals, blanks and punctuation do not matter.
         conversions: unit -> factor that turns its values into the canonical unit, which is among them.
         plausible: (least, most) in the canonical unit; beyond it the unit is probably wrong.
-        log: whether values are skewed and best compared as logarithms; such a test may read 0, below what is seen.
+        log: whether values are skewed and best compared as logarithms; such a test may read 0, below its least value.
         knots: reference range by sex.
     """
 
@@ -83,20 +82,24 @@ class LabTest:
         """
         if not age_days >= 0:
             raise DataError(f"{self.name}: a reference range needs an age of 0 days or more")
-        limits = [self.knots[one].at(age_days) for one in (SEXES if sex is None else (sex,))]
+        limits = [self.knots[each_sex].at(age_days) for each_sex in (SEXES if sex is None else (sex,))]
         return min(low for low, _ in limits), max(high for _, high in limits)
 
     def check(self, value: float, unit: str | None = None) -> float:
-        """A value in canonical units that a patient may have; the message never repeats it.
+        """The value itself, if a patient may have it.
+
+        Args:
+            value: in the canonical unit.
+            unit: the unit it was written in, for the message.
 
         Raises:
-            DataError: beyond what is plausible, which a wrong unit explains best.
+            DataError: the value is not plausible, probably because of a wrong unit; the message never repeats it.
         """
         least, most = self.plausible
         if least <= value <= most or (self.log and value == 0):
             return value
-        others = [other for other in self.conversions if other != (unit or self.unit)]
-        hint = f"; it may be in {' or '.join(others[:4])}" if others else ""
+        other_units = [known for known in self.conversions if known != (unit or self.unit)]
+        hint = f"; it may be in {' or '.join(other_units[:4])}" if other_units else ""
         raise DataError(
             f"{self.name} is not possible in {unit or self.unit} (plausible: {least:g} to {most:g} {self.unit}){hint}"
         )
@@ -132,7 +135,7 @@ def _test(name: str, entry: Mapping[str, Any]) -> LabTest:
 
 
 def source() -> str:
-    """Where the reference ranges come from, and what they are not."""
+    """A sentence on where the reference ranges come from and how far they can be trusted."""
     return str(_table()["source"])
 
 
@@ -150,8 +153,8 @@ def _by_folded_name() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, test in _tests().items():
         for spelling in (name, *test.aliases):
-            other = found.setdefault(_folded(spelling), name)
-            assert other == name, f"labs.toml: {spelling!r} names {other} and {name}"
+            owner = found.setdefault(_folded(spelling), name)
+            assert owner == name, f"labs.toml: {spelling!r} names {owner} and {name}"
     return found
 
 
@@ -194,9 +197,9 @@ def in_canonical_unit(name: str, value: float, unit: str | None = None) -> float
     """A value in its test's canonical unit, checked to be one that a patient may have.
 
     Args:
-        name: of the test, in any spelling.
+        name: the test, in any spelling.
         value: as written.
-        unit: that it was written in; by default the canonical one.
+        unit: the unit it was written in; by default the canonical one.
 
     Raises:
         UnknownNameError: no such test.
@@ -215,7 +218,7 @@ class LabValue:
 
 
 def parse_lab(text: str) -> LabValue:
-    """Read a value as one types it: `troponin=35 ng/L`, `Hb=13.1 g/dL`, `K=4.1`, `troponin=0.04 ng/mL @ -30`.
+    """Read a value as it is typed: `troponin=35 ng/L`, `Hb=13.1 g/dL`, `K=4.1`, `troponin=0.04 ng/mL @ -30`.
 
     What follows `@` is when it was drawn, in minutes after the ECG (negative before).
 

@@ -63,6 +63,9 @@ def derive_limb(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[NDAr
     Returns:
         The signal with the derived rows appended and everything sorted in canonical order, and the new names.
         Present leads are returned untouched; with fewer than two of I, II, III only the order changes.
+
+    Raises:
+        DataError: a lead occurs twice.
     """
     rows = dict(zip(leads, signal, strict=True))
     if len(rows) != len(leads):
@@ -72,24 +75,24 @@ def derive_limb(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[NDAr
     if "III" in rows and "I" not in rows and "II" in rows:
         rows["I"] = rows["II"] - rows["III"]
     if "I" in rows and "II" in rows:
-        one, two = rows["I"], rows["II"]
-        rows.setdefault("III", two - one)
-        rows.setdefault("aVR", -(one + two) / 2)
-        rows.setdefault("aVL", one - two / 2)
-        rows.setdefault("aVF", two - one / 2)
+        lead_i, lead_ii = rows["I"], rows["II"]
+        rows.setdefault("III", lead_ii - lead_i)
+        rows.setdefault("aVR", -(lead_i + lead_ii) / 2)
+        rows.setdefault("aVL", lead_i - lead_ii / 2)
+        rows.setdefault("aVF", lead_ii - lead_i / 2)
     names = tuple(name for name in CANONICAL if name in rows)
     return np.stack([rows[name] for name in names]).astype(np.float32, copy=False), names
 
 
 @lru_cache(maxsize=256)
 def rows_onto(leads: tuple[str, ...], onto: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Which rows of a signal with `leads` go to which rows of the axis `onto`; leads that it lacks are left out."""
+    """Rows of a signal with `leads`, and the rows of the lead axis `onto` they go to; leads not on it are left out."""
     pairs = [(leads.index(name), row) for row, name in enumerate(onto) if name in leads]
     return tuple(source for source, _ in pairs), tuple(target for _, target in pairs)
 
 
 def group_index(groups: Mapping[str, Sequence[str]], leads: Sequence[str]) -> list[int]:
-    """The group number of each lead, -1 for a lead in no group.
+    """The number of each lead's group, in the order of `groups`; -1 for a lead in no group.
 
     Raises:
         DataError: a lead is in two groups.
@@ -104,6 +107,9 @@ def group_index(groups: Mapping[str, Sequence[str]], leads: Sequence[str]) -> li
 
 
 def wrap_axis_deg(axis_deg: ArrayLike) -> NDArray[np.float64]:
-    """An angle in [-90, 270): newborn axes lie around +135, so a cut at 180 would tear their distribution apart."""
+    """An axis in degrees, of any shape, brought into [-90, 270).
+
+    Newborn axes lie around +135 degrees, so a range that ends at 180 would split their distribution in two.
+    """
     wrapped: NDArray[np.float64] = (np.asarray(axis_deg, dtype=np.float64) + 90.0) % 360.0 - 90.0
     return wrapped

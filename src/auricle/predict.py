@@ -1,4 +1,4 @@
-"""Predictor: from a recording to an answer a cardiologist can question. Imports no training library.
+"""Predictor: from a recording to scores by class, with what they rest on. Imports no training library.
 
 Everything it says is for research use and is not a diagnosis.
 """
@@ -37,7 +37,7 @@ OTHER_AGES_DAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the weights say of one recording.
+    """What the weights say about one recording.
 
     Attributes:
         record_id: which recording.
@@ -46,12 +46,14 @@ class Prediction:
         group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
         age_days: the age used, None for unknown.
         scores_without_age: the answer had the age been unknown; None where age plays no part.
-        age_effect: (age in days, scores by class) of the same trace asked at other ages; empty likewise.
+        age_effect: (age in days, scores by class) of the same trace asked at other ages; empty where age plays no part.
         leads_read: leads that were present and read.
         leads_missing: leads the weights read and this recording lacks.
         n_windows: how many windows were averaged.
         notes: what a reader should know: unknown age, absent leads, short record, laboratory values that are absent or
             unusual for the age.
+        model: what is known about the weights: method, version, number of parameters.
+        disclaimer: that this is for research use.
     """
 
     record_id: str
@@ -80,11 +82,11 @@ class Predictor:
 
     Args:
         method: a method that classifies or is aligned with text.
-        about: what to say of the weights in every prediction.
+        about: what every prediction says about the weights.
         task: which of the stored prompt sets to ask, for a zero-shot method; by default the first.
 
     Raises:
-        CheckpointError: the weights can do neither.
+        CheckpointError: the weights neither classify nor carry prompts, or none of this task.
     """
 
     def __init__(self, method: Method, about: Mapping[str, Any] | None = None, task: str | None = None) -> None:
@@ -123,8 +125,9 @@ class Predictor:
         """Answer for one recording; its age may be unknown and its leads may be any of those the weights read.
 
         Args:
-            recording: what is asked about.
-            other_ages_days: ages at which the same trace is asked as well; none of them is three times as fast.
+            recording: the recording, of any rate and length.
+            other_ages_days: further ages at which the trace is asked. An empty sequence skips them, which takes about
+                a third of the time.
 
         Raises:
             DataError: the recording has none of the leads, and no picture that the weights read.
@@ -155,13 +158,21 @@ class Predictor:
         )
 
     def age_curve(self, recording: Recording, ages_days: Sequence[float]) -> dict[str, list[float]]:
-        """The scores of one trace over any ages, by class: for the figure of the effect of age."""
+        """The scores of one trace at each of some ages, by class: for the figure of the effect of age.
+
+        Args:
+            recording: the recording; its own age is not used.
+            ages_days: ages in days.
+
+        Raises:
+            DataError: the recording has none of the leads, and no picture that the weights read.
+        """
         with torch.no_grad():
             _, answers = self._at_ages(self._ready(recording)[0], ages_days)
         return {name: [answer[name] for answer in answers] for name in self.classes}
 
     def _ready(self, recording: Recording) -> tuple[ECGBatch, int]:
-        """The recording's windows, preprocessed."""
+        """The recording's windows, preprocessed, and how many there are."""
         size = self.method.picture_size
         if recording.image is not None and size is not None:
             recording = recording.with_context(image=fit_picture(recording.image, *size))
@@ -171,7 +182,16 @@ class Predictor:
         return self.method.preprocess(batch), len(batch)
 
     def _at_ages(self, ready: ECGBatch, ages_days: Sequence[float | None]) -> tuple[Tokens, list[dict[str, float]]]:
-        """The same windows asked at several ages in one pass; None (or NaN) asks at no age."""
+        """Windows of one recording asked at several ages in one pass.
+
+        Args:
+            ready: the windows, preprocessed.
+            ages_days: ages in days; None or NaN stands for an unknown age.
+
+        Returns:
+            Tokens of all windows at all ages, the first age first, and the scores by class at each age.
+        """
+        # All windows at the first age, then all at the next: (age * window, l, t).
         n_windows = len(ready)
         ages = torch.tensor([math.nan if days is None else days for days in ages_days], dtype=torch.float32)
         many = ready.select(torch.arange(n_windows).repeat(len(ages)))
@@ -189,6 +209,7 @@ class Predictor:
         return tokens, [dict(zip(self.classes, row, strict=True)) for row in values.tolist()]
 
     def _notes(self, recording: Recording, sees_age: bool, present: Sequence[str]) -> list[str]:
+        """What a reader should know of age, leads, picture, laboratory values and length of the recording."""
         notes = []
         if not sees_age:
             notes.append("these weights do not use the age")

@@ -1,7 +1,8 @@
-"""Seeing the other processes' records, in a contrastive loss with gradients.
+"""Values of all processes of a distributed run: rows gathered with or without gradients, and means over all of them.
 
-Each process keeps its own rows and looks at everybody's columns. Gradients flow back to the process that made the
-column, so that several processes with a share of the batch each do what one process with all of it does.
+In a contrastive loss each process keeps its own rows and compares them with the columns of all processes. Gradients
+flow back to the process that made a column, so that several processes with a share of the batch each compute what one
+process with the whole batch would.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ def world() -> tuple[int, int]:
 
 
 def gather(x: Tensor) -> Tensor:
-    """The rows of all processes in rank order, every process bringing equally many; gradients flow back."""
+    """(world * b, ...) rows of all processes in rank order; gradients flow back. All processes have equally many."""
     return x if world()[1] == 1 else _AllGather.apply(x)  # type: ignore[no-untyped-call]
 
 
 def gather_without_gradient(x: Tensor) -> Tensor:
-    """The rows of all processes in rank order, for integers, booleans and frozen embeddings: no gradient flows."""
+    """(world * b, ...) rows of all processes in rank order, without gradients: integers, booleans, embeddings."""
     if world()[1] == 1:
         return x
     parts = [torch.empty_like(x) for _ in range(world()[1])]
@@ -53,7 +54,7 @@ def gather_without_gradient(x: Tensor) -> Tensor:
 
 
 def longest(length: int, device: torch.device) -> int:
-    """The largest of the lengths that the processes bring."""
+    """The largest of the lengths that the processes call this with."""
     if world()[1] == 1:
         return length
     most = torch.tensor(length, device=device)
@@ -62,9 +63,13 @@ def longest(length: int, device: torch.device) -> int:
 
 
 def mean_over_active(values: Tensor, active: Tensor) -> Tensor:
-    """Mean over the active rows of *all* processes, scaled so that averaging gradients over processes is right.
+    """Scalar mean over the active rows of *all* processes, scaled so that averaging gradients over processes is right.
 
-    Zero, with a gradient of zero, where no row is active anywhere.
+    Zero, with a gradient of zero, where no row is active in any process.
+
+    Args:
+        values: of any shape.
+        active: entries of `values` that count, in its shape; the others may hold anything.
     """
     n_active = active.sum().to(values.dtype)
     processes = world()[1]
@@ -75,5 +80,5 @@ def mean_over_active(values: Tensor, active: Tensor) -> Tensor:
 
 
 def positive_columns(n_rows: int, rank: int, device: torch.device) -> Int[Tensor, " r"]:
-    """The column of each row's own partner, when columns of all processes stand in rank order."""
+    """(r,) column of each row's own partner, when columns of all processes stand in rank order."""
     return torch.arange(n_rows, device=device) + rank * n_rows

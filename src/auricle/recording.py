@@ -1,4 +1,4 @@
-"""Recording: one patient moment, with every question of unit, lead name, rate and age already settled by its reader."""
+"""Recording: one ECG of one patient, with unit, lead names, rate and age already settled by its reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGEST_MV: Final = 5_000.0
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One ECG and what was known beside it. Absent things are None or empty, never a magic value.
+    """One ECG and what was known beside it. What is absent is None or empty, never a special number.
 
     Attributes:
         signal: (lead, time) float32 in millivolts; NaN marks a missing sample.
@@ -41,6 +41,10 @@ class Recording:
         source: the name of the data set or file it came from.
         amplitude_known: false where the gain is lost (z-scored copies): `signal` then has no unit, and models that
             read millivolts refuse it.
+
+    Raises:
+        DataError: shape and leads do not fit, an impossible rate, names that are not canonical or occur twice, a
+            picture that is not (height, width) of bytes, or neither a lead nor a picture.
     """
 
     signal: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""From recordings to a batch: crop, put leads on the model's axis, mask what is absent, wherever a batch is needed."""
+"""From recordings to a batch: cropped, leads on the model's axis, what is absent masked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _WHITE: Final = 255
 
 
 def window_starts(n_samples: int, n_window: int) -> list[int]:
-    """Where the windows of a recording begin: side by side, the last one flush with the end."""
+    """First samples of the windows of a recording: side by side, the last one ending with the recording.
+
+    Args:
+        n_samples: length of the recording.
+        n_window: length of a window; a shorter recording has one window, which begins at 0.
+    """
     if n_samples <= n_window:
         return [0]
     starts = list(range(0, n_samples - n_window + 1, n_window))
@@ -49,7 +54,7 @@ def collate(
 
     Args:
         records: all at the same rate.
-        leads: the lead axis; what a record lacks is masked, what it has beyond it is left out.
+        leads: the lead axis; leads a record lacks are masked, leads not on the axis are left out.
         n_samples: length of the time axis, at the records' rate; shorter ones are padded and masked.
         starts: first sample of each crop, by default 0. R peaks of stored records are shifted into it.
         image_size: (height, width) of the batch's pictures; by default that of the records, if any has one.
@@ -102,7 +107,7 @@ def collate(
 def _pictures(
     records: Sequence[Recording | StoredRecord], size: tuple[int, int] | None
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """(b, h, w) pictures, white where a record has none, and (b,) which have one; None where nobody can have any."""
+    """(b, h, w) pictures, white where a record has none, and (b,) which have one; None without pictures and size."""
     sizes = {record.image.shape for record in records if record.image is not None} | ({size} if size else set())
     if not sizes:
         return None, None
@@ -118,7 +123,16 @@ def _pictures(
 
 
 def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = None) -> ECGBatch:
-    """One recording as a batch of its windows, side by side, each with the recording's laboratory values."""
+    """One recording as a batch of its windows, side by side, each with the recording's laboratory values.
+
+    Args:
+        recording: of any rate and length.
+        spec: lead axis and window length of the model.
+        panel: the laboratory values that the model reads, if any.
+
+    Raises:
+        DataError: the recording has none of the leads and no picture.
+    """
     n = round(spec.seconds * recording.rate_hz)
     starts = window_starts(recording.signal.shape[1], n)
     many = [recording] * len(starts)
@@ -130,6 +144,7 @@ def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = N
 
 
 def _crop_beats(beats: Sequence[NDArray[np.int64]], starts: Sequence[int], n_samples: int) -> torch.Tensor:
+    """(b, beat) R peaks inside each crop, counted from its start, then -1."""
     inside = [
         peaks[(peaks >= start) & (peaks < start + n_samples)] - start
         for peaks, start in zip(beats, starts, strict=True)

@@ -1,4 +1,4 @@
-"""Corpus: the distinct reports of a store with everything a training step needs of them, computed once before it."""
+"""Corpus: the distinct reports of a store as embeddings, findings and tokens, computed once before training."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class Corpus:
         training.
 
         Args:
-            store: whose reports.
-            rows: the training records.
-            tower: what embeds, if `needs` has "embedding".
-            needs: of the method.
+            store: the store whose reports are read.
+            rows: row numbers of the training records.
+            tower: name of the text tower that embeds, if `needs` has "embedding".
+            needs: what the method's batches must carry.
             vocabulary_size: most entries of the vocabulary, if `needs` has "tokens".
 
         Raises:
@@ -88,7 +88,7 @@ class Corpus:
         return replace(corpus, vocabulary=vocabulary, token_ids=token_ids, token_mask=token_mask)
 
     def text_batch(self, report_id: NDArray[np.int64]) -> TextBatch:
-        """The text of a batch. A record without a report gets zeros and `report_id` -1."""
+        """The text of a batch: rows of the corpus at (b,) `report_id`. A record without a report (-1) gets zeros."""
         ids = torch.from_numpy(report_id)
         rows = ids.clamp_min(0)
         has = (ids >= 0)[:, None]

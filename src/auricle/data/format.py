@@ -20,7 +20,7 @@ Size = tuple[int, int]
 IMAGE_SIZE: Final[Size] = (224, 224)
 # Where the picture of a record would begin that has none.
 NO_PICTURE: Final = -1
-# Raised when files on disk stop meaning what they meant.
+# Increased by one whenever files of an older version would be misread.
 STORE_VERSION: Final = 2
 MISSING: Final = np.int16(MISSING_STEP)
 _LARGEST: Final = 32_767
@@ -28,7 +28,7 @@ Form = Literal["raw", "pcodec"]
 # One microvolt per step unless the record needs more range: finer than any cart, and exact for 1000 counts per mV.
 FINEST_GAIN_MV: Final = 0.001
 
-# What columns of a store are called.
+# Prefixes of the columns of laboratory values and of their times.
 LAB_COLUMN, MINUTES_COLUMN = "lab:", "lab_minutes:"
 
 
@@ -48,7 +48,11 @@ def dequantise(steps: NDArray[np.int16], gain_mv: float) -> NDArray[np.float32]:
 
 
 def pack(steps: NDArray[np.int16], form: Form) -> bytes:
-    """The bytes of one record's steps (lead, time)."""
+    """The bytes of one record's steps (lead, time), raw or compressed.
+
+    Raises:
+        MissingExtraError: form `pcodec` without the package.
+    """
     if form == "raw":
         return steps.tobytes()
     config = require("pcodec", "train").ChunkConfig()

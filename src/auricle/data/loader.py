@@ -34,8 +34,8 @@ class View:
         spec: what the model reads: lead axis and crop length are taken from it.
         corpus: text side, if the method needs one.
         targets: (len(store), c) with NaN where not annotated, if there is a task.
-        panel: the laboratory values that batches carry, if the method reads any. Pictures come whenever there are some.
-        needs_signal: whether a record of which there is only a picture is refused, as most models must.
+        panel: the laboratory values that batches carry, if the method reads any. Stored pictures are always carried.
+        needs_signal: whether a record of which there is only a picture is refused.
         lengths: (len(store),) samples of each record.
 
     Raises:
@@ -79,7 +79,7 @@ class View:
         return round(self.spec.seconds * self.store.rate_hz)
 
     def batch(self, rows: NDArray[np.int64], starts: Sequence[int]) -> ECGBatch:
-        """The records at `rows`, each cropped from its start."""
+        """The records at `rows` of the store as one batch, each cropped from its sample in `starts`."""
         records = [self.store.record(row) for row in rows.tolist()]
         batch = collate(records, self.spec.leads, self.n_samples, starts, self.store.image_size)
         text = self.corpus.text_batch(self._report_ids[rows]) if self.corpus else None
@@ -91,7 +91,8 @@ class View:
 class Steps(Dataset[ECGBatch]):
     """Training batches by step number: random crops of a view.
 
-    Every process draws for the whole step and keeps its share, so that several processes see what one would.
+    Every process draws the crops of the whole step and keeps its share, so that several processes together read what
+    one process alone would.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Steps(Dataset[ECGBatch]):
         self.order = Order(len(view.rows), batch_size, seed, shuffle, share, patients)
 
     def of(self, share: Share) -> Steps:
-        """The same run's batches for another process."""
+        """The batches of this run that belong to the process of `share`."""
         return Steps(self.view, self.batch_size, self.seed, self.shuffle, share)
 
     def __getitem__(self, step: int) -> ECGBatch:
@@ -128,7 +129,14 @@ class _Range(Sampler[int]):
 
 
 def training_loader(steps: Steps, first_step: int, n_steps: int, workers: int = 0) -> DataLoader[ECGBatch]:
-    """The batches of a run from `first_step` on."""
+    """The batches of a run from `first_step` on.
+
+    Args:
+        steps: batches by number.
+        first_step: the first step still to do.
+        n_steps: steps of the whole run.
+        workers: processes that read ahead; 0 reads in this one.
+    """
     return DataLoader(
         steps,
         batch_size=None,
@@ -140,7 +148,7 @@ def training_loader(steps: Steps, first_step: int, n_steps: int, workers: int = 
 
 
 def windows(view: View, batch_size: int) -> Iterator[tuple[NDArray[np.int64], ECGBatch]]:
-    """Every window of every record of a view, in order, with the position in `view.rows` that each belongs to."""
+    """Every window of every record of a view, in order, as (positions in `view.rows` of its records, batch)."""
     lengths = view.lengths[view.rows]
     pairs = [(i, s) for i, n in enumerate(lengths.tolist()) for s in window_starts(n, view.n_samples)]
     for first in range(0, len(pairs), batch_size):

@@ -101,7 +101,16 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 
 def check_header(path: Path, header: list[str]) -> None:
-    """Refuse a header without `file` or `image`, with a column twice, or with a name nobody knows."""
+    """Refuse a header that cannot be read.
+
+    Args:
+        path: the manifest, for messages.
+        header: names of the columns.
+
+    Raises:
+        DataError: neither `file` nor `image`, a column twice, an unknown name, an unknown laboratory test or unit, or
+            the age in more than one form.
+    """
     if "file" not in header and "image" not in header:
         # The line is not repeated: where the header was forgotten, it is a patient's.
         raise DataError(f"{path}: has no column `file`; its first line should name the columns: {', '.join(COLUMNS)}")
@@ -134,7 +143,7 @@ def lab_columns(header: Iterable[str | None]) -> dict[str, LabColumn]:
     found: dict[str, LabColumn] = {}
     owner: dict[tuple[str, str], str] = {}
     for column in header:
-        prefix = next((one for one in LAB_PREFIXES if column and column.startswith(one)), None)
+        prefix = next((known for known in LAB_PREFIXES if column and column.startswith(known)), None)
         if column is None or prefix is None:
             continue
         match = _UNIT.match(column.removeprefix(prefix).strip())
@@ -145,9 +154,9 @@ def lab_columns(header: Iterable[str | None]) -> dict[str, LabColumn]:
                 raise DataError(f"{column!r} counts minutes: leave [{unit}] out")
         else:
             unit_factor(name, unit)
-        other = owner.setdefault((prefix, test), column)
-        if other != column:
-            raise DataError(f"columns {other!r} and {column!r} are both {test}: keep one of them")
+        first_column = owner.setdefault((prefix, test), column)
+        if first_column != column:
+            raise DataError(f"columns {first_column!r} and {column!r} are both {test}: keep one of them")
         found[column] = LabColumn(prefix, test, unit)
     for (prefix, test), column in owner.items():
         if prefix == MINUTES_PREFIX and (LAB_PREFIX, test) not in owner:
@@ -212,7 +221,14 @@ def _age(cell: Callable[[str], str]) -> Age | None:
 
 
 def written_age(cell: Callable[[str], str]) -> Age | None:
-    """The age a row says, from its age, its days or its two dates."""
+    """The age of a row, from its age, its days or its two dates; None where none of them is filled in.
+
+    Args:
+        cell: the text of a column of the row, by name.
+
+    Raises:
+        DataError: not an age or a date, or a negative age.
+    """
     if cell("birth_date") and cell("recording_date"):
         return ages.between(cell("birth_date"), cell("recording_date"))
     if cell("age_days"):

@@ -46,11 +46,16 @@ class Share(Config):
 
 
 class Order:
-    """Positions in [0, n) by step. Every process has equally many steps in an epoch: what is left over waits.
+    """Positions in [0, n) by step.
+
+    Every process has equally many steps in an epoch; records beyond the last full step are left out of that epoch.
 
     Args:
         n: records.
         batch_size: records per step and process.
+        seed: of the run.
+        shuffle: how an epoch is shuffled.
+        share: which part of the run this process is.
         patients: (n,) patient of each record, needed for `shuffle.same_patient`.
 
     Raises:
@@ -80,7 +85,7 @@ class Order:
         self._epoch, self._positions = -1, np.empty(0, dtype=np.int64)
 
     def __getitem__(self, step: int) -> NDArray[np.int64]:
-        """The positions this process reads at a step."""
+        """(batch_size,) positions this process reads at a step."""
         epoch, number = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._positions = epoch, self._of_epoch(epoch)
@@ -92,7 +97,7 @@ class Order:
         """This node's positions of an epoch, in the order they are read."""
         generator = np.random.default_rng([self.seed, epoch])
         n, block = len(self.neighbours), self.shuffle.block
-        # Where the first block begins differs by epoch, so that the same records do not always travel together.
+        # Where the first block begins differs by epoch, so that the same records do not always share a block.
         turned = np.roll(self.neighbours, -int(generator.integers(block)))
         blocks = generator.permutation(-(-n // block))
         in_blocks = np.concatenate([turned[number * block : (number + 1) * block] for number in blocks])
@@ -103,6 +108,7 @@ class Order:
         return np.concatenate([self._mixed(pool, [self.seed, epoch, node, i]) for i, pool in enumerate(pools)])
 
     def _mixed(self, pool: NDArray[np.int64], key: list[int]) -> NDArray[np.int64]:
+        """A pool in random order; with `same_patient`, the records of each patient side by side."""
         generator = np.random.default_rng([*key, 2])
         mixed = generator.permutation(pool)
         if self.patient is None:

@@ -1,7 +1,7 @@
 """LabPanel: which laboratory values a model sees, and from when.
 
-A value drawn after the ECG knows more than one had at the bedside (a troponin rises for hours), so the window of time
-belongs to the configuration that is saved with the weights. What is outside of it is masked like what was never done.
+A value drawn after the ECG was not known at the bedside (a troponin rises for hours), so the window of time belongs to
+the configuration that is saved with the weights. A value drawn outside of it is masked, as a test never done is.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class LabPanel(Config):
     Attributes:
         tests: canonical names (any known spelling is accepted), one column each.
         earliest_min: values drawn earlier than this many minutes after the ECG are not seen; None sets no limit.
-        latest_min: nor are those drawn later; by default nothing drawn after the ECG is seen, because it knows the
-            future. A large number lets all in.
+        latest_min: values drawn later than this many minutes after the ECG are not seen; None sets no limit. By
+            default nothing drawn after the ECG is seen, because it was not known when the ECG was read.
         needs_time: whether a value whose time is unknown is left out as well.
         unknown_share: share of training records whose whole panel is hidden, so that the model also works without.
         missing_share: share of single values hidden in the other training records.
@@ -67,7 +67,15 @@ class LabPanel(Config):
         return self
 
     def of_store(self, store: Store, rows: NDArray[np.int64]) -> Values:
-        """(n, lab) values of the records at `rows` of a store, 0 where not seen, and (n, lab) whether they are seen."""
+        """Laboratory values of records of a store.
+
+        Args:
+            store: the store.
+            rows: (n,) row numbers.
+
+        Returns:
+            (n, lab) values in canonical units, 0 where not seen, and (n, lab) whether they are seen.
+        """
         names = set(store.table.column_names)
 
         def columns(prefix: str) -> NDArray[np.float64]:
@@ -83,7 +91,7 @@ class LabPanel(Config):
         return self._seen(columns(LAB_COLUMN), columns(MINUTES_COLUMN))
 
     def untimed(self, store: Store, rows: NDArray[np.int64]) -> int:
-        """How many values are seen although nobody knows whether they were drawn inside the window."""
+        """How many values of the records at `rows` are seen although the time they were drawn at is not known."""
         if self.earliest_min is None and self.latest_min is None:
             return 0
         return int(
@@ -92,7 +100,14 @@ class LabPanel(Config):
         )
 
     def of_recordings(self, recordings: Sequence[Recording]) -> Values:
-        """The same of recordings."""
+        """Laboratory values of recordings.
+
+        Args:
+            recordings: n recordings.
+
+        Returns:
+            (n, lab) values in canonical units, 0 where not seen, and (n, lab) whether they are seen.
+        """
 
         def table(known: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
             rows = [[values.get(test, np.nan) for test in self.tests] for values in known]
@@ -102,6 +117,7 @@ class LabPanel(Config):
         return self._seen(table(labs), table(minutes))
 
     def _seen(self, values: NDArray[np.float64], minutes: NDArray[np.float64]) -> Values:
+        """Values (n, lab), NaN where absent, with 0 where they are not seen, and whether they are seen."""
         seen, timed = np.isfinite(values), np.isfinite(minutes)
         if self.needs_time:
             seen &= timed

@@ -1,6 +1,6 @@
-"""A shard: the unit of ingest and of storage. One file of int16 samples and one table that says what they are.
+"""A shard: the unit of ingest and of storage. One file of int16 samples and one table that describes them.
 
-Leads and lengths are as recorded; what the bytes mean says `auricle.data.format`. Pictures lie in a second file, grey
+Leads and lengths are as recorded; `auricle.data.format` says what the bytes mean. Pictures lie in a second file, grey
 and all of one size; a shard without any has no such file. The table is written after both and renamed into place last:
 a shard whose table exists is whole.
 """
@@ -30,7 +30,7 @@ from auricle.text.reports import clean
 
 
 def to_rate(recording: Recording, rate_hz: float) -> NDArray[np.float32]:
-    """The signal at the store's rate. Gaps of missing samples stay gaps."""
+    """(lead, time) signal in millivolts at the store's rate, NaN where samples are missing; gaps stay gaps."""
     if recording.rate_hz == rate_hz or not recording.leads:
         return recording.signal
     known = np.isfinite(recording.signal)
@@ -52,7 +52,17 @@ def write_shard(
 ) -> tuple[int, int]:
     """Read `rows` from their source, write `stem`.bin, `stem`.img if there are pictures, and `stem`.parquet.
 
-    Runs in any process.
+    Needs nothing from the process that plans the ingest, so it can run in a worker.
+
+    Args:
+        source_name: the source, by name.
+        options: the source's own options.
+        root: folder or file that the source reads.
+        rows: rows of the source's index.
+        rate_hz: the store's rate.
+        stem: path of the shard's files without suffix.
+        form: how samples are stored.
+        image_size: (height, width) that pictures are fitted to.
 
     Returns:
         How many records were stored and how many rejected. A record that cannot be read is a row with its reason.
@@ -92,6 +102,7 @@ def _copy(file: IO[bytes], path: Path) -> None:
 def _entry(
     source: Source, root: Path, row: Mapping[str, Any], rate_hz: float, image_size: Size
 ) -> tuple[dict[str, Any], NDArray[np.int16] | None, NDArray[np.uint8] | None]:
+    """The table row, the steps (lead, time) and the picture of one record; a rejected record has its reason alone."""
     record_id = str(row["record_id"])
     try:
         recording = source.read(root, row)

@@ -22,6 +22,11 @@ SALT: Final = "auricle"
 def by_fold(store: Store, folds: Mapping[str, Sequence[int]], rows: NDArray[np.int64] | None = None) -> Parts:
     """Row numbers of each part by the source's folds; of `rows` only, if given.
 
+    Args:
+        store: the store.
+        folds: folds of each part.
+        rows: row numbers to choose from, by default all.
+
     Raises:
         DataError: a part is empty, or a patient is in two of them.
     """
@@ -32,7 +37,17 @@ def by_fold(store: Store, folds: Mapping[str, Sequence[int]], rows: NDArray[np.i
 def by_patient(
     store: Store, shares: Mapping[str, float], rows: NDArray[np.int64] | None = None, salt: str = SALT
 ) -> Parts:
-    """Row numbers of each part by a hash of the patient: the same patient lands in the same part in every store."""
+    """Row numbers of each part by a hash of the patient: a patient lands in the same part in every store.
+
+    Args:
+        store: the store.
+        shares: size of each part; they need not add up to 1.
+        rows: row numbers to choose from, by default all.
+        salt: text that is hashed with the patient; another salt gives another split.
+
+    Raises:
+        DataError: a part is empty.
+    """
     number = hashed_parts(store.patients, list(shares.values()), salt)
     return _checked(store, _within(rows, {name: number == i for i, name in enumerate(shares)}))
 
@@ -58,6 +73,11 @@ def by_record(store: Store, ids: Mapping[str, Sequence[str]], rows: NDArray[np.i
     """Row numbers of each part by lists of record ids, as published split files give them.
 
     A patient in two parts is a warning and not an error: published splits of CPSC2018 and CSN are by record.
+
+    Args:
+        store: the store.
+        ids: record ids of each part.
+        rows: row numbers to choose from, by default all.
 
     Raises:
         DataError: a part has no record in this store.
@@ -97,17 +117,22 @@ def _shared_patient(store: Store, parts: Parts) -> tuple[str, str] | None:
     """The names of two parts that share a patient."""
     patients = store.patients
     known = {name: np.unique(patients[rows]) for name, rows in parts.items()}
-    for one, other in combinations(known, 2):
-        if len(np.intersect1d(known[one], known[other], assume_unique=True)):
-            return one, other
+    for first, second in combinations(known, 2):
+        if len(np.intersect1d(known[first], known[second], assume_unique=True)):
+            return first, second
     return None
 
 
 def share_of_patients(patients: Sequence[str] | NDArray[np.str_], share: float, seed: int) -> NDArray[np.int64]:
     """Positions of the records of a random share of the patients, in their old order; at least one patient.
 
-    For one seed the shares are nested: the patients of 1 % are among those of 10 %, so a curve over shares grows by
-    adding patients and not by exchanging them.
+    For one seed the shares are nested: the patients of 1 % are among those of 10 %, so a larger share adds patients and
+    exchanges none.
+
+    Args:
+        patients: patient of each record.
+        share: of the patients, in (0, 1].
+        seed: of the random choice.
 
     Raises:
         DataError: the share is not in (0, 1].

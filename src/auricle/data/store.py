@@ -28,12 +28,19 @@ _OF_A_RECORD: Final = (
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One record as it lies in the store: what a batch needs, without the cost of millivolts.
+    """One record in the steps of the store: what a batch needs, not yet converted to millivolts.
 
     Attributes:
         signal: (lead, time) int16 steps, -32768 where missing.
         gain_mv: millivolts per step.
         beats: R peaks in samples.
+        rate_hz: samples per second.
+        leads: canonical names, one per row of `signal`.
+        record_id: unique in the store.
+        patient_id: equal for recordings of one person, or None.
+        age: at the recording, or None.
+        sex: "F", "M", or None.
+        source: the data set it came from.
         image: (height, width) grey picture, 255 = white, or None.
     """
 
@@ -113,7 +120,7 @@ class Store:
 
     @cached_property
     def patients(self) -> NDArray[np.str_]:
-        """A patient name per record; a record without a patient stands for itself."""
+        """(n,) patient name of each record; a record without a patient counts as a patient of its own."""
         pairs = zip(self.column("patient_id"), self.column("record_id"), strict=True)
         return np.array([patient if patient is not None else f"record:{record}" for patient, record in pairs])
 
@@ -140,7 +147,7 @@ class Store:
         return {name: value for name, value in values.items() if value is not None and np.isfinite(value)}
 
     def record(self, row: int) -> StoredRecord:
-        """Record number `row` as it lies: samples are views of the file where the store is `raw`.
+        """Record number `row` in the steps of the file; where the store is `raw`, samples are views of the file.
 
         Raises:
             StoreError: the shard is shorter than its table says, or damaged.
@@ -179,7 +186,11 @@ class Store:
         return self._bytes(shard, "img", offset, height * width).reshape(height, width)
 
     def recording(self, row: int) -> Recording:
-        """Record number `row`, in millivolts."""
+        """Record number `row` as a Recording in millivolts, with report, labels and laboratory values.
+
+        Raises:
+            StoreError: the shard is shorter than its table says, or damaged.
+        """
         stored = self.record(row)
         report_id = self.table["report_id"][row].as_py()
         labs, minutes = self.labs(row)

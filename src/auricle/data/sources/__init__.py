@@ -1,6 +1,6 @@
 """Sources: data sets as they come. A source is one file here whose class has the file's name in CamelCase.
 
-Its docstring says source, licence, format, labels, split origin and paper.
+The docstring of such a file gives source, licence, format, labels, split origin and paper.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Sources that hold the same recordings: to have seen one is to have seen the other.
+# Sources with recordings in common: a model trained on one has seen test records of the other.
 _SAME_RECORDINGS: Final = (
     {"ptb_xl", "ptb_xl_mini", "challenge2021"},
     {"cpsc2018", "challenge2021"},

@@ -2,11 +2,11 @@
 
 Source: PhysioNet, content/mimic-iv-ecg. Licence: Open Database License; MIMIC-IV itself needs credentialed access.
 Format: WFDB, 500 Hz, 10 s, listed in `record_list.csv`; statements and intervals in `machine_measurements.csv`. The
-files order the limb leads I, II, III, aVR, aVF, aVL: leads go by name, so nobody sees it. Report: the 18 statement
-columns joined; reports under four words are no reports. Labels: SCP codes of the statements that the cart affirms
-without doubt; infarctions have none. Ages: MIMIC-IV `patients` (anchor age and year), whole years, over 89 unknown.
-Laboratory values: MIMIC-IV `labevents`, the latest *drawn* in the hours before the ECG; nothing from after it. Split:
-by patient. Paper: Gow et al. 2023.
+files order the limb leads I, II, III, aVR, aVF, aVL; leads are read by name, so the order does not matter. Report: the
+18 statement columns joined; a report under four words counts as absent. Labels: SCP codes of the statements that the
+cart affirms without doubt; infarctions have none. Ages: MIMIC-IV `patients` (anchor age and year), whole years, over 89
+unknown. Laboratory values: MIMIC-IV `labevents`, the latest *drawn* in the hours before the ECG; nothing from after it.
+Split: by patient. Paper: Gow et al. 2023.
 """
 
 from __future__ import annotations

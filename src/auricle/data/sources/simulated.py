@@ -1,7 +1,8 @@
 """Simulated recordings as a data set: records follow from (seed, number), so nothing lies on disk before ingest.
 
 Source: `auricle.simulate`. Licence: none needed. Format: none. Labels: SCP codes of what was simulated, never of what
-was measured. Split: by patient, every record being a patient of its own. How far it is real: `docs/simulator.md`.
+was measured. Split: by patient, every record being a patient of its own. `docs/simulator.md` compares it with real
+records.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from auricle.simulate import cohort
 if TYPE_CHECKING:
     import pandas as pd
 
-# Records are generated together: a vectorised generator is many times faster in company.
+# Records are generated in chunks: the generator is vectorised and many times faster for many records at once.
 _CHUNK = 64
 
 

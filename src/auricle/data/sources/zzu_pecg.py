@@ -41,7 +41,7 @@ class ZzuPecg:
         return table[["record_id", "file", *_COLUMNS[2:]]]
 
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
-        """One record. Its header's own comments are not trusted: the list has them all."""
+        """One record; age, sex and labels are taken from the list, not from the comments of its header."""
         return read_wfdb(
             root,
             row,
