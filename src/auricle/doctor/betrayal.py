@@ -1,7 +1,7 @@
-"""How well a technical property of a recording tells the age or a label: what a model would learn instead of a heart.
+"""How well a technical property of a recording tells the age or a label: what a model could learn instead of the ECG.
 
-Patients are counted, not recordings, because the recordings of a person resemble each other. Chance is measured and not
-assumed: tables with the same margins are drawn at random, so that sparse tables need no large-sample theory.
+Patients are counted, not recordings, because the recordings of a person resemble each other. Significance comes from
+tables with the same margins drawn at random, so that sparse tables need no large-sample theory.
 Source of the corrected Cramér's V: Bergsma, Journal of the Korean Statistical Society 42 (2013) 323-328.
 """
 
@@ -24,7 +24,7 @@ Counts = NDArray[np.int64]
 
 _DRAWS: Final = 999
 _SEED: Final = 0
-# A level or a label of fewer patients says nothing yet; such levels are taken together.
+# A level or a label of fewer patients is not tested; such levels are taken together.
 _FEWEST: Final = 5
 _OTHERS: Final = "others"
 _AGE_PRESENT: Final = "presence of an age"
@@ -46,6 +46,7 @@ def find_betrayals(cases: Sequence[Case], labels: Sequence[str]) -> list[Betraya
         cases: usable lines; without traces only the site and what is missing can be compared.
         labels: the labels that may be named.
     """
+    # What is compared, and the significance level, shared among all comparisons (Bonferroni).
     rng = np.random.default_rng(_SEED)
     bands = [str(case.band) for case in cases]
     found: list[Betrayal] = []
@@ -53,6 +54,7 @@ def find_betrayals(cases: Sequence[Case], labels: Sequence[str]) -> list[Betraya
     positives = {label: {case.patient for case in cases if label in case.labels} for label in labels[:_MOST_LABELS]}
     tested = {label: patients for label, patients in positives.items() if len(patients) >= _FEWEST}
     limit = max(1 / (_DRAWS + 1), _ALPHA / max(1, len(categories) * (1 + len(tested))))
+    # Every property against the age band, then against each label; a recording without labels counts for no label.
     labelled = [case for case in cases if case.labels]
     by_age = {label: _label_auroc(labelled, _of(cases, bands), patients) for label, patients in tested.items()}
     for name, values in categories.items():
@@ -60,33 +62,36 @@ def find_betrayals(cases: Sequence[Case], labels: Sequence[str]) -> list[Betraya
         age = _age_betrayal(name, cases, of, limit, rng) if name != _AGE_PRESENT else None
         found += [age] if age else []
         for label, patients in tested.items():
-            one = _label_betrayal(name, label, labelled, of, patients, by_age[label], limit, rng)
-            found += [one] if one else []
-    return sorted(found, key=lambda one: (not one.betrays, one.measure != "Cramér's V", -one.value, one.category))
+            betrayal = _label_betrayal(name, label, labelled, of, patients, by_age[label], limit, rng)
+            found += [betrayal] if betrayal else []
+    return sorted(
+        found, key=lambda found: (not found.betrays, found.measure != "Cramér's V", -found.value, found.category)
+    )
 
 
 def betrayal_findings(betrayals: Sequence[Betrayal]) -> list[Finding]:
-    """One warning for each that betrays."""
+    """A warning for each property that betrays the age or a label."""
     return [
         Finding(
             "warning",
-            "betrays_age" if one.age_alone is None else "betrays_label",
-            f"the {one.category} betrays the {'age' if one.age_alone is None else f'label “{one.target}”'}: "
-            f"{one.measure} {one.value:.2f} ({one.detail})",
+            "betrays_age" if each.age_alone is None else "betrays_label",
+            f"the {each.category} betrays the {'age' if each.age_alone is None else f'label “{each.target}”'}: "
+            f"{each.measure} {each.value:.2f} ({each.detail})",
         )
-        for one in betrayals
-        if one.betrays
+        for each in betrayals
+        if each.betrays
     ]
 
 
 def lead_set(leads: Sequence[str]) -> str:
-    """A lead set as a person would call it."""
+    """A lead set in words: its names and how many there are, or "the twelve standard leads"."""
     if tuple(leads) == STANDARD:
         return "the twelve standard leads"
     return f"{' '.join(leads)} ({len(leads)} lead{'s' if len(leads) > 1 else ''})"
 
 
 def _of(cases: Sequence[Case], values: Sequence[str]) -> Mapping[int, str]:
+    """Values of a property by the line of their case."""
     return {case.line: value for case, value in zip(cases, values, strict=True)}
 
 
@@ -119,7 +124,16 @@ def _length(seconds: float, few: bool) -> str:
 
 
 def _patient_values(cases: Sequence[Case], of: Mapping[int, str], unit: Callable[[Case], str]) -> dict[str, str]:
-    """The property of each unit: what most of its recordings have; rare values taken together."""
+    """The value of a property for each unit (a patient, or a patient in an age band): its most frequent one.
+
+    Args:
+        cases: whose units.
+        of: values of the property, by line; empty where unknown.
+        unit: names the unit of a case.
+
+    Returns:
+        Values by unit; those of fewer than five units are taken together.
+    """
     values: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         if of[case.line]:
@@ -132,6 +146,8 @@ def _patient_values(cases: Sequence[Case], of: Mapping[int, str], unit: Callable
 def _age_betrayal(
     name: str, cases: Sequence[Case], of: Mapping[int, str], limit: float, rng: np.random.Generator
 ) -> Betrayal | None:
+    """Cramér's V of a property and the age band over patients; None where either does not vary."""
+    # (level, band) how many patients.
     aged = [case for case in cases if case.band != UNKNOWN_BAND]
     bands = {f"{case.band}/{case.patient}": case.band for case in aged}
     values = _patient_values(aged, of, lambda case: f"{case.band}/{case.patient}")
@@ -141,16 +157,18 @@ def _age_betrayal(
     table = np.zeros((len(levels), len(columns)), dtype=np.int64)
     for unit, value in values.items():
         table[levels.index(value), columns.index(bands[unit])] += 1
+    # Its strength, and how often a random table with the same margins is as strong.
     v, chi2 = _cramers_v(table), _chi2(table)
     draws = random_table(table.sum(axis=1), table.sum(axis=0)).rvs(_DRAWS, random_state=rng).astype(np.int64)
     p = (1 + int((_chi2(draws) >= chi2 - 1e-9).sum())) / (_DRAWS + 1)
+    # How well each band of enough patients is told from all others.
     told = [
         (float(_auroc(table[:, i], table.sum(axis=1) - table[:, i])), band)
         for i, band in enumerate(columns)
         if table[:, i].sum() >= _FEWEST
     ]
-    # Of bands told equally well the youngest is named: there a model does most harm.
-    best, band = max(told, key=lambda one: (round(one[0], 9), -one[1]), default=(math.nan, columns[0]))
+    # Of bands told equally well the youngest is named, because errors of a model do most harm there.
+    best, band = max(told, key=lambda pair: (round(pair[0], 9), -pair[1]), default=(math.nan, columns[0]))
     return Betrayal(
         name, "age band", "Cramér's V", v, p, p <= limit and (v >= _STRONG_V or best >= _STRONG_BAND_AUROC),
         int(table.sum()), f"{BANDS[band]} is told best, AUROC {best:.2f}" if told else "", None, tuple(levels),
@@ -162,12 +180,14 @@ def _label_betrayal(
     name: str, label: str, cases: Sequence[Case], of: Mapping[int, str], patients: set[str], by_age: float | None,
     limit: float, rng: np.random.Generator,
 ) -> Betrayal | None:  # fmt: skip
+    """AUROC of a property for a label over patients; None with one level, or too few patients with or without it."""
     values = _patient_values(cases, of, lambda case: case.patient)
     levels = sorted(set(values.values()))
     positive, negative = _by_level(values, levels, patients)
     if len(levels) < 2 or min(positive.sum(), negative.sum()) < _FEWEST:
         return None
     value = float(_auroc(positive, negative))
+    # How often labels dealt at random to the patients are told as well.
     total = positive + negative
     draws = rng.multivariate_hypergeometric(total, int(positive.sum()), size=_DRAWS)
     p = (1 + int((_auroc(draws, total - draws) >= value - 1e-9).sum())) / (_DRAWS + 1)
@@ -185,6 +205,7 @@ def _label_auroc(cases: Sequence[Case], of: Mapping[int, str], patients: set[str
 
 
 def _by_level(values: Mapping[str, str], levels: Sequence[str], patients: set[str]) -> tuple[Counts, Counts]:
+    """(level,) patients of each level that are among `patients`, and (level,) those that are not."""
     place = {level: number for number, level in enumerate(levels)}
     rows = np.array([place[value] for value in values.values()], dtype=np.int64)
     has = np.array([patient in patients for patient in values], dtype=bool)
@@ -212,7 +233,7 @@ def _chi2(table: Counts) -> NDArray[np.float64]:
 
 
 def _cramers_v(table: Counts) -> float:
-    """Cramér's V without the share that chance alone would give."""
+    """Cramér's V of a (row, column) table, corrected for the value that chance alone would give (Bergsma 2013)."""
     n, (rows, columns) = int(table.sum()), table.shape
     phi2 = max(0.0, float(_chi2(table)) / n - (rows - 1) * (columns - 1) / (n - 1))
     least = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1

@@ -24,7 +24,7 @@ _BOUNDS_DAYS: Final = tuple(band.low_days for band in AGE_BANDS[1:])
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a file says.
+    """What the doctor keeps of a file.
 
     Attributes:
         rate_hz: samples per second.
@@ -53,7 +53,7 @@ class Trace:
 
 @dataclass(slots=True)
 class Case:
-    """A line of the manifest; the manifest knows better than the file, as at ingest."""
+    """A line of the manifest with what its file says; where both say something, the manifest counts, as at ingest."""
 
     row: ManifestRow
     site: str
@@ -63,37 +63,37 @@ class Case:
 
     @property
     def line(self) -> int:
-        """Where it begins."""
+        """Number of the line on which the record begins."""
         return self.row.line
 
     @property
     def patient(self) -> str:
-        """The person, as a store names them: a record without a patient stands for itself."""
+        """The person, as a store names them: a record without a patient counts as a person of its own."""
         return self.row.patient_id if self.row.patient_id is not None else f"record:{self.row.record_id}"
 
     @property
     def age(self) -> Age | None:
-        """Age at the recording."""
+        """Age at the recording, of the manifest or else of the file; None where neither has one."""
         return self.row.age or (self.trace.age if self.trace else None)
 
     @property
     def sex(self) -> Sex | None:
-        """Sex."""
+        """Sex, of the manifest or else of the file; None where neither has one."""
         return self.row.sex or (self.trace.sex if self.trace else None)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels, each once."""
+        """Labels of the manifest or else of the file, each once."""
         return tuple(dict.fromkeys(self.row.labels or (self.trace.labels if self.trace else ())))
 
     @property
     def middle_days(self) -> float | None:
-        """The middle of what the age says: `0mo` is any day of the first month and no day 0."""
+        """The middle of the interval that the age stands for, in days: `0mo` is any day of the first month."""
         return None if self.age is None else self.age.days + self.age.resolution_days / 2
 
     @property
     def band(self) -> int:
-        """Position in BANDS."""
+        """Position of the age band in BANDS."""
         days = self.middle_days
         return UNKNOWN_BAND if days is None else int(np.searchsorted(_BOUNDS_DAYS, days, side="right"))
 
@@ -109,17 +109,17 @@ def grouped(cases: Iterable[Case], key: Callable[[Case], Key | None]) -> dict[Ke
 
 
 def lines_of(cases: Iterable[Case]) -> tuple[int, ...]:
-    """Their lines."""
+    """The line numbers of cases."""
     return tuple(case.line for case in cases)
 
 
 def each_line(cases: Iterable[Case]) -> tuple[tuple[int, ...], ...]:
-    """Their lines, every one a place of its own."""
+    """The line number of each case as a place of its own, as `Finding.lines` has them."""
     return tuple((case.line,) for case in cases)
 
 
 def most_frequent(values: Sequence[Key]) -> Key:
-    """The most frequent value, the earliest of equals."""
+    """The most frequent value; of equally frequent ones the earliest."""
     return Counter(values).most_common(1)[0][0]
 
 
@@ -129,12 +129,16 @@ _LONGEST_LABEL: Final = 40
 
 
 def family(label: str) -> str:
-    """What spellings of one label share: no case, no space, no hyphen or underscore."""
+    """A label in lower case without spaces, hyphens and underscores: equal for spellings of one label."""
     return "".join(letter for letter in label.casefold() if letter not in " \t\u00a0-_")
 
 
 def nameable_labels(cases: Sequence[Case]) -> list[str]:
-    """The labels that may be shown, those of most patients first: none that could point at a person."""
+    """The labels that may be shown, those of most patients first.
+
+    Left out, because they could point at a person, are labels of fewer than three patients, longer than 40 letters, or
+    equal to a patient or record id.
+    """
     owners: dict[str, set[str]] = defaultdict(set)
     patients: dict[str, set[str]] = defaultdict(set)
     private: set[str] = set()

@@ -1,4 +1,4 @@
-"""What cannot be true, or would put a patient on both sides of a split: errors between lines."""
+"""Errors between lines: what cannot be true, or would put a patient on both sides of a split."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 from auricle.doctor.case import Case, grouped, lines_of
 from auricle.doctor.model import Finding
 
-# Days by which two ages of one child may disagree before somebody mistook something: an age written as 2.4 years is
-# rounded to 18 days, and a fraction of the age is what clerks round away.
+# Days by which two ages of one child may disagree before one of them counts as wrong: an age written as 2.4 years is
+# rounded to 18 days, and ages are often rounded by a fraction of themselves.
 _LEAST_SLACK_DAYS: Final = 2.0
 _SLACK: Final = 0.1
 _MOST_SLACK_DAYS: Final = 40.0
@@ -54,12 +54,13 @@ def _error(code: str, message: str, places: Iterable[tuple[int, ...]]) -> Findin
 def _contradicting(
     patients: Iterable[Sequence[Case]], value: Callable[[Case], Hashable | None]
 ) -> list[tuple[int, ...]]:
-    """The first line of each value, where a patient has more than one; unknown contradicts nothing."""
+    """For each patient with more than one value, the first line of each value; an unknown value does not count."""
     firsts = ([group[0] for group in grouped(cases, value).values()] for cases in patients)
     return [lines_of(sorted(group, key=lambda case: case.line)) for group in firsts if len(group) > 1]
 
 
 def _shared_by_patients(cases: Iterable[Case], key: Callable[[Case], Hashable | None]) -> list[tuple[int, ...]]:
+    """Lines of the cases of each key that more than one patient has."""
     groups = grouped(cases, key).values()
     return [lines_of(group) for group in groups if len({case.patient for case in group}) > 1]
 

@@ -1,4 +1,4 @@
-"""What may be true and has to be looked at by somebody: warnings."""
+"""Warnings: what may be true and has to be looked at by a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auricle.doctor.model import Finding
 
 _YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
 _WHOLE_YEAR_DAYS: Final = 365.0
-# A fifteenth of a second of an amplifier's noise is less, and no heart gives more than the larger.
+# The noise of an amplifier stays below the first over 1.5 s, and no heart gives more than the second.
 _LEAST_MV: Final = 0.05
 _MOST_MV: Final = 20.0
 _SHORT_REPORT_WORDS: Final = 4
@@ -46,7 +46,7 @@ def find_doubts(cases: Sequence[Case], labels: Sequence[str]) -> list[Finding]:
 
 
 def missing_shares(cases: Sequence[Case]) -> dict[str, float]:
-    """Share of recordings without each of the things a hospital should know."""
+    """Share of recordings without patient_id, age, sex, report and labels, by name."""
     absent = {
         "patient_id": [case.row.patient_id is None for case in cases],
         "age": [case.age is None for case in cases],
@@ -102,11 +102,15 @@ def _about_ages(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def _ages_differ(case: Case) -> bool:
-    own, other = case.row.age, case.trace.age if case.trace else None
-    if own is None or other is None:
+    """Whether the ages of the manifest and of the file exclude each other."""
+    listed, in_file = case.row.age, case.trace.age if case.trace else None
+    if listed is None or in_file is None:
         return False
-    slack = max(_AGE_DAYS, _AGE_SHARE * own.days)
-    return own.days > other.days + other.resolution_days + slack or other.days > own.days + own.resolution_days + slack
+    slack = max(_AGE_DAYS, _AGE_SHARE * listed.days)
+    return (
+        listed.days > in_file.days + in_file.resolution_days + slack
+        or in_file.days > listed.days + listed.resolution_days + slack
+    )
 
 
 def _about_signals(cases: Sequence[Case]) -> Iterator[Finding]:
@@ -165,6 +169,7 @@ def _about_reports(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def _is_short(report: str) -> bool:
+    """Whether a report has fewer than four words."""
     # Chinese and Japanese are written without spaces: a letter there is about a word's worth.
     n_words = sum(
         1 if word.isascii() else max(1, sum(letter >= "\u3040" for letter in word)) for word in report.split()

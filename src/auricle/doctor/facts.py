@@ -1,4 +1,4 @@
-"""Facts: who is there at which age, how it was recorded, and which labels so many patients can decide.
+"""Facts: patients by age, how recordings were made, and which labels have enough patients to be evaluated.
 
 Source of the expected interval: Hanley and McNeil, Radiology 143 (1982) 29-36. Patients are counted, so that it is not
 too narrow where a patient has many recordings.
@@ -59,7 +59,12 @@ def find_facts(cases: Sequence[Case], labels: Sequence[str]) -> Facts:
 
 
 def half_width(n_positive: int, n_negative: int, auroc: float = _EXPECTED_AUROC) -> float | None:
-    """Half the 95 % interval to be expected around an AUROC; None without positives or negatives."""
+    """Half the 95 % interval to be expected around an AUROC (Hanley and McNeil 1982); None without either class.
+
+    Args:
+        n_positive, n_negative: patients.
+        auroc: the AUROC that is expected.
+    """
     if n_positive < 1 or n_negative < 1:
         return None
     both_positive, both_negative = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
@@ -72,7 +77,10 @@ def half_width(n_positive: int, n_negative: int, auroc: float = _EXPECTED_AUROC)
 
 
 def split_of(cases: Sequence[Case]) -> tuple[str, dict[str, str]]:
-    """How the patients would be split, in words, and the part of each."""
+    """How the patients would be split, in words, and the part of each patient.
+
+    By folds where all cases have one and there are three or more of them, else by a hash of the patient.
+    """
     folds = sorted({case.row.fold for case in cases if case.row.fold is not None})
     if len(folds) >= 3 and all(case.row.fold is not None for case in cases):
         *_, validation, test = folds

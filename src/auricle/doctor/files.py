@@ -1,4 +1,7 @@
-"""The files of a manifest: each read once, a few facts kept, and why one cannot be read said without its name."""
+"""The files of a manifest: each is read once and a few facts are kept, or the reason why it cannot be read.
+
+A reason never holds a file's name, which may name the patient.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | Non
 
 
 def _trace(path: Path) -> Trace | str:
-    """What a file says, or why it cannot be read."""
+    """The facts of a file, or why it cannot be read."""
     try:
         if not path.exists() and not path.with_name(path.name + ".hea").exists():
             return _MISSING
@@ -89,7 +92,7 @@ def _trace(path: Path) -> Trace | str:
         return _facts(path, recording, any("age" in str(warning.message) for warning in caught))
     except AuricleError as error:
         return _reason(str(error), path)
-    except Exception:  # one odd file must not cost the report on all others, and a traceback would print its name
+    except Exception:  # one odd file must not end the report on all others, and a traceback would print its name
         return _OTHER_REASON
 
 
@@ -111,6 +114,7 @@ def _reason(message: str, path: Path) -> str:
 
 
 def _facts(path: Path, recording: Recording, odd_age: bool) -> Trace:
+    """What is kept of a recording that could be read."""
     signal = np.ascontiguousarray(recording.signal)
     moves = bool((np.fmax.reduce(signal, axis=1) > np.fmin.reduce(signal, axis=1)).any())
     # Leads are part of the identity, rate and age are not: the same samples under another rate are the same signal.
@@ -139,7 +143,7 @@ def _format(path: Path) -> str:
 
 
 def _amplitude(signal: NDArray[np.float32], rate_hz: float) -> float:
-    """Median over leads of the median over windows of the range (mV); NaN if every window of every lead is missing."""
+    """Median over leads of the median over windows of 1.5 s of the range in mV; NaN if all windows are missing."""
     width = min(max(2, round(_WINDOW_S * rate_hz)), signal.shape[1])
     windows = signal[:, : signal.shape[1] // width * width].reshape(len(signal), -1, width)
     known = np.isfinite(windows)

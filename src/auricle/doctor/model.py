@@ -49,7 +49,7 @@ class Betrayal:
         measure: "Cramér's V" (0 to 1, corrected for chance as by Bergsma 2013) for the age band, "AUROC" for a label.
         value: the measure.
         p: share of random assignments of the property to patients that tell as much, counted by 999 draws.
-        betrays: whether this is strong and no chance.
+        betrays: whether this is strong and statistically significant.
         n: patients counted; for the age band, patients in each band they were recorded in.
         detail: what it tells best.
         age_alone: AUROC of the age band for the same label, to compare with; None for the age band.
@@ -74,7 +74,7 @@ class Betrayal:
 
 @dataclass(frozen=True, slots=True)
 class BandCount:
-    """Who is in one age band."""
+    """Records and patients of one age band, patients also by sex."""
 
     name: str
     records: int
@@ -109,7 +109,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What there is.
+    """What the manifest holds.
 
     Attributes:
         bands: records and patients (by sex) in each age band, "unknown" last.
@@ -117,10 +117,10 @@ class Facts:
         labels_by_band: (label, band) patients.
         n_labels_unnamed: further labels, of so few patients that the label could point at a person.
         missing: share of recordings without patient_id, age, sex, report or labels.
-        lead_sets: recordings by lead set, most frequent first; empty if no file was read. So are the next three.
-        rates_hz: recordings by sampling rate.
-        seconds: recordings by length.
-        formats: recordings by file format.
+        lead_sets: recordings by lead set, most frequent first; empty if no file was read.
+        rates_hz: recordings by sampling rate, most frequent first; empty if no file was read.
+        seconds: recordings by length, most frequent first; empty if no file was read.
+        formats: recordings by file format, most frequent first; empty if no file was read.
         age_edges_days: bounds of the histogram's bins, uniform in log(1 + days).
         age_histogram: recordings in each bin by sex: F, M, unknown.
         split: how the parts of the endpoints were made, in words.
@@ -154,7 +154,7 @@ class Report:
         files_read: recordings whose files could be read; None if no file was asked.
         findings: errors first.
         betrayals: all that were measured, those that betray first.
-        facts: what there is.
+        facts: what the manifest holds.
     """
 
     manifest: str

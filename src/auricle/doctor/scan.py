@@ -163,7 +163,7 @@ def _is_time(column: str) -> bool:
 def _line(
     manifest: Path, line: int, header: list[str], values: list[str] | None
 ) -> tuple[list[tuple[str, str]], Case | None]:
-    """What is wrong with a line, as (code, message), and what can be used of it."""
+    """What is wrong with a line, as (code, message), and the case that can be made of it, if any."""
     if values is None:
         return [("line", _DAMAGED)], None
     cells: dict[str | None, str | None] = dict(zip_longest(header, values[: len(header)]))

@@ -1,10 +1,10 @@
 """Where P, QRS and T begin and end, once for all leads together.
 
-All leads enter one curve: the distance of the heart's signal from its level beside the wave, each lead counting by the
-quiet of its electrode, so that a wave seen early in some leads begins the beat and a noisy lead begins nothing. What
-is rounded off leaves its level as a parabola, so the distance is followed down to where noise begins and the last
-piece is extrapolated as the parabola it is (the root of the distance is a line). A threshold alone would shorten
-every wave by the part that is invisible.
+All leads enter one curve: the distance of the signal from its level beside the wave, each lead weighted by the inverse
+of its noise variance, so that a wave that begins early in some leads sets the onset and a noisy lead does not. Near its
+end a smooth wave leaves its level like a parabola, so the distance is followed down to where noise begins and the last
+piece is extrapolated as a parabola (the root of the distance is a line). A threshold alone would shorten every wave by
+the part below it.
 
 Global onsets and offsets follow the recommendation of the CSE working party (Eur Heart J 1985;6:815): the earliest
 onset and the latest offset in any lead. The extrapolation is ours.
@@ -27,9 +27,9 @@ _PAUSE_MS: Final = 24.0
 # A wave is followed down to this share of its height, or to this many standard errors of the distance.
 _LOW: Final = 0.04
 _LOW_SE: Final = 2.0
-# Noise of so many times the level to which a wave is followed may hide as much as is ever extrapolated.
+# At noise of so many times the level to which a wave is followed, as much may be hidden as is ever extrapolated.
 _HIDDEN_BY: Final = 8.0
-# A quiet electrode is not trusted beyond this: what is left is no noise but the heart.
+# A lead's noise counts as at least this much: below it the estimate is set by the heart's own slow movement.
 _LEAST_NOISE_MV: Final = 0.005
 # A pacing spike rises and falls by this within 4 ms in two leads, much faster than anything else in them.
 _SPIKE_MV: Final = 0.3
@@ -37,7 +37,7 @@ _SPIKE_SHARE: Final = 0.4
 _SMALLEST_T_MV: Final = 0.025
 _SMALLEST_P_MV: Final = 0.010
 _P_SE: Final = 4.0
-# A level that moves on at more than this share of its wave's largest speed is none: another wave is under way.
+# A level that changes at more than this share of its wave's largest speed is not accepted: another wave has begun.
 _MOVING: Final = 0.2
 # QRS is smoothed where the noise of the distance exceeds this share of its height.
 _QUIET: Final = 0.005
@@ -53,14 +53,14 @@ _T_SHARE_OF_RR: Final = 0.72
 _LONGEST_QT_S: Final = 0.56
 _P_SMOOTH_MS: Final = 10.0
 _T_SMOOTH_MS: Final = 12.0
-# Muscle is not white: a moving average takes out as if only this share of its samples were independent.
+# Muscle noise is not white: a moving average removes it as if only this share of its samples were independent.
 _WHITE: Final = 0.5
 FUSED: Final = "T and P run into each other"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An onset or offset: sample number (between samples too), and how far of it is a guess, in samples."""
+    """An onset or offset: sample number, which may be a fraction, and how many samples of it were extrapolated."""
 
     at: float
     extrapolated: float
@@ -68,7 +68,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """A wave between two marks; a mark is None with the reason beside it."""
+    """A wave between two marks. A mark that was not found is None, and `reason` says why."""
 
     onset: Mark | None
     offset: Mark | None
@@ -98,10 +98,12 @@ class _Beat:
     rr: float
 
     def samples(self, ms: float) -> int:
+        """Milliseconds in samples, at least one."""
         return max(1, round(ms * self.rate_hz / 1000))
 
     @property
     def length(self) -> int:
+        """Samples of the beat."""
         return int(self.leads.shape[1])
 
     def distance(self, level: Floats) -> Floats:
@@ -110,12 +112,13 @@ class _Beat:
         return np.asarray(np.sqrt(np.maximum(square - self.noise_mv**2, 0)))
 
     def smoothed(self, ms: float) -> _Beat:
-        """The same beat for slow waves, with less noise."""
+        """A copy of the beat after a moving average of `ms` milliseconds, for slow waves, with its lower noise."""
         width = self.samples(ms)
         less = self.noise_mv / np.sqrt(max(1.0, _WHITE * width))
         return replace(self, leads=_smoothed(self.leads, width), noise_mv=float(less))
 
     def speed(self, ms: float) -> Floats:
+        """(time,) root of the weighted mean square over leads of the change in mV over twice `ms`; 0 at the ends."""
         half, result = self.samples(ms), np.zeros(self.length)
         step = self.leads[:, 2 * half :] - self.leads[:, : -2 * half]
         result[half:-half] = np.sqrt(self.weight @ step**2)
@@ -146,6 +149,8 @@ def delineate(leads: Floats, noise_mv: Floats, rate_hz: float, r_index: int, rr:
 
 
 def _qrs(beat: _Beat) -> Wave:
+    """The QRS complex around R: its steep part, followed out to the levels on either side."""
+    # The steep part, with pauses in it (notches).
     speed = beat.speed(_SPEED_MS)
     first, last = max(0, beat.r_index - beat.samples(120)), beat.r_index + beat.samples(140)
     fastest = first + int(np.argmax(speed[first:last]))
@@ -154,23 +159,25 @@ def _qrs(beat: _Beat) -> Wave:
     steep = np.flatnonzero(speed > _STEEP * speed[fastest])
     begin = _joined(steep[steep <= fastest][::-1], beat.samples(_PAUSE_MS))
     end = _joined(steep[steep >= fastest], beat.samples(_PAUSE_MS))
+    # The levels before and behind it.
     beat = _quiet_enough(beat, slice(begin, end + 1))
     width = beat.samples(16)
     before = _level(beat, max(0, begin - beat.samples(60)), begin, width, nearest_is_last=True)
     after = _level(beat, end, end + beat.samples(70), width, nearest_is_last=False)
     if before is None or after is None:
         return Wave(None, None, reason="QRS reaches the end of what was recorded")
+    # The feet: where the distance from each level begins and ends.
     reach = beat.samples(8)
-    (at, level), (behind, st_level) = before, after
-    onset = _foot(beat.distance(level), begin, at + width // 2, slice(begin, end + 1), 0.06, beat, reach)
-    offset = _foot(beat.distance(st_level), end, behind + width // 2, slice(begin, end + 1), 0.1, beat, reach)
+    (pr_start, pr_level), (st_start, st_level) = before, after
+    onset = _foot(beat.distance(pr_level), begin, pr_start + width // 2, slice(begin, end + 1), 0.06, beat, reach)
+    offset = _foot(beat.distance(st_level), end, st_start + width // 2, slice(begin, end + 1), 0.1, beat, reach)
     return Wave(onset, offset, fastest)
 
 
 def _quiet_enough(beat: _Beat, qrs: slice) -> _Beat:
-    """The beat itself, or, where noise would hide the feet of QRS, smoothed by as little as shows them (10 ms at most).
+    """The beat itself, or, where noise would hide the feet of QRS, smoothed just enough to show them (10 ms at most).
 
-    A moving average of w ms lengthens a parabola's foot by w / sqrt(12), less than noise of that size hides.
+    A moving average of w ms lengthens a parabola's foot by w / sqrt(12), which is less than the noise would hide.
     """
     height = float(np.sqrt(beat.weight @ beat.leads[:, qrs] ** 2).max())
     excess = beat.noise_mv / max(_QUIET * height, 1e-9)
@@ -180,13 +187,15 @@ def _quiet_enough(beat: _Beat, qrs: slice) -> _Beat:
 
 
 def _t(beat: _Beat, qrs_onset: float, qrs_offset: float) -> Wave:
-    """The last wave before the next P: its end is where the last lead has come to rest."""
+    """The T wave, by its peak and its end: where the distance from the level behind it, over all leads, ends."""
+    # Where T may lie: behind ST, and before the next P or QRS.
     beat = beat.smoothed(_T_SMOOTH_MS)
     first = round(qrs_offset + min(_ST_MS * beat.rate_hz / 1000, _ST_SHARE_OF_RR * beat.rr))
     last = min(beat.length - 1, round(qrs_onset + beat.rr) - beat.samples(40))
     until = min(last, round(qrs_onset + min(_T_SHARE_OF_RR * beat.rr, _LONGEST_QT_S * beat.rate_hz)))
     if until - first < beat.samples(60):
         return Wave(None, None, reason="no room for a T wave between two QRS")
+    # Its steep part, and the level behind it.
     speed = beat.speed(2 * _SPEED_MS)
     fastest = first + int(np.argmax(speed[first:until]))
     steep = fastest + np.flatnonzero(speed[fastest:until] > _T_STEEP * speed[fastest])
@@ -201,6 +210,7 @@ def _t(beat: _Beat, qrs_onset: float, qrs_offset: float) -> Wave:
     quiet = base[0] + beat.samples(16)
     if _moving(beat, quiet) > _MOVING * speed[fastest]:
         return Wave(None, None, peak, FUSED if last - quiet < beat.samples(120) else "T does not come to rest")
+    # Its foot.
     high = peak + int(np.flatnonzero(distance[peak : quiet + 1] > 0.4 * distance[peak])[-1])
     offset = _foot(distance, high, quiet, slice(peak, peak + 1), 0.3, beat, beat.samples(40), 0.12)
     if offset is None or offset.at > last:
@@ -209,7 +219,8 @@ def _t(beat: _Beat, qrs_onset: float, qrs_offset: float) -> Wave:
 
 
 def _p(beat: _Beat, qrs_onset: float, t: Wave) -> Wave:
-    """The wave between the T before and QRS."""
+    """The P wave: the wave between the T of the beat before and QRS."""
+    # Where P may lie.
     beat = beat.smoothed(_P_SMOOTH_MS)
     last = round(qrs_onset) - beat.samples(12)
     first = round(qrs_onset - min(0.32 * beat.rate_hz, 0.62 * beat.rr))
@@ -221,6 +232,7 @@ def _p(beat: _Beat, qrs_onset: float, t: Wave) -> Wave:
     behind = _level(beat, max(first, last - beat.samples(50)), last + beat.samples(8), width, nearest_is_last=True)
     if behind is None:
         return Wave(None, None, reason="no P wave found")
+    # What bulges from a straight line between the opening of that stretch and the level before QRS.
     distance = beat.distance(behind[1])
     span = beat.leads[:, first:last] - behind[1][:, None]
     drift = np.linspace(0, 1, span.shape[1])[::-1]
@@ -230,6 +242,7 @@ def _p(beat: _Beat, qrs_onset: float, t: Wave) -> Wave:
     height = float(bulge[peak - first])
     if height < max(_SMALLEST_P_MV, _P_SE * beat.noise_mv):
         return Wave(None, None, reason="no P wave found")
+    # The level ahead of P, which must have come to rest behind T.
     high = first + np.flatnonzero(bulge > 0.35 * height)
     begin = _joined(high[high <= peak][::-1], beat.samples(30))
     ahead = _level(beat, max(first, begin - beat.samples(70)), begin, beat.samples(16), nearest_is_last=True, scale=0.1)
@@ -238,6 +251,7 @@ def _p(beat: _Beat, qrs_onset: float, t: Wave) -> Wave:
     near_t = t.offset is None or ahead[0] - before + beat.rr < beat.samples(60)
     if near_t and _moving(beat, ahead[0]) > _MOVING * float(beat.speed(2 * _SPEED_MS)[begin:last].max()):
         return Wave(None, None, peak, FUSED)
+    # The feet; what is too short or too long is no P.
     rise = beat.distance(ahead[1])
     reach, top = beat.samples(12), slice(begin, last)
     onset = _foot(rise, begin, ahead[0] + beat.samples(8), top, 0.4, beat, reach, 0.08)
@@ -257,12 +271,13 @@ def _foot(
         distance: (time,) from the level beside the wave.
         inside: a sample in the wave.
         quiet: a sample beside it.
-        top: where its height is read.
+        top: samples over which its height is read.
         high: share of the height up to which it is taken for a parabola.
-        beat: for the noise.
+        beat: whose noise limits how far the wave is followed.
         reach: the most that is extrapolated, in samples.
         low: share of the height down to which it is followed.
     """
+    # The way from inside the wave outward, down to where it crosses the bottom.
     outward = 1 if quiet > inside else -1
     path = distance[inside : quiet + outward if quiet + outward >= 0 else None : outward]
     height = float(distance[top].max())
@@ -275,6 +290,7 @@ def _foot(
     step = int(below[0])
     share = (path[step - 1] - bottom) / max(path[step - 1] - path[step], 1e-12)
     crossing = step - 1 + share
+    # The last piece before the crossing: the root of a parabola is a line, which is extended to zero.
     above = np.flatnonzero(path[:step][::-1] > ceiling)
     count = max(3, int(above[0]) if len(above) else step)
     chosen = np.arange(max(0, step - count), step)
@@ -285,7 +301,7 @@ def _foot(
         slope = float(apart @ root) / float(apart @ apart)
         if slope < 0:
             extra = min(max(middle - float(root.mean()) / slope - crossing, 0.0), float(reach))
-    # Where noise stops the way down early, what is left of the wave below it cannot be seen: so much is not known.
+    # Where noise ends the way down early, the part of the wave below it is hidden and adds to what is uncertain.
     hidden = reach * min(max(bottom / max(low * height, 1e-12) - 1, 0.0) / _HIDDEN_BY, 1.0)
     return Mark(inside + outward * (crossing + extra), extra + hidden)
 
@@ -293,9 +309,17 @@ def _foot(
 def _level(
     beat: _Beat, first: int, last: int, width: int, *, nearest_is_last: bool, scale: float = 0.0
 ) -> tuple[int, Floats] | None:
-    """The nearest stretch of `width` samples that is about as flat as any: its start, and (lead,) its level.
+    """The stretch of `width` samples nearest to a wave that is about as flat as the flattest one.
 
-    `scale` lets stretches be taken for flat that vary by this share more than the flattest varies less than all do.
+    Args:
+        beat: the beat.
+        first, last: samples between which it is looked for.
+        width: samples of the stretch.
+        nearest_is_last: whether the wave lies behind `last`, else before `first`.
+        scale: above 0, stretches count as flat that vary more than the flattest, in proportion to the mean variation.
+
+    Returns:
+        Its first sample and its level (lead,); None where there is no room.
     """
     first, last = max(0, first), min(beat.length, last)
     if last - first < width + 1:
@@ -308,12 +332,12 @@ def _level(
     flattest = float(spread.min())
     tolerated = 2 * flattest + 1e-5 + (0.5 * beat.noise_mv) ** 2 + scale**2 * 0.02 * float(spread.mean())
     good = np.flatnonzero(spread <= tolerated)
-    at = int(good[-1] if nearest_is_last else good[0])
-    return first + at, means[0][:, at]
+    nearest = int(good[-1] if nearest_is_last else good[0])
+    return first + nearest, means[0][:, nearest]
 
 
 def _moving(beat: _Beat, at: int) -> float:
-    """How fast the leads move on around a level, as far as noise allows to say, in the unit of `speed(2 * 4 ms)`."""
+    """How fast the leads change around sample `at`, less what noise adds, in mV over 16 ms as `speed(8 ms)` is."""
     half = beat.samples(16)
     at = min(max(at, half), beat.length - 1 - half)
     step = (beat.leads[:, at : at + half].mean(axis=1) - beat.leads[:, at - half : at].mean(axis=1)) ** 2
@@ -321,7 +345,7 @@ def _moving(beat: _Beat, at: int) -> float:
 
 
 def _joined(places: NDArray[np.int64], pause: int) -> int:
-    """The last of the ordered places that is reached without a jump longer than `pause`."""
+    """The last of the ordered sample numbers that is reached without a jump longer than `pause`."""
     jumps = np.flatnonzero(np.abs(np.diff(places)) > pause)
     return int(places[jumps[0]] if len(jumps) else places[-1])
 

@@ -1,8 +1,9 @@
-"""The median beat: what every heart beat of a recording has in common, and how sure that is.
+"""The median beat: the common shape of the beats of a recording, and its standard error.
 
 Beats are aligned on the derivative of all leads together and grouped by shape, so that extrasystoles and aberrant
-beats stay out. The baseline is a curve through the level before each QRS, which no QRS, ST or T can pull; nothing is
-low-pass filtered, because a filter widens a QRS. Mains is a sine fitted to the whole recording and subtracted.
+beats stay out. The baseline is a curve through the level before each QRS, so that QRS, ST and T do not shift it;
+nothing is low-pass filtered, because a filter widens a QRS. Mains is a sine fitted to the whole recording and
+subtracted.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from scipy.interpolate import CubicSpline
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# Slower recordings are read at a multiple of their rate, by a band-limited interpolation that adds nothing.
+# Slower recordings are read at a multiple of their rate, by cubic splines.
 _LEAST_HZ: Final = 500.0
-# Beats are compared over this long on either side of R, on differences over 20 ms, which no baseline moves and which
-# muscle hardly reaches.
+# Beats are compared over this long on either side of R, on differences over 20 ms: baseline wander is too slow to
+# change them, and muscle noise mostly too fast.
 _SHAPE_S: Final = 0.1
 _DIFFERENCE_S: Final = 0.02
 _SHIFT_S: Final = 0.04
-# Beats this like the template, as a share of how like it the better half of them is (noise makes all less alike).
+# Beats this similar to the template have its shape, as a share of the similarity a quarter of the beats exceed: noise
+# lowers the similarity of all beats.
 _SAME_SHAPE: Final = 0.85
 _SHAPE_STEP_S: Final = 0.004
 _MOST_TEMPLATES: Final = 24
@@ -39,7 +41,7 @@ _AFTER_S: Final = 0.75
 # The level before QRS is read over this long, ending this long before its steep part.
 _LEVEL_S: Final = 0.016
 _LEVEL_GAP_S: Final = 0.016
-# A beat this much earlier than usual has no place in its neighbour's window; its QRS may reach this far from R.
+# A beat that comes before this share of the usual interval is cut out of its neighbour's window, from so far before R.
 _EARLY: Final = 0.85
 _NEIGHBOUR_S: Final = 0.09
 _MAINS_HZ: Final = (50.0, 60.0)
@@ -51,7 +53,7 @@ _MAD: Final = 1.4826
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """The beats of the dominant shape, one upon another.
+    """The beats of the dominant shape, aligned on each other.
 
     Attributes:
         stack: (beat, lead, time) mV about the level before QRS; NaN where missing.
@@ -59,7 +61,7 @@ class Aligned:
         noise_mv: (lead,) standard error of `median` where the heart is silent.
         rate_hz: of the stack; at least 500 Hz, a multiple of the recording's.
         r_index: where the beats were aligned.
-        at: (beat,) sample of each in the recording (at its own rate), in order.
+        at: (beat,) sample of each beat in the recording (at the recording's rate), in order.
         members: (all beats,) whether each beat found is of the dominant shape.
     """
 
@@ -73,12 +75,12 @@ class Aligned:
 
     @property
     def scatter_mv(self) -> Floats:
-        """(lead,) how much single beats scatter around the median where the heart is silent."""
+        """(lead,) standard deviation in mV of single beats around the median where the heart is silent."""
         return self.noise_mv * math.sqrt(len(self.stack)) / _MEDIAN_SE
 
 
 def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Aligned | None:
-    """Bring the beats of the commonest shape on top of each other.
+    """Align the beats of the commonest shape on each other.
 
     Args:
         signal: (lead, time) mV, NaN where missing; leads that are flat or empty left out.
@@ -86,8 +88,9 @@ def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Align
         beats: R peaks in samples.
 
     Returns:
-        None where no beat lies whole inside the recording.
+        The aligned beats; None where no beat lies whole inside the recording.
     """
+    # The traces without mains, at 500 Hz or more.
     known = np.isfinite(signal)
     trace = _without_mains(_bridged(signal, known), rate_hz)
     up = max(1, math.ceil(_LEAST_HZ / rate_hz - 1e-6))
@@ -95,6 +98,7 @@ def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Align
         trace = _finer(trace, up)
         known = np.repeat(known, up, axis=1)
     fine_hz, at = rate_hz * up, beats * up
+    # Which beats have the commonest shape, and how far each must move.
     interval = np.diff(at)
     rr = float(np.median(interval)) if len(interval) else fine_hz
     tried = _evenly(len(at), _MOST_BEATS)
@@ -103,6 +107,7 @@ def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Align
         return None
     members, moved = np.zeros(len(at), dtype=bool), at.copy()
     members[tried], moved[tried] = alike, at[tried] + shift
+    # The stack of these beats about the level before QRS, and its median.
     trace = trace - _baseline(trace, fine_hz, moved[members])
     if not known.all():
         trace = np.where(known, trace, np.nan)
@@ -115,7 +120,7 @@ def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Align
 
 
 def median_of(stack: Floats) -> Floats:
-    """(lead, time) median over beats of (beat, lead, time), of what is known; NaN where nothing is."""
+    """(lead, time) median over beats of a stack (beat, lead, time), NaN left out; NaN where no beat has a value."""
     ordered = np.sort(stack, axis=0)  # missing values go to the end
     count = len(stack) - np.isnan(ordered).sum(axis=0)
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(stack) - 1)
@@ -132,6 +137,7 @@ def _finer(trace: Floats, up: int) -> Floats:
 
 
 def _bridged(signal: NDArray[np.float32], known: NDArray[np.bool_]) -> Floats:
+    """(lead, time) signal with missing samples interpolated by straight lines."""
     trace = signal.astype(np.float64)
     for row in np.flatnonzero(~known.all(axis=1)):
         places = np.flatnonzero(known[row])
@@ -161,24 +167,27 @@ def _without_mains(trace: Floats, rate_hz: float) -> Floats:
 
 
 def _alignment(trace: Floats, rate_hz: float, at: Integers) -> tuple[Integers, NDArray[np.bool_]]:
-    """How far each beat must move to lie on the commonest shape, and whether it has that shape."""
+    """(beat,) samples each beat must move to lie on the commonest shape, and (beat,) whether it has that shape."""
+    # Differences over 20 ms of each lead.
     half, reach = round(_SHAPE_S * rate_hz), round(_SHIFT_S * rate_hz)
     lag = max(1, round(_DIFFERENCE_S * rate_hz / 2))
     steep = np.zeros_like(trace)
     steep[:, lag:-lag] = trace[:, 2 * lag :] - trace[:, : -2 * lag]
-    # Steepest leads count most, but no lead more than thrice the middle one: one bad electrode must not align.
+    # Steep leads count most, but none more than thrice the median one, so that one bad electrode decides nothing.
     size = steep.std(axis=1) + 1e-9
     steep *= (np.minimum(size, 3 * np.median(size)) / size)[:, None]
     inside = (at - half - reach >= 0) & (at + half + reach < trace.shape[1])
     shift, alike = np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=bool)
     if not inside.any():
         return shift, alike
+    # A window at every shift around each beat that lies inside the recording.
     places = np.flatnonzero(inside)
     every = np.arange(-half - reach, half + reach + 1)
     wide = steep[:, at[places][:, None] + every].transpose(1, 0, 2)
     step = max(1, round(_SHAPE_STEP_S * rate_hz))
     windows = sliding_window_view(wide, 2 * half + 1, axis=2)[..., ::step]  # (beat, lead, shift, time)
     norm = np.sqrt(np.einsum("blst,blst->bs", windows, windows)) + 1e-12
+    # The template is the beat that most others resemble, then twice the median of those that resemble it.
     centre = windows[:, :, reach]
     tried = _evenly(len(places), _MOST_TEMPLATES)
     likeness = _correlate(centre[tried], windows, norm)
@@ -201,16 +210,16 @@ def _evenly(n: int, most: int) -> Integers:
 
 
 def _same(likeness: Floats) -> NDArray[np.bool_]:
-    """(..., beat) which beats have the shape of the template, given how like it they are.
+    """(..., beat) which beats have the shape of the template, given their correlation with it.
 
-    The bar is a share of the likeness that a quarter of the beats exceed, between .5 and .85.
+    The limit is .85 times the correlation that a quarter of the beats exceed, and lies between .51 and .85.
     """
     usual = np.quantile(likeness, 0.75, axis=-1, keepdims=True)
     return np.asarray(likeness > _SAME_SHAPE * np.clip(usual, 0.6, 1.0))
 
 
 def _correlate(templates: Floats, windows: Floats, norm: Floats) -> Floats:
-    """(template, beat, shift) correlation over all leads."""
+    """(template, beat, shift) correlation, over all leads, of templates (.., lead, time) with windows of beats."""
     size = np.sqrt((templates**2).sum(axis=(1, 2))) + 1e-12
     product = np.tensordot(templates, windows, axes=([1, 2], [1, 3]))
     return np.asarray(product / size[:, None, None] / norm)
@@ -233,7 +242,7 @@ def _baseline(trace: Floats, rate_hz: float, at: Integers) -> Floats:
 
 
 def _steep_before(trace: Floats, rate_hz: float, at: Integers) -> int:
-    """Samples from the start of the steep part of QRS to R, in the middle beat."""
+    """Samples from the start of the steep part of QRS to R, by the median speed over beats."""
     reach, lag = round(0.12 * rate_hz), max(1, round(0.004 * rate_hz))
     whole = at[(at - reach - lag >= 0) & (at + lag < trace.shape[1])]
     if not len(whole):
@@ -253,7 +262,7 @@ def _stack(trace: Floats, at: Integers, before: int, after: int) -> Floats:
 def _without_neighbours(
     stack: Floats, at: Integers, members: NDArray[np.bool_], before: int, rr: float, rate_hz: float
 ) -> Floats:
-    """The stack less the beats next to those that come much too early or are followed by one that does."""
+    """The stack with NaN where a neighbouring beat reaches into the window of a beat, because one of them is early."""
     gap, early = round(_NEIGHBOUR_S * rate_hz), _EARLY * rr
     time = np.arange(stack.shape[2]) - before
     interval = np.diff(at)
@@ -266,9 +275,10 @@ def _without_neighbours(
 
 
 def _noise(stack: Floats, median: Floats, rate_hz: float, r_index: int) -> Floats:
-    """(lead,) standard error of the median beat, from how beats scatter around it just before QRS.
+    """(lead,) standard error of the median beat in mV, from the scatter of beats around it just before QRS.
 
-    A single beat has nothing to scatter around: there the second difference, which no wave of the heart survives.
+    With fewer than four beats it comes from the second difference of the median, in which the waves of the heart are
+    too slow to show.
     """
     if len(stack) < 4:
         first = max(0, r_index - round(0.2 * rate_hz))
@@ -281,7 +291,7 @@ def _noise(stack: Floats, median: Floats, rate_hz: float, r_index: int) -> Float
 
 
 def without_gaps(median: Floats) -> Floats:
-    """The median beat with what no beat covers held from the nearest known sample; zero in an empty lead."""
+    """(lead, time) median beat whose gaps are interpolated, or held at the ends; zero in a lead without samples."""
     if np.isfinite(median).all():
         return median
     filled, time = np.zeros_like(median), np.arange(median.shape[1])
@@ -293,6 +303,6 @@ def without_gaps(median: Floats) -> Floats:
 
 
 def independent(leads: Sequence[str]) -> list[int]:
-    """Rows of leads that carry signals of their own: two of the limb leads, and all that are not limb leads."""
+    """Rows of leads that are not computed from others: the first two limb leads, and all leads that are not limb."""
     limb = [name for name in ("I", "II", "III", "aVF", "aVL", "aVR") if name in leads][:2]
     return [row for row, name in enumerate(leads) if name in limb or name.startswith("V")]

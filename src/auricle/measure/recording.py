@@ -1,12 +1,12 @@
 """Measure a recording: rate, intervals, axes and amplitudes, each with its uncertainty or the reason why it has none.
 
 The values are those of the median beat of the commonest shape, with onsets and offsets global over leads, as the
-published limits are. One standard error comes from leaving out groups of beats (a jackknife), from how much of a mark
-had to be extrapolated, from the sampling of the recording and from a cart's low-pass. The error of the rate is that of
-a mean over so few beats. Research use: nothing here is a diagnosis.
+published limits are. The standard error of a value combines the spread over left-out groups of beats (a jackknife), how
+much of a mark was extrapolated, the sampling interval of the recording and a cart's low-pass. That of the rate is the
+error of a mean over the RR intervals. Research use: nothing here is a diagnosis.
 
 A global QRS followed down to its feet, as readers mark it and as simulated truth has it, is longer than that of the
-programs behind published adult limits, by how much says `normal_adults` in `benchmarks/measure.py`.
+programs behind published adult limits; `normal_adults` in `benchmarks/measure.py` measures by how much.
 
 Sources: CSE working party, Eur Heart J 1985;6:815 (global onsets and offsets, waves from 20 uV on); Bazett, Heart 1920;
 7:353; Fridericia, Acta Med Scand 1920;53:469; AHA/ACCF/HRS, Circulation 2009;119:e241 (QT, ST).
@@ -34,18 +34,18 @@ from auricle.signal.beats import find_beats
 Floats = NDArray[np.float64]
 
 _GROUPS: Final = 4
-# Half of what was extrapolated of a mark may be wrong: the foot of a wave need not be a parabola.
+# Standard error of a mark, as a share of what was extrapolated: the foot of a wave need not be a parabola.
 _EXTRAPOLATED_SHARE: Final = 0.5
-# What no repetition of the same beat shows: where a wave ends that fades away (T), or rises slowly (P); and for either
-# end of QRS a share of its duration (`benchmarks/measure.py`: errors on simulated truth grow with it).
+# Error of a mark that all beats share and the jackknife cannot show: the edges of slow waves (P, T), and for either end
+# of QRS a share of its duration (`benchmarks/measure.py`: errors on simulated truth grow with it).
 _MARK_MS: Final[Mapping[str, float]] = {"p": 2.5, "t": 5.0}
 _QRS_MARK_SHARE: Final = 0.035
 _FULL_BAND_HZ: Final = 150.0
 _P_REPEATS: Final = 0.5
-# Signals without a unit are brought to this QRS height, which the thresholds in millivolts are made for.
+# Signals without a unit are scaled to this QRS height, so that the thresholds in millivolts fit them.
 _USUAL_QRS_MV: Final = 1.5
 _LARGEST_AXIS_SE_DEG: Final = 50.0
-# How sure the level is that an amplitude is counted from: PR and TP segments are never quite flat.
+# Standard error of the level that an amplitude is counted from: PR and TP segments are never quite flat.
 _LEVEL_SE_MV: Final = 0.01
 _SMALLEST_S_MV: Final = 0.02
 _NO_BEATS: Final = "no heart beats found"
@@ -56,7 +56,14 @@ _AXES: Final = ("p_axis", "qrs_axis", "t_axis")
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What one median beat says: intervals in ms, waves, and axes (P, QRS, T) in degrees."""
+    """What is read from one median beat.
+
+    Attributes:
+        found: the marks.
+        intervals: (4,) P duration, PR, QRS and QT in ms, NaN where a mark is missing.
+        waves: amplitudes and areas.
+        axes: (3,) of P, QRS and T in degrees.
+    """
 
     found: Delineation
     intervals: Floats
@@ -75,7 +82,7 @@ def measure_recording(recording: Recording) -> Measurements:
         are named in a remark and not measured.
     """
     keep = remarks.usable(recording)
-    said = remarks.of_recording(recording, keep)
+    found_remarks = remarks.of_recording(recording, keep)
     leads = tuple(name for name, good in zip(recording.leads, keep, strict=True) if good)
     signal = recording.signal[keep]
     if len(leads) and not recording.amplitude_known:
@@ -83,27 +90,34 @@ def measure_recording(recording: Recording) -> Measurements:
     beats = find_beats(signal, leads, recording.rate_hz) if len(leads) else np.zeros(0, dtype=np.int64)
     aligned = align(signal, recording.rate_hz, beats) if len(beats) else None
     if aligned is None:
-        return _nothing(recording, leads, beats, said)
-    return _measured(recording, leads, beats, aligned, said)
+        return _nothing(recording, leads, beats, found_remarks)
+    return _measured(recording, leads, beats, aligned, found_remarks)
 
 
 def _measured(
-    recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], aligned: Aligned, said: list[Remark]
+    recording: Recording,
+    leads: tuple[str, ...],
+    beats: NDArray[np.int64],
+    aligned: Aligned,
+    found_remarks: list[Remark],
 ) -> Measurements:
+    """All values of a recording whose beats could be aligned."""
+    # The median beat of all beats, and those with one group of beats left out.
     rr_ms = _intervals_ms(recording, beats)
     rr = float(np.median(rr_ms)) if len(rr_ms) else math.nan
     aligned = replace(aligned, median=without_gaps(aligned.median))
     whole = _read(aligned.median, aligned, leads, rr)
     repeated = [_read(without_gaps(group), aligned, leads, rr) for group in _left_out(aligned.stack)]
     whole, repeated = _doubted(whole, repeated, aligned, leads)
+    # Values with their standard errors.
     seen = whole.found.qrs.onset is not None
     values = _rate(rr_ms, seen) | _interval_values(whole, repeated, recording, aligned.rate_hz)
     values |= _corrected(values, rr_ms)
     values |= _axis_values(whole, repeated, aligned.noise_mv, leads, recording.amplitude_known)
     values |= _amplitude_values(whole, repeated, aligned.noise_mv, leads, recording)
-    said = said + _remarks(whole, aligned, leads, rr_ms, recording.amplitude_known)
+    found_remarks = found_remarks + _remarks(whole, aligned, leads, rr_ms, recording.amplitude_known)
     return Measurements(
-        _in_order(values, leads), remarks.by_gravity(said), leads, aligned.median.astype(np.float32), aligned.rate_hz,
+        _in_order(values, leads), remarks.by_gravity(found_remarks), leads, aligned.median.astype(np.float32), aligned.rate_hz,
         aligned.r_index, _marks_ms(whole.found, aligned), beats, len(aligned.stack), recording.rate_hz,
     )  # fmt: skip
 
@@ -126,7 +140,7 @@ def _between(first: Wave, last: Wave, end: str) -> float:
 
 
 def _left_out(stack: Floats) -> list[Floats]:
-    """Medians of the beats less one group of them at a time; none of fewer than four beats."""
+    """(lead, time) medians of a stack (beat, lead, time) with one of four groups left out; none below four beats."""
     if len(stack) < _GROUPS:
         return []
     group = np.arange(len(stack)) % _GROUPS
@@ -146,16 +160,16 @@ def _jackknife(repeated: Floats) -> Floats:
 def _doubted(
     whole: _Reading, repeated: list[_Reading], aligned: Aligned, leads: tuple[str, ...]
 ) -> tuple[_Reading, list[_Reading]]:
-    """Take back a P wave that one half of the beats does not share with the other: fibrillation, or noise."""
+    """The readings without their P wave, if it does not repeat in both halves of the beats: fibrillation, or noise."""
     p = whole.found.p
     if p.onset is None or p.offset is None or len(aligned.stack) < _GROUPS:
         return whole, repeated
     rows = independent(leads)
     first, last = max(0, round(p.onset.at)), round(p.offset.at) + 1
     halves = [without_gaps(median_of(aligned.stack[start::2][:, rows, first:last])) for start in (0, 1)]
-    one, other = (half - half.mean(axis=1, keepdims=True) for half in halves)
-    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    if size > 0 and float((one * other).sum()) / size > _P_REPEATS:
+    even, odd = (half - half.mean(axis=1, keepdims=True) for half in halves)
+    size = float(np.sqrt((even**2).sum() * (odd**2).sum()))
+    if size > 0 and float((even * odd).sum()) / size > _P_REPEATS:
         return whole, repeated
     lost = Wave(None, None, reason="no P wave found")
 
@@ -170,7 +184,7 @@ def _doubted(
 
 
 def _intervals_ms(recording: Recording, beats: NDArray[np.int64]) -> Floats:
-    """RR in ms, without those across samples that no lead has: a beat may lie there."""
+    """RR intervals in ms, without those across samples that no lead has, where a beat may have been missed."""
     lost = np.append(0, np.cumsum(~np.isfinite(recording.signal).any(axis=0)))
     across = lost[beats[1:]] > lost[beats[:-1]]
     return np.asarray(np.diff(beats)[~across] * (1000 / recording.rate_hz))
@@ -205,7 +219,7 @@ def _interval_values(
             continue
         extrapolated = [_EXTRAPOLATED_SHARE * mark.extrapolated * ms for mark in marks[name] if mark is not None]
         own = [_MARK_MS.get(wave, qrs_mark) for wave in soft[name]]
-        # Of too few beats the spread is not seen; it is then taken to be as large as that of the marks themselves.
+        # Too few beats show no spread; it is then taken to be twice the error of the marks themselves.
         seen = spread[number] if math.isfinite(spread[number]) else 2 * math.hypot(*own)
         sample = 1000 / recording.rate_hz
         error = math.hypot(seen, sample / math.sqrt(3), _rounded_ms(recording), *extrapolated, *own)
@@ -235,7 +249,8 @@ def _corrected(values: Mapping[str, Measured], rr_ms: Floats) -> dict[str, Measu
 def _axis_values(
     whole: _Reading, repeated: list[_Reading], noise_mv: Floats, leads: tuple[str, ...], amplitude_known: bool
 ) -> dict[str, Measured]:
-    one, two = frontal(whole.waves.area, leads)
+    """Axes of P, QRS and T in degrees with their standard errors."""
+    lead_i, lead_ii = frontal(whole.waves.area, leads)
     reasons = (whole.found.p.reason, whole.found.qrs.reason, whole.found.t.reason)
     limb = [row for row, name in enumerate(leads) if name in STANDARD[:6]]
     values = {}
@@ -247,8 +262,8 @@ def _axis_values(
             continue
         turned = np.array([reading.axes[number] - angle for reading in repeated])
         spread = float(_jackknife((turned + 180) % 360 - 180)) if len(turned) else math.nan
-        length = math.hypot(one[number], (2 * two[number] - one[number]) / math.sqrt(3))
-        lasts = (80.0, 80.0, 160.0)[number]  # the level under a wave of so many ms is as unsure as the noise
+        length = math.hypot(lead_i[number], (2 * lead_ii[number] - lead_i[number]) / math.sqrt(3))
+        lasts = (80.0, 80.0, 160.0)[number]  # noise in the level adds to the area over so many ms
         level = math.degrees(math.atan2(float(np.median(noise_mv[limb])) * lasts, length))
         error = math.hypot(spread if math.isfinite(spread) else 2 * level, level, 1.0)
         if error > _LARGEST_AXIS_SE_DEG:
@@ -282,7 +297,7 @@ def _amplitude_values(
 
 
 def _ratio(values: Mapping[str, Measured]) -> Measured:
-    """R over S in V1; an S below .02 mV counts as that: a pure R has no ratio."""
+    """R over S in V1; an S below .02 mV counts as .02 mV, so that a pure R has a finite ratio."""
     if "r_v1" not in values:
         return _unknown("rs_ratio_v1", "lead V1 was not recorded")
     r, s = values["r_v1"], values["s_v1"]
@@ -295,16 +310,16 @@ def _ratio(values: Mapping[str, Measured]) -> Measured:
 def _remarks(
     whole: _Reading, aligned: Aligned, leads: tuple[str, ...], rr_ms: Floats, amplitude_known: bool
 ) -> list[Remark]:
-    said = remarks.of_rhythm(rr_ms, len(aligned.stack))
+    found_remarks = remarks.of_rhythm(rr_ms, len(aligned.stack))
     if whole.found.paced:
-        said.append(Remark("paced"))
+        found_remarks.append(Remark("paced"))
     onset, offset = whole.found.qrs.onset, whole.found.qrs.offset
     if onset is None or offset is None or not amplitude_known:
-        return said
+        return found_remarks
     first = max(0, round(onset.at))
     qrs = aligned.median[:, first : max(first + 2, round(offset.at) + 1)]
-    said += remarks.of_noise(leads, aligned.scatter_mv, np.ptp(qrs, axis=1))
-    return said + remarks.of_electrodes(whole.waves, leads, qrs - qrs[:, :1], np.ptp(aligned.median, axis=1))
+    found_remarks += remarks.of_noise(leads, aligned.scatter_mv, np.ptp(qrs, axis=1))
+    return found_remarks + remarks.of_electrodes(whole.waves, leads, qrs - qrs[:, :1], np.ptp(aligned.median, axis=1))
 
 
 def _marks_ms(found: Delineation, aligned: Aligned) -> dict[str, float]:
@@ -329,13 +344,13 @@ def _unknown(name: str, reason: str) -> Measured:
 
 
 def _nothing(
-    recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], said: list[Remark]
+    recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], found_remarks: list[Remark]
 ) -> Measurements:
     names = (*UNITS, *(f"{wave}_{lead.lower()}" for lead in leads for wave in WAVES))
     values = _in_order({name: _unknown(name, _NO_BEATS) for name in names}, leads)
-    said = [*said, Remark("few_beats", (), {"beats": float(len(beats))})]
+    found_remarks = [*found_remarks, Remark("few_beats", (), {"beats": float(len(beats))})]
     empty = np.zeros((len(leads), 0), dtype=np.float32)
-    return Measurements(values, remarks.by_gravity(said), leads, empty, recording.rate_hz, 0, {}, beats, 0,
+    return Measurements(values, remarks.by_gravity(found_remarks), leads, empty, recording.rate_hz, 0, {}, beats, 0,
                         recording.rate_hz)  # fmt: skip
 
 

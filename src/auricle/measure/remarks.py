@@ -1,9 +1,9 @@
-"""Remarks about the recording itself: electrodes, rate, band and rhythm. What a reader must know before any value.
+"""Remarks about the recording itself, which a reader must know before any value: electrodes, rate, band and rhythm.
 
-Swapped electrodes are told by what cannot be otherwise: with the arms exchanged lead I is upside down, P and QRS, while
-V6, which looks from the same side, is not; in dextrocardia V6 agrees with it and R falls from V1 to V6; with an arm and
-the right leg exchanged one limb lead sees two legs, which are at one potential, and is flat (Batchvarov, Malik and
-Camm, Europace 2007;9:1081). Each remark is a hint for a person: research use.
+Swapped electrodes are told by their effect on the leads: with the arms exchanged P and QRS are upside down in lead I
+but not in V6, which looks from the same side; in dextrocardia V6 agrees with lead I and R falls from V1 to V6; with an
+arm and the right leg exchanged one limb lead lies between the two legs, which are at one potential, and is flat
+(Batchvarov, Malik and Camm, Europace 2007;9:1081). Each remark is a hint for a person: research use.
 """
 
 from __future__ import annotations
@@ -41,23 +41,28 @@ _LEAST_P_AREA: Final = 1.0  # mV ms: a P wave of 25 uV over 80 ms
 
 
 def by_gravity(remarks: Sequence[Remark]) -> tuple[Remark, ...]:
-    """The gravest first."""
+    """Remarks in the order of how much they change the values, the gravest first."""
     return tuple(sorted(remarks, key=lambda remark: _GRAVITY.index(remark.code)))
 
 
 def usable(recording: Recording) -> NDArray[np.bool_]:
-    """(lead,) whether a lead is there for at least half of the time and is not flat."""
+    """(lead,) whether a lead has samples for at least half of the time and is not flat."""
     known = np.isfinite(recording.signal)
-    there = known.sum(axis=1) >= max(1, _LEAST_KNOWN * known.shape[1])
-    low, high = np.full(len(there), np.nan), np.full(len(there), np.nan)
-    for row in np.flatnonzero(there):
+    recorded = known.sum(axis=1) >= max(1, _LEAST_KNOWN * known.shape[1])
+    low, high = np.full(len(recorded), np.nan), np.full(len(recorded), np.nan)
+    for row in np.flatnonzero(recorded):
         low[row], high[row] = np.min(recording.signal[row][known[row]]), np.max(recording.signal[row][known[row]])
     limit = _FLAT_MV if recording.amplitude_known else 1e-6
-    return np.asarray(there & (np.nan_to_num(high - low) > limit))
+    return np.asarray(recorded & (np.nan_to_num(high - low) > limit))
 
 
 def of_recording(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
-    """What can be said before any beat is measured: contact, saturation, rate, band, number of leads."""
+    """Remarks that need no beat: contact, saturation, rate, band, number of leads.
+
+    Args:
+        recording: the recording.
+        keep: (lead,) leads that are measured, as `usable` gives them.
+    """
     remarks = []
     limb = {name for name in recording.leads[:6] if not name.startswith("V")}
     measured = [name for name, good in zip(recording.leads, keep, strict=True) if good]
@@ -123,6 +128,7 @@ def of_electrodes(waves: Waves, leads: Sequence[str], qrs: Floats, range_mv: Flo
     chest = [name for name in ("V1", "V2", "V3", "V4", "V5", "V6") if name in row]
     if "I" not in row or "V6" not in row or len(chest) < 4 or flat == "I":
         return remarks
+    # Lead I upside down: either the arms or the heart, which R over the chest leads and V6 decide.
     p_area, qrs_area = waves.area[0, row["I"]], waves.area[1, row["I"]]
     if not (p_area < -_LEAST_P_AREA and qrs_area < 0):
         return remarks
@@ -138,7 +144,7 @@ def of_electrodes(waves: Waves, leads: Sequence[str], qrs: Floats, range_mv: Flo
 
 
 def _flat_limb_lead(row: dict[str, int], height: Floats) -> str:
-    """The one of I, II and III that sees nothing while the other two see the heart."""
+    """The one of I, II and III that is flat while the other two are not; empty if there is none."""
     if not {"I", "II", "III"} <= row.keys():
         return ""
     size = {name: float(height[row[name]]) for name in ("I", "II", "III")}
@@ -148,6 +154,7 @@ def _flat_limb_lead(row: dict[str, int], height: Floats) -> str:
 
 
 def _likeness(one: Floats, other: Floats) -> float:
+    """Cosine of two traces (time,), in [-1, 1]; 0 where one of them is zero throughout."""
     size = float(np.sqrt((one**2).sum() * (other**2).sum()))
     return float((one * other).sum() / size) if size > 0 else 0.0
 

@@ -32,11 +32,11 @@ _T_FROM: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Waves:
-    """What was read.
+    """Amplitudes and areas of the waves of a median beat.
 
     Attributes:
-        amplitude_mv: (wave of `WAVES`, lead); NaN where its marks are missing.
-        area: (P, QRS, T; lead) net area in mV ms; NaN likewise.
+        amplitude_mv: (wave of `WAVES`, lead); NaN where the marks of the wave are missing.
+        area: (P, QRS, T; lead) net area in mV ms; NaN where the marks of the wave are missing.
     """
 
     amplitude_mv: Floats
@@ -44,18 +44,19 @@ class Waves:
 
 
 def read_waves(median: Floats, found: Delineation, rate_hz: float, rr: float) -> Waves:
-    """Read all leads.
+    """Read the waves of all leads of a median beat.
 
     Args:
         median: (lead, time) mV, finite.
-        found: marks in its samples; QRS must be among them.
-        rate_hz: its rate.
+        found: marks in samples of `median`; without QRS all values are NaN.
+        rate_hz: samples per second.
         rr: samples from beat to beat.
     """
     n, ms = len(median), 1000 / rate_hz
     amplitude, area = np.full((len(WAVES), n), np.nan), np.full((3, n), np.nan)
     if found.qrs.onset is None or found.qrs.offset is None:
         return Waves(amplitude, area)
+    # QRS and ST, from the level just before QRS.
     onset, offset = _span(found.qrs.onset.at, found.qrs.offset.at, median)
     width = max(1, round(_LEVEL_MS / ms))
     level = median[:, max(0, onset - width) : onset + 1].mean(axis=1, keepdims=True)
@@ -64,11 +65,13 @@ def read_waves(median: Floats, found: Delineation, rate_hz: float, rr: float) ->
     area[1] = signal[:, onset : offset + 1].sum(axis=1) * ms
     behind = min(_ST_MS / ms, _ST_SHARE_OF_RR * rr)
     amplitude[3] = signal[:, min(signal.shape[1] - 1, round(found.qrs.offset.at + behind))]
+    # T, from the same level; without an end, as far behind its peak as a fifth of the way from QRS to the peak.
     if found.t.peak > offset:
         end = found.t.offset.at if found.t.offset is not None else found.t.peak + 0.2 * (found.t.peak - offset)
         begin = round(offset + _T_FROM * (end - offset))
         piece = signal[:, begin : max(begin + 1, min(signal.shape[1], round(end) + 1))]
         amplitude[4], area[2] = _largest(piece), piece.sum(axis=1) * ms
+    # P, from the level just before it.
     if found.p.onset is not None and found.p.offset is not None:
         first, last = _span(found.p.onset.at, found.p.offset.at, median)
         before = median[:, max(0, first - width) : first + 1].mean(axis=1, keepdims=True)
@@ -78,18 +81,26 @@ def read_waves(median: Floats, found: Delineation, rate_hz: float, rr: float) ->
 
 
 def frontal_axes_deg(area: Floats, leads: Sequence[str]) -> Floats:
-    """(P, QRS, T) directions of the net area in degrees in (-180, 180]; NaN without two limb leads.
+    """(3,) directions of the net areas of P, QRS and T in degrees in (-180, 180]; NaN without two limb leads.
 
     Args:
         area: (3, lead) in mV ms.
         leads: canonical names.
     """
-    one, two = frontal(area, leads)
-    return np.asarray(np.degrees(np.arctan2((2 * two - one) / math.sqrt(3), one)))
+    lead_i, lead_ii = frontal(area, leads)
+    return np.asarray(np.degrees(np.arctan2((2 * lead_ii - lead_i) / math.sqrt(3), lead_i)))
 
 
 def frontal(area: Floats, leads: Sequence[str]) -> tuple[Floats, Floats]:
-    """The areas in leads I and II, by Einthoven's and Goldberger's equations where they were not recorded."""
+    """Areas in leads I and II, by Einthoven's and Goldberger's equations where they were not recorded.
+
+    Args:
+        area: (wave, lead) in any unit.
+        leads: canonical names.
+
+    Returns:
+        (wave,) of lead I and (wave,) of lead II; NaN without two limb leads that give both.
+    """
     row = {name: area[:, number] for number, name in enumerate(leads)}
     missing = np.full(len(area), np.nan)
     if "I" in row and "II" in row:
@@ -104,7 +115,7 @@ def frontal(area: Floats, leads: Sequence[str]) -> tuple[Floats, Floats]:
 
 
 def _q_r_s(qrs: Floats) -> Floats:
-    """(Q R S, lead) from (lead, time) between onset and offset."""
+    """(3, lead) Q, R and S in positive mV from a QRS (lead, time) between onset and offset, from its level."""
     lead = np.arange(len(qrs))
     peak = qrs.argmax(axis=1)
     r = np.maximum(qrs[lead, peak], 0)
@@ -117,17 +128,18 @@ def _q_r_s(qrs: Floats) -> Floats:
     first_r = np.where(time <= nadir[:, None], qrs, 0).max(axis=1) >= _LEAST_WAVE_MV
     s, q = np.where(first_r, np.maximum(s, q), s), np.where(first_r, 0, q)
     depth = np.maximum(-qrs.min(axis=1), 0)
-    none = r < _LEAST_WAVE_MV
-    r, q, s = np.where(none, 0, r), np.where(none, depth, q), np.where(none, depth, s)
+    no_r = r < _LEAST_WAVE_MV
+    r, q, s = np.where(no_r, 0, r), np.where(no_r, depth, q), np.where(no_r, depth, s)
     return np.stack([np.where(wave < _LEAST_WAVE_MV, 0, wave) for wave in (q, r, s)])
 
 
 def _largest(piece: Floats) -> Floats:
-    """(lead,) the value farthest from zero, with its sign."""
+    """(lead,) value of a piece (lead, time) that is farthest from zero, with its sign."""
     return np.asarray(np.take_along_axis(piece, np.abs(piece).argmax(axis=1)[:, None], axis=1)[:, 0])
 
 
 def _span(first: float, last: float, median: Floats) -> tuple[int, int]:
+    """Two marks as whole sample numbers inside the beat, at least one apart."""
     n = median.shape[1]
     begin = min(max(0, round(first)), n - 2)
     return begin, min(max(begin + 1, round(last)), n - 1)
