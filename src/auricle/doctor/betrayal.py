@@ -65,7 +65,7 @@ def find_betrayals(cases: Sequence[Case], labels: Sequence[str]) -> list[Betraya
             betrayal = _label_betrayal(name, label, labelled, of, patients, by_age[label], limit, rng)
             found += [betrayal] if betrayal else []
     return sorted(
-        found, key=lambda found: (not found.betrays, found.measure != "Cramér's V", -found.value, found.category)
+        found, key=lambda each: (not each.betrays, each.measure != "Cramér's V", -each.value, each.category)
     )
 
 

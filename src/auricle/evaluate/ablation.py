@@ -1,8 +1,8 @@
-"""Ablations and sweeps: several runs that differ in a few settings, trained alike, asked alike, in one table.
+"""Ablations and sweeps: several runs that differ in a few settings, trained and evaluated alike, in one table.
 
 An ablation is data, a TOML file in `ablations/` or one of the user's own: settings common to all rows, and for each row
-what differs. A row is trained from its first step or from where it was killed, evaluated by what its method can do, and
-never done twice.
+what differs. A row is trained from its first step or from where it was killed, and evaluated by its own classes or by a
+linear probe; a finished row is not repeated.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Ablation(Config):
     """What is compared.
 
     Attributes:
-        title: above the table.
-        source: where it is asked for.
+        title: headline of the table.
+        source: the paper or document that asks for the comparison.
         metrics: macro metrics shown, thresholds being chosen on validation.
         fractions: shares of the training patients for the linear probe of methods that do not classify.
         base: settings of a run common to all rows.
@@ -62,7 +62,7 @@ class Ablation(Config):
     rows: tuple[Row, ...]
 
     def only(self, names: Sequence[str]) -> Ablation:
-        """The same with these rows alone, in their own order; all of them if none is named.
+        """The ablation with the named rows alone, in the order of the file; all rows if no name is given.
 
         Raises:
             UnknownNameError: no such row.
@@ -103,7 +103,7 @@ def load_ablation(name: str) -> Ablation:
 
 
 def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[str, Any]:
-    """The run of one row."""
+    """Settings of the run of one row: the frame's data, the base without what is dropped, the row, and the seed."""
     base: dict[str, Any] = dict(ablation.base)
     for key in (*row.drop, *frame.drop):
         base = _without(base, key.split("."))
@@ -120,14 +120,20 @@ def _without(values: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
 
 
 def slug(name: str) -> str:
-    """A row's name as a folder's."""
+    """A row's name in small letters, digits, dots and hyphens, for a folder."""
     return re.sub(r"[^a-z0-9.]+", "-", name.casefold()).strip("-")
 
 
 def run_ablation(
     ablation: Ablation, frame: Frame, watcher: Watcher, say: Callable[[str], None] = lambda text: None
 ) -> Table:
-    """Train and evaluate what is not done yet, and make the table.
+    """Train and evaluate the rows that are not finished, and make the table.
+
+    Args:
+        ablation: what is compared.
+        frame: where it is run.
+        watcher: told of each run's progress.
+        say: called with a line before each row is trained.
 
     Raises:
         ConfigError: a row's settings are wrong (all are checked before the first is trained), or the folder holds rows

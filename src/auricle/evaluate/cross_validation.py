@@ -46,32 +46,33 @@ def stratified_folds(
 ) -> NDArray[np.int64]:
     """(n,) the fold of each record: a patient is in one fold, and each class has about its share in every fold.
 
-    Patients are dealt one by one, those with the rarest classes first, to the fold that most lacks what they have.
+    Patients are dealt one by one, those with the rarest classes first, to the fold that most lacks their classes.
 
     Args:
         truth: (n, c) 0/1, NaN where not annotated.
-        patients: whose record each is; None is a person of its own.
-        n_folds: how many.
-        seed: decides among equals.
+        patients: patient of each record; None counts as a person of its own.
+        n_folds: number of folds.
+        seed: decides among patients of equal rank.
 
     Raises:
         DataError: a class has fewer patients with it than there are folds.
     """
     codes = patient_codes(patients)
     n_patients = int(codes.max()) + 1 if len(codes) else 0
-    # What each patient brings: records of every class, and records.
+    # (patient, class + 1) records of every class, and records, of each patient.
     brings = np.zeros((n_patients, truth.shape[1] + 1))
     np.add.at(brings, codes, np.column_stack([np.nan_to_num(truth), np.ones(len(truth))]))
     fewest = int((brings > 0).sum(axis=0).min()) if n_patients else 0
     if fewest < n_folds:
         raise DataError(f"{n_folds} folds need {n_folds} patients with every class, and one has {fewest}")
+    # Patients in the order in which they are dealt.
     totals = brings.sum(axis=0)
     order = np.random.default_rng(seed).permutation(n_patients)
     weight = (brings / totals).max(axis=1)
     order = order[np.argsort(-weight[order], kind="stable")]
     has, fold_of = np.zeros((n_folds, brings.shape[1])), np.zeros(n_patients, dtype=np.int64)
     for patient in order:
-        # The step towards equal shares that a fold would make by this patient; the emptiest fold of equals.
+        # How much nearer to equal shares a fold would come by this patient; of equal folds the emptiest.
         lacking = totals / n_folds - has
         gain = (lacking * brings[patient] / totals**2).sum(axis=1)
         fold = int(np.lexsort((has[:, -1], -gain.round(12)))[0])
@@ -93,8 +94,11 @@ def cross_validated(
         setting: the method, the store and the task.
         n_folds: at least 3: one tests, one says when to stop, the rest trains.
         seed: of the folds and of the heads.
-        leads: what the method may read, for example six limb leads; by default all that was recorded. The row says it.
-        features: what the head reads; by default the method's embedding.
+        leads: what the method may read, for example six limb leads; by default all that was recorded. Tables name them.
+        features: what the head reads, (b, d) of a batch; by default the method's embedding.
+
+    Returns:
+        The folder of the result.
 
     Raises:
         DataError: fewer than three folds, or a class has fewer patients than folds.
@@ -106,12 +110,14 @@ def cross_validated(
     def read(batch: ECGBatch) -> Tensor:
         return embed(batch if leads is None else only_leads(batch, leads))
 
+    # Features (n, d) of all labelled records, and the fold of each.
     rows = np.sort(np.concatenate(list(setting.task.parts(setting.store).values())))
     truth = setting.targets(rows).astype(np.float64)
     patients = [str(patient) for patient in setting.store.patients[rows]]
     fold = stratified_folds(truth, patients, n_folds, seed)
     inputs = torch.from_numpy(setting.each(read, rows))
     target = torch.from_numpy(truth).float()
+    # Each fold is scored by a head that saw none of its patients.
     score = np.zeros_like(truth)
     for number in range(n_folds):
         test, stop = fold == number, fold == (number + 1) % n_folds
@@ -119,6 +125,7 @@ def cross_validated(
     per_fold = np.array(
         [float(macro(auroc(truth[fold == number], score[fold == number]))) for number in range(n_folds)]
     )
+    # One predictions file of all folds, with the folds' own AUROC in its notes.
     if leads is not None:  # a row of its own in every table
         setting = replace(setting, preset=f"{setting.preset}, {' '.join(leads)}".removeprefix(", "))
     # Every record is a test record here, those of the task's training part included.

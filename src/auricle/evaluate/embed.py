@@ -1,4 +1,4 @@
-"""One value per record from a method that reads crops: every window is asked, the answers are averaged."""
+"""One value per record from a method that reads windows: the mean over all windows of the record."""
 
 from __future__ import annotations
 

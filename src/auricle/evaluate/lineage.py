@@ -35,7 +35,13 @@ def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -
 
 
 def saw_the_test(entry: dict[str, Any], source: str, task: str) -> bool:
-    """Whether a training saw the recordings of a task's test part, or may have: another edition's split is another."""
+    """Whether a training saw the recordings of a task's test part, or may have seen them in another edition.
+
+    Args:
+        entry: one training, as `lineage` gives it.
+        source: source of the store that is tested on.
+        task: id of the task.
+    """
     if entry["source"] == source:
         return (entry["task"], entry["part"]) != (task, "train")
     return share_recordings(entry["source"], source) and not entry["others_left_out"]

@@ -57,6 +57,12 @@ def bootstrap_over_patients(predictions: Predictions, metric: Metric, n: int = 1
 
     Records of one person resemble each other, so drawing records would give intervals that are too narrow. A replicate
     in which a class lost its positives counts for the other classes only.
+
+    Args:
+        predictions: of one test part.
+        metric: a ranking metric that takes weights.
+        n: replicates.
+        seed: of the draws.
     """
     weights = patient_weights(predictions, n, seed)
     replicates = metric(predictions.truth, predictions.score, weights)
@@ -88,7 +94,11 @@ def _quantiles(replicates: Values, tail: float) -> tuple[float, float]:
 def best_thresholds(truth: ArrayLike, score: ArrayLike) -> Values:
     """(c,) the score from which a class is called, maximising F1; to be chosen on a validation part only.
 
-    A class without a positive gets infinity: nothing in the data says when to call it.
+    A class without a positive gets infinity and is never called.
+
+    Args:
+        truth: (n, c) 0, 1, or NaN where not annotated.
+        score: (n, c) larger means more likely.
     """
     truth, score = np.asarray(truth, dtype=np.float64), np.asarray(score, dtype=np.float64)
     chosen = np.full(truth.shape[1], np.inf)
@@ -105,7 +115,13 @@ def best_thresholds(truth: ArrayLike, score: ArrayLike) -> Values:
 
 
 def f1(truth: ArrayLike, score: ArrayLike, thresholds: Values) -> Values:
-    """(c,) F1 when a class is called from its threshold on; NaN for a class without a positive."""
+    """(c,) F1 when a class is called from its threshold on; NaN for a class without a positive.
+
+    Args:
+        truth: (n, c) 0, 1, or NaN where not annotated.
+        score: (n, c) larger means more likely.
+        thresholds: (c,) scores from which a class is called.
+    """
     truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
     annotated, positive = ~np.isnan(truth), truth == 1
     found = (called & positive).sum(axis=0).astype(np.float64)
@@ -114,7 +130,13 @@ def f1(truth: ArrayLike, score: ArrayLike, thresholds: Values) -> Values:
 
 
 def accuracy(truth: ArrayLike, score: ArrayLike, thresholds: Values) -> Values:
-    """(c,) share of annotated records on the right side of the threshold."""
+    """(c,) share of annotated records on the right side of the threshold.
+
+    Args:
+        truth: (n, c) 0, 1, or NaN where not annotated.
+        score: (n, c) larger means more likely.
+        thresholds: (c,) scores from which a class is called.
+    """
     truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
     annotated = ~np.isnan(truth)
     right = (annotated & (called == (truth == 1))).sum(axis=0)
@@ -131,7 +153,13 @@ class Reliability:
 
 
 def reliability(truth: ArrayLike, probability: ArrayLike, n_bins: int = _CALIBRATION_BINS) -> Reliability:
-    """How often a class (n,) is true among records given about the same probability (n,)."""
+    """How often a class is true among records that were given about the same probability.
+
+    Args:
+        truth: (n,) 0, 1, or NaN where not annotated.
+        probability: (n,) in [0, 1].
+        n_bins: bins of equal width.
+    """
     annotated = ~np.isnan(np.asarray(truth, dtype=np.float64))
     true = np.asarray(truth, dtype=np.float64)[annotated]
     given = np.asarray(probability, dtype=np.float64)[annotated]
@@ -143,7 +171,13 @@ def reliability(truth: ArrayLike, probability: ArrayLike, n_bins: int = _CALIBRA
 
 
 def expected_calibration_error(truth: ArrayLike, probability: ArrayLike, n_bins: int = _CALIBRATION_BINS) -> Values:
-    """(c,) mean distance of predicted from observed frequency, weighted by records (Naeini et al. 2015)."""
+    """(c,) mean distance of predicted from observed frequency, weighted by records (Naeini et al. 2015).
+
+    Args:
+        truth: (n, c) 0, 1, or NaN where not annotated.
+        probability: (n, c) in [0, 1].
+        n_bins: bins of equal width.
+    """
     truth, probability = np.asarray(truth, dtype=np.float64), np.asarray(probability, dtype=np.float64)
     errors = np.full(truth.shape[1], np.nan)
     for column in range(truth.shape[1]):
@@ -153,7 +187,7 @@ def expected_calibration_error(truth: ArrayLike, probability: ArrayLike, n_bins:
     return errors
 
 
-# Where the kernel gathers fewer records than this, the curve over age would be extrapolated from far away: NaN.
+# Where the kernel weighs fewer records than this, the value would come from far-away ages and is NaN.
 _FEWEST_NEAR_AN_AGE: Final = 5.0
 
 
@@ -202,6 +236,16 @@ def summarise(
     AUROC and AUPRC come with 95 % patient-bootstrap intervals, per class and as macro mean, also within age bands.
     F1 and accuracy need thresholds, and those come from `validation` only; without it they are None. Values that do
     not exist (no positive, no negative, scores that are no probabilities) are None.
+
+    Args:
+        predictions: of the test part.
+        validation: of the validation part, for thresholds.
+        bands: age bands with metrics of their own.
+        n_bootstrap: replicates of the bootstrap over patients.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: the two parts have different classes.
     """
     if validation is not None and validation.classes != predictions.classes:
         raise DataError(f"validation predictions of {predictions.meta.task} have other classes than the test part")
@@ -276,7 +320,7 @@ def _plain(value: Any, number: int) -> Any:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN and no infinity: what does not exist is null."""
+    """The value, or None where it is not finite, because JSON has no NaN and no infinity."""
     return value if np.isfinite(value) else None
 
 

@@ -40,7 +40,7 @@ class PredictionMeta(Config):
         overlap: whether pre-training saw the signals of this test part.
         n_train: number of training records.
         scores_are_probabilities: false for cosines, for which a calibration error means nothing.
-        notes: further facts worth keeping (windows and pooling, prompt set ...).
+        notes: further facts (windows and pooling, prompt set ...).
     """
 
     protocol: str
@@ -69,6 +69,10 @@ class Predictions:
         truth: (n, c) 0, 1, or NaN where not annotated.
         score: (n, c) larger means more likely; probabilities where `meta.scores_are_probabilities`.
         meta: where the numbers come from.
+
+    Raises:
+        DataError: shapes that do not fit, a record or class twice, scores that are not finite, or truth that is not 0,
+            1 or NaN.
     """
 
     record_id: tuple[str, ...]

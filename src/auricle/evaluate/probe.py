@@ -1,4 +1,4 @@
-"""The linear probe: what a frozen encoder's features know, asked with the simplest model there is.
+"""The linear probe: what a linear model can read from the features of a frozen encoder.
 
 `fit_probe` is L2-regularised logistic regression for all classes and all penalties in one L-BFGS run. Features are
 rotated onto their principal axes and every problem is rescaled by its curvature there, which makes them all nearly
@@ -79,6 +79,7 @@ def fit_probe(
     Raises:
         DataError: features that are not finite, or shapes that do not fit.
     """
+    # Standardised by the training part, and solved for all penalties at once: weight (p, d, c), bias (p, c).
     train, target = torch.as_tensor(features_train).double(), torch.as_tensor(targets_train).double()
     _check(train, target)
     mean, scale = train.mean(dim=0), train.std(dim=0, correction=0)
@@ -86,6 +87,7 @@ def fit_probe(
     target = target.to(train.device)
     grid = sorted(penalties)
     weight, bias = _solve((train - mean) / scale, target, torch.tensor(grid).to(train))
+    # The penalty of the best validation AUROC; the largest of equals.
     validation = (torch.as_tensor(features_val).to(train) - mean) / scale
     truth = torch.as_tensor(targets_val).double().cpu().numpy()
     scores = {
@@ -106,7 +108,7 @@ def _check(features: Tensor, targets: Tensor) -> None:
 
 
 def _solve(features: Tensor, target: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
-    """Standardised (n, d), targets (n, c), (p,) -> weight (p, d, c), bias (p, c)."""
+    """Weight (p, d, c) and bias (p, c) for standardised features (n, d), targets (n, c) and penalties (p,)."""
     annotated = ~target.isnan()
     target = target.nan_to_num(0.0)
     n_annotated, n_positive = annotated.sum(dim=0), target.sum(dim=0)
@@ -120,7 +122,15 @@ def _solve(features: Tensor, target: Tensor, penalties: Tensor) -> tuple[Tensor,
 
 
 def _minimise(features: Tensor, target: Tensor, annotated: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross-entropy + penalty |w|^2 / 2 of every (penalty, class) at once."""
+    """Weight (p, d, c) and bias (p, c) that minimise mean cross-entropy + penalty |w|^2 / 2 of each penalty and class.
+
+    Args:
+        features: (n, d) standardised.
+        target: (n, c) 0 or 1, any number where not annotated.
+        annotated: (n, c)
+        penalties: (p,)
+    """
+    # Coordinates in which the curvature at the start is about 1 in every direction.
     axes, variance = _principal_axes(features)
     rotated = features @ axes
     share = annotated / annotated.sum(dim=0)
@@ -209,6 +219,13 @@ def fit_ridge(
     Each fold is predicted by a fit on the others; its penalty is chosen on the next fold with the fit on the remaining
     ones. Several columns of `targets` (n, k) are pooled into one R^2. NaN with fewer than three groups, or where the
     targets do not vary.
+
+    Args:
+        features: (n, d).
+        targets: (n, k).
+        groups: (n,) patients; None counts as a person of its own.
+        penalties: L2 weights beside the mean loss to choose from.
+        seed: of the folds.
     """
     inputs, outputs = torch.as_tensor(features).double().cpu(), torch.as_tensor(targets).double().cpu()
     codes = torch.from_numpy(patient_codes(groups))

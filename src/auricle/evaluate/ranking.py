@@ -1,7 +1,7 @@
 """Ranking metrics (AUROC, average precision) with weights, ties and missing truth, for many weightings at once.
 
-Everything ranks once: the scores of a class are sorted one time, and a replicate of the bootstrap is a weighting of the
-sorted records, so that a thousand replicates are one sparse matrix product.
+The scores of a class are sorted once, and a replicate of the bootstrap is a weighting of the sorted records, so that a
+thousand replicates are one sparse matrix product.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Ranked:
     """One class in runs of falling score, a run being one tie or a stretch without a positive.
 
     Attributes:
-        rows: the annotated records, sorted by falling score.
-        truth: theirs.
-        run: number of the run each is in.
+        rows: (k,) the annotated records, sorted by falling score.
+        truth: (k,) truth of these records.
+        run: (k,) number of the run each of them is in.
     """
 
     rows: NDArray[np.intp]
@@ -70,7 +70,16 @@ def auroc(truth: ArrayLike, score: ArrayLike, weights: Weights | None = None) ->
 
 
 def average_precision(truth: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Values:
-    """Area under the precision-recall curve as the step sum of precision over recall; arguments as for `auroc`."""
+    """Area under the precision-recall curve of each class, as the step sum of precision over recall.
+
+    Args:
+        truth: (n, c) 0, 1, or NaN where not annotated.
+        score: (n, c).
+        weights: (r, n) weights of the records, one row for each replicate; None weighs all alike.
+
+    Returns:
+        (c,), or (r, c) with weights; NaN where a class has no positive or no negative.
+    """
     return _by_class(_average_precision_of_runs, truth, score, weights)
 
 
@@ -90,7 +99,12 @@ def _by_class(
 
 
 def rank(truth: Values, score: Values) -> Ranked:
-    """Sort one class, truth and score (n,), NaN truth left out."""
+    """One class sorted by falling score and divided into runs.
+
+    Args:
+        truth: (n,) 0, 1, or NaN where not annotated; such records are left out.
+        score: (n,)
+    """
     annotated = np.flatnonzero(~np.isnan(truth))
     rows = annotated[np.argsort(-score[annotated], kind="stable")]
     ordered, positive = score[rows], truth[rows] == 1

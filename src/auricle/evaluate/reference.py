@@ -1,4 +1,4 @@
-"""The rows every table carries: what a number must beat before it means anything.
+"""The reference rows of every table, which a method has to beat.
 
 `class_prior` reads no ECG; `random_encoder` is the same architecture untrained (in arXiv 2602.17531 it matches
 pre-trained encoders on many tasks); `rocket` is random convolutions and a linear classifier; `supervised` is a
@@ -36,6 +36,13 @@ def reference_rows(
 ) -> None:
     """Make the named rows beside a setting's own results.
 
+    Args:
+        setting: the method beside which the rows stand, the store and the task.
+        rows: names among `ROWS`.
+        fractions: shares of the training patients, for rows that are probed.
+        seeds: of the training subsets.
+        watcher: told of the progress of the supervised row.
+
     Raises:
         UnknownNameError: no such row.
     """
@@ -66,7 +73,7 @@ def class_prior(setting: Setting) -> Path:
 
 
 def untrained(method: Method, seed: int = 0) -> Method:
-    """The same architecture with fresh weights."""
+    """A method of the configuration of `method`, with fresh weights drawn by `seed`, in evaluation mode."""
     torch.manual_seed(seed)
     return build_method(method.config).eval()
 

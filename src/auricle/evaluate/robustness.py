@@ -1,9 +1,9 @@
-"""Robustness: the same records with fewer leads, at lower rates, in noise, with swapped limb leads; the same question.
+"""Robustness: test records with fewer leads, at lower rates, in noise, or with swapped limb leads.
 
-Source: the conditions of the project's evaluation plan. A model is scored as it is: what it learned from whole, clean
-records is fixed before anything is taken away. Absent leads are masked and never derived again from present ones.
-Noise is measured in the record's own standard deviation, so that a record without millivolts can be asked as well, and
-is a function of the record's name: every method hears the same noise.
+Source: the conditions of the project's evaluation plan. A model is trained on whole, clean records and not adapted to
+the conditions. Absent leads are masked and never derived again from present ones. The size of noise is given in
+standard deviations of the record, so that a record without millivolts can be tested as well, and noise is a function of
+the record's name: every method reads the same noise.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Condition:
         name: as tables write it.
         family: what groups conditions in the figure.
         change: what it does to a batch.
-        above_hz: a store of this rate or less cannot be made worse that way.
+        above_hz: the condition is left out for stores of this rate or less, which it would not change.
     """
 
     name: str
@@ -56,18 +56,18 @@ class Condition:
 
 
 def _unpictured(batch: ECGBatch) -> ECGBatch:
-    """A stored picture still shows what is taken away here; without it, it is drawn anew from what is left."""
+    """The batch without stored pictures, which still show what is taken away; models then draw what is left."""
     return replace(batch, image=None, image_mask=None)
 
 
 def only_leads(batch: ECGBatch, leads: Sequence[str]) -> ECGBatch:
-    """All leads but these are absent."""
+    """The batch with all leads but these absent."""
     kept = torch.tensor([lead in leads for lead in batch.leads], device=batch.lead_mask.device)
     return replace(_unpictured(batch), lead_mask=batch.lead_mask & kept)
 
 
 def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
-    """The records as a slower recorder would have stored them; unchanged where they are that slow already."""
+    """The batch at a lower rate, low-pass filtered; unchanged where its rate is that low already."""
     if batch.rate_hz <= rate_hz:
         return batch
     signal = torch.nan_to_num(batch.millivolts())
@@ -76,7 +76,12 @@ def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
 
 
 def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
-    """Limb leads as they are with two electrodes exchanged; a lead whose source is absent is absent."""
+    """The batch with limb leads as two exchanged electrodes give them; a lead whose source is absent is absent.
+
+    Args:
+        batch: (b, l, t)
+        wiring: lead -> (sign, lead it is read from).
+    """
     signal, mask = batch.millivolts(), batch.lead_mask
     new_signal, new_mask = signal.clone(), mask.clone()
     for lead, (sign, source) in wiring.items():
@@ -102,6 +107,7 @@ def noisy(batch: ECGBatch, white: float = 0.0, wander: float = 0.0, mains: float
 
 
 def _noise(name: str, shape: Sequence[int], t: Tensor, white: float, wander: float, mains: float) -> Tensor:
+    """(l, t) noise of one record at times `t` in seconds, each part with the standard deviation it is given."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     hiss = torch.randn(tuple(shape), generator=generator).to(t)
     phase = 2 * torch.pi * torch.rand(2, shape[0], 1, generator=generator).to(t)

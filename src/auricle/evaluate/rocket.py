@@ -1,8 +1,8 @@
-"""rocket: random convolutions that nobody trained, and a linear classifier on what they find.
+"""rocket: random convolutions that are not trained, and a linear classifier on their outputs.
 
 Source: Dempster, Petitjean and Webb, "ROCKET", 2020, with the biases of "MiniRocket" (2021): quantiles of the kernel's
 own output on a few training records, so that no scale has to be known. Each kernel gives two features: its maximum, and
-the share of time it is above its bias. The row that any pre-training has to beat.
+the share of time it is above its bias. It is a reference row for pre-trained encoders.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Rocket:
     Args:
         spec: what is read; preprocessing is that of the method the row stands beside.
         examples: a few training records, from which the biases are taken.
-        n_kernels: how many; two features each.
-        seed: which.
+        n_kernels: number of kernels; two features each.
+        seed: of kernels and biases.
     """
 
     def __init__(self, spec: InputSpec, examples: ECGBatch, n_kernels: int = N_KERNELS, seed: int = 0) -> None:
@@ -57,7 +57,7 @@ class Rocket:
 
     @torch.no_grad()
     def features(self, batch: ECGBatch) -> Float[Tensor, "b feature"]:
-        """The maximum and the share above the bias of every kernel, over recorded time only."""
+        """(b, 2 kernels) the maximum and the share above the bias of every kernel, over recorded time only."""
         ready = self._preprocess(batch)
         parts = []
         for group in self._groups:
@@ -82,6 +82,7 @@ def _draw(n_samples: int, n_leads: int, n_kernels: int, generator: torch.Generat
 
 
 def _with_bias(group: _Group, examples: ECGBatch, generator: torch.Generator) -> _Group:
+    """The group with biases at random quantiles of its outputs on the examples."""
     found, valid = _convolve(group, examples)
     share = torch.rand(len(group.weight), generator=generator)
     outputs = found.masked_fill(~valid, torch.nan).movedim(1, 0).flatten(1)

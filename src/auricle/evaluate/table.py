@@ -1,8 +1,7 @@
-"""Tables of results: one row for each method, beside the rows without which no claim can be made.
+"""Tables of results: one row for each method, beside reference rows.
 
-`class_prior` (knows nothing), `random_encoder` (knows the probe) and `supervised` (knows the labels) are always there;
-what was not run says so. Published numbers can stand beside ours, marked as what they are: other people's, under
-another protocol.
+The reference rows (`class_prior`, `random_encoder`, `rocket`, `supervised`) are in every table, marked "not run" where
+they were not run. Published numbers can stand beside ours, marked as other people's under another protocol.
 """
 
 from __future__ import annotations
@@ -166,7 +165,7 @@ def per_class(result: Result) -> list[list[str]]:
 
 
 def _how(meta: Mapping[str, Any]) -> str:
-    """The preset, and that a row was fine-tuned; of sanity rows that goes without saying."""
+    """The preset, with ", fine-tuned" for fine-tuned rows other than reference rows."""
     preset = str(meta.get("preset", ""))
     if meta["protocol"] != "finetune" or meta["method"] in SANITY_ROWS:
         return preset
@@ -194,7 +193,10 @@ def _same(fraction: float | None, asked: float) -> bool:
 
 
 def cell(results: Sequence[Result], metric: str) -> str:
-    """Mean over seeds, its spread, and the interval; "not run" and "undefined" are different things."""
+    """A cell of a table: mean over seeds in per cent, standard deviation over seeds, and interval.
+
+    "not run" stands where there is no result, "undefined" where the metric has no value.
+    """
     if not results:
         return NOT_RUN
     # Ranking metrics come with an interval, those at a threshold as a number.

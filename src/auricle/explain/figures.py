@@ -1,4 +1,4 @@
-"""Figures of the evaluation: pure functions of arrays that return matplotlib figures, in the style of all of them."""
+"""Figures of the evaluation: pure functions of arrays that return matplotlib figures, in the style of `pages.style`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SEQUENTIAL: Final = "viridis"
-# t-SNE of more points takes minutes and shows a blot.
+# t-SNE of more points takes minutes, and the points cover each other.
 TSNE_POINTS: Final = 3000
 _PERPLEXITY: Final = 30.0
 _MOST_LABELS: Final = len(COLOURS)
@@ -49,7 +49,7 @@ def age_effect(
     *,
     title: str = "The same trace, asked at other ages",
 ) -> Figure:
-    """What a model would say of one trace if the patient were older or younger.
+    """Probabilities of one trace over the age that the model is told.
 
     Args:
         ages_days: (a,) the ages asked.
@@ -147,7 +147,7 @@ def tsne(
     n_points: int = TSNE_POINTS,
     seed: int = 0,
 ) -> Figure:
-    """Features (n, d) in the plane by t-SNE (van der Maaten and Hinton 2008), started from PCA, the same every time.
+    """Features (n, d) in the plane by t-SNE (van der Maaten and Hinton 2008), started from PCA; deterministic.
 
     Args:
         features: (n, d); at most `n_points` of them are drawn, chosen at random.
@@ -157,6 +157,9 @@ def tsne(
         is_age: numbers are ages in days, coloured and labelled on the age axis of the other figures.
         n_points: most points drawn.
         seed: of the choice and of t-SNE.
+
+    Raises:
+        DataError: fewer than three records.
     """
     points, values = np.asarray(features, dtype=np.float64), np.asarray(colour)
     if len(points) < 3:
@@ -242,11 +245,11 @@ def training_curve(
     axes.plot(np.asarray(steps), np.asarray(loss), label="training loss", **series(0))
     axes.set(xlabel="step", ylabel="loss")
     if len(np.asarray(validation)):
-        other = axes.twinx()
-        other.plot(np.asarray(validation_steps), np.asarray(validation), marker="o", markersize=4, **series(1))
-        other.set_ylabel(validation_name, fontsize=TEXT_PT, color=COLOURS[1])
-        other.tick_params(labelsize=TEXT_PT, colors=COLOURS[1], length=0, pad=6)
-        for side in other.spines.values():
+        right = axes.twinx()
+        right.plot(np.asarray(validation_steps), np.asarray(validation), marker="o", markersize=4, **series(1))
+        right.set_ylabel(validation_name, fontsize=TEXT_PT, color=COLOURS[1])
+        right.tick_params(labelsize=TEXT_PT, colors=COLOURS[1], length=0, pad=6)
+        for side in right.spines.values():
             side.set_visible(False)
     return figure
 
@@ -276,7 +279,7 @@ def metric_over_age(
 def robustness(
     conditions: Sequence[tuple[str, str]], scores: Mapping[str, Mapping[str, float]], *, title: str = ""
 ) -> Figure:
-    """What is left of each method under each condition.
+    """Macro AUROC of each method under each condition.
 
     Args:
         conditions: (name, family) in the order they are drawn; a gap separates families.

@@ -1,4 +1,4 @@
-"""What an age gate learned: its gamma over age, and what becomes of each lead group's contribution."""
+"""What an age gate learned: its gamma, and the contribution of each lead group, over age."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ class GateCurves:
 
 @torch.no_grad()
 def gate_curves(method: Method, batch: ECGBatch, ages_days: Sequence[float]) -> GateCurves:
-    """Ask the gates of a fine-tuned method at every age, on the same records.
+    """Gamma and contributions of a fine-tuned method at every age, on one batch of records.
+
+    Args:
+        method: a method with an age gate; set to evaluation mode.
+        batch: the records, as they come from the loader.
+        ages_days: (a,) ages in days.
 
     Raises:
         ConfigError: the method has no age gate, or its encoder no lead groups.

@@ -1,4 +1,4 @@
-"""Absent leads as a method believes them to be: drawn over the true ones, with its uncertainty, and in numbers."""
+"""Absent leads drawn by a method over the true ones, with its uncertainty, and the errors in numbers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LeadError:
         lead: its name.
         correlation: Pearson's, over all samples; NaN for a flat lead.
         rmse: root mean square of the difference, in the unit of the traces.
-        zero: the same had nothing been drawn: the size of the lead.
+        zero: root mean square of the lead itself, which is the error of drawing a flat line.
         inside: share of samples within two standard deviations, .95 where the uncertainty is right.
     """
 
@@ -72,7 +72,7 @@ class DrawnLeads:
     std: NDArray[np.float32]
 
     def errors(self) -> list[LeadError]:
-        """Of every lead that was hidden and recorded."""
+        """The error of every lead that was hidden and recorded."""
         return [lead_error(name, *self._of(name)) for name in self.recorded if name not in self.kept]
 
     def _of(self, lead: str) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -83,7 +83,12 @@ class DrawnLeads:
 def lead_error(
     lead: str, truth: NDArray[np.floating], mean: NDArray[np.floating], std: NDArray[np.floating]
 ) -> LeadError:
-    """The error of one lead; all (t,)."""
+    """The error of one lead.
+
+    Args:
+        lead: its name.
+        truth, mean, std: (t,) recorded trace, drawn trace, and its standard deviation, in one unit.
+    """
     spread = float(truth.std() * mean.std())
     together = float(((truth - truth.mean()) * (mean - mean.mean())).mean())
     return LeadError(
@@ -102,7 +107,7 @@ def drawn_leads(method: Method, recording: Recording, keep: Sequence[str] | None
     Args:
         method: any that can draw absent leads.
         recording: read in windows of the method's length, side by side.
-        keep: the leads it may see; by default all that were recorded.
+        keep: the leads the method may read; by default all that were recorded.
 
     Raises:
         ConfigError: the method cannot draw leads.
@@ -117,13 +122,15 @@ def drawn_leads(method: Method, recording: Recording, keep: Sequence[str] | None
             "these weights divide a record by the spread of all leads, hidden ones too, so what they draw cannot lie "
             "over the truth: use weights of input.scale mv or lead_unknown"
         )
-    there = tuple(name for name in recording.leads if name in spec.leads)
-    keep = there if keep is None else tuple(dict.fromkeys(canonical(name) for name in keep))
-    missing = [name for name in keep if name not in there]
+    # Which leads are shown.
+    recorded = tuple(name for name in recording.leads if name in spec.leads)
+    keep = recorded if keep is None else tuple(dict.fromkeys(canonical(name) for name in keep))
+    missing = [name for name in keep if name not in recorded]
     if missing:
         raise DataError(
-            f"{recording.record_id}: lead {', '.join(missing)} is not there to be kept, only {', '.join(there)}"
+            f"{recording.record_id}: lead {', '.join(missing)} is not there to be kept, only {', '.join(recorded)}"
         )
+    # The windows as they were recorded, and as the method draws them from the shown leads.
     batch = windows_of(recording, spec, method.config.labs)
     whole = method.eval().preprocess(batch)
     shown = torch.tensor([name in keep for name in spec.leads])
@@ -134,14 +141,14 @@ def drawn_leads(method: Method, recording: Recording, keep: Sequence[str] | None
     unit, size = ("mV", 1.0) if spec.scale == "mv" else ("sd", TYPICAL_MV)
 
     def side_by_side(values: torch.Tensor) -> NDArray[np.float32]:
-        """(window, lead, t) -> (lead, t), without padding; what windows share is kept twice."""
+        """(window, lead, t) -> (lead, t), without padding; samples in two windows are kept twice."""
         parts = [row[:, inside] / size for row, inside in zip(values, whole.time_mask, strict=True)]
         return torch.cat(parts, 1).numpy()
 
     return DrawnLeads(
         leads=spec.leads,
         kept=tuple(name for name in spec.leads if name in keep),
-        recorded=tuple(name for name, there in zip(spec.leads, usable, strict=True) if there),
+        recorded=tuple(name for name, is_usable in zip(spec.leads, usable, strict=True) if is_usable),
         rate_hz=spec.rate_hz,
         unit=unit,
         truth=side_by_side(whole.signal),
@@ -198,17 +205,17 @@ def _panel(axes: Axes, drawn: DrawnLeads, name: str, n: int, half: float, error:
     }
     axes.text(0.005, 0.97, name, fontsize=10, fontweight="bold", color=INK, **corner)
     if error is not None:
-        said = f"r {error.correlation:.2f}   RMSE {error.rmse:.2f} {drawn.unit}"
-        axes.text(0.995, 0.97, said, ha="right", fontsize=TEXT_PT, color=_DRAWN, **corner)
+        numbers = f"r {error.correlation:.2f}   RMSE {error.rmse:.2f} {drawn.unit}"
+        axes.text(0.995, 0.97, numbers, ha="right", fontsize=TEXT_PT, color=_DRAWN, **corner)
 
 
 def _key(figure: Figure, drawn: DrawnLeads, seconds: float) -> None:
-    said = (
+    entries = (
         (f"read: {', '.join(drawn.kept)}", INK),
         ("recorded, and hidden from the model", _TRUTH),
         (f"drawn, with a band of {BAND_SD:g} standard deviations", _DRAWN),
         (f"{seconds:g} s, lines every 0.2 s and 0.5 {drawn.unit}. {RESEARCH_USE}", MUTED),
     )
-    for number, (text, colour) in enumerate(said):
+    for number, (text, colour) in enumerate(entries):
         place: dict[str, Any] = {"x": 0.01 if number % 2 == 0 else 0.99, "ha": "left" if number % 2 == 0 else "right"}
         figure.text(y=-0.005 - 0.022 * (number // 2), s=text, fontsize=TEXT_PT, color=colour, va="top", **place)

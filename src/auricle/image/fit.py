@@ -12,7 +12,7 @@ from auricle.io.picture import as_grey
 def fit_picture(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """The whole picture in another size, its proportions kept, in the middle of white paper.
 
-    Each new pixel is the mean of the area it covers, so that a thin line fades and never breaks.
+    Each new pixel is the mean of the area it covers, so that a thin line becomes fainter but has no gaps.
 
     Args:
         image: (h, w) greys.

@@ -1,12 +1,12 @@
 """The ECG as a grey picture for networks: millivolts of a whole batch onto the printed sheet, on any device.
 
-The sheet is the usual one: I aVR V1 V4 / II aVL V2 V5 / III aVF V3 V6, each column showing its own quarter of the time,
-so that a place from left to right is a moment. A trace is the polyline through its samples. In each column of pixels it
-reaches from its lowest to its highest point there, its crossings of the column's sides included; thickened by the line
-width, that stretch covers each pixel by exactly so much. It is the drawing of an oscilloscope: however many samples
-fall into a column none is lost, and where pixels are finer than samples the line between samples is drawn.
+The sheet is the usual one: I aVR V1 V4 / II aVL V2 V5 / III aVF V3 V6, each column of leads showing its own quarter of
+the time, so that every column of pixels is one moment. A trace is the polyline through its samples. In each column of
+pixels it reaches from its lowest to its highest point there, its crossings of the column's sides included; the grey of
+a pixel is the share of it that this stretch, thickened by the line width, covers. So no sample is lost, however many
+fall into a column, and where pixels are finer than samples the line between samples is drawn.
 
-`paper` draws one recording for people, with names and millimetres. Nothing is written here: a network needs no letters.
+`paper` draws one recording for people, with names and millimetres. This picture is for networks and has no letters.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RHYTHM: Final = "II"
 # Pixels drawn at once: memory stays bounded, and what is worked on near a processor's cache.
 _CHUNK_PX: Final = 2**20
 _SPEED_MM_S, _GAIN_MM_MV = 25.0, 10.0
-# Squares in millimetres, with the grey of their lines. Lines nearer than this are left out: they would be a veil.
+# Squares in millimetres, with the grey of their lines. Lines nearer than this are left out: they would grey the paper.
 _SQUARES: Final = ((1.0, 0.92), (5.0, 0.8))
 _LEAST_SQUARE_PX: Final = 4.0
 
@@ -66,7 +66,7 @@ class RasterConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class _Strips:
-    """Leads beside the same stretch of time: samples [first, last) of one lead for each of `rows`."""
+    """Leads that show one stretch of time: samples [first, last) of one lead for each of `rows`."""
 
     rows: slice
     first: int
@@ -91,6 +91,8 @@ class _Vertices:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
+    """What depends on sizes and leads alone: samples of the sheet, strips, polylines, and the paper's squares."""
+
     n: int
     strips: tuple[_Strips, ...]
     vertices: tuple[_Vertices, ...]
@@ -113,9 +115,9 @@ def raster(
     and everything under a false mask leave the paper blank; leads beyond the standard twelve are not drawn.
 
     Args:
-        signal: millivolts.
-        lead_mask: true where the lead was recorded.
-        time_mask: true inside the record.
+        signal: (b, l, t) in millivolts.
+        lead_mask: (b, l) true where the lead was recorded.
+        time_mask: (b, t) true inside the record.
         rate_hz: samples per second.
         leads: names of the lead axis, in any order.
         config: how the picture looks.
@@ -187,7 +189,7 @@ def _draw(low: Tensor, high: Tensor, plan: _Plan, config: RasterConfig, picture:
 
 @lru_cache(maxsize=64)
 def _plan(config: RasterConfig, leads: tuple[str, ...], rate_hz: float, seconds: float, device: torch.device) -> _Plan:
-    """All that depends on sizes alone, on the device."""
+    """The plan of a sheet, with its tensors on the device."""
     total = seconds * rate_hz
     n = max(1, _first_from(total))
     sheet, whole = [*(_first_from(total * quarter / _COLUMNS) for quarter in range(_COLUMNS)), n], [0, n]
@@ -205,7 +207,7 @@ def _plan(config: RasterConfig, leads: tuple[str, ...], rate_hz: float, seconds:
 
 
 def _first_from(position: float) -> int:
-    """The first sample at or behind a position in samples; what arithmetic adds to a whole number is no sample."""
+    """The first sample at or behind a position in samples; rounding errors of a whole number do not count."""
     return math.ceil(round(position, 6))
 
 

@@ -33,8 +33,17 @@ def from_array(
 ) -> Recording:
     """A recording from an array (lead, time).
 
+    Args:
+        signal: (lead, time) numbers in `unit`, NaN where missing.
+        rate_hz: samples per second.
+        leads: a name for each row.
+        unit: "mV", "uV" or "V".
+        record_id: identity of the record.
+        **context: further fields of `Recording`; None leaves a field as it is.
+
     Raises:
-        DataError: a shape that does not fit the lead names, or one that is transposed.
+        DataError: a shape that does not fit the lead names or is transposed, an unknown unit or lead name, or no
+            usable sample.
     """
     values = np.asarray(signal)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):

@@ -37,10 +37,10 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, **context: object) -> Recording:
-    """A recording of which there is the picture alone, with what the caller knows of it.
+    """A recording with a picture and no lead, with what the caller knows of it.
 
     Raises:
-        ReadError: as `read_picture`.
+        ReadError: the picture cannot be read (see `read_picture`).
     """
     record_id = str(context.pop("record_id", None) or path.stem)
     for of_arrays in ("rate_hz", "leads"):
@@ -108,6 +108,7 @@ def _is_inverted(image: Any) -> bool:
 
 
 def _grey(image: Any) -> NDArray[np.uint8]:
+    """(h, w) greys of a picture of any mode."""
     if image.mode.startswith("I;16"):
         return as_grey(np.asarray(image).astype(np.float32) / 257)
     if image.mode in ("1", "L") and "transparency" not in image.info:
@@ -120,7 +121,7 @@ def _grey(image: Any) -> NDArray[np.uint8]:
 
 
 def _grey_of(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(h, w) of (h, w, 4): red, green, blue, and how much of them there is over white."""
+    """(h, w) greys of (h, w, 4) pixels: red, green, blue and opacity, laid on white."""
     red, green, blue, alpha = np.moveaxis(colours, -1, 0)
     luminance = _RED * red + _GREEN * green + _BLUE * blue
     lifted = luminance + np.maximum(red - luminance, 0) / 2
@@ -128,14 +129,15 @@ def _grey_of(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def as_grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Whole greys from 0 to 255."""
+    """Values of any shape rounded to whole greys and clipped to 0 to 255."""
     grey: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return grey
 
 
 def _check_content(grey: NDArray[np.uint8], path: Path | str) -> None:
+    """Refuse a picture in which nearly all pixels have about the most frequent grey."""
     counts = np.bincount(grey.ravel(), minlength=256)
     paper = int(counts.argmax())
-    other = counts[: max(0, paper - _INK_MARGIN)].sum() + counts[paper + _INK_MARGIN + 1 :].sum()
-    if other < _LEAST_INK * grey.size:
+    ink = counts[: max(0, paper - _INK_MARGIN)].sum() + counts[paper + _INK_MARGIN + 1 :].sum()
+    if ink < _LEAST_INK * grey.size:
         raise ReadError(f"{path}: is of one colour, no trace is on it; export the page that shows the ECG")

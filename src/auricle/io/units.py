@@ -1,4 +1,4 @@
-"""Units of voltage: here, and nowhere else, is decided what makes a number millivolts."""
+"""Units of voltage, the one place where they are converted to millivolts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ UNITS_PER_MV: Final = {"mv": 1.0, "uv": 1000.0, "µv": 1000.0, "v": 0.001, "nv":
 
 
 def millivolts_per(unit: str) -> float:
-    """What a value in `unit` is multiplied with to be millivolts.
+    """Millivolts per unit: a value in `unit` times this is in millivolts.
 
     Raises:
-        DataError: no unit of voltage we know.
+        DataError: an unknown unit of voltage.
     """
     if unit.strip().casefold() not in UNITS_PER_MV:
         raise DataError(f"unknown unit {unit!r}: give mV, uV or V")

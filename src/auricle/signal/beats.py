@@ -2,7 +2,7 @@
 
 One lead can hide a beat that the others show (an extrasystole across its axis) or show one that is none (flutter, an
 electrode that moves). So the detector reads up to four leads that look at the heart from different sides, and a beat
-is what most of them saw.
+counts where at least half of them show it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEAST_RANGE_MV: Final = 0.05
 
 
 def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> NDArray[np.int64]:
-    """Sample numbers of R peaks; none where no lead allows it.
+    """(beat,) sample numbers of R peaks in order; empty below 2 s or without a usable lead.
 
     Args:
         signal: (lead, time) in mV, NaN where missing.
@@ -50,7 +50,7 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
 def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
     """(lead, time) up to four leads that are there and not flat, about their medians, gaps bridged by lines.
 
-    Leads share a unit of their own (the range of most of their samples), so that none outvotes the others.
+    Each lead is divided by its range, so that a tall lead does not outweigh the others.
     """
     rank = {name: number for number, name in enumerate(_PREFERRED)}
     chosen: list[NDArray[np.float64]] = []
@@ -68,6 +68,7 @@ def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.flo
 
 
 def _detect(trace: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
+    """(beat,) sample numbers of the heart beats in one lead (time,)."""
     from sleepecg.heartbeats import detect_heartbeats
 
     # The detector's band reaches to 30 Hz: a slower recording is read at a multiple of its rate.
@@ -79,17 +80,22 @@ def _detect(trace: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
 
 def _agreed(votes: Sequence[NDArray[np.int64]], apart: int) -> NDArray[np.int64]:
     """The middle of each group of detections that at least half of the leads share."""
-    at = np.concatenate(votes)
+    peaks = np.concatenate(votes)
     lead = np.repeat(np.arange(len(votes)), [len(vote) for vote in votes])
-    order = np.argsort(at, kind="stable")
-    at, lead = at[order], lead[order]
-    groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > apart) + 1)
+    order = np.argsort(peaks, kind="stable")
+    peaks, lead = peaks[order], lead[order]
+    groups = np.split(np.arange(len(peaks)), np.flatnonzero(np.diff(peaks) > apart) + 1)
     return np.array(
-        [int(np.median(at[group])) for group in groups if 2 * len(np.unique(lead[group])) >= len(votes) and len(group)],
+        [
+            int(np.median(peaks[group]))
+            for group in groups
+            if 2 * len(np.unique(lead[group])) >= len(votes) and len(group)
+        ],
         dtype=np.int64,
     )
 
 
 def _refined(height: NDArray[np.float64], found: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+    """Detections moved to the largest value of `height` (time,) within `reach` samples, each place once."""
     peaks = [max(0, at - reach) + int(np.argmax(height[max(0, at - reach) : at + reach])) for at in found.tolist()]
     return np.unique(np.array(peaks, dtype=np.int64))

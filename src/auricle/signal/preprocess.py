@@ -1,6 +1,6 @@
 """Preprocess: the one module between millivolts as recorded and what an encoder reads, in training as in prediction.
 
-Its settings, `InputSpec`, are saved with the weights, so preprocessing can never be guessed.
+Its settings, `InputSpec`, are saved with the weights, so that prediction uses the preprocessing of training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PASSES: Final = 3
 _WIDTH_TIMES_CUTOFF: Final = 0.47
 # Root mean square of a preprocessed ECG in millivolts, roughly: networks are made to read numbers of order one.
 TYPICAL_MV: Final = 0.2
-# A lead of which less than this share was recorded says more about the electrode than about the heart.
+# A lead of which less than this share was recorded counts as absent.
 _LEAST_FINITE: Final = 0.5
 
 
@@ -37,8 +37,8 @@ class InputSpec(Config):
         band_hz: zero-phase high-pass and low-pass. Children need the upper end: a newborn's QRS lasts 60 ms.
         scale: `mv` keeps millivolts; `amplitude_unknown` brings each record to the spread of a typical one
             (`TYPICAL_MV`), for sources whose gain is lost; `lead_unknown` each lead, for sources that were z-scored by
-            lead. What is said in millivolts elsewhere (noise, paper, stems) then still has its size.
-        clip_mv: amplitudes beyond it are electrodes and not hearts.
+            lead. Settings in millivolts elsewhere (noise, paper, stems) then fit such records as well.
+        clip_mv: amplitudes are clipped to +- this; beyond it they come from electrodes and not from the heart.
         pooling: how the windows of a long record become one answer.
     """
 
@@ -79,7 +79,9 @@ class Preprocess(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: ECGBatch) -> ECGBatch:
-        """The batch as the encoder wants it: (b, l, n) at the spec's rate, finite, and zero wherever a mask is false.
+        """The batch as encoders read it: (b, l, n) at the spec's rate, finite, and zero wherever a mask is false.
+
+        Leads that are mostly missing are masked; R peaks follow the change of rate.
 
         Raises:
             ValueError: the batch has another lead axis than the spec.
@@ -115,6 +117,12 @@ def high_pass(
     """Remove what is slower than `cutoff_hz`, zero-phase, by subtracting a cascade of masked moving averages.
 
     The averages run over valid samples only, so there is no edge transient and padding has no influence. Costs O(t).
+
+    Args:
+        signal: (b, l, t) finite.
+        time_mask: (b, t) samples inside the record; the result is 0 elsewhere.
+        rate_hz: samples per second.
+        cutoff_hz: where the filter is at -3 dB; 0 or less leaves the signal as it is.
     """
     if cutoff_hz <= 0:
         return signal

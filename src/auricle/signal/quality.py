@@ -1,4 +1,4 @@
-"""What a store keeps about the technical quality of a recording: a few numbers with units, no verdict."""
+"""What a store keeps about the technical quality of a recording: a few numbers with units, without a judgement."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ from torch.nn import functional as F
 _CROSSINGS: Final = 8
 # A weight sum below this share of a full kernel would divide by noise; such samples are at least half a kernel outside.
 _LEAST_WEIGHT: Final = 0.2
-# Output samples computed by one row of a matrix product: a convolution of one channel leaves most of a processor idle.
+# Output samples computed by one row of a matrix product, which is faster than a convolution of one channel.
 _TOGETHER: Final = 32
 
 
 def ratio(from_hz: float, to_hz: float) -> Fraction:
-    """to/from as a fraction with a small denominator, so that odd rates (257 Hz, 999.6 Hz) stay exact enough."""
+    """to/from as a fraction whose denominator is at most 2000, also for odd rates (257 Hz, 999.6 Hz)."""
     return (Fraction(to_hz).limit_denominator(1000) / Fraction(from_hz).limit_denominator(1000)).limit_denominator(2000)
 
 
@@ -64,15 +64,16 @@ def resample(
     """Bring a batch to another rate, keeping frequencies up to `low_pass_hz`.
 
     Args:
-        signal: finite everywhere; what the mask excludes is not read.
-        mask: true where a sample is inside its record.
+        signal: (b, l, t) finite everywhere; not read where the mask is false.
+        mask: (b, t) true where a sample is inside its record.
         from_hz: the signal's rate.
         to_hz: the wanted rate; may equal `from_hz`, then this is a low-pass only.
         low_pass_hz: the cut-off; limited to 90 % of either Nyquist frequency.
 
     Returns:
-        The signal at `to_hz`, zero where its new mask is false, and that mask.
+        The signal (b, l, s) at `to_hz`, zero where its new mask is false, and that mask (b, s).
     """
+    # The filters for this pair of rates.
     step = ratio(from_hz, to_hz)
     up, down = step.numerator, step.denominator
     cutoff = min(low_pass_hz, 0.45 * from_hz, 0.45 * to_hz) / from_hz
@@ -88,6 +89,7 @@ def resample(
         windows = F.pad(rows, (reach, tail)).unfold(-1, len(matrix), frames * down)[:, :n_blocks]
         return (windows @ matrix).flatten(1)[:, :n_out]
 
+    # Filtered values over the filtered mask: a mean over the valid samples, (b, l, s).
     b, n_leads, _ = signal.shape
     inside = mask.to(signal)
     weight_sum = filtered(inside).clamp_min(_LEAST_WEIGHT)

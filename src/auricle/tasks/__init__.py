@@ -1,7 +1,7 @@
-"""Tasks: what is asked of a data set, as data. Each is a TOML file, `ptb_xl/super.toml` being the task `ptb_xl/super`.
+"""Tasks: classes, split and prompts for a data set, as TOML files. `ptb_xl/super.toml` is the task `ptb_xl/super`.
 
-A path to a TOML file of the same form is a task as well: that is how an owner of private data defines theirs. The split
-files and the prompts that others published are read from where their user has them (`load_task`).
+A path to a TOML file of this form is a task as well, so that owners of private data can define their own. The split
+files and prompts that others published are read from where their user has them (`load_task`).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Task(Config):
         return tuple(entry.name for entry in self.classes)
 
     def targets(self, labels: Iterable[Sequence[str]]) -> NDArray[np.float32]:
-        """(record, class) 0/1 by exact code, never by substring."""
+        """(record, class) 1 where one of a record's labels is a code of the class, else 0; codes are matched whole."""
         code_sets = [set(entry.codes) for entry in self.classes]
         return np.array([[float(not codes.isdisjoint(own)) for codes in code_sets] for own in labels], dtype=np.float32)
 
@@ -126,7 +126,7 @@ class Task(Config):
         return parts
 
     def prompt_sentences(self, language: Language = "en") -> tuple[tuple[str, ...], ...]:
-        """For each class its prompts.
+        """The prompts of each class in one language, in the order of the classes.
 
         Raises:
             DataError: a class has none in this language.

@@ -64,7 +64,11 @@ class PublishedTable:
 
 @lru_cache(maxsize=4)
 def read_published(spec: Published, folder: Path) -> PublishedTable:
-    """The three split files.
+    """The rows of the three split files.
+
+    Args:
+        spec: names of the files, and of the column that names the record.
+        folder: where they lie.
 
     Raises:
         DataError: one is missing or has no column that names the record, or a record is in two parts.

@@ -1,8 +1,8 @@
 """Reports as findings: what is stated, on which side, to what degree, where, how surely, or denied.
 
-Two reports A+B+C and A+D+E share a diagnosis and should not repel; "LBBB" and "RBBB" share all words but one and
-should. Sentence embeddings get both wrong (see `similarity`). Parsed statements make the LISA proposal's own argument
-(section 3.3) exact: S is the weighted Jaccard of findings, rare ones weighing more, and 0 where reports contradict.
+Two reports A+B+C and A+D+E share a diagnosis and should not repel each other; "LBBB" and "RBBB" share all words but one
+and should. Sentence embeddings get both wrong (see `similarity`). With parsed statements the similarity S of the LISA
+proposal (section 3.3) is the weighted Jaccard of findings, rare ones weighing more, and 0 where reports contradict.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _DEGREES: Final = {
 _SIDES: Final = {
     "lv": "left", "rv": "right", "within normal limits": "normal", "northwest": "superior", "extreme": "superior",
 }  # fmt: skip
-# How severe is no contradiction: mild and marked hypertrophy of one side agree.
+# Degrees of severity do not contradict each other: mild and marked hypertrophy of one side agree.
 _SEVERITIES: Final = frozenset({"mild", "moderate", "marked", "borderline"})
 _TERRITORY: Final = re.compile(
     r"\b(?:high )?(anteroseptal|anterolateral|inferolateral|inferoposterior|posterolateral|anterior|septal|inferior|"
@@ -76,7 +76,7 @@ class Statement:
         degree: first, incomplete, marked ..., or "".
         territory: joined by "+", such as `anterior+septal`, or "".
         negated: the report denies it.
-        possible: stated with doubt; a doubt is not a contradiction and does not change the value.
+        possible: stated with doubt, which does not change the value.
     """
 
     concept: str
@@ -88,7 +88,7 @@ class Statement:
 
     @property
     def value(self) -> str:
-        """What must be equal for two reports to agree on the concept."""
+        """Text that is equal for two statements that agree on the concept: "absent", or side, degree and territory."""
         degree = "" if self.degree in _SEVERITIES else self.degree
         return "absent" if self.negated else "/".join((self.side, degree, self.territory))
 
@@ -218,10 +218,14 @@ def similarity(
     rows: Float[Tensor, "r f"], row_concepts: Float[Tensor, "r k"], columns: Float[Tensor, "c f"],
     column_concepts: Float[Tensor, "c k"],
 ) -> Float[Tensor, "r c"]:  # fmt: skip
-    """S of encoded reports: weighted Jaccard of their findings, 0 where they contradict each other on a shared concept.
+    """(r, c) S of encoded reports: weighted Jaccard of findings, 0 where they contradict each other on a concept.
 
-    Entries of `rows` and `columns` are square roots of weights (see `FindingsSpace.encode`). A report has one column
-    per concept, so two reports contradict each other exactly if they share more concepts than columns.
+    A report has one column per concept, so two reports contradict each other exactly if they share more concepts than
+    columns.
+
+    Args:
+        rows, columns: (r, f) and (c, f) findings, as square roots of weights (see `FindingsSpace.encode`).
+        row_concepts, column_concepts: (r, k) and (c, k), 1 where a report mentions a concept.
     """
     shared = rows @ columns.T
     total = rows.square().sum(-1)[:, None] + columns.square().sum(-1)[None] - shared
@@ -258,7 +262,12 @@ class FindingsSpace:
         return cls(columns, weights, {name: number for number, name in enumerate(vocabulary())})
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n, f): the square root of its weight where a report states a finding; and (n, k): concepts mentioned."""
+        """Findings and concepts of n English reports.
+
+        Returns:
+            (n, f) the square root of a finding's weight where a report states it, and (n, k) 1 where a report mentions
+            a concept.
+        """
         findings = np.zeros((len(texts), len(self.columns)), dtype=np.float32)
         mentioned = np.zeros((len(texts), len(self.concepts)), dtype=np.float32)
         for row, text in enumerate(texts):
@@ -282,11 +291,11 @@ class FindingsSpace:
 
 
 def _values(text: str) -> dict[str, str]:
-    """For each concept a report mentions, all that it says of it; an affirmation outweighs a denial elsewhere."""
-    said: dict[str, set[str]] = {}
+    """The values of each concept a report mentions, joined; a denial beside an affirmation is left out."""
+    by_concept: dict[str, set[str]] = {}
     for statement in parse(text):
-        said.setdefault(statement.concept, set()).add(statement.value)
+        by_concept.setdefault(statement.concept, set()).add(statement.value)
     return {
         concept: "|".join(sorted(values - {"absent"} if len(values) > 1 else values))
-        for concept, values in said.items()
+        for concept, values in by_concept.items()
     }

@@ -1,9 +1,9 @@
 """German, Swedish and Chinese reports of carts and cardiologists in English, and abbreviations written out.
 
-Carts speak in a phrase book, so a phrase book translates them: the longest phrase that matches wins, word by word from
-the left. Words that it does not know pass through untouched and are listed, so that its coverage can be measured.
-Matching forgives what data sets do to letters: `ä`, `ae`, `a` are the same, so are a lost umlaut (`#`, as in PTB-XL)
-and `ü`, and `á` and `ß` (one code page read as another). Chinese writes no spaces, so there each character is a word.
+Carts write fixed phrases, so a phrase book translates them: from the left, the longest phrase that matches is replaced.
+Words that it does not know pass through unchanged and are listed, so that its coverage can be measured. Matching allows
+for spelling errors of data sets: `ä`, `ae` and `a` count as equal, and so do a lost umlaut (`#`, as in PTB-XL) and `ü`,
+and `á` and `ß` (one code page read as another). Chinese has no spaces, so there each character is a word.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of text pairs: what a tower makes of reports that must repel, and of reports that must not."""
+"""The table of text pairs: similarities that a tower gives to reports that must repel, and to reports that must not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PairRow:
 
 
 def pair_table(tower: Tower) -> list[PairRow]:
-    """The table for a tower."""
+    """The rows of `PAIRS` with the cosines of a tower and the similarity of findings."""
     raw = [[clean(text) for text in pair[:2]] for pair in PAIRS]
     english = [[to_english(text).text for text in pair] for pair in raw]
     space = FindingsSpace.fit([text for pair in english for text in pair])

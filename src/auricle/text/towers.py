@@ -2,8 +2,8 @@
 
 `minilm` comes with its weights inside a package and needs no hub; it is a general sentence encoder and knows no
 cardiology (`auricle text minilm` prints how far that goes). Any encoder on the Hugging Face hub or in a folder works by
-its name; remote code is never run and only safetensors are loaded. `ngrams` needs nothing at all: it hashes words and
-letter groups, sees no meaning, and is there for tests and as the floor of the table.
+its name; remote code is never run and only safetensors are loaded. `ngrams` needs no package: it hashes words and
+letter groups, knows no meaning, and is there for tests and as the lower bound of the table.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class _Transformer:
         self.name = f"{name}-{weights.hexdigest()[:12]}"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts of like length go together; the order of the input is kept."""
+        """(n, width) unit vectors of n texts, in their order; texts of similar length are encoded together."""
         import torch
 
         vectors = np.zeros((len(texts), self.width), dtype=np.float32)
@@ -125,9 +125,14 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np.float32]:
-    """(n, width) of cleaned English reports; each distinct one is embedded once, ever, and kept in `cache`.
+    """(n, width) vectors of cleaned English reports; each distinct report is embedded once and kept in `cache`.
 
-    The cache is one file per tower, replaced as a whole, so that a kill leaves the old one.
+    The cache is one file per tower, replaced as a whole, so that a killed process leaves the old one.
+
+    Args:
+        texts: n reports.
+        tower: the frozen encoder.
+        cache: folder of the cache files.
     """
     keys = {report_key(text): text for text in texts}
     path = cache / f"{tower.name.replace('/', '--')}.npz"

@@ -28,7 +28,7 @@ _FIRST_BYTE: Final = 3
 _FIRST_PIECE: Final = _FIRST_BYTE + 256
 # Room for the longest piece that is kept, in bytes; a longer word is read as two pieces.
 _PIECE_BYTES: Final = 24
-# A pair seen once is somebody's typing error.
+# A pair seen only once is not learnt: most are typing errors.
 _LEAST_COUNT: Final = 2
 MOST_TOKENS: Final = 128
 LEAST_SIZE: Final = _FIRST_PIECE + 1
@@ -177,7 +177,7 @@ def _learn(words: Counter[str], most: int) -> list[str]:
 def _join(parts: list[str], pair: tuple[str, str]) -> list[str]:
     joined: list[str] = []
     for part in parts:
-        # What was just joined is not joined again: it is longer than the first of the pair.
+        # A piece that was just joined cannot match again: it is longer than the first of the pair.
         if joined and (joined[-1], part) == pair:
             joined[-1] += part
         else:
