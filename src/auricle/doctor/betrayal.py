@@ -64,9 +64,7 @@ def find_betrayals(cases: Sequence[Case], labels: Sequence[str]) -> list[Betraya
         for label, patients in tested.items():
             betrayal = _label_betrayal(name, label, labelled, of, patients, by_age[label], limit, rng)
             found += [betrayal] if betrayal else []
-    return sorted(
-        found, key=lambda each: (not each.betrays, each.measure != "Cramér's V", -each.value, each.category)
-    )
+    return sorted(found, key=lambda each: (not each.betrays, each.measure != "Cramér's V", -each.value, each.category))
 
 
 def betrayal_findings(betrayals: Sequence[Betrayal]) -> list[Finding]:

@@ -1,7 +1,6 @@
 """What was measured on a trace: values with their uncertainty, marks, and remarks about the recording itself.
 
-The names are those of the limits (`heart_rate`, `pr`, `qrs`, `qtc_bazett`, `qrs_axis`, `r_v1` ...), so a value meets
-its centiles without a table of translations.
+Values have the names of the limits (`heart_rate`, `pr`, `qrs`, `qtc_bazett`, `qrs_axis`, `r_v1` ...).
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ class Measurements:
         remarks: about the recording, the gravest first.
         leads: leads of the median beat.
         median_beat: (lead, time) millivolts; sample `r_index` is where the beats were aligned.
-        rate_hz: of the median beat.
-        r_index: see `median_beat`.
+        rate_hz: samples per second of the median beat.
+        r_index: sample of the median beat where the beats were aligned.
         marks_ms: global `p_onset`, `p_offset`, `qrs_onset`, `qrs_offset`, `t_offset`, from `r_index`; absent where
             not found.
         beats: sample numbers of all QRS complexes in the recording.

@@ -1,4 +1,4 @@
-"""What is normal at an age: continuous centiles of the ECG from birth to adulthood (`limits.limits("qrs", 400)`)."""
+"""Normal limits of the ECG by age: continuous centiles from birth to adulthood (`limits.limits("qrs", 400)`)."""
 
 from auricle.paediatrics import limits
 from auricle.paediatrics.limits import Centiles, centiles, median, parameters, quantile, z_score

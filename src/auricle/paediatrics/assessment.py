@@ -1,4 +1,4 @@
-"""What an assessment is made of: rows of values with their centiles, findings, and the norms they were read from."""
+"""The parts of an assessment: rows of values with their centiles, findings, and the norms they were read from."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Kind = Literal["flag", "outside", "borderline", "normal_for_age", "note"]
 
 # The age at which "an adult's reading" is asked.
 ADULT_READING_DAYS: Final = 35 * DAYS_PER_YEAR
-# Without a place for at least two of these nobody may be told that nothing lies outside.
+# "All within the limits" is said only if at least two of these have a centile.
 _MAIN: Final = ("heart_rate", "pr", "qrs", "qtc_bazett")
 _ENOUGH_MAIN: Final = 2
 
 
 class Norms(Protocol):
-    """What centiles are read from: the module `limits`, or `fit.OwnNorms`."""
+    """What centiles are read from: the module `limits`, or `own_norms.OwnNorms`."""
 
     def parameters(self) -> tuple[str, ...]:
         """Every parameter with limits."""
@@ -44,7 +44,7 @@ class Norms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value with its place among people of that age.
+    """One value with its centile among people of the patient's age and sex.
 
     Attributes:
         parameter: as in `Measurements.values`.
@@ -68,12 +68,12 @@ class Row:
 
     @property
     def centile(self) -> float | None:
-        """0 to 100."""
+        """The centile, 0 to 100; None where it was refused."""
         return None if self.refused else float(100 * norm.cdf(self.z))
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Of the centile, 0 to 100."""
+        """Lower and upper bound of the centile, 0 to 100; None where it was refused."""
         return (
             None
             if self.refused
@@ -82,12 +82,12 @@ class Row:
 
     @property
     def position(self) -> Position | None:
-        """Where the value itself lies: outside p2 to p98 or inside."""
+        """Whether the value lies below p2, above p98, or between them; None where its centile was refused."""
         return None if self.refused else position_of(self.z)
 
     @property
     def crossing(self) -> Position | None:
-        """Which limit lies inside the interval: the value could as well be on its other side."""
+        """Which limit lies inside the interval, so that the value may be on either side of it; None without one."""
         low, high = self.z_interval
         if self.refused:
             return None
@@ -96,7 +96,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to say. `auricle.paediatrics.wording` says it in a language.
+    """One finding, as a code with facts; `auricle.paediatrics.wording` turns it into a sentence.
 
     Attributes:
         code: stable name, such as `pr.high`, `qrs_axis.high_for_adult_only`, `flag.pure_r_v1`.
@@ -115,7 +115,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a cardiologist sees: remarks about the recording first, then values, then findings.
+    """The assessment of one recording: remarks about the recording, then values, then findings.
 
     Attributes:
         age: as it was known; None gives values only.
@@ -145,7 +145,7 @@ class Assessment:
 
 
 def position_of(z: float) -> Position:
-    """Outside the published range (p2, p98) or inside it."""
+    """Whether a standard normal deviate lies below p2, above p98, or between them."""
     return "low" if z < -Z_98 else "high" if z > Z_98 else "normal"
 
 

@@ -1,11 +1,11 @@
-"""What measurements mean at an age: centiles with their uncertainty, and findings in words. Research use.
+"""Measurements at an age: centiles with their uncertainty, and findings in words. Research use.
 
-A value meets the limits of its age and sex (`auricle.paediatrics.limits`, or curves of a hospital's own by
-`auricle.paediatrics.fit`). Its centile carries an interval: the value moves by 1.96 standard errors and the age over
-all it may be ("5 yr" is any day of a year), and the interval is the widest that results. Where a centile would only
-look exact it is refused with a reason: QRS at 100 Hz or less, an infant behind a narrow filter, swapped electrodes, a
-paced heart, an unknown age, a value less certain than all that is normal. An axis beyond the right that no norm of the
-age reaches is named superior and has no centile.
+A value is compared with the limits of its age and sex (`auricle.paediatrics.limits`, or curves of a hospital's own by
+`auricle.paediatrics.fit`). Its centile has an interval: the widest that results when the value moves by 1.96 standard
+errors and the age over the interval it stands for ("5 yr" is any day of a year). A centile that would suggest more
+precision than there is, is refused with a reason: QRS at 100 Hz or less, an infant behind a narrow filter, swapped
+electrodes, a paced heart, an unknown age, an error as wide as the normal range. An axis from 180 degrees on that lies
+above the norm of the age is named superior and has no centile.
 
 Every finding says whether an adult's reading would differ. The rules check plausibility and explain; alone they
 diagnose little (`auricle.paediatrics.rules` holds them with their sources).
@@ -34,7 +34,7 @@ _INFANT_DAYS: Final = DAYS_PER_YEAR
 _Z_95: Final = 1.96
 _VALUES_ASKED, _AGES_ASKED = 9, 13
 _COARSE: Final = ("qrs", "r_v1", "s_v1", "r_v6", "s_v6", "rs_ratio_v1")
-# Durations of the tables are of twelve leads: one lead begins later and ends sooner.
+# Durations of the tables are of twelve leads: in few leads the earliest onset and the latest end may be missed.
 _GLOBAL: Final = ("qrs", "p_duration")
 _NEEDS_BAND: Final = ("q_", "r_", "s_", "rs_ratio")
 _AXES: Final = ("p_axis", "qrs_axis", "t_axis")
@@ -61,7 +61,7 @@ def assess(
 
 
 def recorded_rows(assessment: Assessment, measurements: Measurements) -> list[Row]:
-    """All rows but those of leads that were not recorded, of which the remark about few leads speaks."""
+    """All rows but those of leads that were not recorded, which the remark about few leads names."""
     leads = {lead.casefold() for lead in measurements.leads} | {""}
     return [row for row in assessment.rows if row.measured.measurable or lead_of(row.parameter) in leads]
 
@@ -81,6 +81,7 @@ def _has_centiles(parameter: str) -> bool:
 
 
 def _row(name: str, measured: Measured, all_of: Measurements, age: Age | None, sex: Sex | None, norms: Norms) -> Row:
+    """The row of one value: z, interval and limits, or the reason why it has no centile."""
     if not measured.measurable:
         return Row(name, measured, refused="not_measurable")
     if age is None:
@@ -116,13 +117,14 @@ def _z_interval(name: str, measured: Measured, age: Age, sex: Sex | None, norms:
 
 
 def _adult(name: str, value: float, sex: Sex | None) -> Position | None:
-    """Always by the published adult limits: a children's hospital's own curves know no adults."""
+    """Where the published adult limits put a value; own curves of a children's hospital may not reach adult ages."""
     if not _has_centiles(name):
         return None
     return position_of(float(published.z_score(name, ADULT_READING_DAYS, sex, value)))
 
 
 def _refusal(name: str, all_of: Measurements, age: Age) -> str:
+    """Code of the reason in the recording why a value gets no centile; empty if there is none."""
     codes = {remark.code for remark in all_of.remarks}
     if name in _COARSE and all_of.recorded_hz <= COARSE_HZ:
         return "rate_too_low"
@@ -138,15 +140,16 @@ def _refusal(name: str, all_of: Measurements, age: Age) -> str:
     if lead and lead.startswith("v") and "dextrocardia" in codes:
         return "electrodes"
     bad = {
-        one.casefold()
+        bad_lead.casefold()
         for remark in all_of.remarks
         if remark.code in {"poor_contact", "saturated"}
-        for one in remark.leads
+        for bad_lead in remark.leads
     }
     return "bad_lead" if lead in bad else ""
 
 
 def _warnings(name: str, measured: Measured, known: Centiles, all_of: Measurements) -> tuple[str, ...]:
+    """Codes of what weakens the centile of a value."""
     codes = {remark.code for remark in all_of.remarks}
     found = {
         "extrapolated": known.extrapolated,

@@ -1,8 +1,9 @@
 """A hospital's own centile curves, fitted to its normal records.
 
-For every parameter: curves of both sexes together, and of each sex where it has enough patients. How bent they may be
-is chosen by cross-validation over patients, once, on both sexes together. Bands come from a bootstrap over patients.
-An age around which there are too few patients has no curve. Axes are angles in [-90, 270) degrees, as in the limits.
+For every parameter: curves of both sexes together, and of each sex where it has enough patients. Their degrees of
+freedom are chosen by cross-validation over patients, once, on both sexes together. Bands come from a bootstrap over
+patients. An age around which there are too few patients has no curve. Axes are angles in [-90, 270) degrees, as in the
+limits.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _GRID: Final = 80
 _MEDIANS, _SPREADS, _POWERS = (3.0, 5.0, 8.0, 12.0, 17.0), (2.0, 4.0, 7.0, 11.0), (1.0, 2.0, 4.0)
 _BASES: Final = (5, 7, 10, 14, 19)
 _CHECKED: Final = (0.02, 0.5, 0.98)
-# A normal value this far from the rest is a mistake of measuring: one in two million would be.
+# A value this many standard deviations from the rest counts as a measuring error: one normal value in two million is.
 _OUTLIER_Z: Final = 5.0
 _OUTLIER_ROUNDS: Final = 5
 # Axes become positive, and far enough from zero that a power bends them only mildly.
@@ -44,7 +45,7 @@ _BOOTSTRAP_STEPS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to fit.
+    """Settings of a fit.
 
     Attributes:
         method: "lms" or "quantile".
@@ -53,6 +54,9 @@ class Settings:
         bootstrap: resamples for the bands; 0 for none.
         seed: of folds and bootstrap.
         name: who was measured.
+
+    Raises:
+        ConfigError: an unknown method, fewer than 10 patients or 2 folds, or a negative number of resamples.
     """
 
     method: Method = "lms"
@@ -81,6 +85,7 @@ class _Data:
     floor: float
 
     def only(self, chosen: NDArray[np.bool_]) -> _Data:
+        """The chosen records, patients numbered again from 0."""
         _, patient = np.unique(self.patient[chosen], return_inverse=True)
         return replace(self, x=self.x[chosen], y=self.y[chosen], patient=patient)
 
@@ -99,12 +104,12 @@ def fit_norms(
 
     Args:
         records: of normal people.
-        settings: how.
-        parameters: which; by default all there are.
-        on_progress: called with (done, all) parameters.
+        settings: of the fit; by default those of `Settings`.
+        parameters: the parameters that are fitted; by default all that the records have.
+        on_progress: called with (parameters done, parameters in all).
 
     Raises:
-        DataError: no parameter has enough patients at any age.
+        DataError: no parameter has enough patients at any age, or no record has a parameter that is asked for.
     """
     settings = settings or Settings()
     wanted = list(parameters or records.values)
@@ -142,6 +147,7 @@ def _why_none(records: NormalRecords, least: int) -> str:
 
 
 def _data(records: NormalRecords, parameter: str) -> tuple[_Data, NDArray[np.str_]]:
+    """The known values of a parameter, with the shift and floor that its kind needs, and the sex of each record."""
     y = np.array(records.values[parameter], dtype=np.float64)
     shift, floor = 0.0, 0.0
     known = np.isfinite(y)
@@ -221,7 +227,7 @@ def _fitted(
     per_span = max(2, _GRID // len(spans))
     grid = np.concatenate([np.expm1(np.linspace(np.log1p(a), np.log1p(b), per_span)).clip(a, b) for a, b in spans])
     z = np.array([-Z_98, 0.0, Z_98])
-    drawn = np.array([one.value(grid[:, None], z[None, :]) for one in resampled])
+    drawn = np.array([resample.value(grid[:, None], z[None, :]) for resample in resampled])
     bands = np.moveaxis(np.quantile(drawn, [0.025, 0.975], axis=0), 0, -1) if len(drawn) else np.zeros((0, 3, 2))
     return Fitted(data.parameter, sex, curve, spans, len(data.y), data.n_patients, n_outliers, freedom, grid, bands)
 
@@ -254,7 +260,7 @@ def _folds(data: _Data, settings: Settings) -> Iterator[tuple[NDArray[np.bool_],
 
 
 def _choose_freedom(data: _Data, settings: Settings) -> Freedom:
-    """By the likelihood of patients left out: first the median's, then the spread's, then the power's."""
+    """Degrees of freedom by the likelihood of patients left out: first the median's, then the spread's and power's."""
     basis = design(data.x, float(data.x.min()), float(data.x.max()))
     y = data.y + data.shift
     folds = list(_folds(data, settings))
@@ -273,7 +279,7 @@ def _choose_freedom(data: _Data, settings: Settings) -> Freedom:
 
 
 def _choose_basis(data: _Data, settings: Settings) -> int:
-    """By the pinball loss of patients left out, at p2, p50 and p98."""
+    """Number of splines by the pinball loss of patients left out, at p2, p50 and p98."""
     folds = list(_folds(data, settings))
 
     def cost(n_basis: int) -> float:

@@ -166,7 +166,17 @@ def centiles(parameter: str, age_days: ArrayLike, sex: SexLike = None) -> Floats
 
 
 def median(parameter: str, age_days: ArrayLike, sex: SexLike = None) -> Floats:
-    """The median alone; also for the parameters of which nothing else was published. Errors as in `centiles`."""
+    """The median at each age, also of parameters of which nothing else was published.
+
+    Args:
+        parameter: as in the tables.
+        age_days: ages, any shape.
+        sex: one value for all, or one per age; None is the mean of both.
+
+    Raises:
+        UnknownNameError: no such parameter.
+        DataError: a negative or non-finite age, or an unknown sex.
+    """
     return centiles(parameter, age_days, sex)[..., 1]
 
 
@@ -183,7 +193,8 @@ def quantile(parameter: str, age_days: ArrayLike, sex: SexLike, z: ArrayLike) ->
         Values in the parameter's unit. An axis is in [-90, 270) degrees, an amplitude is never negative.
 
     Raises:
-        DataError: only a median was published, or as in `centiles`.
+        UnknownNameError: no such parameter.
+        DataError: only a median was published, a negative or non-finite age, or an unknown sex.
     """
     scale, (middle, below, above) = _scale(parameter), _pieces(parameter, age_days, sex)
     deviate = np.asarray(z, dtype=np.float64)
@@ -194,7 +205,15 @@ def quantile(parameter: str, age_days: ArrayLike, sex: SexLike, z: ArrayLike) ->
 def z_score(parameter: str, age_days: ArrayLike, sex: SexLike, value: ArrayLike) -> Floats:
     """How many standard deviations a value lies from the norm of its age and sex: the inverse of `quantile`.
 
-    Errors as in `quantile`.
+    Args:
+        parameter: as in the tables.
+        age_days: ages; broadcast with `value`.
+        sex: one for all or one per age.
+        value: in the parameter's unit.
+
+    Raises:
+        UnknownNameError: no such parameter.
+        DataError: only a median was published, a negative or non-finite age, or an unknown sex.
     """
     scale, (middle, below, above) = _scale(parameter), _pieces(parameter, age_days, sex)
     measured = np.asarray(value, dtype=np.float64)
@@ -213,6 +232,7 @@ def _pieces(parameter: str, age_days: ArrayLike, sex: SexLike) -> tuple[Floats, 
 
 
 def _male_share(sex: SexLike) -> Floats:
+    """1 for "M", 0 for "F", one half for None, in the shape of `sex`."""
     known = np.asarray(sex, dtype=object)
     share = np.full(known.shape, 0.5)
     share[known == "M"] = 1.0

@@ -27,7 +27,7 @@ N_BASIS: Final = 24
 _DEGREE: Final = 3
 _LARGEST_EXPONENT: Final = 30.0
 _SMALL_POWER: Final = 1e-6
-# A weak wish for L near 1 (standard deviation 3): with few records nothing else keeps a power from running away.
+# Precision of a weak prior of L around 1 (standard deviation 3): without it the power is not determined by few records.
 _POWER_WISH: Final = 1 / 9
 _RIDGE: Final = 1e-6
 
@@ -64,13 +64,13 @@ class LMS:
         return basis @ self.power, basis @ self.median, basis @ self.spread
 
     def z_score(self, days: Floats, value: Floats) -> Floats:
-        """Standard deviations from the median; a value at the floor or below has the floor's."""
+        """Standard deviations of values from the median at ages in days; a value below the floor has the floor's."""
         power, median, spread = self._at(days)
         smallest = max(self.floor, np.finfo(np.float64).tiny)
         return _z(np.log(np.maximum(value + self.shift, smallest)) - median, power, np.exp(spread))
 
     def value(self, days: Floats, z: Floats) -> Floats:
-        """The value at `z`; where no value reaches so low, the end of the scale."""
+        """The values `z` standard deviations from the median at ages in days; where none is so low, the scale's end."""
         power, median, spread = self._at(days)
         inner = power * np.exp(spread) * z
         safe = np.where(np.abs(power) < _SMALL_POWER, 1.0, power)
@@ -105,13 +105,17 @@ def fit_lms(
         basis: (record, basis) from `design`.
         y: (record,) positive after shifting.
         weight: (record,) how often each record counts.
-        floor: see `LMS`.
-        freedom: how bent the curves may be.
-        start: coefficients to start from.
+        floor: values at or below it count as "not more than this".
+        freedom: equivalent degrees of freedom of the three curves.
+        start: (basis,) coefficients of each curve to start from.
         iterations: most steps of L-BFGS.
+
+    Returns:
+        (basis,) coefficients of L, of log M and of log S.
     """
+    # Where to start, and the penalties that leave the wanted degrees of freedom.
     logs = np.log(np.maximum(y, max(floor, 1e-12)))
-    # Four of the splines are not zero at an age; and a sparse product starts no threads, which would cost more than it.
+    # Sparse: only four splines are not zero at an age, and starting threads for a dense product would take longer.
     sparse = csr_array(basis)
     begin = [np.array(part) for part in start] if start is not None else _start(sparse, logs, weight)
     spread = float(np.exp(np.average(sparse @ begin[2], weights=np.maximum(weight, 1e-12))))
@@ -120,7 +124,7 @@ def fit_lms(
     gram = _gram(sparse, weight)
     penalties = [penalty(gram * part, order, df) for part, order, df in zip(information, orders, wanted, strict=True)]
     wishes = (_POWER_WISH, 0.0, 0.0)
-    # Coordinates in which the expected curvature is the identity: L-BFGS then needs tens of steps and not thousands.
+    # Coordinates in which the expected curvature is the identity, so that L-BFGS needs tens of steps and not thousands.
     whitening = [
         cholesky(gram * part + bend + wish / len(gram) * np.eye(len(gram)))
         for part, bend, wish in zip(information, penalties, wishes, strict=True)
@@ -159,7 +163,13 @@ def cost_of(basis: Floats, y: Floats, floor: float, parts: Sequence[Floats]) -> 
 
 
 def penalty(gram: Floats, order: int, freedom: float) -> Floats:
-    """The difference penalty of an order that leaves `freedom` equivalent degrees of freedom."""
+    """(basis, basis) difference penalty of an order that leaves `freedom` equivalent degrees of freedom.
+
+    Args:
+        gram: (basis, basis) weighted products of the splines.
+        order: of the differences: 1 penalises slopes, 2 penalises bends.
+        freedom: equivalent degrees of freedom.
+    """
     k = len(gram)
     difference = np.diff(np.eye(k), order, axis=0)
     bend = difference.T @ difference
@@ -197,7 +207,7 @@ def _likelihood(
     cost, by_z = z**2 / 2 + spread - power * u, z
     apart = [-u, power, np.ones_like(u)]
     if censored.any():
-        # At the floor or below: the probability of not more than it, and its hazard.
+        # A censored value counts by the probability of lying at the floor or below it.
         log_below = log_ndtr(z[censored])
         exponent = -(z[censored] ** 2) / 2 - 0.5 * np.log(2 * np.pi) - log_below
         by_z = z.copy()

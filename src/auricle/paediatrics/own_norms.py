@@ -1,4 +1,4 @@
-"""Centile curves of a hospital's own, with the functions of `auricle.paediatrics.limits`, kept in one JSON file."""
+"""Centile curves of a hospital's own, read through the functions that `auricle.paediatrics.limits` has, in one JSON."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Fitted:
     """One parameter's curves for one sex, or for both together.
 
     Attributes:
-        parameter, sex: what they are of.
-        curve: z <-> value at an age.
+        parameter, sex: whose curves they are.
+        curve: converts values at an age to z and back.
         spans_days: (from, to) ages with enough patients around them; elsewhere there is no curve.
         n_records, n_patients, n_outliers: fitted, and left out as farther than 5 standard deviations.
         freedom: chosen by cross-validation, by name.
@@ -56,7 +56,7 @@ class Fitted:
     bands: Floats
 
     def inside(self, days: Floats) -> NDArray[np.bool_]:
-        """Where there were enough patients."""
+        """Whether there were enough patients around each of the ages in days."""
         known = np.zeros(np.shape(days), dtype=bool)
         for first, last in self.spans_days:
             known |= (days >= first) & (days <= last)
@@ -65,7 +65,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class OwnNorms:
-    """All curves of one fit. NaN is the answer where there were too few patients.
+    """All curves of one fit. Values are NaN at ages with too few patients.
 
     Attributes:
         name: who was measured, printed as the population.
@@ -96,7 +96,12 @@ class OwnNorms:
         return self.curves.get((parameter, sex or "both")) or self.curves[parameter, "both"]
 
     def limits(self, parameter: str, age_days: float, sex: Sex | None = None) -> Centiles:
-        """The limits at one age, with what must be printed beside them; errors as in `limits.limits`."""
+        """The limits at one age, with source and population.
+
+        Raises:
+            UnknownNameError: no such parameter.
+            DataError: an age that is negative or not finite, or an unknown sex.
+        """
         p2, p50, p98 = self.centiles(parameter, age_days, sex).tolist()
         used = self.fitted(parameter, sex)
         whose = {"F": "girls", "M": "boys", "both": "both sexes"}[used.sex]
@@ -106,13 +111,23 @@ class OwnNorms:
         )  # fmt: skip
 
     def centiles(self, parameter: str, age_days: ArrayLike, sex: SexLike = None) -> Floats:
-        """(*ages, 3) p2, p50 and p98; errors as in `limits.centiles`."""
+        """(*ages, 3) p2, p50 and p98 in the parameter's unit.
+
+        Args:
+            parameter: one with curves.
+            age_days: ages, any shape.
+            sex: one value for all, or one per age; None uses the curves of both sexes together.
+
+        Raises:
+            UnknownNameError: no such parameter.
+            DataError: an age that is negative or not finite, or an unknown sex.
+        """
         ages = np.asarray(age_days, dtype=np.float64)
         sexes = np.asarray(sex, dtype=object)
         return self.quantile(parameter, ages[..., None], sexes[..., None], np.array([-Z_98, 0.0, Z_98]))
 
     def median(self, parameter: str, age_days: ArrayLike, sex: SexLike = None) -> Floats:
-        """The median alone."""
+        """(*ages) the median in the parameter's unit."""
         return self.centiles(parameter, age_days, sex)[..., 1]
 
     def quantile(self, parameter: str, age_days: ArrayLike, sex: SexLike | NDArray[Any], z: ArrayLike) -> Floats:
@@ -131,18 +146,18 @@ class OwnNorms:
             raise DataError(f"limits of {parameter}: ages must be known and not negative")
         days, sexes, points = np.broadcast_arrays(ages, np.asarray(sex, dtype=object), np.asarray(at, dtype=np.float64))
         found = np.full(days.shape, np.nan)
-        for one in {str(name) if name is not None else "" for name in sexes.ravel().tolist()}:
-            if one not in {"F", "M", ""}:
+        for asked in {str(name) if name is not None else "" for name in sexes.ravel().tolist()}:
+            if asked not in {"F", "M", ""}:
                 raise DataError("sex must be 'F', 'M' or None where unknown")
-            used = self.fitted(parameter, one or None)  # type: ignore[arg-type]
-            chosen = np.array([name == (one or None) for name in sexes.ravel()], dtype=bool).reshape(sexes.shape)
+            used = self.fitted(parameter, asked or None)  # type: ignore[arg-type]
+            chosen = np.array([name == (asked or None) for name in sexes.ravel()], dtype=bool).reshape(sexes.shape)
             chosen = chosen & used.inside(days)
             if chosen.any():
                 found[chosen] = getattr(used.curve, what)(days[chosen], points[chosen])
         return found
 
     def write(self, path: Path) -> None:
-        """One JSON file, whole or not at all."""
+        """Write all curves to one JSON file, which is replaced as a whole."""
         write_json(
             path,
             {
@@ -157,7 +172,7 @@ class OwnNorms:
 
     @classmethod
     def read(cls, path: Path) -> OwnNorms:
-        """Curves from their file.
+        """Read the curves that `write` wrote.
 
         Raises:
             DataError: no such file, or not one that `auricle norms fit` wrote.
@@ -166,8 +181,8 @@ class OwnNorms:
             plain = json.loads(path.read_text(encoding="utf-8"))
             if plain["format"] != FORMAT:
                 raise KeyError(plain["format"])
-            fitted = [_from_plain(one) for one in plain["curves"]]
-            curves = {(one.parameter, one.sex): one for one in fitted}
+            fitted = [_from_plain(entry) for entry in plain["curves"]]
+            curves = {(curve.parameter, curve.sex): curve for curve in fitted}
             return cls(plain["name"], plain["method"], plain["least"], curves, plain["skipped"])
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -21,7 +21,7 @@ from auricle.paediatrics.lms import design
 Floats = NDArray[np.float64]
 
 LEVELS: Final = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
-# Two quantiles are told apart by at least this share of the values' spread, so that a value has one z.
+# Neighbouring quantiles are at least this share of the values' spread apart, so that every value has one z.
 _APART: Final = 1e-4
 
 
@@ -47,11 +47,11 @@ class QuantileSplines:
         return np.asarray(np.maximum.accumulate(levels, axis=-1) + gap)
 
     def z_score(self, days: Floats, value: Floats) -> Floats:
-        """Linear in z between the quantiles, and beyond the outermost as between the last two."""
+        """Standard deviations of values at ages in days: linear in z between quantiles, and extended beyond them."""
         return _through(self._levels(days), np.broadcast_to(ndtri(LEVELS), (*np.shape(days), len(LEVELS))), value)
 
     def value(self, days: Floats, z: Floats) -> Floats:
-        """The inverse of `z_score`."""
+        """The values `z` standard deviations from the median at ages in days: the inverse of `z_score`."""
         knots = np.broadcast_to(ndtri(LEVELS), (*np.shape(days), len(LEVELS)))
         return np.maximum(_through(knots, self._levels(days), z), self.least)
 
@@ -82,7 +82,7 @@ def fit_quantiles(basis: Floats, y: Floats, weight: Floats, levels: tuple[float,
 
 
 def pinball(residual: Floats, level: float) -> float:
-    """Mean pinball loss."""
+    """Mean pinball loss of residuals (record,) of a quantile `level` in (0, 1)."""
     return float(np.maximum(level * residual, (level - 1) * residual).mean())
 
 

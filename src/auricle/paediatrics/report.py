@@ -1,4 +1,4 @@
-"""An assessment as plain data with stable keys, for programs. Every sentence is there in every language."""
+"""An assessment as plain data with stable keys, for programs, with its sentences in all languages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auricle.paediatrics.assessment import Assessment, Row
 
 
 def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any]:
-    """What `auricle measure --json` prints; a number that is not there is None.
+    """The content of `auricle measure --json`; a number that does not exist is None.
 
     Args:
         assessment: of `measurements`.
@@ -27,7 +27,7 @@ def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any
                 "code": remark.code,
                 "leads": list(remark.leads),
                 "detail": {name: _finite(value) for name, value in remark.detail.items()},
-                "sentence": {one: wording.remark_text(remark, one) for one in wording.languages()},
+                "sentence": {language: wording.remark_text(remark, language) for language in wording.languages()},
             }
             for remark in assessment.remarks
         ],
@@ -38,7 +38,7 @@ def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any
                 "kind": finding.kind,
                 "rests_on": list(finding.rests_on),
                 "adult_reading_differs": finding.adult_differs,
-                "sentence": {one: wording.sentence(finding, age, one) for one in wording.languages()},
+                "sentence": {language: wording.sentence(finding, age, language) for language in wording.languages()},
             }
             for finding in assessment.findings
         ],

@@ -29,23 +29,23 @@ _WEEK_DAYS, _MONTH_DAYS = 7.0, 30.5
 _PURE_R_V1_MV, _R_V1_MV, _S_V1_MV = 1.0, 2.5, 2.0
 _R_V6_MV: Final = ((_WEEK_DAYS, 1.7), (_MONTH_DAYS, 2.5))
 _AXIS_DEG: Final = 195.0
-# Where an adult's reading would make something of a low value; nobody calls a narrow QRS or a small R abnormal.
+# Parameters whose low values count as abnormal in adults; a narrow QRS or a small R does not.
 _LOW_MATTERS: Final = ("heart_rate", "pr", "qtc_bazett", "qrs_axis")
-# Less S than this is none: it is within the noise of a good recording.
+# An S below this counts as absent: it is within the noise of a good recording.
 _NO_WAVE_MV: Final = 0.05
 _UNUSUAL_SHARE: Final = 0.10
 _FAST_FOR_BAZETT: Final = 120.0
 _Z_95: Final = 1.96
 
 
-# A value is called borderline only if it lies in the outer tenth itself: a wide error alone says nothing of the heart.
+# A value is called borderline only if it lies in the outer tenth itself, not because its error is wide.
 _NEAR_Z: Final = 1.28
 # Refusals of a centile that also forbid a flag on the same value.
 _NO_FLAG: Final = {"electrodes", "bad_lead", "not_measurable", "paced", "band_too_narrow"}
 
 
 def find(rows: Sequence[Row], measurements: Measurements, age: Age | None, sex: Sex | None) -> tuple[Finding, ...]:
-    """All findings, flags first; none that needs a centile where the age is unknown."""
+    """All findings, flags first; without an age there are none that need a centile."""
     named = {row.parameter: row for row in rows if row.measured.measurable}
     found = [finding for row in rows for finding in _place(row)]
     found += _superior(named, age)
@@ -73,7 +73,7 @@ def _t_v1_table(sex: Sex) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _place(row: Row) -> Iterator[Finding]:
-    """What the place among people of that age says, and whether an adult's reading agrees."""
+    """The finding that follows from a value's centile, if any, and whether an adult's reading agrees."""
     if row.centile is None or row.limits is None:
         return
     adult = row.adult
@@ -127,7 +127,7 @@ def _flags(named: Mapping[str, Row], age: Age) -> list[Finding]:
             "parameter": name, "value": value, "unit": row.measured.unit, "threshold": threshold,
             "crosses": value - _Z_95 * error <= threshold,
         }  # fmt: skip
-        # The flag is of this age alone: an adult's reading uses lower limits and calls far more abnormal.
+        # The flag holds for this age alone; an adult's reading has lower limits and finds more values abnormal.
         found.append(Finding(f"flag.{code}", "flag", (name, *also), row.adult in {None, "normal"}, facts))
 
     if age.best_days > _MONTH_DAYS:
@@ -168,9 +168,9 @@ def _bazett(named: Mapping[str, Row]) -> list[Finding]:
     rate, qtc = named.get("heart_rate"), named.get("qtc_bazett")
     if rate is None or qtc is None or rate.measured.value < _FAST_FOR_BAZETT or qtc.position != "high":
         return []
-    other = named.get("qtc_fridericia")
+    fridericia = named.get("qtc_fridericia")
     facts = {
         "parameter": "qtc_bazett", "value": qtc.measured.value, "unit": "ms", "rate": rate.measured.value,
-        "fridericia": None if other is None else other.measured.value,
+        "fridericia": None if fridericia is None else fridericia.measured.value,
     }  # fmt: skip
     return [Finding("qtc_bazett.fast_rate", "note", ("qtc_bazett", "heart_rate"), False, facts)]

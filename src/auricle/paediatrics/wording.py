@@ -20,7 +20,7 @@ _LEADS: Final = {name.casefold(): name for name in CANONICAL}
 
 
 def languages() -> tuple[str, ...]:
-    """What can be spoken: "en", "zh", "de"."""
+    """The languages that have words: "en", "zh", "de"."""
     return tuple(_everything())
 
 
@@ -37,18 +37,18 @@ def words(language: str) -> Mapping[str, Any]:
 
 
 def parameter_name(parameter: str, language: str) -> str:
-    """`heart rate`, `R in V1`; a parameter without words keeps its own name."""
-    said = words(language)
-    if parameter in said["names"]:
-        return str(said["names"][parameter])
+    """The name of a parameter, such as `heart rate` or `R in V1`; without words it is the parameter's own name."""
+    book = words(language)
+    if parameter in book["names"]:
+        return str(book["names"][parameter])
     lead, wave = lead_of(parameter), parameter.partition("_")[0]
-    if lead in _LEADS and wave in said["waves"]:
-        return str(said["amplitude"]).format(wave=said["waves"][wave], lead=_LEADS[lead])
+    if lead in _LEADS and wave in book["waves"]:
+        return str(book["amplitude"]).format(wave=book["waves"][wave], lead=_LEADS[lead])
     return parameter
 
 
 def age_text(age: Age | float | None, language: str) -> str:
-    """`3 d`, `3 天`, `3 Tg.`; a year of age keeps the resolution it was known with only in its value."""
+    """An age in the unit usual at that age: `3 d`, `3 天`, `3 Tg.`; its resolution is not shown."""
     if age is None:
         return str(words(language)["table"]["age_unknown"])
     number, _, unit = describe(age.days if isinstance(age, Age) else age).partition(" ")
@@ -56,30 +56,30 @@ def age_text(age: Age | float | None, language: str) -> str:
 
 
 def sex_text(sex: str | None, language: str) -> str:
-    """`female`, `女`, `weiblich`."""
+    """A sex in words: `female`, `女`, `weiblich`; None is "sex unknown"."""
     return str(words(language)["table"][sex or "sex_unknown"])
 
 
 def number(value: float, unit: str) -> str:
-    """As many decimals as the unit deserves, without the unit."""
+    """A value with the number of decimals that is usual for its unit, without the unit."""
     text = f"{value:.{_DECIMALS.get(unit, 0)}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
 def quantity(value: float, unit: str, language: str) -> str:
-    """A number with its unit as people write it."""
-    said = str(words(language)["units"].get(unit, unit))
-    close = not said or said[0] in "°/"
-    return f"{number(value, unit)}{'' if close else ' '}{said}"
+    """A value with its unit in a language, such as `135/min` or `0.4 mV`."""
+    unit_text = str(words(language)["units"].get(unit, unit))
+    close = not unit_text or unit_text[0] in "°/"
+    return f"{number(value, unit)}{'' if close else ' '}{unit_text}"
 
 
 def centile_text(centile: float) -> str:
-    """`<1`, `37`, `>99`: limits read from p2, p50 and p98 say nothing finer in the tails."""
+    """A centile as `<1`, `37` or `>99`: limits made of p2, p50 and p98 are no more precise in the tails."""
     return "<1" if centile < 1 else ">99" if centile > 99 else f"{centile:.0f}"
 
 
 def interval_text(row: Row) -> str:
-    """`37 [21–55]`, or nothing where the centile was refused."""
+    """A row's centile with its interval, such as `37 [21–55]`; empty where the centile was refused."""
     if row.centile is None or row.interval is None:
         return ""
     low, high = (centile_text(end) for end in row.interval)
@@ -87,17 +87,17 @@ def interval_text(row: Row) -> str:
 
 
 def result_text(row: Row, language: str) -> str:
-    """`135 ± 2 /min`, or a dash."""
-    one = row.measured
-    if not one.measurable:
+    """A row's value with its standard error, such as `135 ± 2 /min`; a dash where it was not measurable."""
+    measured = row.measured
+    if not measured.measurable:
         return "-"
-    error = f" ± {number(one.uncertainty, one.unit)}" if math.isfinite(one.uncertainty) else ""
-    unit = words(language)["units"].get(one.unit, one.unit)
-    return f"{number(one.value, one.unit)}{error}{unit if unit == '°' else ' ' + unit}".rstrip()
+    error = f" ± {number(measured.uncertainty, measured.unit)}" if math.isfinite(measured.uncertainty) else ""
+    unit = words(language)["units"].get(measured.unit, measured.unit)
+    return f"{number(measured.value, measured.unit)}{error}{unit if unit == '°' else ' ' + unit}".rstrip()
 
 
 def limits_text(row: Row) -> str:
-    """p2, p50 and p98 in the value's unit."""
+    """A row's p2, p50 and p98 in the value's unit; empty without limits."""
     if row.limits is None:
         return ""
     three = (row.limits.p2, row.limits.p50, row.limits.p98)
@@ -105,25 +105,25 @@ def limits_text(row: Row) -> str:
 
 
 def refusal_text(row: Row, language: str, recorded_hz: float = float("nan")) -> str:
-    """Why a row has no centile; the reason of the measurement itself stands as it was given."""
+    """Why a row has no centile, with the reason of the measurement where there is one; empty where it has a centile."""
     if not row.refused:
         return ""
-    said = str(words(language)["refusals"][row.refused]).format(rate=f"{recorded_hz:g}")
-    return f"{said}: {row.measured.reason}" if row.refused == "not_measurable" and row.measured.reason else said
+    refusal = str(words(language)["refusals"][row.refused]).format(rate=f"{recorded_hz:g}")
+    return f"{refusal}: {row.measured.reason}" if row.refused == "not_measurable" and row.measured.reason else refusal
 
 
 def notes(row: Row, language: str, recorded_hz: float = float("nan")) -> list[str]:
-    """The refusal, or the warnings, each as a short text."""
+    """A row's refusal, or its warnings, each as a short text."""
     if row.refused:
         return [refusal_text(row, language, recorded_hz)]
     return [str(words(language)["warnings"][code]) for code in row.warnings]
 
 
 def remark_text(remark: Remark, language: str) -> str:
-    """A remark as a sentence with its numbers; a code without words is said as it is."""
-    said = words(language)
-    leads = str(said["joint"]).join(remark.leads)
-    text = str(said["remarks"].get(remark.code, remark.code.replace("_", " ") + ": {leads}"))
+    """A remark as a sentence with its numbers; a code without words is shown as it is."""
+    book = words(language)
+    leads = str(book["joint"]).join(remark.leads)
+    text = str(book["remarks"].get(remark.code, remark.code.replace("_", " ") + ": {leads}"))
     shown = text.format(leads=leads).rstrip(":： ")
     if leads and "{leads}" not in text:
         shown = f"{shown} ({leads})"
@@ -133,46 +133,46 @@ def remark_text(remark: Remark, language: str) -> str:
 
 def sentence(finding: Finding, age: Age | None, language: str) -> str:
     """A finding as one sentence."""
-    said, facts = words(language), finding.facts
-    sentences, parameter, unit = said["sentences"], str(facts["parameter"]), str(facts["unit"])
+    book, facts = words(language), finding.facts
+    sentences, parameter, unit = book["sentences"], str(facts["parameter"]), str(facts["unit"])
     filled = {
         "name": parameter_name(parameter, language),
         "value": quantity(facts["value"], unit, language),
         "age": age_text(age, language),
-        "word": _word(said, parameter, facts.get("direction")),
+        "word": _word(book, parameter, facts.get("direction")),
         "centile": centile_text(facts.get("centile", 0.0)),
         **{name: number(facts[name], unit) for name in ("p2", "p98") if name in facts},
         "share": f"{100 * facts.get('share', 0.0):.0f} %",
         "rate": number(facts.get("rate", 0.0), "1/min"),
         "threshold": quantity(facts.get("threshold", 0.0), unit, language),
-        "fridericia": quantity(facts["fridericia"], unit, language) if facts.get("fridericia") else said["unknown"],
+        "fridericia": quantity(facts["fridericia"], unit, language) if facts.get("fridericia") else book["unknown"],
     }
     template = sentences.get(finding.code) or sentences[finding.kind]
     parts = [str(template).format(**filled)]
     if finding.kind == "outside" and "direction" in facts:
-        parts += [_adult_said(said, finding, parameter)] if finding.adult_differs else []
+        parts += [_adult_reading(book, finding, parameter)] if finding.adult_differs else []
     if facts.get("crosses") and finding.kind in {"flag", "outside"}:
         parts.append(str(sentences["crosses"]))
-    hint = said["hints"].get(finding.code)
+    hint = book["hints"].get(finding.code)
     return ("；" if language == "zh" else "; ").join([*parts, *([str(hint)] if hint else [])])
 
 
 def direction_word(parameter: str, direction: str, language: str) -> str:
-    """How "high" or "low" is said of a parameter: fast, long, right, tall."""
+    """The word for "high" or "low" of a parameter: fast, long, right, tall."""
     return _word(words(language), parameter, direction)
 
 
-def _adult_said(said: Mapping[str, Any], finding: Finding, parameter: str) -> str:
+def _adult_reading(book: Mapping[str, Any], finding: Finding, parameter: str) -> str:
     adult = finding.facts["adult"]
     if adult == "normal":
-        return str(said["sentences"]["adult_normal"])
-    return str(said["sentences"]["adult_other"]).format(word=_word(said, parameter, adult))
+        return str(book["sentences"]["adult_normal"])
+    return str(book["sentences"]["adult_other"]).format(word=_word(book, parameter, adult))
 
 
-def _word(said: Mapping[str, Any], parameter: str, direction: str | None) -> str:
+def _word(book: Mapping[str, Any], parameter: str, direction: str | None) -> str:
     if direction is None:
         return ""
-    return str(said["words"].get(f"{parameter}.{direction}", said["words"][direction]))
+    return str(book["words"].get(f"{parameter}.{direction}", book["words"][direction]))
 
 
 @cache

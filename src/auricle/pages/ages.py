@@ -1,4 +1,4 @@
-"""One waveform read at several ages: the picture that explains the project."""
+"""One waveform read at several ages: a figure of its measurements among the limits of each age."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ages_figure(
     title: str = "One waveform, read at four ages",
     language: str = "en",
 ) -> Figure:
-    """A trace, and below it how normal each of its values is at each age.
+    """A trace, and below it the place of each of its values within the limits of each age.
 
     Args:
         recording: (lead, time) in mV; two seconds of I, aVF, V1 and V6 are drawn as far as they were recorded.
@@ -53,6 +53,9 @@ def ages_figure(
         sex: "F", "M" or None.
         title: headline.
         language: of the names and findings.
+
+    Raises:
+        DataError: nothing was measured.
     """
     columns = [assess(measurements, age, sex) for age in ages]
     shown = [name for name in PARAMETERS if name in measurements.values and measurements.values[name].measurable]
@@ -66,7 +69,7 @@ def ages_figure(
         axes = figure.add_subplot(parts[1, number])
         _bars(axes, assessment, shown, language, named=number == 0)
         axes.set_title(wording.age_text(assessment.age, language), fontsize=11, color=_INK, fontweight="bold")
-        _said(figure.add_subplot(parts[2, number]), assessment, language)
+        _outside_text(figure.add_subplot(parts[2, number]), assessment, language)
     return figure
 
 
@@ -127,7 +130,8 @@ def _dot(axes: Axes, row: Row, height: float) -> None:
     axes.plot([z], [height], mark, color=colour, ms=6.5)
 
 
-def _said(axes: Axes, assessment: Assessment, language: str) -> None:
+def _outside_text(axes: Axes, assessment: Assessment, language: str) -> None:
+    """The values outside of the limits in words, or that all are within them."""
     outside = [row for row in assessment.rows if row.position in ("low", "high") and row.parameter in PARAMETERS]
     lines = [
         f"{wording.parameter_name(row.parameter, language)}: "

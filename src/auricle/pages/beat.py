@@ -1,4 +1,4 @@
-"""The median beat on paper with its global marks: every interval that was measured can be seen between two lines."""
+"""The median beat on paper with its global marks, so that every measured interval is seen between two lines."""
 
 from __future__ import annotations
 

@@ -127,11 +127,11 @@ def _endpoints(facts: Facts) -> Section:
         ("label", "recordings", "patients", *parts, "95 % interval", "verdict"),
         *(
             (
-                one.label, one.records, one.patients, *one.parts.values(),
-                "–" if one.half_width is None else f"0.85 ± {one.half_width:.2f}",
-                one.verdict if one.verdict == "fine" else f"*{one.verdict}*",
+                endpoint.label, endpoint.records, endpoint.patients, *endpoint.parts.values(),
+                "–" if endpoint.half_width is None else f"0.85 ± {endpoint.half_width:.2f}",
+                endpoint.verdict if endpoint.verdict == "fine" else f"*{endpoint.verdict}*",
             )
-            for one in facts.endpoints
+            for endpoint in facts.endpoints
         ),
     ]  # fmt: skip
     prose = (
@@ -163,7 +163,7 @@ def _add_betrayals(page: Page, betrayals: Sequence[Betrayal]) -> None:
     page.add(Section("What betrays age or label", prose, rows, note=note))
     flagged = [one for one in betrayals if one.betrays]
     for one in flagged[:_MOST_TABLES]:
-        # A band must not break at its hyphen, and a row that begins with a number would be aligned as one.
+        # A band must not break at its hyphen, and a row whose name begins with a digit would be aligned as a number.
         table: list[Sequence[Any]] = [
             (one.category, *(column.replace("-", "\u2011").replace("> ", ">\u00a0") for column in one.columns))
         ]

@@ -26,7 +26,7 @@ AGES_DAYS: Final = (
     *(years * DAYS_PER_YEAR for years in (1, 2, 5, 8, 12, 16, 25, 45, 65, 80)),
 )  # fmt: skip
 _SEX_NAMES: Final = {"F": "girls and women", "M": "boys and men", "both": "both sexes"}
-# A tenth of the normal range: less, and no reader would notice.
+# Medians count as different if they are farther apart than this share of the range from p2 to p98.
 _MATTERS: Final = 0.1
 _MOST_POINTS: Final = 4000
 _POINTS: Final = "#b9b7bf"
@@ -34,9 +34,12 @@ _POINTS: Final = "#b9b7bf"
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One parameter at one age.
+    """One parameter at one age, by the own curves and by the published limits.
 
     Attributes:
+        parameter: its name.
+        sex: "F", "M" or "both".
+        age_days: the age.
         own, theirs: p2, p50, p98 of the fit and of the published limits; NaN where there are none.
         band: 95 % interval of the own p50, NaN without a bootstrap.
     """
@@ -50,13 +53,18 @@ class Compared:
 
     @property
     def differs(self) -> bool:
-        """Whether the medians differ by more than chance, and by enough to matter to a reader."""
+        """Whether the medians differ by more than chance and by more than a tenth of the own range."""
         beyond_chance = self.theirs[1] < self.band[0] or self.theirs[1] > self.band[1]
         return bool(beyond_chance and abs(self.own[1] - self.theirs[1]) > _MATTERS * (self.own[2] - self.own[0]))
 
 
 def compare(own: OwnNorms, ages_days: Sequence[float] = AGES_DAYS) -> list[Compared]:
-    """Both at the ages where there are own curves, in the order of the curves."""
+    """Own and published limits at the ages where there are own curves, in the order of the curves.
+
+    Args:
+        own: the curves of a hospital.
+        ages_days: ages in days.
+    """
     rows = []
     for (parameter, sex), fitted in own.curves.items():
         if parameter not in published.parameters():
@@ -93,7 +101,14 @@ def norms_page(own: OwnNorms, records: NormalRecords | None = None, command: str
 
 
 def norms_figure(own: OwnNorms, parameter: str, sex: Sex | None = None, records: NormalRecords | None = None) -> Figure:
-    """p2, p50 and p98 of both over age, with the bootstrap bands and the records as points."""
+    """Own and published p2, p50 and p98 over age, with the bootstrap bands and the records as points.
+
+    Args:
+        own: the curves of a hospital.
+        parameter: one with curves.
+        sex: "F", "M", or None for both together.
+        records: drawn as points; None draws none.
+    """
     fitted = own.fitted(parameter, sex)
     name = f"{parameter_name(parameter, 'en')}, {_SEX_NAMES[fitted.sex]}"
     figure, axes = canvas(name)
@@ -141,7 +156,7 @@ def _points(axes: object, records: NormalRecords, fitted: Fitted, grid: np.ndarr
 
 
 def _with_gaps(grid: np.ndarray, fitted: Fitted) -> np.ndarray:
-    """The grid with an age of no curve between two spans, so that no line joins them."""
+    """The grid with an age without a curve between two spans, so that no line joins them."""
     between = [(a[1] + b[0]) / 2 for a, b in zip(fitted.spans_days, fitted.spans_days[1:], strict=False)]
     return np.sort(np.concatenate([grid, between])) if between else grid
 
@@ -178,7 +193,7 @@ def _overview(own: OwnNorms, rows: Sequence[Compared]) -> Section:
 
 
 def spans_text(fitted: Fitted) -> str:
-    """`1 d to 15.9 yr`, and the further spans."""
+    """The ages with curves as text, such as `1 d to 15.9 yr`."""
     return ", ".join(f"{describe(first)} to {describe(last)}" for first, last in fitted.spans_days)
 
 

@@ -115,12 +115,25 @@ def svg_paper(
     seconds: float | None = None,
     title: str | None = None,
 ) -> str:
-    """The recording on paper as an SVG document whose width and height are millimetres; arguments as `draw_paper`."""
+    """The recording on paper as an SVG document whose width and height are millimetres.
+
+    Args:
+        recording: any leads, rate and length.
+        speed_mm_s: paper speed.
+        gain_mm_mv: height of a millivolt.
+        start_s: where the sheet begins.
+        seconds: how much it shows; None for ten seconds or what there is.
+        title: headline; the record id where None.
+
+    Raises:
+        DataError: nothing of the recording lies in the wanted stretch, or a speed or gain that is not positive.
+    """
     drawn: str = render_svg(_scene(recording, _Scale(speed_mm_s, gain_mm_mv), start_s, seconds, title))
     return drawn
 
 
 def _scene(recording: Recording, scale: _Scale, start_s: float, seconds: float | None, title: str | None) -> Scene:
+    """The sheet as shapes in millimetres."""
     if not (scale.speed > 0 and scale.gain > 0):
         raise DataError(f"{recording.record_id}: paper speed and gain must be positive, such as 25 mm/s and 10 mm/mV")
     end_s = min(start_s + (SECONDS if seconds is None else seconds), recording.seconds)
@@ -128,6 +141,7 @@ def _scene(recording: Recording, scale: _Scale, start_s: float, seconds: float |
         raise DataError(
             f"{recording.record_id}: nothing to draw from {start_s:g} s on; the recording has {recording.seconds:g} s"
         )
+    # Which stretch of which lead stands where, and the height of each row.
     if len(recording.leads) >= _SHEET_LEADS:
         strips = _sheet(recording, start_s, end_s, scale.speed)
     else:
@@ -146,6 +160,7 @@ def _scene(recording: Recording, scale: _Scale, start_s: float, seconds: float |
         )
         for strip in strips
     ]
+    # Paper, traces, calibration pulses, and text.
     elements = paper_grid(paper)
     for number, (strip, trace, box) in enumerate(zip(strips, traces, boxes, strict=True)):
         elements += _drawn_strip(strip, trace, box, float(above[strip.row]), number)
@@ -290,10 +305,10 @@ def _texts(title: str, facts: str, footer: list[str], paper: _Box) -> list[Any]:
 
 
 def drawn_text(x: float, y: float, text: str, size: float, colour: str) -> Any:
-    """A scene's text at x, y in mm, letters `size` mm high."""
+    """A text of a scene at x, y in mm, with letters `size` mm high."""
     return ("text", None, {"x": x, "y": y, "text": text, "fill": colour, "size": size})
 
 
 def drawn_path(points: Points, width: float, clip: int | None = None, colour: str = _INK) -> Any:
-    """A scene's line through (n, 2) points in mm, cut at the box of number `clip`."""
+    """A line of a scene through (n, 2) points in mm, `width` mm wide, cut at the box of number `clip`."""
     return ("path", clip, {"points": points, "stroke": colour, "width": width})

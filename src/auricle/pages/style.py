@@ -35,7 +35,7 @@ AGE_TICKS: Final = (
 
 
 def age_place(days: ArrayLike) -> NDArray[np.float64]:
-    """Where an age stands on the age axis: log(1 + days), because birth has to be on it."""
+    """Places of ages in days on the age axis: log(1 + days), which has a place for birth."""
     placed: NDArray[np.float64] = np.log1p(np.asarray(days, dtype=np.float64))
     return placed
 
@@ -48,7 +48,7 @@ def age_axis(axes: Axes, ages: NDArray[np.float64]) -> None:
 
 
 def canvas(title: str, *, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """A figure with one plot in the style of all of them."""
+    """A figure in inches with one plot, in the style of all figures."""
     figure = blank_figure(width, height)
     axes = figure.add_subplot()
     style(axes, title)
@@ -56,7 +56,7 @@ def canvas(title: str, *, width: float = WIDTH, height: float = HEIGHT) -> tuple
 
 
 def blank_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, in the style of the others."""
+    """An empty white figure of a size in inches."""
     figure: Figure = plotting("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
     figure.set_facecolor("white")
     return figure
@@ -85,10 +85,14 @@ def series(number: int) -> dict[str, Any]:
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """Beside the plot, where it covers no data."""
+    """Add a legend beside the plot, where it covers no data."""
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=TEXT_PT, labelcolor=INK, **options)
 
 
 def plotting(name: str) -> Any:
-    """A matplotlib module, or the extra that brings it."""
+    """A matplotlib module by name.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     return require(name, "train")

@@ -1,7 +1,8 @@
 """Simulated twelve-lead ECGs of all ages, whose truth is known: `cohort(1000, seed=7)`.
 
-`conditions` says what a heart can have and who has it; morphology, pathology, blocks, myocardium and ectopy shape its
-beats, rhythm times them, render draws, noise and acquisition spoil, reports and labs tell; cohort puts them together.
+`conditions` decides who has what; `morphology`, `pathology`, `blocks`, `myocardium` and `ectopy` shape the beats,
+`rhythm` places them in time, `render` draws the trace, `noise` and `acquisition` add what happens at the electrodes and
+in the cart, `reports` and `labs` write the report and the laboratory values; `cohort` puts all together.
 """
 
 from auricle.simulate.cohort import Ages, Cohort, Truth, cohort

@@ -45,7 +45,7 @@ SWAPS: Final[Mapping[str, tuple[tuple[float, float], tuple[float, float]]]] = {
     "left_arm_leg": ((0.0, 1.0), (1.0, 0.0)),
 }
 _SWAP_BOUNDS: Final = (0.6, 0.85)
-# Standard electrodes over a heart in mirror image: V1 and V2 change places, the others look at it from ever farther.
+# Standard electrodes over a heart in mirror image: V1 and V2 change places, the others lie farther and farther from it.
 _MIRRORED_CHEST: Final = np.array(
     [[0, 1, 0], [1, 0, 0], [0.75, 0, 0], [0.55, 0, -0.05], [0.4, 0, -0.08], [0.3, 0, -0.1]]
 )
@@ -100,8 +100,13 @@ class Acquisition:
 def choose(streams: Streams, quality: str, seconds: float) -> Acquisition:
     """Draw how each record is taken.
 
+    Args:
+        streams: chance.
+        quality: "clean", "usual" or "hard".
+        seconds: duration of the records.
+
     Raises:
-        UnknownNameError: a quality there is not.
+        UnknownNameError: another quality.
     """
     if quality not in QUALITIES:
         raise UnknownNameError("quality of recording", quality, QUALITIES)
@@ -162,6 +167,7 @@ def take(signal: Tensor, acquisition: Acquisition, rate_hz: float) -> Tensor:
 
 
 def _contacts(signal: Tensor, acquisition: Acquisition, rate_hz: float) -> Tensor:
+    """The signal, changed in place, with pops of electrodes and loose contacts."""
     time = torch.arange(signal.shape[2], device=signal.device) / rate_hz
     for row, number in zip(*np.nonzero(acquisition.pop_mv), strict=True):
         since = time - acquisition.pop_s[row, number]
@@ -173,6 +179,7 @@ def _contacts(signal: Tensor, acquisition: Acquisition, rate_hz: float) -> Tenso
 
 
 def _band(signal: Tensor, low_hz: float, high_hz: float, rate_hz: float) -> Tensor:
+    """The signal through a cart's high-pass and low-pass; limits of the full band filter nothing."""
     inside = torch.ones((len(signal), signal.shape[2]), dtype=torch.bool, device=signal.device)
     passed = high_pass(signal, inside, rate_hz, low_hz) if low_hz > CART_BANDS_HZ[0][0] else signal
     open_above = high_hz >= CART_BANDS_HZ[0][1] or 2 * high_hz >= rate_hz

@@ -1,4 +1,4 @@
-"""How activation goes astray: bundle branch and fascicular blocks, pre-excitation, one ventricle, ventricular beats.
+"""Abnormal activation: bundle branch and fascicular blocks, pre-excitation, one ventricle, ventricular beats.
 
 Every function changes the rows of a `Beat` that have the condition. Waves stay raised cosines, so a QRS begins and
 ends exactly where the truth says.
@@ -59,7 +59,18 @@ _PATHWAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Patients:
-    """Those of a chunk who have one condition, and all that a change of shape may look at."""
+    """The records of a chunk that have one condition, and all that a change of shape may read.
+
+    Attributes:
+        beat: median beats of all records, changed in place.
+        draws: chance of all records.
+        diagnoses: what all records have.
+        code: the condition.
+        rows: the records that have it.
+        age_days: (record,) age whose norms hold.
+        sex: (record,) "F" or "M".
+        place: the pattern or wall that the condition names, or "".
+    """
 
     beat: Beat
     draws: Draws
@@ -82,7 +93,7 @@ class Patients:
 
 
 def polar(angle: Floats) -> Floats:
-    """(row, 2) unit vectors on x and y."""
+    """(row, 2) unit vectors on x and y of angles (row,) in radians."""
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
@@ -302,7 +313,7 @@ STRUCTURES: Final[Mapping[str, Callable[[Patients], None]]] = {
 
 
 def ventricular(beat: Beat, draws: Draws, origin: Floats, paced: NDArray[np.bool_], scatter: Floats) -> Beat:
-    """The beats these hearts would have if a ventricle started them: wide, T opposite.
+    """Beats of these hearts that start in a ventricle: wide, with T opposite to QRS.
 
     Args:
         beat: the usual beats of the records wanted.

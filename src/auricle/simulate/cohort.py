@@ -1,8 +1,8 @@
 """A simulated cohort: people of all ages, ill or well, with a trace, a report, laboratory values and the truth.
 
-The physics is simple and its one point is exact: what is normal changes continuously with age, and disease is a
-departure from the norm of the age. The same trace is healthy in a newborn and right ventricular hypertrophy in an
-adult, so a model that is told the age can beat one that is not, and by how much is known.
+The physics is simple, but one property is exact: what is normal changes continuously with age, and disease is a
+departure from the norm of the age. A trace that is healthy in a newborn can be right ventricular hypertrophy in an
+adult, so a model that reads the age can be better than one that does not, and the simulation knows by how much.
 """
 
 from __future__ import annotations
@@ -110,15 +110,15 @@ class Cohort:
         return tuple(conditions.codes(labels, system) for labels in self.labels)
 
     def recordings(self) -> Iterator[Recording]:
-        """The same as Recordings, one patient each, in order."""
+        """The records as Recordings in millivolts, each a patient of its own, in order."""
         for row, record_id in enumerate(self.record_id):
             signal = self.signal[row].cpu().numpy()
-            there = np.isfinite(signal[:, 0])
+            recorded = np.isfinite(signal[:, 0])
             band = self.truth[row].acquisition
             yield Recording(
-                signal[there],
+                signal[recorded],
                 self.rate_hz,
-                tuple(name for name, kept in zip(STANDARD, there, strict=True) if kept),
+                tuple(name for name, kept in zip(STANDARD, recorded, strict=True) if kept),
                 record_id,
                 patient_id=record_id,
                 age=Age(float(self.age_days[row]), _ONE_HOUR_DAYS),
@@ -153,8 +153,8 @@ def cohort(
     shards can be made anywhere. Given the same options, a person also stays the same with and without a disease.
 
     Args:
-        n: how many.
-        seed: which world.
+        n: number of records.
+        seed: of all chance.
         start: number of the first record.
         ages: "all" (0 days to 90 years, many newborns and children), "adults" (18-90 years), "children" (0-18 years,
             spread evenly over log(1 + days/30), many newborns), a quantile function from (record,) uniforms to days, or
@@ -315,13 +315,13 @@ def _traces(streams: Streams, patients: _Patients, rate_hz: float, out: Tensor) 
 
 
 def _twelve(measured: Tensor, out: Tensor) -> None:
-    """I, II, V1-V6 -> the standard twelve, by Einthoven and Goldberger, written where they are kept."""
-    one, two = measured[:, 0], measured[:, 1]
+    """Fill `out` (record, 12, time) from the measured leads I, II, V1-V6 (record, 8, time), by Einthoven's law."""
+    lead_i, lead_ii = measured[:, 0], measured[:, 1]
     out[:, :2], out[:, 6:] = measured[:, :2], measured[:, 2:]
-    torch.sub(two, one, out=out[:, 2])
-    torch.add(one, two, out=out[:, 3]).div_(-2)
-    torch.sub(one, two, alpha=0.5, out=out[:, 4])
-    torch.sub(two, one, alpha=0.5, out=out[:, 5])
+    torch.sub(lead_ii, lead_i, out=out[:, 2])
+    torch.add(lead_i, lead_ii, out=out[:, 3]).div_(-2)
+    torch.sub(lead_i, lead_ii, alpha=0.5, out=out[:, 4])
+    torch.sub(lead_ii, lead_i, alpha=0.5, out=out[:, 5])
 
 
 def _by_record(columns: Mapping[str, Floats]) -> list[Mapping[str, float]]:
@@ -331,6 +331,7 @@ def _by_record(columns: Mapping[str, Floats]) -> list[Mapping[str, float]]:
 
 
 def _ages(ages: Ages, draws: Draws, rows: slice, n: int) -> Floats:
+    """(record,) ages in days of the records at `rows` of a cohort of n."""
     chance = draws.uniform["age"]
     if isinstance(ages, str):
         days = _preset(ages, draws.uniform["age_part"], chance)

@@ -23,7 +23,14 @@ _SPIKE_MV: Final = (0.15, 1.6)
 
 
 def shapes(beat: Beat, draws: Draws, diagnoses: Diagnoses, rhythm: Rhythm) -> Shapes:
-    """The shapes to draw; the usual beat of whom a ventricle or a pacemaker drives becomes a ventricular one."""
+    """The shapes to draw; the usual beat of hearts driven by a ventricle or a pacemaker becomes a ventricular one.
+
+    Args:
+        beat: usual beats of the records, changed in place.
+        draws: chance.
+        diagnoses: what the records have.
+        rhythm: events of the records.
+    """
     own = beat.of(np.arange(len(beat.qrs_ms)))
     spikes = np.zeros((len(beat.qrs_ms), 2, len(AXES)))
     for code in ("VT", "PACE", "3AVB"):

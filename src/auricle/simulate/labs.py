@@ -1,8 +1,8 @@
 """Laboratory values that go with age and disease: a newborn's troponin and NT-proBNP would alarm in an adult.
 
 Blood is drawn around the ECG, from an hour and a half before it to four hours after it as a rule. The troponin of an
-acute infarction rises for hours after its onset, so an early sample is nearly normal, and one drawn after the ECG knows
-more than the ECG's moment did: whoever trains on it must know the time it was drawn at.
+acute infarction rises for hours after its onset, so an early sample is nearly normal, and one drawn after the ECG holds
+information from after the ECG. A model that is trained on it therefore needs the time it was drawn at.
 """
 
 from __future__ import annotations
@@ -87,7 +87,18 @@ _RISE_POWER: Final = 3.0
 def panel(
     streams: Streams, age_days: Floats, sex: NDArray[np.str_], diagnoses: Diagnoses
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Test name (with its unit) -> (record,) values, NaN where the test was not done; and minutes after the ECG."""
+    """Laboratory values of the records, and when they were drawn.
+
+    Args:
+        streams: chance.
+        age_days: (record,)
+        sex: (record,) "F" or "M".
+        diagnoses: what the records have.
+
+    Returns:
+        Test name (with its unit) -> (record,) values, NaN where the test was not done; and test name -> (record,)
+        minutes after the ECG.
+    """
     minutes, hours_before = _drawn(streams)
     normals = streams.normals(Stream.LABS, len(PANEL))
     uniforms = streams.uniforms(Stream.MISSING_LABS, len(PANEL))
@@ -109,7 +120,7 @@ def panel(
 
 
 def risen(hours: Floats) -> Floats:
-    """How far a troponin has come, in logarithms, some hours after the onset of an infarction: 0 to 1."""
+    """Share of a troponin's rise, in logarithms, that is reached some hours after an infarction's onset: 0 to 1."""
     since: Floats = np.maximum(hours, 0.0) ** _RISE_POWER
     share: Floats = since / (since + _HALF_RISE_HOURS**_RISE_POWER)
     return share
@@ -131,5 +142,5 @@ def _state(diagnoses: Diagnoses, name: str) -> tuple[NDArray[np.bool_], Floats]:
         return diagnoses.present[name], diagnoses.severity[name]
     members = groups()[group]
     present = [diagnoses.present[code] & (diagnoses.stage(code) == STAGES.index(stage)) for code in members]
-    severity = [np.where(there, diagnoses.severity[code], 0) for there, code in zip(present, members, strict=True)]
+    severity = [np.where(has, diagnoses.severity[code], 0) for has, code in zip(present, members, strict=True)]
     return np.any(present, axis=0), np.max(severity, axis=0)

@@ -33,7 +33,7 @@ P_RIGHT, P_LEFT, P_RECOVERY = range(3)
 _LIKE_V1: Final = np.array([1.0, 0.8, 0.5, 0.3, 0.1, 0.0])
 _V5_OVER_MEAN_OF_V4_V6: Final = 1.15
 _LEAST_MV: Final = 0.01
-# Nobody in a cohort of normals lies farther from the norm than this; what does is drawn as a disease.
+# Healthy deviations are clipped to this many standard deviations; larger ones come from diseases only.
 _LARGEST_Z: Final = 2.4
 # Davignon's amplitudes are the only ones below day 20; other leads held from Rijnbeek follow V6 by this power there.
 _HELD_FROM_DAYS: Final = 20.0
@@ -143,7 +143,7 @@ class Beat:
         return Beat(*(getattr(self, field.name)[rows].copy() for field in fields(self)))
 
     def put(self, rows: NDArray[np.int64], other: Beat) -> None:
-        """Replace the beats of some records."""
+        """Replace the beats of the records at `rows` by those of `other`, one for each row."""
         for field in fields(self):
             getattr(self, field.name)[rows] = getattr(other, field.name)
 
@@ -288,28 +288,30 @@ def _precordial_qrs(beat: Beat, draws: Draws, z: Deviations, age_days: Floats, s
 
 
 def _profile(wave: str, z_v1: Floats, z_v6: Floats, age_days: Floats, sex: NDArray[np.str_]) -> Floats:
-    """(record, V1-V6) amplitudes: V1 and V6 from their centiles, the leads between from medians moved alike."""
+    """(record, V1-V6) amplitudes in mV: V1 and V6 from their centiles, the others from medians shifted with them."""
     age = np.maximum(age_days, _HELD_FROM_DAYS)
     newborn = np.sqrt(norms.median(f"{wave}_v6", age_days, sex) / norms.median(f"{wave}_v6", age, sex))
-    one, six = norms.median(f"{wave}_v1", age_days, sex), norms.median(f"{wave}_v6", age_days, sex)
-    two = norms.median(f"{wave}_v2", age_days) * one / norms.median(f"{wave}_v1", age, sex)
-    four = norms.median(f"{wave}_v4", age_days) * newborn
-    medians = np.stack([one, two, (two + four) / 2, four, _V5_OVER_MEAN_OF_V4_V6 * (four + six) / 2, six], axis=1)
-    drawn_one = norms.quantile(f"{wave}_v1", age_days, sex, z_v1)
-    drawn_six = norms.quantile(f"{wave}_v6", age_days, sex, z_v6)
-    log_one = np.log(np.maximum(drawn_one, _LEAST_MV) / one)[:, None]
-    log_six = np.log(np.maximum(drawn_six, _LEAST_MV) / six)[:, None]
-    return np.asarray(medians * np.exp(_LIKE_V1 * log_one + (1 - _LIKE_V1) * log_six))
+    v1, v6 = norms.median(f"{wave}_v1", age_days, sex), norms.median(f"{wave}_v6", age_days, sex)
+    v2 = norms.median(f"{wave}_v2", age_days) * v1 / norms.median(f"{wave}_v1", age, sex)
+    v4 = norms.median(f"{wave}_v4", age_days) * newborn
+    medians = np.stack([v1, v2, (v2 + v4) / 2, v4, _V5_OVER_MEAN_OF_V4_V6 * (v4 + v6) / 2, v6], axis=1)
+    drawn_v1 = norms.quantile(f"{wave}_v1", age_days, sex, z_v1)
+    drawn_v6 = norms.quantile(f"{wave}_v6", age_days, sex, z_v6)
+    log_v1 = np.log(np.maximum(drawn_v1, _LEAST_MV) / v1)[:, None]
+    log_v6 = np.log(np.maximum(drawn_v6, _LEAST_MV) / v6)[:, None]
+    return np.asarray(medians * np.exp(_LIKE_V1 * log_v1 + (1 - _LIKE_V1) * log_v6))
 
 
 def _frontal_qrs(beat: Beat, draws: Draws, axis_deg: Floats, age_days: Floats, sex: NDArray[np.str_]) -> None:
-    """A loop turned so that its net area points along `axis_deg`, as long as the median R in II asks for."""
+    """Fill in a frontal loop whose net area points along `axis_deg` and whose length follows the median R in II."""
+    # How long the loop is.
     # R in II is published from day 11 on and would be divided by almost nothing along a newborn's axis.
     usual_axis = norms.median("qrs_axis", np.maximum(age_days, _HELD_FROM_DAYS), sex)
     usual = np.radians(usual_axis - _R_II_DIRECTION_DEG)
     length = norms.median("r_ii", age_days) / np.cos(usual)
     spread = np.clip(0.15 * draws.normal["chest_wall"] + 0.22 * draws.normal["frontal"], -0.7, 0.7)
     length = (length * np.exp(spread))[:, None]
+    # Its parts along and across its own direction, (record, wave).
     openness = 0.7 + 0.6 * draws.normal["loop"][:, None]
     along = length * _LOOP_ALONG * np.ones_like(openness)
     across = length * _LOOP_ACROSS * openness
@@ -317,6 +319,7 @@ def _frontal_qrs(beat: Beat, draws: Draws, axis_deg: Floats, age_days: Floats, s
     along[:, 0] *= np.exp(0.7 * draws.normal["q_initial"])
     along[:, 3] += length[:, 0] * _TERMINAL_SPREAD * draws.normal["terminal_along"]
     across[:, 3] += length[:, 0] * _TERMINAL_SPREAD * draws.normal["terminal_across"]
+    # Turned from the direction of its net area to the wanted axis.
     net = np.arctan2((across * _LOOP_HALF).sum(axis=1), (along * _LOOP_HALF).sum(axis=1))
     turn = (np.radians(axis_deg) - net)[:, None]
     waves, duration = [Q, R, R2, S], (beat.qrs_ms / 1000)[:, None]

@@ -80,7 +80,15 @@ def electrodes(streams: Streams, draws: Draws) -> Floats:
 
 
 def choose(streams: Streams, draws: Draws, rhythm: Rhythm, seconds: float) -> Noise:
-    """Draw the noise of each record."""
+    """Draw the noise of each record.
+
+    Args:
+        streams: chance.
+        draws: named draws of the records.
+        rhythm: breathing and fibrillation of the records.
+        seconds: their duration.
+    """
+    # Weights in mV of every source in every lead.
     n, leads = len(rhythm.mean_rr_s), len(MEASURED)
     n_sources = _WAVES + _MOTIONS
     normals = streams.normals(Stream.NOISE, leads * (n_sources + 1) + 3)
@@ -96,6 +104,7 @@ def choose(streams: Streams, draws: Draws, rhythm: Rhythm, seconds: float) -> No
     # Motion concerns the few leads whose electrode moved: only large draws of the weights remain.
     moved = (uniforms[:, -1:] < _MOTION_SHARE)[:, None] * (np.abs(weight[:, :, _WAVES:]) > 1.2)
     weight[:, :, _WAVES:] *= _MOTION_MV * moved
+    # Frequencies and phases of the sources, then motions, muscle and breathing.
     mains = np.where(uniforms[:, -2] < 0.5, *_MAINS_HZ)
     f_wave = _F_WAVE_HZ[0] + (_F_WAVE_HZ[1] - _F_WAVE_HZ[0]) * draws.uniform["af_frequency"]
     drift = 0.05 + 0.35 * uniforms[:, -4:-2]
@@ -112,7 +121,7 @@ def choose(streams: Streams, draws: Draws, rhythm: Rhythm, seconds: float) -> No
 
 
 def add(signal: Tensor, noise: Noise, white: Tensor, rate_hz: float) -> Tensor:
-    """Breathe on a signal and add the noise.
+    """(record, measured lead, time) signal with amplitudes that follow breathing, and the noise, in mV.
 
     Args:
         signal: (record, measured lead, time) mV, without noise.
@@ -124,6 +133,7 @@ def add(signal: Tensor, noise: Noise, white: Tensor, rate_hz: float) -> Tensor:
     def tensor(values: Floats) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=signal.device)
 
+    # All sources of a record as rows, (record, source, time): waves, then motions.
     time = torch.arange(signal.shape[2], device=signal.device) / rate_hz
     slow = torch.sin(2 * math.pi * 0.3 * time)
     n, _, n_samples = signal.shape
@@ -136,6 +146,7 @@ def add(signal: Tensor, noise: Noise, white: Tensor, rate_hz: float) -> Tensor:
     waves.sin_()
     torch.sub(time, tensor(noise.motion_s)[:, :, None], out=motion)
     motion.div_(tensor(noise.motion_width_s)[:, :, None]).square_().neg_().exp_()
+    # Amplitudes that breathe, the weighted sources, and muscle.
     breath = tensor(noise.breathing)[:, :, None]
     gain = 1 + _AMPLITUDE_BREATHES * torch.sin(2 * math.pi * breath[:, :1] * time + breath[:, 1:])
     heart = torch.baddbmm(signal * gain, tensor(noise.weight_mv), sources)

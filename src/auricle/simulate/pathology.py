@@ -1,4 +1,4 @@
-"""What conditions do to a beat: always relative to what is normal for the age, so the same millivolts can be either.
+"""What conditions do to a beat, relative to the norm of the age: an amplitude can be ill at one age and not at another.
 
 Effects that are numbers stand in `conditions.toml` and are interpreted here; changes of shape are in `blocks`
 and `myocardium`.
@@ -51,7 +51,14 @@ def apply(beat: Beat, draws: Draws, diagnoses: Diagnoses, age_days: Floats, sex:
     """Change the beats of those who are ill, in place; returns (record,) the rate of the sinus node.
 
     First what changes the shape of QRS, then what adds to it, then ST and T on top of any block, at last the rate and
-    P, which need to know PR.
+    P, which depend on PR.
+
+    Args:
+        beat: changed in place.
+        draws: chance.
+        diagnoses: what the records have.
+        age_days: (record,) age whose norms hold.
+        sex: (record,) "F" or "M".
     """
     blocks.unlabelled_delay(beat, draws, diagnoses)
     for code, effects, rows in _those_who_have(diagnoses):

@@ -68,11 +68,12 @@ class Templates:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What is to be drawn.
+    """The shapes of a chunk of records on the eight axes.
 
     Attributes:
         usual: the usual beat of each record.
-        ectopic: ventricular beats, kind 1, of the records `ectopic_rows`; None where nobody has any.
+        ectopic: ventricular beats, kind 1, of the records `ectopic_rows`; None where no record has any.
+        ectopic_rows: (row,) the records that have ventricular beats.
         other_p_mv: (record, axis, part) amplitudes of P of kind 1.
         flutter_s: (record,) length of the flutter wave that kind 1 is instead, NaN without.
         spike_mv: (record, 2, axis) pacing spikes before P and before QRS.
@@ -194,19 +195,28 @@ def _st_t_u(beat: Beat, device: torch.device) -> Tensor:
 
 
 def trace(drawn: Templates, beat: Beat, rhythm: Rhythm, n_samples: int, rate_hz: float) -> Tensor:
-    """(record, measured lead, time) the events one after another, without noise."""
+    """(record, measured lead, time) traces in mV without noise: at each sample the latest beat and the latest P wave.
+
+    Args:
+        drawn: the templates.
+        beat: usual beats of the records.
+        rhythm: events of the records.
+        n_samples: length of the traces.
+        rate_hz: samples per second.
+    """
     device = drawn.qrs.device
     onset, p_onset = _tensor(rhythm.qrs_s, device), _tensor(rhythm.p_s, device)
     time = (torch.arange(n_samples, device=device) / rate_hz).expand(len(onset), n_samples).contiguous()
     n_kinds = drawn.repolarisation.shape[2] // _ST_POINTS
     qrs_points = drawn.qrs.shape[2] // n_kinds
-    # T has ended by the time the next beat's spike may come, so both are read from the same event.
+    # QRS and ST-T: T has ended before the next beat's spike may come, so one event gives both at every sample.
     latest = _latest_event(onset - _BEFORE_S, time)
     kind = torch.as_tensor(rhythm.qrs_kind, device=device).clamp(max=n_kinds - 1).gather(1, latest)
     since = time - onset.gather(1, latest)
     signal = _read(drawn.qrs, (since + _BEFORE_S) * _TEMPLATE_HZ, kind, qrs_points)
     qt = _tensor(_qt_per_beat(beat, rhythm), device).gather(1, latest)
     signal += _read(drawn.repolarisation, since / qt * ((_ST_POINTS - 1) / _ST_SPAN), kind, _ST_POINTS)
+    # P, or a flutter wave.
     wave = _latest_event(p_onset, time)
     p_kind = torch.as_tensor(rhythm.p_kind, device=device).gather(1, wave)
     signal += _read(drawn.p, (time - p_onset.gather(1, wave)) * _TEMPLATE_HZ, p_kind, _P_POINTS)
@@ -214,7 +224,7 @@ def trace(drawn: Templates, beat: Beat, rhythm: Rhythm, n_samples: int, rate_hz:
 
 
 def measure(drawn: Templates, beat: Beat, rhythm: Rhythm, has_pr: NDArray[np.bool_]) -> dict[str, Floats]:
-    """What the noise-free usual beat measures, per record: the truth for any program that measures the trace.
+    """Measurements of the noise-free usual beat, (record,) each: the truth for programs that measure the trace.
 
     Intervals in ms (PR and P absent as NaN where no P leads to QRS at a constant interval, QTc after Bazett),
     amplitudes in mV, the axis of net QRS area in [-90, 270) degrees. `rs_ratio_v1` counts an S below .02 mV as .02 mV:

@@ -9,8 +9,8 @@ is one of a finite list (`every`) in which each finding more leaves less room fo
 * Three: one writer, and only the commonest triples, until `_TRIPLE_TEXTS` texts are used up. Of rarer triples, and of
   more findings, the report names a common triple around the most important one, or else the two most important.
 
-Stages, territories and ventricular rates count as findings of their own. What is left out is left out as in life, and
-the labels have everything; a rhythm other than sinus is never left out.
+Stages, territories and ventricular rates count as findings of their own. A report may leave findings out, as reports in
+hospitals do, while the labels are complete; a rhythm other than sinus is never left out.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _NORMAL_HABITS: Final = 2
 # Beside one finding stands nothing, or the axis, or a denial, or that there is nothing else.
 _BESIDE_BOUNDS: Final = (0.25, 0.60, 0.80)
 _NOTHING, _AXIS, _DENIAL, _REST = range(4)
-# Here the axis means nothing, or the wording has it already.
+# Conditions in which the axis has no meaning, or is part of the wording.
 _AXIS_UNSAID: Final = ("VT", "PACE", "AVSD", "TA")
-# Here the sinus node does not lead the ventricles, whose rate says nothing of it.
+# Conditions in which the sinus node does not lead the ventricles, so that their rate is not its rate.
 _BEATS_LOST: Final = ("2AVB1", "2AVB2", "3AVB", "CCAVB")
 _FIRST: Final = ("rhythm", "av", "ectopy")
 
@@ -212,14 +212,14 @@ def _order() -> _Order:
 
 
 def _stack(by_code: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """(record, place)"""
+    """(record, place) values by code as columns, in speaking order."""
     return np.stack([by_code[code] for code in _order().codes], axis=1)
 
 
 def _seen(
     diagnoses: Diagnoses, rate: Floats, age_days: Floats, sex: NDArray[np.str_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """(record, place) what a reader sees that is not said with something else, and which variant of it.
+    """(record, place) findings that a reader sees and names on their own, and (record, place) their variants.
 
     A heart that nothing but the sinus node drives is called fast or slow by its rate, whatever the cause. A pattern of
     which another condition hides a part (no P wave in fibrillation) is not recognised; its other parts are.
@@ -241,7 +241,7 @@ def _seen(
 
 @lru_cache(maxsize=2**16)
 def _named(packed: bytes) -> tuple[int, ...]:
-    """Places that a report names of those seen."""
+    """The places that a report names, of those seen (as packed bits)."""
     bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=len(_order().codes))
     seen: list[int] = np.flatnonzero(bits).tolist()
     if len(seen) <= 2:
@@ -261,9 +261,9 @@ def _together() -> NDArray[np.bool_]:
     known = conditions()
     together = ~np.eye(len(codes), dtype=bool)
     for i, j in product(range(len(codes)), repeat=2):
-        one, other = known[codes[i]], known[codes[j]]
-        displaced = {known[implied].group for implied in one.implies}
-        hidden = {one.group, *displaced, *one.excludes, *one.implies} & {other.group, other.code}
+        first, second = known[codes[i]], known[codes[j]]
+        displaced = {known[implied].group for implied in first.implies}
+        hidden = {first.group, *displaced, *first.excludes, *first.implies} & {second.group, second.code}
         together[i, j] &= not hidden
     return together & together.T
 
@@ -311,14 +311,14 @@ def _deniable(diagnoses: Diagnoses) -> NDArray[np.bool_]:
 
 
 def _writers(places: Sequence[int]) -> tuple[int, ...]:
-    """Who writes of several findings: the findings decide, so that all writers write but few of each."""
+    """Writers of a report with several findings; the findings decide, so that each combination has few writers."""
     first = sum(places)
     chosen = (first,) if len(places) > 2 else tuple(first + 2 * k for k in range(_PAIR_WRITERS))
     return tuple(writer % _n_writers() for writer in chosen)
 
 
 def _well(findings: tuple[tuple[int, int], ...], chance: Sequence[float], axis: int, child: bool) -> _Content:
-    """A healthy heart is called so."""
+    """The content of a report on a healthy heart."""
     writers = _writers([place for place, _ in findings]) if len(findings) > 1 else range(_n_writers())
     writer = writers[int(chance[0] * len(writers))]
     if len(findings) > 1 or (axis == _NORMAL_AXIS and chance[1] < _SILENT_AXIS_SHARE):
@@ -337,7 +337,7 @@ def _one(
     child: bool,
     deniable: Sequence[bool],
 ) -> _Content:
-    """An ill heart with one finding."""
+    """The content of a report on an ill heart with one finding."""
     writer = int(chance[0] * _n_writers())
     beside = int(np.searchsorted(_BESIDE_BOUNDS, chance[1]))
     axis = _SILENT if _order().codes[findings[0][0]] in _AXIS_UNSAID else axis
@@ -410,21 +410,27 @@ def _filled(wordings: Sequence[str], language: Language, names: Mapping[str, str
 def _text(language: Language, content: _Content) -> str:
     book, order = _book(language), _order()
 
-    def said(phrases: _Phrases) -> str:
+    def words(phrases: _Phrases) -> str:
+        """The wording of this writer, for this degree and age."""
         return phrases[content.writer][content.degree][content.child]
 
-    before = [said(book.findings[place][variant]) for place, variant in content.findings if order.before_axis[place]]
-    after = [said(book.findings[place][variant]) for place, variant in content.findings if not order.before_axis[place]]
+    before = [words(book.findings[place][variant]) for place, variant in content.findings if order.before_axis[place]]
+    after = [
+        words(book.findings[place][variant]) for place, variant in content.findings if not order.before_axis[place]
+    ]
     if not any(order.rhythm[place] for place, _ in content.findings):
-        before.insert(0, said(book.around["healthy_sinus" if content.normal else "sinus"]))
+        before.insert(0, words(book.around["healthy_sinus" if content.normal else "sinus"]))
     if content.axis != _SILENT:
-        before.append(said(book.around[f"axis {AXES[content.axis]}"]))
-    closing = [said(book.around[name]) for name in (content.normal, content.closing) if name]
+        before.append(words(book.around[f"axis {AXES[content.axis]}"]))
+    closing = [words(book.around[name]) for name in (content.normal, content.closing) if name]
     return _joined([*before, *after, *closing], book.join[content.writer], book.end[content.writer])
 
 
 def _joined(parts: Sequence[str], join: str, end: str) -> str:
-    """Sentences begin with a capital, what commas join does not; `rS`, `pH` and `i`-something keep their case."""
+    """Parts of a report joined: sentences begin with a capital, parts joined by commas do not.
+
+    Words with an own mixture of capitals (`rS`, `pH`) keep it.
+    """
     starts = len(parts) if join.startswith(".") else 1 if join.startswith(";") else 0
     written = [
         part[0].upper() + part[1:] if number < starts and part.split()[0].islower() else part

@@ -2,7 +2,7 @@
 
 P waves and QRS complexes are two trains of events. In sinus rhythm each P is followed by a QRS after PR; ectopic beats
 move single events, blocks remove them, and where the ventricles have a pacemaker of their own the trains are
-independent. Rates follow the norm of the age, as everything does.
+independent. Rates follow the norm of the age.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from auricle.simulate.streams import Draws, Floats, Stream, Streams
 
 Rows = NDArray[np.int64]
 
-# No simulated beat follows another faster than this: an atrioventricular node lets no more through at any age.
+# Shortest interval between two beats: an atrioventricular node conducts no faster at any age.
 _SHORTEST_RR_S: Final = 0.2
 _SLOWEST_PER_MIN: Final = 28.0
 # Ages in years at which the next two were set; between them linear on log(1 + days).
@@ -118,7 +118,7 @@ def flutter_ratio(diagnoses: Diagnoses) -> Floats:
 
 
 def paced_alone(diagnoses: Diagnoses) -> NDArray[np.bool_]:
-    """(record,) a third of the pacemakers do not follow P."""
+    """(record,) true where a pacemaker does not follow P, as in a third of the paced hearts."""
     return np.asarray(diagnoses.present["PACE"] & (diagnoses.scatter["PACE"][:, 1] > 0.43))
 
 
@@ -154,7 +154,7 @@ def beats(
 
 
 class _Trains:
-    """The two trains of a chunk of records, first in sinus rhythm; rhythms rewrite the rows of those who have them."""
+    """The two trains of a chunk of records, first in sinus rhythm; other rhythms rewrite the rows of their records."""
 
     def __init__(
         self,
@@ -187,7 +187,8 @@ class _Trains:
         self.qrs = self.p[:, : self.n_beats] + pr_s[:, None]
 
     def sinus(self, rows: Rows, rsa_factor: float | Floats) -> None:
-        """P waves that follow breathing, the ones of premature atrial contractions early and of another shape."""
+        """Place P waves whose intervals follow breathing; those of premature atrial contractions early, as kind 1."""
+        # Intervals that vary with breathing, blood pressure and from beat to beat.
         count = self.n_beats
         mean = self.sinus_rr_s[rows][:, None]
         share = over_age(self.age_days[rows], _AGES_YEARS, _RSA_SHARE) * np.exp(0.55 * self.draws.normal["rsa"][rows])
@@ -197,6 +198,7 @@ class _Trains:
         breath = 2 * np.pi * self.breath_hz[rows][:, None] * when + self.breath_phase[rows][:, None]
         wave = np.sin(breath) + 0.5 * slow
         rr = mean * (1 + np.clip(share[:, None] * wave + _BEAT_JITTER_SHARE * self.jitter[rows, :count], -0.3, 0.45))
+        # Premature beats shorten their interval and lengthen the next.
         early = self.premature("PAC", rows)
         rr = np.where(early, rr * (0.58 + 0.2 * self.choice[rows, :1]), rr)
         after = np.pad(early[:, :-1], ((0, 0), (1, 0)))
@@ -205,7 +207,7 @@ class _Trains:
         self.p_kind[np.ix_(rows, np.arange(count))] = early
 
     def start(self, rows: Rows, rr: Floats) -> Floats:
-        """The time before the first event: one to two beats before the record, so that it opens at any phase."""
+        """(row,) time of the first event in s: two to three beats before the record, which so begins at any phase."""
         first: Floats = -(2 + self.draws.uniform["phase"][rows]) * rr - self.pr_s[rows]
         return first
 
@@ -221,7 +223,7 @@ class _Trains:
         return np.asarray(early & self.diagnoses.present[code][rows][:, None])
 
     def regular(self, rows: Rows, rr: Floats, count: int, jitter: float | Floats) -> Floats:
-        """(row, count) events of a pacemaker of its own."""
+        """(row, count) times in s of a pacemaker with intervals around `rr` (row,) and a relative jitter."""
         varied = rr[:, None] * np.exp(np.reshape(jitter, (-1, 1)) * self.jitter[rows, :count])
         varied = np.maximum(varied, np.minimum(_SHORTEST_RR_S, 0.9 * rr)[:, None])
         return np.asarray(-(1 + self.choice[rows, 3:4]) * rr[:, None] + np.cumsum(varied, 1) - varied[:, :1])
@@ -243,11 +245,11 @@ class _Trains:
         self.qrs_kind[rows] |= possible & (coupling < qrs - before)
 
     def no_p(self, rows: Rows) -> None:
-        """Take the P waves away."""
+        """Remove the P waves of these records."""
         self.p[rows] = _FILLER_S
 
     def finish(self) -> Rhythm:
-        """Events in order of time."""
+        """The events in order of time, with the rate counted inside the record."""
         order = np.argsort(self.qrs, axis=1, kind="stable")
         qrs, kind = np.take_along_axis(self.qrs, order, 1), np.take_along_axis(self.qrs_kind, order, 1)
         p_order = np.argsort(self.p, axis=1, kind="stable")
@@ -328,7 +330,7 @@ def _ventricular_tachycardia(trains: _Trains, rows: Rows, code: str) -> None:
 
 
 def _paced(trains: _Trains, rows: Rows, code: str) -> None:
-    """A pacemaker leads: behind each P as the sinus rhythm there is, or alone."""
+    """A pacemaker drives the ventricles: behind each P, which leaves the sinus rhythm's times, or at its own rate."""
     del code
     alone = rows[paced_alone(trains.diagnoses)[rows]]
     trains.qrs[alone] = trains.regular(alone, trains.mean_rr_s[alone], trains.n_beats, 0.001)

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a record and not to a run: record i of a seed always draws the same ones.
+"""Random numbers that belong to a record and not to a run: record i of a seed draws equal numbers in every run.
 
 Each record owns one Philox counter range per purpose (Salmon et al., SC 2011): key (seed, purpose), counter
 (0, 0, 0, record). The numbers are drawn on the CPU whatever the device, so shards made anywhere fit together.
@@ -41,7 +41,7 @@ N_AXES: Final = 8
 
 
 class Stream(IntEnum):
-    """Purposes with counters of their own, so that a longer record or one more noise source disturbs nothing else."""
+    """Purposes with counters of their own, so that more numbers for one purpose change nothing in the others."""
 
     TRAITS = 0
     CHOICES = 1
@@ -143,7 +143,7 @@ class Draws:
 
 
 def draw(streams: Streams) -> Draws:
-    """The named draws of every record. They do not depend on its diagnoses: a patient stays the same when ill."""
+    """The named draws of every record. They do not depend on its diagnoses, so an illness changes nothing else."""
     normals = streams.normals(Stream.TRAITS, len(_NORMALS)).T
     uniforms = streams.uniforms(Stream.CHOICES, len(_UNIFORMS)).T
     scatter = streams.normals(Stream.SCATTER, len(_SCATTERED) * N_AXES).reshape(-1, len(_SCATTERED), N_AXES)
