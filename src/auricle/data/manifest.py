@@ -80,6 +80,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         raise DataError(f"{path}: is not UTF-8; save it as CSV UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}); give the CSV file itself") from None
+    # The delimiter is the one most frequent in the first line.
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -92,6 +93,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         raise DataError(f"{path}:{reader.line_num}: damaged CSV ({error})") from None
     if not rows:
         raise DataError(f"{path}: lists no recording")
+    # A record_id names one record of the store.
     lines: dict[str, int] = {}
     for row in rows:
         if row.record_id in lines:

@@ -110,6 +110,7 @@ def _entry(
         picture = None if recording.image is None else fit_picture(recording.image, *image_size)
     except (AuricleError, OSError, ValueError) as error:
         return {"record_id": record_id, "reason": f"{type(error).__name__}: {error}"}, None, None
+    # The row of a stored record; columns that not every record has are added by prefix.
     steps, gain = quantise(signal)
     age = recording.age
     entry: dict[str, Any] = {

@@ -55,6 +55,7 @@ def scan(manifest: Path) -> Scan:
     Raises:
         DataError: there is no such file, or it cannot be opened.
     """
+    # The header, and what is wrong with it.
     text, findings = _text(manifest)
     lines = list(io.StringIO(text, newline=""))
     first = text.partition("\n")[0]
@@ -65,6 +66,7 @@ def scan(manifest: Path) -> Scan:
         return Scan([], findings, 0)
     header, strange = _without_strange_labs(header)
     findings += [Finding("error", "header", reason, ((1,),)) for reason in strange]
+    # Every line: its case, and its problems by kind. A warning is the parser's about an age of 0 years.
     problems: dict[tuple[str, str], list[int]] = defaultdict(list)
     cases, zeros, n_lines = [], [], 0
     with warnings.catch_warnings(record=True) as caught:
@@ -78,6 +80,7 @@ def scan(manifest: Path) -> Scan:
                 problems[reason].append(line)
             cases += [case] if case else []
             zeros += [line] if len(caught) > n_caught else []
+    # One finding for each kind of problem.
     for (code, message), where in problems.items():
         findings.append(Finding("error", code, message, tuple((line,) for line in where)))
     if zeros:

@@ -87,10 +87,10 @@ def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
     for lead, (sign, source) in wiring.items():
         if lead in batch.leads:
             row = batch.leads.index(lead)
-            there = source in batch.leads
-            other = batch.leads.index(source) if there else row
-            new_signal[:, row] = sign * signal[:, other]
-            new_mask[:, row] = mask[:, other] & there
+            is_recorded = source in batch.leads
+            source_row = batch.leads.index(source) if is_recorded else row
+            new_signal[:, row] = sign * signal[:, source_row]
+            new_mask[:, row] = mask[:, source_row] & is_recorded
     return replace(_unpictured(batch), signal=new_signal, lead_mask=new_mask, gain_mv=None)
 
 

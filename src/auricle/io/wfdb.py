@@ -226,10 +226,10 @@ def _own_name(path: Path, name: str) -> str:
     if Path(name).name != name or name in {"-", "~", "..", "."}:
         raise ReadError(f"{path}: names a signal file outside of its folder")
     try:
-        there = path.with_name(name).is_file()
+        exists = path.with_name(name).is_file()
     except OSError:
-        there = False
-    if not there:
+        exists = False
+    if not exists:
         raise ReadError(f"{path}: its signal file {name[:80]} is missing: copy it beside the header")
     return name
 

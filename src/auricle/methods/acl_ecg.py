@@ -173,12 +173,12 @@ class AclEcg(Method):
         ready = self.preprocess(batch)
         # Two random views, encoded, and one unit vector (b, d) of each.
         pair = [self.encoder.read(view(ready, self.config.views)) for _ in range(2)]
-        one, other = (F.normalize(self.project(tokens.pooled), dim=-1) for tokens in pair)
+        first, second = (F.normalize(self.project(tokens.pooled), dim=-1) for tokens in pair)
         regions = None if self.regions is None else [self.regions(tokens) for tokens in pair]
         scale = 1 / self.config.temperature
         # Cosines over a small temperature: full precision, also under bf16.
-        with torch.autocast(one.device.type, enabled=False):
-            instance = nt_xent(one.float(), other.float(), scale)
+        with torch.autocast(first.device.type, enabled=False):
+            instance = nt_xent(first.float(), second.float(), scale)
             if regions is None:
                 return Step(instance, {"loss": instance.detach()})
             vectors, present = (torch.stack(part, dim=1) for part in zip(*regions, strict=True))  # (b, 2, g, d)

@@ -112,5 +112,5 @@ class Mirage(Classifier):
         if len(pooled) < 2:
             return pooled[0].new_zeros(())
         with torch.autocast(pooled[0].device.type, enabled=False):
-            one, other = (F.normalize(vector.float(), dim=-1) for vector in pooled)
-            return info_nce(one, other, torch.tensor(1 / self.config.temperature, device=one.device), has_series)
+            first, second = (F.normalize(vector.float(), dim=-1) for vector in pooled)
+            return info_nce(first, second, torch.tensor(1 / self.config.temperature, device=first.device), has_series)

@@ -87,11 +87,11 @@ def kl_monte_carlo(mixture: Mixture) -> Float[Tensor, " b"]:
     """(b,) KL of the mixture itself in nats, estimated from one sample of every component."""
     samples = mixture.sample()  # (b, g, d)
     standard = torch.zeros_like(samples)
-    there = mixture.present.any(1)
+    any_present = mixture.present.any(1)
     # Without any component there is no density; the record is left out below.
-    whole = Mixture(mixture.mean, mixture.log_var, mixture.present | ~there[:, None])
+    whole = Mixture(mixture.mean, mixture.log_var, mixture.present | ~any_present[:, None])
     ratio = whole.log_density(samples) - _log_normal(samples, standard, standard)
-    return torch.where(there, mixture.over_present(ratio), 0.0)
+    return torch.where(any_present, mixture.over_present(ratio), 0.0)
 
 
 KLS: Final[Mapping[str, Callable[[Mixture], Tensor]]] = {"bound": kl_bound, "monte_carlo": kl_monte_carlo}

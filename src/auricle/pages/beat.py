@@ -44,6 +44,7 @@ def beat_svg(measurements: Measurements, gain_mm_mv: float, title: str = "") -> 
         gain_mm_mv: height of a millivolt in the panels of single leads; their speed is 100 mm/s.
         title: of the document.
     """
+    # Panels: all leads over each other in the first row, then up to four leads in a row.
     beat, time_ms = _window(measurements)
     panel_mm = _squares(float(time_ms[-1] - time_ms[0]) / 1000 * SPEED_MM_S)
     n_leads = len(measurements.leads)
@@ -53,12 +54,14 @@ def beat_svg(measurements: Measurements, gain_mm_mv: float, title: str = "") -> 
     top = _LABEL_ROOM_MM
     rows = [range(n_leads), *(range(first, min(first + columns, n_leads)) for first in range(0, n_leads, columns))]
     for number, row in enumerate(rows):
+        # The scale and the paper of this row.
         factor = _OVERLAY_FACTOR if number == 0 else 1
         gain, speed = gain_mm_mv * factor, SPEED_MM_S * factor
         above, below = _heights(beat[list(row)], gain)
         places = [0.0] * len(row) if number == 0 else [panel_mm * column for column in range(len(row))]
         width = panel_mm * factor if number == 0 else panel_mm * len(row)
         elements += paper_grid((0.0, top, width, above + below))
+        # Its traces, then the marks over them.
         for lead, left in zip(row, places, strict=True):
             clips.append((left, top, panel_mm * factor, above + below))
             x = left + (time_ms - time_ms[0]) / 1000 * speed

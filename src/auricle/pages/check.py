@@ -154,25 +154,25 @@ def _add_betrayals(page: Page, betrayals: Sequence[Betrayal]) -> None:
         page.add(Section("What betrays age or label", nothing))
         return
     rows: list[tuple[object, ...]] = [("property", "tells", "measure", "value", "age alone", "p", "verdict")]
-    for one in betrayals[:_MOST_BETRAYALS]:
-        age = "–" if one.age_alone is None or not np.isfinite(one.age_alone) else f"{one.age_alone:.2f}"
-        verdict = "**betrays**" if one.betrays else "no"
-        rows.append((one.category, one.target, one.measure, f"{one.value:.2f}", age, f"{one.p:.3f}", verdict))
+    for each in betrayals[:_MOST_BETRAYALS]:
+        age = "–" if each.age_alone is None or not np.isfinite(each.age_alone) else f"{each.age_alone:.2f}"
+        verdict = "**betrays**" if each.betrays else "no"
+        rows.append((each.category, each.target, each.measure, f"{each.value:.2f}", age, f"{each.p:.3f}", verdict))
     left = len(betrayals) - _MOST_BETRAYALS
     note = f"{left} weaker pairs were measured and are in --json." if left > 0 else ""
     page.add(Section("What betrays age or label", prose, rows, note=note))
-    flagged = [one for one in betrayals if one.betrays]
-    for one in flagged[:_MOST_TABLES]:
+    flagged = [each for each in betrayals if each.betrays]
+    for each in flagged[:_MOST_TABLES]:
         # A band must not break at its hyphen, and a row whose name begins with a digit would be aligned as a number.
         table: list[Sequence[Any]] = [
-            (one.category, *(column.replace("-", "\u2011").replace("> ", ">\u00a0") for column in one.columns))
+            (each.category, *(column.replace("-", "\u2011").replace("> ", ">\u00a0") for column in each.columns))
         ]
-        names = [f"with {level}" if level[0].isdigit() else level for level in one.levels]
-        table += [(name, *counts) for name, counts in zip(names, one.counts, strict=True)]
+        names = [f"with {level}" if level[0].isdigit() else level for level in each.levels]
+        table += [(name, *counts) for name, counts in zip(names, each.counts, strict=True)]
         page.add(
             Section(
-                f"The {one.category} betrays: {one.target}",
-                f"Patients in each cell. {one.detail}.".removesuffix(" ."),
+                f"The {each.category} betrays: {each.target}",
+                f"Patients in each cell. {each.detail}.".removesuffix(" ."),
                 table,
             )
         )

@@ -115,6 +115,7 @@ def norms_figure(own: OwnNorms, parameter: str, sex: Sex | None = None, records:
     grid = fitted.grid_days
     if records is not None and parameter in records.values:
         _points(axes, records, fitted, grid)
+    # Own curves with their bands; the median is drawn first and is the one in the legend.
     broken = _with_gaps(grid, fitted)
     curves = own.centiles(parameter, broken, sex)
     if len(fitted.bands):
@@ -125,6 +126,7 @@ def norms_figure(own: OwnNorms, parameter: str, sex: Sex | None = None, records:
         which = (1, 0, 2)[number_of]
         width = LINE_PT if which == 1 else 0.7 * LINE_PT
         axes.plot(age_place(broken), curves[:, which], color=COLOURS[0], linewidth=width, label=label or None)
+    # Published curves, dashed.
     if parameter in published.parameters():
         theirs = published.centiles(parameter, broken, sex)
         for number_of, which in enumerate((1, 0, 2)):

@@ -110,6 +110,7 @@ def choose(streams: Streams, quality: str, seconds: float) -> Acquisition:
     """
     if quality not in QUALITIES:
         raise UnknownNameError("quality of recording", quality, QUALITIES)
+    # Every record draws all its numbers, whatever happens to it, so that no fault changes another.
     column = QUALITIES.index(quality)
     chance = streams.uniforms(Stream.ACQUISITION, 16 + 3 * _N_POPS)
     n = len(chance)

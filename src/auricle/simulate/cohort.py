@@ -177,6 +177,7 @@ def cohort(
     n_samples = round(rate_hz * seconds)
     if n < 0 or start < 0 or rate_hz <= 0 or n_samples < 1:
         raise ConfigError(f"a cohort of {n} records from {start}, {seconds:g} s at {rate_hz:g} Hz is not possible")
+    # Chunk by chunk: first all that is decided about the records, then their traces, then what is known of them.
     signal = torch.empty((n, len(STANDARD), n_samples), dtype=torch.float32, device=device)
     facts = _Facts([], [], [], [], [], [], [], [])
     for first in range(0, n, _CHUNK):

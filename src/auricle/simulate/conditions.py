@@ -182,6 +182,7 @@ def choose(streams: Streams, wanted: Diagnosed = None) -> Diagnoses:
     severities = streams.uniforms(Stream.SEVERITIES, len(known))
     normals = streams.normals(Stream.CONDITION_SCATTER, len(known) * N_SCATTER).reshape(-1, len(known), N_SCATTER)
     ill = uniforms[:, 0] >= shares.get(NORMAL, 0.0)
+    # At most one condition of each group.
     present: dict[str, NDArray[np.bool_]] = {}
     for number, members in enumerate(groups().values()):
         taken, chance = 0.0, uniforms[:, 1 + number]
@@ -189,6 +190,7 @@ def choose(streams: Streams, wanted: Diagnosed = None) -> Diagnoses:
             share = shares.get(code, 0.0)
             present[code] = ill & (chance >= taken) & (chance < taken + share)
             taken += share
+    # Conditions that come along, in place of others of their group.
     for code, condition in known.items():
         chance_of = ndtr(normals[:, list(known).index(code), 2])
         companions = {name: share for name, share in condition.often.items() if shares.get(name, 0.0)}
@@ -198,6 +200,7 @@ def choose(streams: Streams, wanted: Diagnosed = None) -> Diagnoses:
                 if rival != code:
                     present[rival] = present[rival] & ~along
             present[implied] = present[implied] | along
+    # Conditions that cannot be seen beside another.
     for code, condition in known.items():
         for name in condition.excludes:
             for hidden in groups().get(name, (name,)):

@@ -191,6 +191,7 @@ def build(
     def value(parameter: str) -> Floats:
         return norms.quantile(parameter, age_days, sex, getattr(z, parameter))
 
+    # Waves of QRS and P start empty: QRS is filled in below, P by `add_p_waves` once PR is final.
     n = len(age_days)
     heart_rate, pr, qrs = value("heart_rate"), value("pr"), value("qrs")
     boundary = t_boundary(draws, age_days)

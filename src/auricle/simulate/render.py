@@ -106,11 +106,11 @@ def templates(shapes: Shapes, view: Floats, device: torch.device) -> Templates:
             [repolarisation, _only(rows, _st_t_u(shapes.ectopic, device), repolarisation)], dim=2
         )
     p = _with_spike(_p(usual.p_mv, usual, device), atrial, 0.0)
-    other = _p(shapes.other_p_mv, usual, device)
+    other_p = _p(shapes.other_p_mv, usual, device)
     for row in np.flatnonzero(np.isfinite(shapes.flutter_s)):
-        other[row] = _flutter(shapes.other_p_mv[row].sum(axis=1), float(shapes.flutter_s[row]), device)
+        other_p[row] = _flutter(shapes.other_p_mv[row].sum(axis=1), float(shapes.flutter_s[row]), device)
     seen = _tensor(view, device)
-    return Templates(torch.bmm(seen, qrs), torch.bmm(seen, repolarisation), torch.bmm(seen, torch.cat([p, other], 2)))
+    return Templates(torch.bmm(seen, qrs), torch.bmm(seen, repolarisation), torch.bmm(seen, torch.cat([p, other_p], 2)))
 
 
 def _tensor(values: Floats, device: torch.device) -> Tensor:

@@ -207,7 +207,7 @@ class _Trains:
         self.p_kind[np.ix_(rows, np.arange(count))] = early
 
     def start(self, rows: Rows, rr: Floats) -> Floats:
-        """(row,) time of the first event in s: two to three beats before the record, which so begins at any phase."""
+        """(row,) time in s one interval before the first event, early enough for the record to begin at any phase."""
         first: Floats = -(2 + self.draws.uniform["phase"][rows]) * rr - self.pr_s[rows]
         return first
 
