@@ -71,7 +71,7 @@ class Prediction:
     disclaimer: str = RESEARCH_USE
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """The prediction as plain data for JSON."""
         plain = asdict(self)
         plain["age_effect"] = [{"age_days": days, "scores": scores} for days, scores in self.age_effect]
         return plain

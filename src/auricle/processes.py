@@ -16,8 +16,11 @@ from torch import Tensor
 
 
 class _AllGather(torch.autograd.Function):
+    """All-gather whose backward pass returns to each process the sum of all gradients of its own rows."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """(world * b, ...) rows of all processes in rank order, from the (b, ...) rows of this one."""
         parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
         ctx.rows = x.shape[0]
@@ -25,6 +28,7 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Tensor:
+        """(b, ...) gradient of this process's rows, summed over processes."""
         total = grads[0].contiguous()
         dist.all_reduce(total)
         first = dist.get_rank() * ctx.rows

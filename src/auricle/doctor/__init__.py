@@ -1,7 +1,8 @@
-"""The doctor of manifests: what is wrong with a CSV of recordings, what is doubtful, and what it can decide.
+"""The doctor of manifests: errors and doubts in a CSV of recordings, and which labels have enough patients.
 
-`read_manifest` and `ingest` stop at the first mistake; this collects them all, compares lines with each other, and
-measures whether the way of recording betrays age or label. Nothing it returns names a person: places are line numbers.
+`read_manifest` and `ingest` stop at the first mistake; `examine` collects all of them, compares lines with each other,
+and measures whether technical properties of the recordings tell age or label (they "betray" it). Nothing it returns
+names a person: places are line numbers.
 """
 
 from __future__ import annotations

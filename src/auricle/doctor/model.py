@@ -19,7 +19,7 @@ class Finding:
     """One kind of mistake or doubt, wherever it occurs.
 
     Attributes:
-        severity: an error spoils training or evaluation, a warning has to be looked at by somebody.
+        severity: an error makes training or evaluation wrong, a warning has to be looked at by a person.
         code: a short stable name, for programs.
         message: one sentence for a person; no content of a cell.
         lines: the places; lines that only together are the mistake (the two of a duplicate) are one place.
@@ -168,12 +168,12 @@ class Report:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """What has to be repaired before ingest."""
+        """Findings that have to be repaired before ingest."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """What somebody has to look at."""
+        """Findings that a person has to look at."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     def summary(self) -> str:

@@ -155,6 +155,8 @@ class AdaptivePool(nn.Module):
 
 
 class _BinsToTime(nn.Module):
+    """Joins the positions inside all bins to one time axis."""
+
     def forward(self, x: Float[Tensor, "b c p n"]) -> Float[Tensor, "b c m"]:
         """(b, width, position in a bin, bin) to (b, width, position)."""
         return x.transpose(2, 3).flatten(2)

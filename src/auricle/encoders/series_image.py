@@ -133,7 +133,7 @@ _FUSIONS: Final[Mapping[str, type[ConcatFusion] | type[TransformerFusion]]] = {
 
 
 class SeriesImage(EncoderModule):
-    """Two branches and their fusion."""
+    """A series encoder, a picture encoder, and the fusion of their tokens; either branch may be left out."""
 
     def __init__(self, config: SeriesImageConfig, spec: InputSpec) -> None:
         super().__init__(spec)

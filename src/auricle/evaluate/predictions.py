@@ -115,7 +115,7 @@ class Predictions:
         )
 
     def write(self, path: str | Path) -> None:
-        """Write the parquet file, whole or not at all."""
+        """Write one parquet file, which is replaced as a whole."""
         pyarrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
         columns: dict[str, Any] = {
             "record_id": pyarrow.array(self.record_id, pyarrow.string()),

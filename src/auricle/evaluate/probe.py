@@ -52,7 +52,7 @@ class Probe:
     validation_auroc: Mapping[float, float]
 
     def predict(self, features: Features) -> NDArray[np.float64]:
-        """(n, d) features -> (n, c) probabilities."""
+        """(n, c) probabilities of features (n, d)."""
         values = torch.as_tensor(features).to(self.mean)
         return torch.sigmoid((values - self.mean) / self.scale @ self.weight + self.bias).cpu().numpy()
 

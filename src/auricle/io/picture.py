@@ -31,7 +31,7 @@ _PLAIN_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether a file begins as pictures do."""
+    """Whether the bytes begin a PNG, JPEG, TIFF, BMP or GIF file."""
     del path
     return head.startswith(_BEGINNINGS)
 

@@ -52,6 +52,12 @@ class _Channel:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
+    """A record line, its signal lines, and the comments by key.
+
+    Attributes:
+        n_samples: samples per signal, None where the header does not say.
+    """
+
     name: str
     rate_hz: float
     n_samples: int | None

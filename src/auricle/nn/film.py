@@ -43,7 +43,7 @@ class ModulationPoint:
 
 
 class Modulations(nn.Module):
-    """All modulations of one point, applied one after the other; none is the identity."""
+    """All modulations of one point, applied one after the other; without any, the input is returned unchanged."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -101,6 +101,8 @@ class Centiles:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """One row of a published table: p2, p50 and p98 of a parameter at the centre of an age bin; sex None is both."""
+
     parameter: str
     unit: str
     sex: Sex | None

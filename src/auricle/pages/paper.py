@@ -73,6 +73,8 @@ class _Strip:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
+    """Paper speed in mm/s and gain in mm/mV."""
+
     speed: float
     gain: float
 

@@ -80,7 +80,7 @@ class Acquisition:
     n_leads: NDArray[np.int64]
 
     def facts(self, row: int) -> dict[str, str | float]:
-        """What was done to one record, by name."""
+        """Band, step and faults of the recording of one record, by name."""
         low, high = CART_BANDS_HZ[self.band[row]]
         found: dict[str, str | float] = {
             "cart_high_pass_hz": low,
@@ -93,7 +93,7 @@ class Acquisition:
         return found | ({"loose_lead": float(self.loose[row])} if self.loose[row] >= 0 else {})
 
     def kept(self, row: int) -> tuple[str, ...]:
-        """The leads of one record."""
+        """Names of the leads that one record keeps."""
         return {12: STANDARD, 9: _NINE, 6: _SIX}[int(self.n_leads[row])]
 
 

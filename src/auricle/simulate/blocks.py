@@ -83,12 +83,12 @@ class Patients:
 
     @property
     def severity(self) -> Floats:
-        """(row,) of this condition."""
+        """(row,) severity of this condition in [0, 1]."""
         return self.diagnoses.severity[self.code][self.rows]
 
     @property
     def scatter(self) -> Floats:
-        """(row, n) deviates of this condition."""
+        """(row, n) standard normal deviates of this condition."""
         return self.diagnoses.scatter[self.code][self.rows]
 
 

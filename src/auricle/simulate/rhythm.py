@@ -245,7 +245,7 @@ class _Trains:
         self.qrs_kind[rows] |= possible & (coupling < qrs - before)
 
     def no_p(self, rows: Rows) -> None:
-        """Remove the P waves of these records."""
+        """Remove the P waves of the records at `rows`."""
         self.p[rows] = _FILLER_S
 
     def finish(self) -> Rhythm:

@@ -95,6 +95,8 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Concept:
+    """One concept of the vocabulary: what its mentions look like, and its codes in other systems."""
+
     name: str
     patterns: tuple[re.Pattern[str], ...]
     has_territory: bool
@@ -106,7 +108,7 @@ class _Concept:
 
 @lru_cache(maxsize=1)
 def vocabulary() -> dict[str, _Concept]:
-    """The concepts, by name."""
+    """All concepts that `parse` finds, by name."""
     table = tomllib.loads(files("auricle.text").joinpath("findings.toml").read_text(encoding="utf-8"))
     return {
         name: _Concept(
@@ -279,12 +281,12 @@ class FindingsSpace:
         return findings, mentioned
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Columns and weights as plain data for JSON."""
         return {"columns": [list(pair) for pair in self.columns], "weights": self.weights.tolist()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FindingsSpace:
-        """The inverse of `to_dict`."""
+        """The space whose columns and weights `to_dict` wrote."""
         columns = {(concept, value): number for number, (concept, value) in enumerate(values["columns"])}
         weights = np.array(values["weights"], dtype=np.float32)
         return cls(columns, weights, {name: number for number, name in enumerate(vocabulary())})

@@ -60,6 +60,8 @@ def load_tower(name: str) -> Tower:
 
 
 class _Ngrams:
+    """Hashed words and letter groups; needs no weights."""
+
     name: str = "ngrams-1"
     width: int = _NGRAM_WIDTH
 

@@ -126,7 +126,7 @@ class Vocabulary:
 
     @classmethod
     def from_bytes(cls, rows: NDArray[np.uint8]) -> Vocabulary:
-        """The vocabulary that `to_bytes` wrote."""
+        """The vocabulary of the pieces that `to_bytes` wrote, (entry, bytes)."""
         pieces = (row.tobytes().rstrip(b"\0").decode() for row in rows)
         return cls(piece for piece in pieces if piece)
 

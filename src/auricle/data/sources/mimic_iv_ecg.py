@@ -83,7 +83,7 @@ class MimicIvEcg:
         return table
 
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
-        """One record."""
+        """One record with its report, labels, intervals, and what `patients` and `labevents` know of it."""
         report = str(row["report"])
         stated = [statement for statement in parse(clean(report)) if not statement.possible]
         found = [code for statement in stated for code in codes(statement, "scp")]

@@ -34,7 +34,7 @@ _STEP: Final = np.float32(0.001)
 
 
 class PtbXlMini:
-    """The arrays and their labels."""
+    """The arrays of PTB-XL at 100 Hz and their labels."""
 
     name = "ptb_xl_mini"
 
