@@ -11,6 +11,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _entry(
     rank: int, world: int, port: int, function: Callable[..., Any], arguments: tuple[Any, ...], out: Any
 ) -> None:
@@ -24,10 +31,7 @@ def _entry(
 
 def in_two_processes(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """`function(rank, *arguments)` in two processes of one group; the results in rank order."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with mp.Manager() as manager:
         out = manager.dict()
-        mp.spawn(_entry, args=(2, port, function, arguments, out), nprocs=2, join=True)
+        mp.spawn(_entry, args=(2, free_port(), function, arguments, out), nprocs=2, join=True)
         return [out[0], out[1]]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from auricle.config import validate, write_toml
 from auricle.data.ingest import ingest
 from auricle.methods import Method, load_method
 from auricle.train.config import RunConfig
-from auricle.train.fit import resume_step
+from auricle.train.fit import fit, resume_step
 from auricle.train.setup import build, load_run
 from conftest import make_batch
+from processes import free_port
 
 STILL = {"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0}
 
@@ -45,27 +47,28 @@ def write_config(store: Path, folder: Path, model: dict, train: dict) -> Path:
     return folder
 
 
-def command(folder: Path, out: Path, resume: bool = False) -> list[str]:
-    """Lightning starts the second process by running the same script again, so it is a script."""
-    script = folder / "run.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nimport torch\ntorch.set_num_threads(1)\n"
-        "from auricle.train.fit import fit\nfrom auricle.train.setup import load_run\n"
-        f"fit(load_run(Path({str(folder)!r})), Path({str(out)!r}), resume={resume})\n"
-    )
-    return [sys.executable, str(script)]
+def script(path: Path, runs: Sequence[tuple[Path, Path]]) -> list[str]:
+    """A command that makes the run of each (folder of a config, folder of the run), one after the other.
 
-
-def run(folder: Path, out: Path) -> torch.Tensor:
-    """What the trained weights make of one batch, less what all records share. Tensors themselves are no measure: where
-    the true gradient is zero (the bias of a softmax, or before a standardisation), Adam turns rounding into steps."""
-    done = subprocess.run(command(folder, out), capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    method = load_method(out)
-    return features(method)
+    Lightning starts the second process by running the same script again, so it is a script. For the runs after the
+    first both processes are there already; they leave their group and meet again at another port.
+    """
+    lines = [
+        "import os", "from pathlib import Path", "import torch", "import torch.distributed as dist",
+        "from auricle.train.fit import fit", "from auricle.train.setup import load_run", "torch.set_num_threads(1)",
+    ]  # fmt: skip
+    for folder, out in runs:
+        if len(runs) > 1:
+            lines.append(f"os.environ['MASTER_PORT'] = '{free_port()}'")
+        lines.append(f"fit(load_run(Path({str(folder)!r})), Path({str(out)!r}))")
+        lines.append("if dist.is_initialized(): dist.destroy_process_group()")
+    path.write_text("\n".join(lines))
+    return [sys.executable, str(path)]
 
 
 def features(method: Method) -> torch.Tensor:
+    """What a method makes of one batch, less what all records share. Tensors themselves are no measure: where the true
+    gradient is zero (the bias of a softmax, or before a standardisation), Adam turns rounding into steps."""
     with torch.no_grad():
         embedded = method.embed(make_batch(8, seconds=2.0, rate_hz=100))
     return embedded - embedded.mean(0)
@@ -90,19 +93,33 @@ METHODS = {
 TOGETHER = [("lisa", "ddp"), ("supervised", "ddp"), ("lisa", "fsdp"), ("cg_dmer", "ddp"), ("acl_ecg", "ddp")]
 
 
+@pytest.fixture(scope="module")
+def together(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of TOGETHER, each made by the same two processes: one pair, because it takes them long to start."""
+    out = tmp_path_factory.mktemp("two")
+    runs = []
+    for method, strategy in TOGETHER:
+        train = {"batch_size": 8, "devices": 2, "strategy": strategy}
+        folder = write_config(store, out / f"config-{method}-{strategy}", METHODS[method], train)
+        runs.append((folder, out / f"{method}-{strategy}"))
+    done = subprocess.run(script(out / "run.py", runs), capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return out
+
+
 @pytest.mark.parametrize(("method", "strategy"), TOGETHER)
-def test_two_processes_are_one_on_the_joined_batch(store: Path, tmp_path: Path, method: str, strategy: str) -> None:
-    model = METHODS[method]
+def test_two_processes_are_one_on_the_joined_batch(
+    store: Path, together: Path, tmp_path: Path, method: str, strategy: str
+) -> None:
+    run = load_run(write_config(store, tmp_path / "one", METHODS[method], {"batch_size": 16}))
     torch.manual_seed(0)
-    folder = write_config(store, tmp_path / "start", model, {"batch_size": 16})
-    start = features(build(load_run(folder))[1].eval())
-    one = run(write_config(store, tmp_path / "one", model, {"batch_size": 16}), tmp_path / "a")
-    two = run(
-        write_config(store, tmp_path / "two", model, {"batch_size": 8, "devices": 2, "strategy": strategy}),
-        tmp_path / "b",
-    )
+    start = features(build(run)[1].eval())
+    one = features(load_method(fit(run, tmp_path / "a")))
+    two = features(load_method(together / f"{method}-{strategy}"))
     assert (one - two).norm() < 0.01 * (one - start).norm()
-    logs = [(tmp_path / name / "log.jsonl").read_text().count("\n") for name in "ab"]
+    logs = [
+        (folder / "log.jsonl").read_text().count("\n") for folder in (tmp_path / "a", together / f"{method}-{strategy}")
+    ]
     assert logs == [4, 4]
 
 
@@ -110,7 +127,8 @@ def test_sigterm_keeps_a_resume_point_and_the_run_goes_on(store: Path, tmp_path:
     folder = write_config(
         store, tmp_path / "c", METHODS["supervised"], {"batch_size": 8, "steps": 4000, "checkpoint_every": 5000}
     )
-    process = subprocess.Popen(command(folder, tmp_path / "out"), stderr=subprocess.PIPE, text=True)
+    command = script(tmp_path / "run.py", [(folder, tmp_path / "out")])
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "out" / "log.jsonl"
     deadline = time.monotonic() + 90
     while (not log.exists() or log.read_text().count("\n") < 3) and time.monotonic() < deadline:
