@@ -23,9 +23,8 @@ from auricle.errors import DataError
 from auricle.evaluate.metrics import auroc, macro
 from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting, predictions_of, save
-from auricle.evaluate.reference import untrained
+from auricle.evaluate.reference import rocket_kernels, untrained
 from auricle.evaluate.robustness import only_leads
-from auricle.evaluate.rocket import Rocket
 from auricle.losses.supervised import masked_bce
 
 PROTOCOL: Final = "cross_validated"
@@ -38,7 +37,6 @@ _BATCH: Final = 64
 _MOST_EPOCHS: Final = 100
 # Epochs without a better loss on the fold that says when to stop.
 _PATIENCE: Final = 10
-_ROCKET_EXAMPLES: Final = 64
 
 
 def stratified_folds(
@@ -151,9 +149,7 @@ def cross_validated_rows(setting: Setting, rows: Sequence[str], leads: Sequence[
         fresh = replace(plain, name="random_encoder", method=untrained(setting.method))
         saved.append(cross_validated(fresh, leads=leads))
     if "rocket" in rows:
-        view = setting.view(setting.task.parts(setting.store)["train"])
-        few = view.rows[:: max(1, len(view.rows) // _ROCKET_EXAMPLES)][:_ROCKET_EXAMPLES]
-        kernels = Rocket(setting.method.config.input, view.batch(few, [0] * len(few)))
+        kernels = rocket_kernels(setting)
         saved.append(cross_validated(replace(plain, name="rocket"), leads=leads, features=kernels.features))
     return saved
 

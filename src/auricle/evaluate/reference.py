@@ -80,10 +80,14 @@ def untrained(method: Method, seed: int = 0) -> Method:
 
 def rocket(setting: Setting, fractions: Iterable[float], seeds: Iterable[int]) -> list[Path]:
     """A linear probe on random convolutions of what the setting's method reads."""
+    return probe_features(setting, rocket_kernels(setting).features, fractions, seeds)
+
+
+def rocket_kernels(setting: Setting) -> Rocket:
+    """Random convolutions of what the setting's method reads, their biases from a few training records."""
     view = setting.view(setting.task.parts(setting.store)["train"])
     few = view.rows[:: max(1, len(view.rows) // _ROCKET_EXAMPLES)][:_ROCKET_EXAMPLES]
-    kernels = Rocket(setting.method.config.input, view.batch(few, [0] * len(few)))
-    return probe_features(setting, kernels.features, fractions, seeds)
+    return Rocket(setting.method.config.input, view.batch(few, [0] * len(few)))
 
 
 def supervised(setting: Setting, watcher: Watcher) -> Path:
