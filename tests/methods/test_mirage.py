@@ -139,7 +139,8 @@ class TestLaboratoryValues:
         batch, encoder = with_labs(make_batch()), {"name": "series_image", "preset": "tiny", "labs": place}
         donor = fresh(5, encoder=encoder).eval()
         save_method(donor, tmp_path)
-        tuned = create_method("supervised", "tiny", encoder=encoder, labs={}).eval()
+        read = donor.config.input.model_dump()  # as `finetune_values` lays it under a run: what the donor reads
+        tuned = create_method("supervised", "tiny", input=read, encoder=encoder, labs={}).eval()
         init_encoder_from(tuned, tmp_path)
         with torch.no_grad():
             assert torch.equal(donor.embed(batch), tuned.embed(batch))
