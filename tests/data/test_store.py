@@ -174,7 +174,7 @@ def test_killed_worker_processes_leave_a_store_that_is_finished_later(tmp_path: 
     assert Store(tmp_path / "killed").table.equals(Store(tmp_path / "whole").table)
 
 
-def test_a_dask_cluster_makes_the_same_store(store: Store, tmp_path: Path) -> None:
+def test_a_dask_cluster_makes_the_same_store(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     with (
         warnings.catch_warnings(),
@@ -190,6 +190,7 @@ def test_a_dask_cluster_makes_the_same_store(store: Store, tmp_path: Path) -> No
     again = Store(tmp_path / "s")
     assert [again.record(row).record_id for row in range(96)] == [store.record(row).record_id for row in range(96)]
     assert all(np.array_equal(again.record(row).signal, store.record(row).signal) for row in (0, 40, 95))
+    monkeypatch.setattr("auricle.data.ingest._SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(ConfigError, match="no Dask scheduler answers"):
         ingest("simulated", Path(), tmp_path / "t", options=SMALL, executor="dask:tcp://127.0.0.1:9")
     with pytest.raises(ConfigError, match="unknown executor"):
