@@ -94,7 +94,7 @@ def test_stopped_and_resumed_is_never_stopped(store: Path, tmp_path: Path, metho
 
 
 def test_sigkill_and_resume_is_never_killed(store: Path, tmp_path: Path) -> None:
-    run = config(store, "supervised", steps=30, checkpoint_every=5)
+    run = config(store, "supervised", steps=60, checkpoint_every=5)
     script = tmp_path / "run.py"
     script.write_text(
         "from pathlib import Path\nfrom auricle.train.setup import load_run\nfrom auricle.train.fit import fit\n"
