@@ -17,14 +17,10 @@ import auricle
 from auricle.age import DAYS_PER_YEAR, describe, parse
 from auricle.paediatrics import wording
 from auricle.paediatrics.findings import assess, main_rows
+from auricle.simulate.newborn import newborn
 
 # The ages at which the same trace is asked again.
 OTHER_AGES_DAYS = (3.0, 90.0, 3 * DAYS_PER_YEAR, 30 * DAYS_PER_YEAR)
-
-
-def simulated_newborn() -> auricle.Recording:
-    """A healthy newborn of three days, where there is no file."""
-    return next(auricle.cohort(1, seed=7, ages=[3.0], diagnoses={}).recordings())
 
 
 def show_measurements(recording: auricle.Recording) -> None:
@@ -60,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     # What is not given is left as the file says it; an age that is not known at all stays unknown.
     known = {"age": parse(given.age), "sex": given.sex}
-    recordings = [auricle.read(file, **known) for file in given.files] or [simulated_newborn()]
+    recordings = [auricle.read(file, **known) for file in given.files] or [newborn()]
     predictor = auricle.Predictor.from_pretrained(*([given.weights] if given.weights else []))
     for recording in recordings:
         age = recording.age or "age unknown"

@@ -95,7 +95,17 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str = "config
             near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
             raise ConfigError(f"{where}: unknown key {path!r}: {hint}") from None
-        raise ConfigError(f"{where}: {path or 'value'}: {first['msg']} (got {first['input']!r})") from None
+        given = _given_at(values, first["loc"], first["input"])
+        raise ConfigError(f"{where}: {path or 'value'}: {first['msg']} (got {given!r})") from None
+
+
+def _given_at(values: Any, path: Iterable[int | str], otherwise: Any) -> Any:
+    """What was given at a place, without the defaults it was laid over; `otherwise` if nothing was."""
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return otherwise
+        values = values[part]
+    return values
 
 
 def _keys_at(model: type[BaseModel], path: Iterable[int | str], values: Mapping[str, Any]) -> list[str]:

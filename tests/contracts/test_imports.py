@@ -61,7 +61,9 @@ def imported_files(path: Path, names: Mapping[str, Path]) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path}: name the module that is imported from, so that this test can see it"
+            assert not node.level, f"{path}: a relative import hides from this test"
             # A name may be a file of its own, or something inside the module it is imported from.
             longer = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in names else node.module for name in longer}

@@ -135,5 +135,5 @@ def test_leads_go_with_cross_validation() -> None:
 
     assert _leads(["i", " II", "avf"], ["cross_validated"]) == ("I", "II", "aVF")
     assert _leads(None, ()) is None
-    with pytest.raises(ConfigError, match="under the protocol cross_validated alone"):
+    with pytest.raises(ConfigError, match="leads go with the protocol cross_validated"):
         _leads(["I"], ["linear_probe"])

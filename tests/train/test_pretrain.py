@@ -112,3 +112,9 @@ def test_slicing_and_gathering_reports_drops_no_field() -> None:
         whole = getattr(text, field)
         assert torch.equal(getattr(chosen, field), whole[index])
         assert torch.equal(getattr(everyone, field), whole)
+
+
+def test_an_encoder_that_was_never_trained_is_not_kept(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--from"):
+        auricle.finetune(store, tmp_path / "run", task="simulated/diagnosis", config="age_gate_frozen")
+    assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from auricle.cli.ingest import ingest_with_progress
+from auricle.cli.options import say_where
 from auricle.train.watch import ConsoleWatcher, duration
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _train_once(values: dict[str, Any], folder: Path, title: str) -> None:
     if not (folder / "model" / "auricle.json").exists():
         from auricle.train.pretrain import train
 
-        train(values, folder, resume=(folder / "run.toml").exists(), watcher=ConsoleWatcher(title))
+        say_where(train(values, folder, resume=(folder / "run.toml").exists(), watcher=ConsoleWatcher(title)))
 
 
 def _pretrain(folders: _Folders, steps: int) -> None:

@@ -51,7 +51,7 @@ def evaluate(
     given = evaluate_run(
         run, store, out, task=task, protocols=protocol or (), rows=[row for row in rows.split(",") if row],
         fractions=[_share(text) for text in fractions.split(",")], seeds=range(seeds), name=name or "",
-        published=published, track=track, prompts=prompts, leads=leads.split(",") if leads else None,
+        published=published, track=track, prompts=prompts, leads=leads.split(",") if leads is not None else None,
         watcher=ConsoleWatcher("supervised"),
     )  # fmt: skip
     console = Console()

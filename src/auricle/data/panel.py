@@ -35,8 +35,9 @@ class LabPanel(Config):
     Attributes:
         tests: canonical names (any known spelling is accepted), one column each.
         earliest_min: values drawn earlier than this many minutes after the ECG are not seen; None sets no limit.
-        latest_min: values drawn later than this many minutes after the ECG are not seen; None sets no limit. By
-            default nothing drawn after the ECG is seen, because it was not known when the ECG was read.
+        latest_min: values drawn later than this many minutes after the ECG are not seen; a large number lets all in. By
+            default nothing drawn after the ECG is seen, because it was not known when the ECG was read. (None sets no
+            limit either, but a saved configuration holds no None and comes back with the default.)
         needs_time: whether a value whose time is unknown is left out as well.
         unknown_share: share of training records whose whole panel is hidden, so that the model also works without.
         missing_share: share of single values hidden in the other training records.

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from auricle.age import DAYS_PER_YEAR
+from auricle.age import ADULT_DAYS, DAYS_PER_YEAR
 from auricle.data.splits import hashed_parts
 from auricle.doctor.betrayal import lead_set
 from auricle.doctor.case import BANDS, Case
@@ -122,7 +122,7 @@ def _counted(names: Iterable[str]) -> tuple[tuple[str, int], ...]:
 def _age_edges(cases: Sequence[Case]) -> tuple[float, ...]:
     """Bounds of bins that are equally wide in log(1 + days), because birth has to be on the axis."""
     days = [case.middle_days for case in cases if case.middle_days is not None]
-    top = min(_OLDEST_DAYS, 1.01 * max(days, default=18 * DAYS_PER_YEAR) + 1)
+    top = min(_OLDEST_DAYS, 1.01 * max(days, default=ADULT_DAYS) + 1)
     return tuple(np.expm1(np.linspace(0, np.log1p(top), _BINS + 1)).tolist())
 
 

@@ -21,7 +21,7 @@ from auricle.doctor.model import Finding
 from auricle.errors import AuricleError
 from auricle.io import read, wfdb
 from auricle.io.picture import read_picture
-from auricle.progress import OnProgress
+from auricle.progress import OnProgress, counted
 from auricle.recording import Recording
 
 # Every window holds a beat down to 40 a minute; wander of the baseline within it is small.
@@ -63,7 +63,7 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | Non
         on_progress: called with (files done, files in all).
     """
     reasons: dict[str, list[int]] = defaultdict(list)
-    for number, case in enumerate(cases, start=1):
+    for case in counted(cases, len(cases), on_progress):
         results = [_trace(root / case.row.file)] if case.row.file else []
         results += [_no_picture(root / case.row.image)] if case.row.image else []
         for result in results:
@@ -71,8 +71,6 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | Non
                 case.trace = result
             elif result:
                 reasons[result].append(case.line)
-        if on_progress:
-            on_progress(number, len(cases))
     return [
         Finding(
             "error", "file_missing" if reason == _MISSING else "file_unreadable", reason, tuple((n,) for n in lines)

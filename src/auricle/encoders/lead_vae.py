@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from auricle import leads as lead_names
 from auricle.config import ComponentConfig
-from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._base import EncoderModule, Tokens, visible
 from auricle.errors import DataError
 from auricle.nn.experts import FUSIONS, LOG_VAR_LIMIT, Posterior
 from auricle.nn.film import Condition, ModulationPoint
@@ -245,7 +245,7 @@ class LeadVae(EncoderModule):
         """Mean and log-variance of each lead's Gaussian over the latent, (b, l, d) each; undefined for absent leads.
 
         Args:
-            signal: (b, l, t) in millivolts, 0 under every false mask, as `visible` makes it.
+            signal: (b, l, t) in millivolts; nothing under a false mask is read.
             lead_mask: (b, l) leads that are present.
             time_mask: (b, t) samples inside the record.
             condition: what modulates the layers, by source.
@@ -254,7 +254,7 @@ class LeadVae(EncoderModule):
             DataError: records longer than the input this encoder was built for.
         """
         # Convolutions with weights of each lead's own: (b, l * c, n) between the layers.
-        x, mask = signal / TYPICAL_MV, time_mask
+        x, mask = visible(signal, lead_mask, time_mask) / TYPICAL_MV, time_mask
         for layer, point in zip(self.layers, self.points, strict=True):
             mask = mask[:, ::_STRIDE]
             hidden = layer(x).unflatten(1, (len(self.group_names), -1))  # (b, l, c, n)

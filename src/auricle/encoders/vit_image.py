@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
 from auricle.config import ComponentConfig
-from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._base import EncoderModule, Tokens, visible
 from auricle.errors import DataError
 from auricle.image.raster import RasterConfig, raster
 from auricle.nn.film import Condition, ModulationPoint
@@ -101,7 +101,8 @@ class VitImage(EncoderModule):
         self._check(batch.image)
         picture = batch.image.float() / 255
         if not bool(batch.image_mask.all()):
-            drawn = self.draw(batch.signal, batch.lead_mask, batch.time_mask)
+            seen = visible(batch.signal, batch.lead_mask, batch.time_mask)
+            drawn = self.draw(seen, batch.lead_mask, batch.time_mask)
             picture = torch.where(batch.image_mask[:, None, None], picture, drawn)
         return self.encode_picture(picture, condition)
 

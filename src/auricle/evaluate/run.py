@@ -44,15 +44,15 @@ def evaluate_run(
     store: Path | str,
     out: Path | str,
     *,
-    task: str = "ptb_xl/super",
-    protocols: Sequence[str] = (),
+    task: str | Path = "ptb_xl/super",
+    protocols: str | Sequence[str] = (),
     rows: Sequence[str] = ROWS,
     fractions: Sequence[float] = FRACTIONS,
     seeds: Sequence[int] = SEEDS,
     name: str = "",
-    published: Path | None = None,
+    published: Path | str | None = None,
     track: str = "clean",
-    prompts: Path | None = None,
+    prompts: Path | str | None = None,
     leads: Sequence[str] | None = None,
     watcher: Watcher | None = None,
     on_progress: OnProgress | None = None,
@@ -82,10 +82,11 @@ def evaluate_run(
         DataError: store and task do not fit.
     """
     run, out = Path(run), Path(out)
+    protocols = (protocols,) if isinstance(protocols, str) else protocols
     kept = _leads(leads, protocols)
     opened, question = Store(store), load_task(task, published=published, track=track, prompts=prompts)
     if (name or run.resolve().name) in ROWS:
-        raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another name")
+        raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another name (--name)")
     setting = replace(setting_of(run, opened, question, out, name), on_progress=on_progress)
     recovery = run_protocols(setting, protocols, fractions, seeds, load_card(run)[0]["about"], kept)
     tables = []
@@ -152,6 +153,6 @@ def _leads(names: Sequence[str] | None, protocols: Sequence[str]) -> tuple[str, 
         return None
     if tuple(protocols) != (CROSS_VALIDATED,):
         raise ConfigError(
-            "leads are chosen under the protocol cross_validated alone; for the others see auricle robustness"
+            "leads go with the protocol cross_validated (--leads, --protocol); for the others see auricle robustness"
         )
     return tuple(dict.fromkeys(canonical(name) for name in names))

@@ -183,14 +183,14 @@ def split_decay(module: nn.Module, weight_decay: float, lr_scale: float = 1.0) -
 
 @runtime_checkable
 class ReadsEmbeddings(Protocol):
-    """Whoever has "embedding" among its needs: reports come embedded by the frozen tower of this name."""
+    """What a method must have that needs "embedding": the name of the frozen tower that embeds its reports."""
 
     text_tower: str
 
 
 @runtime_checkable
 class ReadsTokens(Protocol):
-    """Whoever has "tokens" among its needs: reports come as entries of a vocabulary of at most this size."""
+    """What a method must have that needs "tokens": the most entries of the vocabulary its reports are cut into."""
 
     vocabulary_size: int
 

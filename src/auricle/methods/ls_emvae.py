@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from auricle.augment.signal import drop_leads
 from auricle.batch import ECGBatch
 from auricle.config import component
-from auricle.encoders import ENCODERS, visible
+from auricle.encoders import ENCODERS
 from auricle.encoders.lead_vae import LeadVae
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Reconstruction, Step, split_decay
 from auricle.nn.experts import KLS
@@ -181,8 +181,7 @@ class LsEmvae(Method):
         encoder = self.encoder
         assert isinstance(encoder, LeadVae)
         # Gaussians of the leads (b, l, d), their fusion, and one sample of each component (b, g, d).
-        seen = visible(ready.signal, shown, ready.time_mask)
-        mean, log_var = encoder.experts(seen, shown, ready.time_mask, encoder.condition(ready))
+        mean, log_var = encoder.experts(ready.signal, shown, ready.time_mask, encoder.condition(ready))
         with torch.autocast(mean.device.type, enabled=False):
             posterior = encoder.fuse(mean, log_var, shown)
             samples = posterior.sampled.sample()
@@ -239,8 +238,7 @@ class LsEmvae(Method):
         ready = self.preprocess(batch)
         encoder = self.encoder
         assert isinstance(encoder, LeadVae)
-        seen = visible(ready.signal, ready.lead_mask, ready.time_mask)
-        mean, log_var = encoder.experts(seen, ready.lead_mask, ready.time_mask, encoder.condition(ready))
+        mean, log_var = encoder.experts(ready.signal, ready.lead_mask, ready.time_mask, encoder.condition(ready))
         mixture = encoder.fuse(mean, log_var, ready.lead_mask).sampled
         # Noise in opposite pairs, whose mean is exact for a linear decoder.
         generator = torch.Generator().manual_seed(0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.errors import require
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ AGE_TICKS: Final = (
     (DAYS_PER_MONTH, "1 mo"),
     (DAYS_PER_YEAR, "1 yr"),
     (5 * DAYS_PER_YEAR, "5 yr"),
-    (18 * DAYS_PER_YEAR, "18 yr"),
+    (ADULT_DAYS, "18 yr"),
     (80 * DAYS_PER_YEAR, "80 yr"),
 )
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auricle.age import DAYS_PER_YEAR, Age
+from auricle.age import ADULT_DAYS, DAYS_PER_YEAR, Age
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.recording import Recording, Sex
@@ -45,7 +45,6 @@ _CONTROL_AGE_DAYS: Final = 35 * DAYS_PER_YEAR
 _CHUNK: Final = 32
 _OLDEST_YEARS: Final = 90.0
 _NEWBORN_DAYS: Final = 28.0
-_CHILD_DAYS: Final = 18 * DAYS_PER_YEAR
 _ONE_HOUR_DAYS: Final = 1 / 24
 
 
@@ -351,7 +350,7 @@ def _ages(ages: Ages, draws: Draws, rows: slice, n: int) -> Floats:
 def _preset(name: str, part: Floats, chance: Floats) -> Floats:
     """Ages in days of a named mixture; `part` chooses the component, `chance` the age inside it."""
     newborn = _NEWBORN_DAYS * chance
-    child = 30 * np.expm1(chance * np.log1p(_CHILD_DAYS / 30))
+    child = 30 * np.expm1(chance * np.log1p(ADULT_DAYS / 30))
     adult = DAYS_PER_YEAR * (18 + (_OLDEST_YEARS - 18) * chance)
     if name == "adults":
         return adult

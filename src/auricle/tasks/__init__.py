@@ -161,9 +161,9 @@ def list_tasks() -> list[str]:
 def load_task(
     name: str | Path,
     *,
-    published: Path | None = None,
+    published: Path | str | None = None,
     track: str = "clean",
-    prompts: Path | None = None,
+    prompts: Path | str | None = None,
 ) -> Task:
     """A task by its id, or from a TOML file of one's own.
 
@@ -188,8 +188,14 @@ def load_task(
         raise DataError(f"task {task.id}: there are no published split files for it")
     if track == "legacy" and published is None:
         raise DataError("the legacy track needs the folder of the published split files: give it as well")
-    task = task.model_copy(update={"published_folder": published, "track": track, "origin": str(name)})
-    return task if prompts is None else _with_prompts(task, prompts)
+    task = task.model_copy(
+        update={
+            "published_folder": Path(published) if published is not None else None,
+            "track": track,
+            "origin": str(name),
+        }
+    )
+    return task if prompts is None else _with_prompts(task, Path(prompts))
 
 
 def _with_prompts(task: Task, path: Path) -> Task:

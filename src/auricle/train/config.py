@@ -23,7 +23,9 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
         UnknownNameError: no such recipe.
         ConfigError: the file is missing or is not TOML.
     """
-    return {key: table for key, table in read_toml(RECIPES.find(name)).items() if key != "title"}
+    path = Path(name)
+    own = path.is_file() or path.suffix or len(path.parts) > 1
+    return {key: table for key, table in read_toml(path if own else RECIPES.find(name)).items() if key != "title"}
 
 
 class DataConfig(Config):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from auricle.errors import ConfigError
 from auricle.train.pretrain import train
 from auricle.train.setup import finetune_values, run_values
 from auricle.train.watch import Watcher
@@ -21,7 +22,7 @@ def finetune(
     backbone: str | None = None,
     preset: str | None = None,
     label_share: float | None = None,
-    published: Path | None = None,
+    published: Path | str | None = None,
     track: str = "clean",
     steps: int | None = None,
     batch_size: int | None = None,
@@ -57,7 +58,8 @@ def finetune(
         The folder of the saved weights, `out`/model.
 
     Raises:
-        ConfigError: a setting is wrong, there is no task, or the folder holds a run already.
+        ConfigError: a setting is wrong, there is no task, an untrained encoder is to be kept, or the folder holds a
+            run already.
         CheckpointError: the pre-trained weights cannot be read or do not fit.
         DataError: the store cannot be used, or a loss is not finite.
         StoppedError: a signal asked to stop; a resume point was kept.
@@ -68,6 +70,11 @@ def finetune(
     data = {"store": Path(store), "task": task, "label_share": label_share, "published": published, "track": track}
     values = run_values(model, data, {"steps": steps, "batch_size": batch_size, "seed": seed}, config, settings)
     values["model"].setdefault("backbone", "slow" if init_from else "full")
+    if values["model"]["backbone"] != "full" and not (init_from or values.get("init_from")):
+        raise ConfigError(
+            f"backbone={values['model']['backbone']} keeps an encoder that was never trained: "
+            "name the run it comes from (--from), or leave the backbone out"
+        )
     if init_from:
         values = finetune_values({**values, "init_from": str(init_from)})
     return train(values, Path(out), resume=resume, watcher=watcher)

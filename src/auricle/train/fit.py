@@ -71,8 +71,8 @@ def fit(
     leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
     watcher = (watcher if leads else None) or Watcher()
     config, method, steps = build(config)
-    task = _prompted_task(config, method)
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
+    task = _prompted_task(config, method, speaks=leads)
     if leads:
         watcher.begin(_estimate(config, method, steps, first), config)
     loop = _loop(method, config, steps, first, out, watcher)
@@ -95,20 +95,19 @@ def fit(
     return out / "model"
 
 
-def _prompted_task(config: RunConfig, method: Method) -> Task | None:
+def _prompted_task(config: RunConfig, method: Method, speaks: bool) -> Task | None:
     """The task whose prompts travel with the weights, where the method compares recordings with sentences."""
     task = config.data.load_task()
     if task is None or not isinstance(method, AlignsText):
         return None
     silent = [entry.name for entry in task.classes if not entry.prompts.get("en")]
-    if silent:
+    if silent and speaks:
         warnings.warn(
             f"task {task.id}: no prompt for {', '.join(silent)}, so the weights will carry none and answer nothing "
             "without labels: add `prompts` to every class",
             stacklevel=3,
         )
-        return None
-    return task
+    return None if silent else task
 
 
 def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def pretrain(
     *,
     preset: str | None = None,
     task: str | None = None,
-    published: Path | None = None,
+    published: Path | str | None = None,
     steps: int | None = None,
     batch_size: int | None = None,
     seed: int | None = None,

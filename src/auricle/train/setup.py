@@ -96,15 +96,33 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     if method.needs & _TEXT_NEEDS:
         if not method.report_optional:
             rows = rows[store.column("report_id")[rows] >= 0]  # there is nothing to align the others with
-        tower = method.text_tower if isinstance(method, ReadsEmbeddings) else ""
-        vocabulary_size = method.vocabulary_size if isinstance(method, ReadsTokens) else 0
-        corpus = Corpus.from_store(store, rows, tower, method.needs, vocabulary_size)
+        corpus = Corpus.from_store(store, rows, *_text_side(method))
     if method.picture_size is None:
         rows = rows[store.column("n_samples")[rows] > 0]  # a picture alone teaches nothing to who reads signals
     targets = task.store_targets(store) if task and "target" in method.needs else None
     view = View(store, rows, method.config.input, corpus, targets, method.config.labs)
     method.prepare(view)
     return config, method, Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
+
+
+def _text_side(method: Method) -> tuple[str, frozenset[str], int]:
+    """The tower that embeds the reports for a method, what it needs, and the size of its vocabulary.
+
+    Raises:
+        ConfigError: the method needs what it does not say how to make.
+    """
+    tower, size = "", 0
+    if "embedding" in method.needs:
+        if not isinstance(method, ReadsEmbeddings):
+            raise ConfigError(
+                f"{method.name} needs embedded reports and has no `text_tower` that names who embeds them"
+            )
+        tower = method.text_tower
+    if "tokens" in method.needs:
+        if not isinstance(method, ReadsTokens):
+            raise ConfigError(f"{method.name} needs reports as tokens and has no `vocabulary_size`")
+        size = method.vocabulary_size
+    return tower, method.needs, size
 
 
 def load_run(folder: Path) -> RunConfig:
