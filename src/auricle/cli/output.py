@@ -65,9 +65,9 @@ def write_picture(option: str, path: Path, figure: Figure, dpi: int, tight: bool
         ConfigError: it cannot be written there.
     """
     kind = path.suffix.casefold().removeprefix(".")
-    cut = {"bbox_inches": "tight"} if tight else {}
+    cut = "tight" if tight else None
     with _refused(option, path):
-        write_with(path, lambda place: figure.savefig(place, dpi=dpi, format=kind, **cut))  # type: ignore[arg-type]
+        write_with(path, lambda place: figure.savefig(place, dpi=dpi, format=kind, bbox_inches=cut))
 
 
 @contextmanager
