@@ -221,8 +221,9 @@ def _result_sections(page: Page, folders: _Folders, setting: Setting) -> None:
         Section(
             "How well it was learned",
             "Zero-shot uses no label at all; the linear probe uses labels of 1, 10 and 100 % of the training patients "
-            "on frozen features. class_prior reads no ECG, random_encoder is the same network untrained, supervised is "
-            "a ResNet18-1D trained from scratch on all labels: a number that does not beat them means nothing.",
+            "on frozen features. class_prior reads no ECG, random_encoder is the same network untrained, rocket is "
+            "random convolutions, supervised a ResNet18-1D trained from scratch on all labels: a number that does not "
+            "beat them means nothing.",
             table=[table.header, *table.rows],
             caption=table.caption,
             note=" ".join(table.notes),
