@@ -89,15 +89,17 @@ def evaluate_run(
         raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another name (--name)")
     setting = replace(setting_of(run, opened, question, out, name), on_progress=on_progress)
     recovery = run_protocols(setting, protocols, fractions, seeds, load_card(run)[0]["about"], kept)
-    tables = []
+    asked: list[tuple[str, ...]] = []
     if CROSS_VALIDATED in protocols:
         cross_validated_rows(setting, rows, kept)
     if set(protocols or [""]) != {CROSS_VALIDATED}:
         reference_rows(setting, rows, fractions, seeds, watcher or Watcher())
-        tables.append(to_markdown(collect(out), question.id, protocols=TRAINED))
+        asked.append(TRAINED)
     if CROSS_VALIDATED in protocols:
-        tables.append(to_markdown(collect(out), question.id, protocols=(CROSS_VALIDATED,)))
-    return Evaluated(collect(out), tuple(tables), recovery)
+        asked.append((CROSS_VALIDATED,))
+    results = collect(out)
+    tables = tuple(to_markdown(results, question.id, protocols=shown) for shown in asked)
+    return Evaluated(results, tables, recovery)
 
 
 def run_protocols(
