@@ -41,6 +41,10 @@ class Recording:
         source: the name of the data set or file it came from.
         amplitude_known: false where the gain is lost (z-scored copies): `signal` then has no unit, and models that
             read millivolts refuse it.
+        recorded_hz: samples per second before `signal` was brought to another rate, as in a store; None where it is
+            as recorded.
+        notes: what its reader found wrong and what it did about it, a sentence each, without the file's name and
+            without anything about the person ("channel PLETH is no ECG lead and is left out").
 
     Raises:
         DataError: shape and leads do not fit, an impossible rate, names that are not canonical or occur twice, a
@@ -64,6 +68,8 @@ class Recording:
     cart_band_hz: tuple[float, float] | None = None
     source: str = ""
     amplitude_known: bool = True
+    recorded_hz: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads):
@@ -82,6 +88,11 @@ class Recording:
     def seconds(self) -> float:
         """Duration in seconds."""
         return float(self.signal.shape[1] / self.rate_hz)
+
+    @property
+    def original_hz(self) -> float:
+        """Samples per second at which it was recorded."""
+        return self.rate_hz if self.recorded_hz is None else self.recorded_hz
 
     def with_context(self, **known: object) -> Recording:
         """A copy that also knows what the caller knows (age, sex, report ...); None leaves a field as it is."""

@@ -5,6 +5,7 @@ A format is one file here with `sniff(path, head) -> bool` and `read(path, **con
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -26,6 +27,9 @@ def read(path: Path | str, **context: object) -> Recording:
         **context: what the caller knows and the file may not: age, sex, report ...; None changes nothing. A bare
             array (.npy, .mat, HDF5) also needs `rate_hz` and `leads`.
 
+    Returns:
+        The recording; each of its `notes` is also a Python warning that names the file.
+
     Raises:
         ReadError: no such file, no ECG in it, or a damaged one; one line with file and remedy.
     """
@@ -46,6 +50,8 @@ def read(path: Path | str, **context: object) -> Recording:
                 raise
             except AuricleError as error:
                 raise ReadError(f"{target}: {error}") from None
+            for note in recording.notes:
+                warnings.warn(f"{target.name}: {note}", stacklevel=2)
             return recording
     raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy, .npz, .mat, HDF5 or a picture)")
 
