@@ -10,6 +10,8 @@ AuricleError
 ├── StoppedError         long work was asked to stop and has kept where it was
 └── MissingExtraError    an optional dependency is not installed; says which extra brings it
 
+ReadingNote is the one warning: a recording was read, with something wrong in it that its `notes` tell.
+
 The command line prints the message of an AuricleError as one line and exits with status 2;
 anything else is a bug and keeps its traceback.
 """
@@ -67,6 +69,10 @@ class StoppedError(AuricleError):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+class ReadingNote(UserWarning):
+    """A warning: a recording was read, and its reader found something wrong and says what it did about it."""
 
 
 def require(module: str, extra: str) -> ModuleType:

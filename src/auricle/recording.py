@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle import einthoven, gaps
 from auricle import leads as lead_names
 from auricle.age import Age
 from auricle.errors import DataError
@@ -108,8 +109,10 @@ def make_recording(
 ) -> Recording:
     """Build a Recording as every reader must: canonical names and order, derived limb leads, unusable leads dropped.
 
-    A lead without a single finite value is absent, not zero: it is left out (and derived if its partners allow).
-    Channels that are no ECG lead (Frank, respiration) are left out as well.
+    Stretches that hold no measurement (`auricle.gaps`) are missing, and limb leads that contradict the others are
+    derived from them or set aside (`auricle.einthoven`); `notes` say so. A lead without a single finite value is
+    absent, not zero: it is left out (and derived if its partners allow). Channels that are no ECG lead (Frank,
+    respiration) are left out as well.
 
     Args:
         signal: (lead, time) in millivolts.
@@ -124,12 +127,25 @@ def make_recording(
     signal = np.asarray(signal, dtype=np.float32)
     keep = [row for row, name in enumerate(leads) if not lead_names.is_other_channel(name)]
     names = tuple(lead_names.canonical(leads[row]) for row in keep)
-    usable = [row for row in range(len(keep)) if np.isfinite(signal[keep[row]]).any()]
+    values = np.where(np.isinf(signal), np.nan, signal)[keep]
+    known = [bool(np.isfinite(row).any()) for row in values]
+    in_millivolts = bool(context.get("amplitude_known", True))
+    lost = gaps.lost(values, rate_hz, in_millivolts)
+    values[lost] = np.nan
+    notes = [gaps.describe(lost, names)] if lost.any() else []
+    if in_millivolts and len(set(names)) == len(names):
+        settled = einthoven.settle(values, names, rate_hz)
+        values, notes = settled.signal, [*notes, *settled.notes]
+        if not settled.comparable:
+            context["amplitude_known"] = False
+    usable = [row for row in range(len(keep)) if np.isfinite(values[row]).any()]
     if not usable:
-        raise DataError(f"{record_id}: no lead has a usable sample; there is no ECG in it to read")
-    values = np.where(np.isinf(signal), np.nan, signal)[[keep[row] for row in usable]]
+        why = "every lead is constant" if any(known) else "no lead has a usable sample"
+        raise DataError(f"{record_id}: {why}; there is no ECG in it to read")
+    values = values[usable]
     peak = float(np.nanmax(np.abs(values)))
     if peak > _LARGEST_MV:
         raise DataError(f"{record_id}: values up to {peak:.3g} are no millivolts; check the unit or gain of the file")
     values, ordered = lead_names.derive_limb(values, [names[row] for row in usable])
+    context["notes"] = (*context.get("notes", ()), *notes)  # type: ignore[misc]
     return Recording(values, float(rate_hz), ordered, record_id, **context)  # type: ignore[arg-type]

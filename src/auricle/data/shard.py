@@ -7,6 +7,7 @@ a shard whose table exists is whole.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copyfileobj
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from auricle.atomic import write_with
 from auricle.data.format import IMAGE_SIZE, LAB_COLUMN, MINUTES_COLUMN, NO_PICTURE, Form, Size, pack, quantise
 from auricle.data.sources import Source, get_source
-from auricle.errors import AuricleError, require
+from auricle.errors import AuricleError, ReadingNote, require
 from auricle.image.fit import fit_picture
 from auricle.recording import Recording
 from auricle.signal.beats import find_beats
@@ -105,7 +106,9 @@ def _entry(
     """The table row, the steps (lead, time) and the picture of one record; a rejected record has its reason alone."""
     record_id = str(row["record_id"])
     try:
-        recording = source.read(root, row)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReadingNote)  # they are kept in a column
+            recording = source.read(root, row)
         signal = to_rate(recording, rate_hz)
         picture = None if recording.image is None else fit_picture(recording.image, *image_size)
     except (AuricleError, OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from auricle.errors import AuricleError, ReadError
+from auricle.errors import AuricleError, ReadError, ReadingNote
 from auricle.io import arrays, hdf5, mat, picture, wfdb
 from auricle.recording import Recording
 
@@ -28,7 +28,7 @@ def read(path: Path | str, **context: object) -> Recording:
             array (.npy, .mat, HDF5) also needs `rate_hz` and `leads`.
 
     Returns:
-        The recording; each of its `notes` is also a Python warning that names the file.
+        The recording; each of its `notes` is also a `ReadingNote`, a Python warning that names the file.
 
     Raises:
         ReadError: no such file, no ECG in it, or a damaged one; one line with file and remedy.
@@ -51,7 +51,7 @@ def read(path: Path | str, **context: object) -> Recording:
             except AuricleError as error:
                 raise ReadError(f"{target}: {error}") from None
             for note in recording.notes:
-                warnings.warn(f"{target.name}: {note}", stacklevel=2)
+                warnings.warn(f"{target.name}: {note}", ReadingNote, stacklevel=2)
             return recording
     raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy, .npz, .mat, HDF5 or a picture)")
 

@@ -53,7 +53,8 @@ def from_array(
         hint = "it looks transposed: time runs along the second axis" if turned else "name every row"
         raise DataError(f"{record_id}: {values.shape[0]} rows for {len(leads)} lead names; {hint}")
     millivolts = values.astype(np.float32) * np.float32(millivolts_per(unit))
-    recording = make_recording(millivolts, rate_hz, list(leads), record_id)
+    calibrated = {"amplitude_known": False} if context.get("amplitude_known") is False else {}
+    recording = make_recording(millivolts, rate_hz, list(leads), record_id, **calibrated)
     return recording.with_context(**context)
 
 
