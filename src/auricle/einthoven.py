@@ -142,8 +142,10 @@ def _trusted(limb: Floats, names: Sequence[str], pair: tuple[int, int], believed
 
 def _centred(traces: Floats) -> Floats:
     """(lead, time) traces about their medians, zero where missing."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.nan_to_num(traces - np.nanmedian(traces, axis=1, keepdims=True)))
+    known = np.isfinite(traces).any(axis=1)
+    result = np.zeros_like(traces)
+    result[known] = np.nan_to_num(traces[known] - np.nanmedian(traces[known], axis=1, keepdims=True))
+    return result
 
 
 def filled(limb: NDArray[np.floating], names: Sequence[str]) -> NDArray[np.float32]:

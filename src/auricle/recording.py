@@ -44,6 +44,8 @@ class Recording:
             read millivolts refuse it.
         recorded_hz: samples per second before `signal` was brought to another rate, as in a store; None where it is
             as recorded.
+        lost: share of the time in which a lead of the file held numbers and no measurement (`auricle.gaps`), by lead,
+            for the leads that lost any. A lead that lost everything is not in `leads`, unless others gave it.
         notes: what its reader found wrong and what it did about it, a sentence each, without the file's name and
             without anything about the person ("channel PLETH is no ECG lead and is left out").
 
@@ -70,6 +72,7 @@ class Recording:
     source: str = ""
     amplitude_known: bool = True
     recorded_hz: float | None = None
+    lost: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -94,6 +97,13 @@ class Recording:
     def original_hz(self) -> float:
         """Samples per second at which it was recorded."""
         return self.rate_hz if self.recorded_hz is None else self.recorded_hz
+
+    def trimmed(self) -> Recording:
+        """The recording without what lies before the first and behind the last sample that any lead has."""
+        known = np.flatnonzero(np.isfinite(self.signal).any(axis=0))
+        if not len(known) or len(known) == self.signal.shape[1]:
+            return self
+        return replace(self, signal=self.signal[:, known[0] : known[-1] + 1])
 
     def with_context(self, **known: object) -> Recording:
         """A copy that also knows what the caller knows (age, sex, report ...); None leaves a field as it is."""
@@ -133,6 +143,7 @@ def make_recording(
     lost = gaps.lost(values, rate_hz, in_millivolts)
     values[lost] = np.nan
     notes = [gaps.describe(lost, names)] if lost.any() else []
+    shares = {name: float(row.mean()) for name, row in zip(names, lost, strict=True) if row.any()}
     if in_millivolts and len(set(names)) == len(names):
         settled = einthoven.settle(values, names, rate_hz)
         values, notes = settled.signal, [*notes, *settled.notes]
@@ -148,4 +159,4 @@ def make_recording(
         raise DataError(f"{record_id}: values up to {peak:.3g} are no millivolts; check the unit or gain of the file")
     values, ordered = lead_names.derive_limb(values, [names[row] for row in usable])
     context["notes"] = (*context.get("notes", ()), *notes)  # type: ignore[misc]
-    return Recording(values, float(rate_hz), ordered, record_id, **context)  # type: ignore[arg-type]
+    return Recording(values, float(rate_hz), ordered, record_id, lost=shares, **context)  # type: ignore[arg-type]

@@ -129,6 +129,9 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
     heads = said["table"]
     who = {"age": wording.age_text(assessment.age, lang), "sex": wording.sex_text(assessment.sex, lang)}
     console.print(f"[bold]{escape(heads['title'].format(file=title, **who))}[/bold]", highlight=False)
+    refused = wording.quality_text(measurements.quality, lang)
+    if refused:
+        console.print(Text.assemble((" ! ", "bold red"), refused))
     for remark in assessment.remarks:
         console.print(Text.assemble((" ! ", "bold red"), wording.remark_text(remark, lang)))
     used = heads["beats"].format(

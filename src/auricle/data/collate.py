@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from auricle.batch import ECGBatch
+from auricle.batch import MISSING_STEP, ECGBatch
 from auricle.data.panel import LabPanel
 from auricle.data.store import StoredRecord
 from auricle.errors import DataError
@@ -86,7 +86,8 @@ def collate(
         length = crop.shape[1]
         signal[row, target, :length] = crop[source, :]
         lead_mask[row, target] = True
-        time_mask[row, :length] = True
+        # What no lead has is no part of the recording, wherever it lies.
+        time_mask[row, :length] = _known(crop[list(source)])
     image, image_mask = _pictures(records, image_size)
     return ECGBatch(
         signal=torch.from_numpy(signal),
@@ -126,6 +127,8 @@ def _pictures(
 def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = None) -> ECGBatch:
     """One recording as a batch of its windows, side by side, each with the recording's laboratory values.
 
+    What no lead has before and behind the recording is cut off, and windows without any sample are left out.
+
     Args:
         recording: of any rate and length.
         spec: lead axis and window length of the model.
@@ -135,13 +138,23 @@ def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = N
         DataError: the recording has none of the leads and no picture.
     """
     n = round(spec.seconds * recording.rate_hz)
+    recording = recording.trimmed()
     starts = window_starts(recording.signal.shape[1], n)
     many = [recording] * len(starts)
     batch = collate(many, spec.leads, n, starts)
+    filled = torch.nonzero(batch.time_mask.any(1)).flatten()
+    if 0 < len(filled) < len(starts):
+        batch, many = batch.select(filled), many[: len(filled)]
     if panel is None:
         return batch
     values, mask = map(torch.from_numpy, panel.of_recordings(many))
     return replace(batch, labs=values, labs_mask=mask)
+
+
+def _known(crop: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """(time,) whether any lead of a crop (lead, time), in millivolts or in steps, has a sample."""
+    there = crop != MISSING_STEP if np.issubdtype(crop.dtype, np.integer) else np.isfinite(crop)
+    return np.asarray(there.any(axis=0))
 
 
 def _crop_beats(beats: Sequence[NDArray[np.int64]], starts: Sequence[int], n_samples: int) -> torch.Tensor:

@@ -55,7 +55,8 @@ class View:
     _labs: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.spec.scale == "mv" and not self.store.amplitude_known:
+        unknown = self.rows[~self.store.column("amplitude_known").astype(bool)[self.rows]]
+        if self.spec.scale == "mv" and len(unknown):
             raise DataError(
                 f"{self.store.path}: its amplitudes are lost, and this model reads millivolts: "
                 "train one with model.input.scale=amplitude_unknown or lead_unknown"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from auricle.data.manifest import read_manifest
@@ -51,11 +50,10 @@ def _header(path: Path) -> list[str]:
 def _stored(folder: Path, label: str | None, on_progress: OnProgress | None) -> Iterator[Recording]:
     """Recordings of a store, with the measurements that came with them."""
     store = Store(folder)
-    came, labels = store.measurements(), store.column("labels")
+    labels = store.column("labels")
     rows = [row for row in range(len(store)) if label is None or label in labels[row]]
     for row in counted(rows, len(rows), on_progress):
-        values = {name: float(column[row]) for name, column in came.items()}
-        yield replace(store.recording(row), measurements=values)
+        yield store.recording(row)
 
 
 def _listed(manifest: Path, label: str | None, on_progress: OnProgress | None) -> Iterator[Recording]:

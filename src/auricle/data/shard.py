@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -19,26 +20,55 @@ import torch
 from numpy.typing import NDArray
 
 from auricle.atomic import write_with
-from auricle.data.format import IMAGE_SIZE, LAB_COLUMN, MINUTES_COLUMN, NO_PICTURE, Form, Size, pack, quantise
+from auricle.data.format import (
+    IMAGE_SIZE,
+    LAB_COLUMN,
+    MEASURED_COLUMN,
+    MINUTES_COLUMN,
+    MISSING,
+    MOST_STEPS,
+    NO_PICTURE,
+    Form,
+    Size,
+    pack,
+    quantise,
+)
 from auricle.data.sources import Source, get_source
-from auricle.errors import AuricleError, ReadingNote, require
+from auricle.errors import AuricleError, DataError, ReadingNote, require
 from auricle.image.fit import fit_picture
 from auricle.recording import Recording
+from auricle.signal.acceptance import Acceptance, judge
 from auricle.signal.beats import find_beats
 from auricle.signal.quality import quality
 from auricle.signal.resample import resample
 from auricle.text.reports import clean
 
 
-def to_rate(recording: Recording, rate_hz: float) -> NDArray[np.float32]:
-    """(lead, time) signal in millivolts at the store's rate, NaN where samples are missing; gaps stay gaps."""
+def at_rate(recording: Recording, rate_hz: float) -> Recording:
+    """The recording at another rate, NaN where samples are missing; gaps stay gaps, and the old rate is kept beside."""
     if recording.rate_hz == rate_hz or not recording.leads:
-        return recording.signal
+        return recording
     known = np.isfinite(recording.signal)
     # Every lead is its own "record" here, so that a gap in one lead is bridged by its own neighbours only.
     rows = torch.from_numpy(np.where(known, recording.signal, 0.0).astype(np.float32))[:, None]
     changed, mask = resample(rows, torch.from_numpy(known), recording.rate_hz, rate_hz, rate_hz / 2)
-    return np.where(mask.numpy(), changed[:, 0].numpy(), np.nan).astype(np.float32)
+    signal = np.where(mask.numpy(), changed[:, 0].numpy(), np.nan).astype(np.float32)
+    return replace(recording, signal=signal, rate_hz=rate_hz, recorded_hz=recording.original_hz)
+
+
+def _judged(recording: Recording) -> tuple[Acceptance, NDArray[np.int64]]:
+    """The quality of the trace and its R peaks.
+
+    Raises:
+        DataError: there is no ECG in it.
+    """
+    if not recording.leads:
+        return Acceptance(True, True), np.zeros(0, dtype=np.int64)
+    beats = find_beats(recording.signal, recording.leads, recording.rate_hz)
+    accepted = judge(recording, beats)
+    if not accepted.readable:
+        raise DataError(f"no ECG to read: {accepted.reasons[0]}")
+    return accepted, beats
 
 
 def write_shard(
@@ -109,12 +139,19 @@ def _entry(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReadingNote)  # they are kept in a column
             recording = source.read(root, row)
-        signal = to_rate(recording, rate_hz)
+        recording = at_rate(recording.trimmed(), rate_hz)
+        accepted, beats = _judged(recording)
         picture = None if recording.image is None else fit_picture(recording.image, *image_size)
     except (AuricleError, OSError, ValueError) as error:
         return {"record_id": record_id, "reason": f"{type(error).__name__}: {error}"}, None, None
     # The row of a stored record; columns that not every record has are added by prefix.
+    signal = recording.signal
     steps, gain = quantise(signal)
+    clipped = int((np.isfinite(signal) & (steps == MISSING)).sum())
+    notes = list(recording.notes)
+    if clipped:
+        notes.append(f"{clipped} samples beyond {gain * MOST_STEPS:.3g} mV are no signal of a heart: stored as missing")
+    low, high = recording.cart_band_hz or (None, None)
     age = recording.age
     entry: dict[str, Any] = {
         "record_id": record_id,
@@ -132,13 +169,21 @@ def _entry(
         "fold": recording.fold,
         "labels": list(recording.labels),
         "report": clean(recording.report or "") or None,
-        "beats": find_beats(signal, recording.leads, rate_hz).tolist() if recording.leads else [],
+        "beats": beats.tolist(),
+        "recorded_hz": recording.original_hz,
+        "cart_low_hz": low,
+        "cart_high_hz": high,
+        "lost_leads": list(recording.lost),
+        "lost_shares": list(recording.lost.values()),
+        "acceptable": accepted.acceptable,
+        "quality_reasons": [str(reason) for reason in accepted.reasons],
+        "notes": notes,
     }
     if recording.leads:
         entry |= {f"quality:{name}": value for name, value in quality(signal, recording.leads, rate_hz).items()}
     entry |= {f"{LAB_COLUMN}{name}": float(value) for name, value in recording.labs.items()}
     entry |= {f"{MINUTES_COLUMN}{name}": float(value) for name, value in recording.lab_minutes.items()}
-    entry |= {f"measured:{name}": float(value) for name, value in recording.measurements.items()}
+    entry |= {f"{MEASURED_COLUMN}{name}": float(value) for name, value in recording.measurements.items()}
     return entry, steps, picture
 
 
@@ -151,7 +196,10 @@ def _write_table(entries: list[dict[str, Any]], path: Path) -> None:
         ("image_offset", pa.int64()),
         ("leads", pa.list_(pa.string())), ("age_days", pa.float64()), ("age_resolution_days", pa.float64()),
         ("sex", pa.string()), ("fold", pa.int64()), ("labels", pa.list_(pa.string())), ("report", pa.string()),
-        ("beats", pa.list_(pa.int32())),
+        ("beats", pa.list_(pa.int32())), ("recorded_hz", pa.float64()),
+        ("cart_low_hz", pa.float64()), ("cart_high_hz", pa.float64()),
+        ("lost_leads", pa.list_(pa.string())), ("lost_shares", pa.list_(pa.float64())),
+        ("acceptable", pa.bool_()), ("quality_reasons", pa.list_(pa.string())), ("notes", pa.list_(pa.string())),
     ]  # fmt: skip
     known = {name for name, _ in fixed}
     extra = sorted({name for entry in entries for name in entry} - known)

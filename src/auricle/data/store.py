@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import Age
-from auricle.data.format import LAB_COLUMN, MINUTES_COLUMN, NO_PICTURE, STORE_VERSION, dequantise, unpack
+from auricle.data.format import (
+    LAB_COLUMN,
+    MEASURED_COLUMN,
+    MINUTES_COLUMN,
+    NO_PICTURE,
+    STORE_VERSION,
+    dequantise,
+    unpack,
+)
 from auricle.errors import StoreError, require
 from auricle.recording import Recording, Sex
 
@@ -115,8 +123,8 @@ class Store:
 
     def measurements(self) -> dict[str, NDArray[np.float64]]:
         """The numbers that came with the records, by name (heart_rate, qrs_ms ...), NaN where missing."""
-        names = [name for name in self.table.column_names if name.startswith("measured:")]
-        return {name.removeprefix("measured:"): self.column(name).astype(float) for name in names}
+        names = [name for name in self.table.column_names if name.startswith(MEASURED_COLUMN)]
+        return {name.removeprefix(MEASURED_COLUMN): self.column(name).astype(float) for name in names}
 
     @cached_property
     def patients(self) -> NDArray[np.str_]:
@@ -186,7 +194,7 @@ class Store:
         return self._bytes(shard, "img", offset, height * width).reshape(height, width)
 
     def recording(self, row: int) -> Recording:
-        """Record number `row` as a Recording in millivolts, with report, labels and laboratory values.
+        """Record number `row` as a Recording in millivolts, with all that its source knew of it.
 
         Raises:
             StoreError: the shard is shorter than its table says, or damaged.
@@ -194,6 +202,8 @@ class Store:
         stored = self.record(row)
         report_id = self.table["report_id"][row].as_py()
         labs, minutes = self.labs(row)
+        low, high = self._value("cart_low_hz", row), self._value("cart_high_hz", row)
+        lost = zip(self._value("lost_leads", row) or (), self._value("lost_shares", row) or (), strict=True)
         return Recording(
             signal=dequantise(stored.signal, stored.gain_mv),
             rate_hz=self.rate_hz,
@@ -207,9 +217,19 @@ class Store:
             labs=labs,
             lab_minutes=minutes,
             image=stored.image,
+            measurements=self._known(row, MEASURED_COLUMN),
+            fold=self._value("fold", row),
+            cart_band_hz=None if low is None or high is None else (low, high),
             source=stored.source,
             amplitude_known=self.table["amplitude_known"][row].as_py(),
+            recorded_hz=self._value("recorded_hz", row),
+            lost=dict(lost),
+            notes=tuple(self._value("notes", row) or ()),
         )
+
+    def _value(self, name: str, row: int) -> Any:
+        """A value of a column that stores of an older auricle do not have; None there."""
+        return self.table[name][row].as_py() if name in self.table.column_names else None
 
     def _bytes(self, shard: int, kind: str, offset: int, count: int) -> NDArray[np.uint8]:
         """A part of a shard's file, `bin` or `img`, as a view of it."""

@@ -14,6 +14,10 @@ from auricle.data.loader import View, windows
 from auricle.progress import OnProgress
 
 
+# So little that it changes no float beside 1.
+_EMPTY = 1e-12
+
+
 @torch.no_grad()
 def over_records(
     function: Callable[[ECGBatch], Tensor],
@@ -42,9 +46,18 @@ def over_records(
         if total is None:
             total = torch.zeros(len(view.rows), values.shape[1])
         index = torch.from_numpy(positions)
-        total.index_add_(0, index, values)
-        count.index_add_(0, index, torch.ones(len(index)))
+        weight = _weight(batch)
+        total.index_add_(0, index, values * weight[:, None])
+        count.index_add_(0, index, weight)
         if on_progress:
             on_progress(int(positions[-1]) + 1, len(view.rows))
     assert total is not None, "a view without records"
     return (total / count[:, None]).numpy()
+
+
+def _weight(batch: ECGBatch) -> Tensor:
+    """(b,) 1 for windows with a sample or a picture; next to nothing for others, which count only among themselves."""
+    filled = batch.time_mask.any(1)
+    if batch.image_mask is not None:
+        filled = filled | batch.image_mask
+    return torch.where(filled.cpu(), 1.0, _EMPTY)

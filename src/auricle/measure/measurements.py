@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.signal.acceptance import Acceptance
+
 UNITS: Final[Mapping[str, str]] = {
     "heart_rate": "1/min", "rr": "ms", "p_duration": "ms", "pr": "ms", "qrs": "ms", "qt": "ms", "qtc_bazett": "ms",
     "qtc_fridericia": "ms", "p_axis": "deg", "qrs_axis": "deg", "t_axis": "deg", "rs_ratio_v1": "1",
@@ -72,7 +74,8 @@ class Measurements:
             not found.
         beats: sample numbers of all QRS complexes in the recording.
         n_used: how many of them form the median beat (those of the dominant shape).
-        recorded_hz: sampling rate of the recording.
+        recorded_hz: sampling rate at which the recording was made.
+        quality: whether the trace is acceptable, and why not; its rhythm does not count.
     """
 
     values: Mapping[str, Measured]
@@ -85,3 +88,4 @@ class Measurements:
     beats: NDArray[np.int64]
     n_used: int
     recorded_hz: float
+    quality: Acceptance = field(default_factory=lambda: Acceptance(True, True))

@@ -231,7 +231,8 @@ def _baseline(trace: Floats, rate_hz: float, at: Integers) -> Floats:
     width = max(1, round(_LEVEL_S * rate_hz))
     knots = at - before - width // 2
     usable = (knots - width // 2 >= 0) & (knots + width // 2 + 1 < trace.shape[1])
-    knots = knots[usable]
+    # Two beats may have been moved onto each other.
+    knots = np.unique(knots[usable])
     if not len(knots):
         return np.median(trace, axis=1, keepdims=True)
     level = trace[:, knots[:, None] + np.arange(-(width // 2), width // 2 + 1)].mean(axis=2)

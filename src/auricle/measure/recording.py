@@ -29,6 +29,7 @@ from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
 from auricle.measure.median_beat import Aligned, align, independent, median_of, without_gaps
 from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
+from auricle.signal.acceptance import Reason, judge
 from auricle.signal.beats import find_beats
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,8 @@ _LARGEST_AXIS_SE_DEG: Final = 50.0
 _LEVEL_SE_MV: Final = 0.01
 _SMALLEST_S_MV: Final = 0.02
 _NO_BEATS: Final = "no heart beats found"
+# Remarks of which the trace is to blame, not the heart.
+_ELECTRODES: Final = ("arms_swapped", "leg_electrode_swapped")
 _AMPLITUDE: Final = "amplitude is not known"
 _INTERVALS: Final = ("p_duration", "pr", "qrs", "qt")
 _AXES: Final = ("p_axis", "qrs_axis", "t_axis")
@@ -88,10 +91,14 @@ def measure_recording(recording: Recording) -> Measurements:
     if len(leads) and not recording.amplitude_known:
         signal = _usual_height(signal)
     beats = find_beats(signal, leads, recording.rate_hz) if len(leads) else np.zeros(0, dtype=np.int64)
-    aligned = align(signal, recording.rate_hz, beats) if len(beats) else None
+    quality = judge(recording, beats)
+    aligned = align(signal, recording.rate_hz, beats) if quality.readable and len(beats) else None
     if aligned is None:
-        return _nothing(recording, leads, beats, found_remarks)
-    return _measured(recording, leads, beats, aligned, found_remarks)
+        why = str(quality.reasons[0]) if not quality.readable else _NO_BEATS
+        return replace(_nothing(recording, leads, beats, found_remarks, why), quality=quality)
+    found = _measured(recording, leads, beats, aligned, found_remarks)
+    swapped = [Reason(remark.code) for remark in found.remarks if remark.code in _ELECTRODES]
+    return replace(found, quality=quality.also(swapped))
 
 
 def _measured(
@@ -118,7 +125,7 @@ def _measured(
     found_remarks = found_remarks + _remarks(whole, aligned, leads, rr_ms, recording.amplitude_known)
     return Measurements(
         _in_order(values, leads), remarks.by_gravity(found_remarks), leads, aligned.median.astype(np.float32),
-        aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats, len(aligned.stack), recording.rate_hz,
+        aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats, len(aligned.stack), recording.original_hz,
     )  # fmt: skip
 
 
@@ -221,7 +228,7 @@ def _interval_values(
         own = [_MARK_MS.get(wave, qrs_mark) for wave in soft[name]]
         # Too few beats show no spread; it is then taken to be twice the error of the marks themselves.
         seen = spread[number] if math.isfinite(spread[number]) else 2 * math.hypot(*own)
-        sample = 1000 / recording.rate_hz
+        sample = 1000 / recording.original_hz
         error = math.hypot(seen, sample / math.sqrt(3), _rounded_ms(recording), *extrapolated, *own)
         values[name] = Measured(value, max(error, sample / 2), "ms")
     return values
@@ -344,14 +351,14 @@ def _unknown(name: str, reason: str) -> Measured:
 
 
 def _nothing(
-    recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], found_remarks: list[Remark]
+    recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], found_remarks: list[Remark], why: str
 ) -> Measurements:
     names = (*UNITS, *(f"{wave}_{lead.lower()}" for lead in leads for wave in WAVES))
-    values = _in_order({name: _unknown(name, _NO_BEATS) for name in names}, leads)
+    values = _in_order({name: _unknown(name, why) for name in names}, leads)
     found_remarks = [*found_remarks, Remark("few_beats", (), {"beats": float(len(beats))})]
     empty = np.zeros((len(leads), 0), dtype=np.float32)
     return Measurements(values, remarks.by_gravity(found_remarks), leads, empty, recording.rate_hz, 0, {}, beats, 0,
-                        recording.rate_hz)  # fmt: skip
+                        recording.original_hz)  # fmt: skip
 
 
 def _usual_height(signal: NDArray[np.float32]) -> NDArray[np.float32]:

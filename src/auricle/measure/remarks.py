@@ -75,8 +75,8 @@ def of_recording(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
         share = float(np.isnan(recording.signal[~keep]).sum() / max(1, recording.signal[~keep].size))
         lost = tuple(name for name, good in zip(recording.leads, keep, strict=True) if not good)
         remarks.append(Remark("poor_contact", lost, {"missing_fraction": share}))
-    if recording.rate_hz <= _SLOW_HZ:
-        remarks.append(Remark("rate_too_low", (), {"recorded_hz": recording.rate_hz}))
+    if recording.original_hz <= _SLOW_HZ:
+        remarks.append(Remark("rate_too_low", (), {"recorded_hz": recording.original_hz}))
     low_pass = recording.cart_band_hz[1] if recording.cart_band_hz else np.inf
     if low_pass < _LOW_PASS_HZ:
         remarks.append(Remark("band_too_narrow", (), {"low_pass_hz": low_pass}))

@@ -22,6 +22,12 @@ def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any
         "age_days": None if age is None else age.days,
         "age_resolution_days": None if age is None else age.resolution_days,
         "sex": assessment.sex,
+        "quality": {
+            **measurements.quality.to_dict(),
+            "sentence": {
+                language: wording.quality_text(measurements.quality, language) for language in wording.languages()
+            },
+        },
         "remarks": [
             {
                 "code": remark.code,

@@ -14,6 +14,7 @@ from auricle.errors import UnknownNameError
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import Remark
 from auricle.paediatrics.assessment import Finding, Row, lead_of
+from auricle.signal.acceptance import Acceptance
 
 _DECIMALS: Final[Mapping[str, int]] = {"mV": 2, "1": 2}
 _LEADS: Final = {name.casefold(): name for name in CANONICAL}
@@ -129,6 +130,18 @@ def remark_text(remark: Remark, language: str) -> str:
         shown = f"{shown} ({leads})"
     numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in remark.detail.items())
     return f"{shown} [{numbers}]" if numbers else shown
+
+
+def quality_text(quality: Acceptance, language: str) -> str:
+    """Why a trace is not acceptable, as a sentence; empty where it is."""
+    if quality.acceptable:
+        return ""
+    book = words(language)
+    said = [
+        (f"{book['joint'].join(reason.leads)}: " if reason.leads else "") + str(book["quality"][reason.code])
+        for reason in quality.reasons
+    ]
+    return str(book["quality"]["title"]).format(reasons="; ".join(said))
 
 
 def sentence(finding: Finding, age: Age | None, language: str) -> str:

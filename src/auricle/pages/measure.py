@@ -113,7 +113,9 @@ def bar_svg(row: Row) -> str:
 
 def _quality(assessment: Assessment, measurements: Measurements, language: str) -> str:
     heads = wording.words(language)["table"]
-    remarks = [wording.remark_text(remark, language) for remark in assessment.remarks]
+    refused = wording.quality_text(measurements.quality, language)
+    remarks = [refused] if refused else []
+    remarks += [wording.remark_text(remark, language) for remark in assessment.remarks]
     used = heads["beats"].format(
         used=measurements.n_used, n=len(measurements.beats), rate=f"{measurements.recorded_hz:g}"
     )

@@ -1,0 +1,216 @@
+"""Whether a trace can be read: acceptable as judges of ECG quality call it, and readable at all.
+
+Only the trace counts, not its rhythm. Every lead has a chance of being called bad, from how much of it is missing, how
+often its level jumps, how large it is from second to second, and how well its beats resemble each other; a recording
+is as good as all its leads together (a noisy-or). Weights were fitted to the judgements of the PhysioNet/Computing in
+Cardiology Challenge 2011 (Silva, Moody and Celi, Computing in Cardiology 2011;38:273) by `benchmarks/acceptance.py`,
+which also says how well they hold on records left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.recording import Recording
+from auricle.signal.beats import find_beats
+
+Floats = NDArray[np.float64]
+
+FEATURES: Final = ("missing", "off_half_mv", "off_one_mv", "range", "likeness")
+# The chance of a lead being called bad is the logistic function of OFFSET + WEIGHTS . features.
+WEIGHTS: Final = (9.0, 2.2, 5.6, -0.49, -1.1)
+OFFSET: Final = -3.6
+# Features of a lead without fault, from which reasons are counted.
+GOOD: Final = (0.0, 0.0, 0.0, 0.0, 2.5)
+_BETWEEN_S, _LEVEL_S, _SECOND_S = 0.25, 0.3, 1.0
+_HALF_BEAT_S: Final = 0.1
+# Signals without a unit are scaled to this range, so that thresholds in millivolts fit them.
+_USUAL_RANGE_MV: Final = 1.5
+_LEAST_SECONDS: Final = 2.0
+_LEAST_BEATS: Final = 2
+# QRS complexes are rare and steep: the kurtosis of the slope over 10 ms is above 11 in some lead of every real
+# recording at hand, and below 4 in noise of any colour and in waves without a QRS.
+_SLOPE_S: Final = 0.01
+_LEAST_KURTOSIS: Final = 6.0
+# A lead is named from this chance on, or the worst one where none reaches it.
+_NAMED: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a trace is not acceptable.
+
+    Attributes:
+        code: "too_short", "no_qrs", "no_beats"; or of leads "missing", "moving", "small", "noisy"; or an electrode
+            remark of `auricle.measure.remarks`.
+        leads: the leads concerned, empty for all.
+    """
+
+    code: str
+    leads: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return (f"{', '.join(self.leads)}: " if self.leads else "") + _SENTENCES[self.code]
+
+
+_SENTENCES: Final[Mapping[str, str]] = {
+    "too_short": f"less than {_LEAST_SECONDS:g} s were recorded",
+    "no_qrs": "no QRS stands out: this is noise, or no ECG",
+    "no_beats": "no heart beats were found",
+    "missing": "missing, constant, or at the limit of the amplifier",
+    "moving": "the level jumps: a loose electrode, or movement",
+    "small": "hardly any signal",
+    "noisy": "noise: the beats do not resemble each other",
+    "arms_swapped": "the arm electrodes seem to be exchanged",
+    "leg_electrode_swapped": "a leg electrode seems to be exchanged with an arm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The quality of a trace.
+
+    Attributes:
+        acceptable: whether a judge of ECG quality would accept it.
+        readable: whether there is an ECG in it that a question can be asked of. What is not readable is not acceptable.
+        reasons: why it is not acceptable, the gravest first; empty where it is.
+        bad: chance of being called bad, by lead.
+    """
+
+    acceptable: bool
+    readable: bool
+    reasons: tuple[Reason, ...] = ()
+    bad: Mapping[str, float] = field(default_factory=dict)
+
+    def also(self, reasons: Sequence[Reason]) -> Acceptance:
+        """The same trace with more against it."""
+        return replace(self, acceptable=False, reasons=(*self.reasons, *reasons)) if reasons else self
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON says of it."""
+        return {"acceptable": self.acceptable, "reasons": [str(reason) for reason in self.reasons]}
+
+
+def judge(recording: Recording, beats: NDArray[np.int64] | None = None) -> Acceptance:
+    """Judge the trace of one recording, of any leads, rate and length.
+
+    Args:
+        recording: as a reader gives it.
+        beats: R peaks in samples, where they are known; else they are looked for.
+    """
+    if not recording.leads:
+        return Acceptance(True, True)  # a picture alone has no trace
+    known = np.isfinite(recording.signal)
+    if float(known.any(axis=0).sum()) < _LEAST_SECONDS * recording.rate_hz:
+        return Acceptance(False, False, (Reason("too_short"),))
+    if _steepness(recording, known) < _LEAST_KURTOSIS:
+        return Acceptance(False, False, (Reason("no_qrs"),))
+    if beats is None:
+        beats = find_beats(recording.signal, recording.leads, recording.rate_hz)
+    if len(beats) < _LEAST_BEATS:
+        return Acceptance(False, False, (Reason("no_beats"),))
+    # Leads that lost everything are judged by that alone.
+    gone = [name for name in recording.lost if name not in recording.leads]
+    names = (*recording.leads, *gone)
+    read = np.vstack([features(recording, beats), *(np.array([[1.0, *GOOD[1:]]]) for _ in gone)])
+    logit = OFFSET + read @ np.array(WEIGHTS)
+    chance = 1 / (1 + np.exp(-logit))
+    bad = dict(zip(names, chance.tolist(), strict=True))
+    if float(np.log1p(-chance).sum()) >= math.log(0.5):
+        return Acceptance(True, True, (), bad)
+    return Acceptance(False, True, _reasons(names, read, chance), bad)
+
+
+def _reasons(names: Sequence[str], read: Floats, chance: Floats) -> tuple[Reason, ...]:
+    """What speaks most against each bad lead, leads of one fault together."""
+    against = (read - np.array(GOOD)) * np.array(WEIGHTS)
+    faults = {
+        "missing": against[:, 0],
+        "moving": against[:, 1] + against[:, 2],
+        "small": against[:, 3],
+        "noisy": against[:, 4],
+    }
+    worst = np.array(list(faults.values())).argmax(axis=0)
+    named = np.flatnonzero(chance >= min(_NAMED, float(chance.max())))
+    by_fault = [
+        (code, tuple(names[row] for row in named.tolist() if worst[row] == number))
+        for number, code in enumerate(faults)
+    ]
+    return tuple(Reason(code, leads) for code, leads in by_fault if leads)
+
+
+def _steepness(recording: Recording, known: NDArray[np.bool_]) -> float:
+    """The largest kurtosis over leads of the slope: high where a few samples are much steeper than the rest."""
+    lag = max(1, round(_SLOPE_S * recording.rate_hz))
+    slope = recording.signal[:, lag:] - recording.signal[:, :-lag]
+    there = known[:, lag:] & known[:, :-lag]
+    slope = np.where(there, slope, 0.0).astype(np.float64)
+    count = np.maximum(there.sum(axis=1), 1)
+    square, fourth = (slope**2).sum(axis=1) / count, (slope**4).sum(axis=1) / count
+    return float((fourth / np.maximum(square**2, 1e-30)).max(initial=0.0))
+
+
+def features(recording: Recording, beats: NDArray[np.int64]) -> Floats:
+    """(lead, feature) what the gate reads of each lead that is there, in the order of `FEATURES`.
+
+    Args:
+        recording: with at least one lead.
+        beats: R peaks in samples.
+    """
+    rate_hz = recording.rate_hz
+    known = np.isfinite(recording.signal)
+    trace = _bridged(recording.signal, known)
+    if not recording.amplitude_known:
+        low, high = np.percentile(trace, [0.5, 99.5], axis=1)
+        trace *= _USUAL_RANGE_MV / max(float(np.median(high - low)), 1e-9)
+    lost = [recording.lost.get(name, 0.0) for name in recording.leads]
+    missing = np.maximum(1 - known.mean(axis=1), lost)
+    # How far and how often the level of a lead moves away.
+    width = max(1, round(_BETWEEN_S * rate_hz))
+    level = _moving_average(trace, max(1, round(_LEVEL_S * rate_hz)))
+    steps = level[:, width // 2 :: width]
+    away = np.abs(steps - np.median(steps, axis=1, keepdims=True))
+    # How large it usually is within a second.
+    second = max(2, min(round(_SECOND_S * rate_hz), trace.shape[1]))
+    bounds = np.arange(max(1, trace.shape[1] // second)) * second
+    ranges = np.maximum.reduceat(trace, bounds, axis=1) - np.minimum.reduceat(trace, bounds, axis=1)
+    return np.stack([
+        missing,
+        np.sqrt((away > 0.5).mean(axis=1)),
+        np.sqrt((away > 1.0).mean(axis=1)),
+        np.log(np.median(ranges, axis=1) + 0.02),
+        np.arctanh(np.clip(_likeness(trace - level, beats, rate_hz), -0.5, 0.99)),
+    ], axis=1)  # fmt: skip
+
+
+def _likeness(trace: Floats, beats: NDArray[np.int64], rate_hz: float) -> Floats:
+    """(lead,) how well a beat resembles the median beat of its lead: the correlation that four of five exceed."""
+    half = max(2, round(_HALF_BEAT_S * rate_hz))
+    inside = beats[(beats >= half) & (beats + half < trace.shape[1])]
+    if len(inside) < 3:
+        return np.zeros(len(trace))
+    stack = trace[:, inside[:, None] + np.arange(-half, half + 1)]
+    median = np.median(stack, axis=1, keepdims=True)
+    stack, median = (each - each.mean(axis=2, keepdims=True) for each in (stack, median))
+    size = np.sqrt((stack**2).sum(axis=2) * (median**2).sum(axis=2))
+    return np.asarray(np.quantile((stack * median).sum(axis=2) / np.maximum(size, 1e-9), 0.2, axis=1))
+
+
+def _bridged(signal: NDArray[np.float32], known: NDArray[np.bool_]) -> Floats:
+    """(lead, time) about its median, straight lines across what is missing; zero in a lead without samples."""
+    trace = signal.astype(np.float64)
+    for row in np.flatnonzero(~known.all(axis=1)):
+        places = np.flatnonzero(known[row])
+        trace[row] = np.interp(np.arange(trace.shape[1]), places, trace[row, places]) if len(places) else 0.0
+    return trace - np.median(trace, axis=1, keepdims=True)
+
+
+def _moving_average(rows: Floats, width: int) -> Floats:
+    total = np.cumsum(np.pad(rows, ((0, 0), (width // 2 + 1, width - width // 2 - 1)), mode="edge"), axis=1)
+    return np.asarray((total[:, width:] - total[:, :-width]) / width)
