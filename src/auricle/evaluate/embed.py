@@ -13,7 +13,6 @@ from auricle.batch import ECGBatch
 from auricle.data.loader import View, windows
 from auricle.progress import OnProgress
 
-
 # So little that it changes no float beside 1.
 _EMPTY = 1e-12
 

@@ -125,7 +125,8 @@ def _measured(
     found_remarks = found_remarks + _remarks(whole, aligned, leads, rr_ms, recording.amplitude_known)
     return Measurements(
         _in_order(values, leads), remarks.by_gravity(found_remarks), leads, aligned.median.astype(np.float32),
-        aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats, len(aligned.stack), recording.original_hz,
+        aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats, len(aligned.stack),
+        recording.original_hz,
     )  # fmt: skip
 
 
