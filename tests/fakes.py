@@ -53,7 +53,6 @@ PTB_XL_COLUMNS = [
 
 def write_ptb_xl(root: Path, n: int = 6) -> Path:
     """A folder in PTB-XL's native layout; the last record's files are missing, as in a partial mirror."""
-    rng = np.random.default_rng(0)
     leads = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
     rows = []
     for number in range(1, n + 1):
@@ -63,7 +62,7 @@ def write_ptb_xl(root: Path, n: int = 6) -> Path:
             names[f"filename_{kind}"] = name
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             if number < n:
-                write_wfdb(root / name, rng.normal(size=(12, 10 * rate_hz)) * 0.2, leads, rate_hz)
+                write_wfdb(root / name, heart(10 * rate_hz, seed=number, rate_hz=rate_hz), leads, rate_hz)
         ages = {1: "56.0", 2: "300.0", 3: ""}
         rows.append({
             "ecg_id": number, "patient_id": f"{1000 + number // 2}.0", "age": ages.get(number, "40"), "sex": number % 2,
@@ -81,10 +80,13 @@ def write_ptb_xl(root: Path, n: int = 6) -> Path:
 STANDARD = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
-def heart(n: int = 5000, n_leads: int = 12, seed: int = 0) -> NDArray[np.float64]:
-    """Millivolts (lead, time) that obey Einthoven and Goldberger in the first six rows."""
+def heart(n: int = 5000, n_leads: int = 12, seed: int = 0, rate_hz: float = 500.0) -> NDArray[np.float64]:
+    """Millivolts (lead, time): QRS and T at 80 a minute in little noise; six limb leads obey their laws."""
     rng = np.random.default_rng(seed)
-    rows = rng.normal(size=(n_leads, n)) * 0.2
+    since = np.arange(n) / rate_hz % 0.75 - 0.3
+    shape = np.stack([np.exp(-((since / 0.012) ** 2)), np.exp(-(((since - 0.25) / 0.05) ** 2))])
+    height = rng.choice([-1.0, 1.0], size=(n_leads, 1)) * rng.uniform(0.5, 1.5, size=(n_leads, 1))
+    rows = height * (np.array([1.0, 0.25]) @ shape) + rng.normal(size=(n_leads, n)) * 0.01
     if n_leads >= 6:
         one, two = rows[0], rows[1]
         rows[2:6] = two - one, -(one + two) / 2, one - two / 2, two - one / 2
@@ -234,8 +236,8 @@ def write_mimic(root: Path) -> Path:
 def write_ptb_xl_mini(root: Path) -> Path:
     """The arrays of PTB-XL's small, z-scored edition."""
     root.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    signal = (rng.normal(size=(20, 12, 1000)) * 1000).astype(np.int16)
+    hearts = np.stack([heart(1000, seed=number, rate_hz=100) for number in range(20)])
+    signal = (1000 * (hearts - hearts.mean(-1, keepdims=True)) / hearts.std(-1, keepdims=True)).astype(np.int16)
     np.savez(root / "signals_100hz_zscore_milli.npz", signal=signal, ecg_id=np.arange(100, 120))
     rows: list[dict[str, object]] = [
         {

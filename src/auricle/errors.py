@@ -3,6 +3,7 @@
 AuricleError
 ├── DataError            a file, a record or a table cannot be used; the message names it and the remedy
 │   ├── ReadError        one recording cannot be read
+│   ├── UnreadableError  one recording was read, and there is no ECG in it that can be answered for
 │   └── StoreError       a store is missing, incomplete, locked or of another version
 ├── ConfigError          a configuration, a preset or an option is wrong
 │   └── UnknownNameError a name that nothing is registered under; suggests the nearest
@@ -19,7 +20,7 @@ anything else is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from types import ModuleType
 
@@ -34,6 +35,14 @@ class DataError(AuricleError):
 
 class ReadError(DataError):
     """One recording cannot be read. Raised with the file and the remedy in one line."""
+
+
+class UnreadableError(DataError):
+    """A recording was read and no question can be asked of its trace. `quality` is what JSON says of it."""
+
+    def __init__(self, message: str, quality: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.quality = dict(quality)
 
 
 class StoreError(DataError):

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
@@ -19,11 +20,13 @@ from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
 from auricle.disclaimer import RESEARCH_USE
 from auricle.encoders import Tokens
-from auricle.errors import CheckpointError, DataError
+from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
 from auricle.labs import lab_test
+from auricle.measure.recording import measure_recording
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
 from auricle.recording import Recording
+from auricle.signal.acceptance import Acceptance
 from auricle.signal.preprocess import InputSpec
 
 # Weights that come with auricle: lisa nano, pre-trained and fine-tuned on simulated people (examples/weights.sh).
@@ -52,6 +55,7 @@ class Prediction:
         n_windows: how many windows were averaged.
         notes: what a reader should know: unknown age, absent leads, short record, laboratory values that are absent or
             unusual for the age.
+        quality: `acceptable`, and the `reasons` why the trace is not; only the trace counts, not its rhythm.
         model: what is known about the weights: method, version, number of parameters.
         disclaimer: that this is for research use.
     """
@@ -67,6 +71,7 @@ class Prediction:
     leads_missing: tuple[str, ...]
     n_windows: int
     notes: tuple[str, ...]
+    quality: dict[str, Any]
     model: dict[str, Any]
     disclaimer: str = RESEARCH_USE
 
@@ -130,8 +135,11 @@ class Predictor:
                 a third of the time.
 
         Raises:
-            DataError: the recording has none of the leads, and no picture that the weights read.
+            UnreadableError: there is no ECG in the recording: noise, no beats, or too short.
+            DataError: the recording has none of the leads, and no picture that the weights read; or its amplitudes are
+                unknown, and the weights read millivolts.
         """
+        quality = self._judged(recording)
         ready, n_windows = self._ready(recording)
         usable = ready.lead_mask.any(0).tolist()
         present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
@@ -153,7 +161,8 @@ class Predictor:
             leads_read=present,
             leads_missing=tuple(lead for lead in self.spec.leads if lead not in present),
             n_windows=n_windows,
-            notes=tuple(self._notes(recording, sees_age, present)),
+            notes=tuple(self._notes(recording, sees_age, present, quality)),
+            quality=quality.to_dict(),
             model=self.about,
         )
 
@@ -208,9 +217,33 @@ class Predictor:
             raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
         return tokens, [dict(zip(self.classes, row, strict=True)) for row in values.tolist()]
 
-    def _notes(self, recording: Recording, sees_age: bool, present: Sequence[str]) -> list[str]:
-        """What a reader should know of age, leads, picture, laboratory values and length of the recording."""
-        notes = []
+    def _judged(self, recording: Recording) -> Acceptance:
+        """The quality of the trace.
+
+        Raises:
+            UnreadableError: no question can be asked of it.
+            DataError: its amplitudes are unknown, and the weights read millivolts.
+        """
+        if not recording.leads:
+            return Acceptance(True, True)
+        if self.spec.scale == "mv" and not recording.amplitude_known:
+            raise DataError(
+                f"{recording.record_id}: its amplitudes are unknown, and these weights read millivolts: give the unit "
+                "and gain of the file, or use weights trained with input.scale=amplitude_unknown"
+            )
+        quality = measure_recording(recording).quality
+        if not quality.readable:
+            raise UnreadableError(
+                f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()
+            )
+        return quality
+
+    def _notes(self, recording: Recording, sees_age: bool, present: Sequence[str], quality: Acceptance) -> list[str]:
+        """What a reader should know of quality, age, leads, picture, laboratory values and length of the recording."""
+        notes = [f"the trace is not acceptable: {reason}" for reason in quality.reasons]
+        unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
+        if unknown:
+            notes.append(f"no lead has a sample for {max(unknown, 0.01):.0%} of the time: the rest was read")
         if not sees_age:
             notes.append("these weights do not use the age")
         elif recording.age is None:
@@ -225,8 +258,9 @@ class Predictor:
         if recording.image is not None and self.method.picture_size is None:
             notes.append("these weights do not read pictures")
         notes += _lab_notes(recording, self.panel)
-        if recording.leads and recording.seconds < self.spec.seconds:
-            notes.append(f"{recording.seconds:.1f} s recorded, {self.spec.seconds:g} s expected: padded and masked")
+        seconds = recording.trimmed().seconds
+        if recording.leads and seconds < self.spec.seconds:
+            notes.append(f"{seconds:.1f} s recorded, {self.spec.seconds:g} s expected: padded and masked")
         return notes
 
 

@@ -31,6 +31,7 @@ from auricle.methods import create_method
 from auricle.predict import Predictor
 from auricle.recording import Recording
 from auricle.signal.preprocess import InputSpec, Preprocess
+from fakes import heart
 
 PIL = pytest.importorskip("PIL.Image")
 
@@ -52,13 +53,12 @@ def draw(path: Path, seed: int) -> None:
 
 
 def write_manifest(folder: Path) -> Path:
-    rng = np.random.default_rng(0)
     lines = ["file,image,record_id,age,lab:troponin,lab_minutes:troponin"]
     for number in range(10):
         file = f"r{number}.npz" if number in SIGNALS else ""
         image = f"r{number}.png" if number in PICTURES else ""
         if file:
-            trace = rng.normal(0, 0.3, (12, 300)).astype(np.float32)
+            trace = heart(300, seed=number, rate_hz=100).astype(np.float32)
             np.savez(folder / file, signal=trace, rate_hz=100.0, leads=np.array(STANDARD))
         if image:
             draw(folder / image, number)

@@ -28,6 +28,7 @@ from auricle.errors import ConfigError, DataError, StoreError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.signal.preprocess import InputSpec
 from auricle.simulate import cohort
+from fakes import heart
 
 SMALL = {"n": 96, "rate_hz": 100.0, "seconds": 4.0}
 SPEC = InputSpec(rate_hz=100, seconds=2.0, band_hz=(0.5, 45))
@@ -222,9 +223,7 @@ def test_a_process_pays_for_the_rows_it_reads(store: Store) -> None:
 
 
 def test_what_cannot_be_read_is_rejected_with_its_reason(tmp_path: Path) -> None:
-    np.savez(
-        tmp_path / "good.npz", signal=np.random.default_rng(0).normal(size=(2, 500)), rate_hz=250, leads=["I", "II"]
-    )
+    np.savez(tmp_path / "good.npz", signal=heart(750, 2, rate_hz=250), rate_hz=250, leads=["I", "II"])
     np.savez(tmp_path / "empty.npz", signal=np.full((2, 500), np.nan), rate_hz=250, leads=["I", "II"])
     (tmp_path / "m.csv").write_text("file,age,sex\ngood.npz,3d,F\nempty.npz,,\nabsent.npz,,\n")
     done = ingest("manifest", tmp_path / "m.csv", tmp_path / "out", rate_hz=500, workers=1)
@@ -237,7 +236,8 @@ def test_what_cannot_be_read_is_rejected_with_its_reason(tmp_path: Path) -> None
     recording = Store(tmp_path / "out").recording(0)
     assert recording.leads == STANDARD[:6], "limb leads are derived"
     assert recording.rate_hz == 500
-    assert recording.signal.shape[1] == 1000
+    assert recording.signal.shape[1] == 1500
+    assert recording.original_hz == 250
     assert recording.age.days == 3
 
 

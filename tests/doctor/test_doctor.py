@@ -201,7 +201,7 @@ def test_the_same_signal_twice(tmp_path: Path) -> None:
     report = examine(write(tmp_path, rows))
     assert named(report, "same_signal_two_patients").lines == ((3, 4),)
     assert named(report, "duplicate_recording").lines == ((6, 7),)
-    assert named(report, "flat_signal").lines == ((8,), (9,))
+    assert named(report, "file_unreadable").lines == ((8,), (9,))
 
 
 def test_ages_that_are_useless_for_a_child_or_a_default(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def trace(n_leads: int = 2, n: int = 1000, seed: int = 0) -> np.ndarray:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.sampled_from([*STANDARD, "V4R", "V7"]), min_size=1, max_size=14, unique=True),
+    # Two limb leads at most: a third of noise would contradict them.
+    st.lists(st.sampled_from(["I", "II", *STANDARD[6:], "V4R", "V7"]), min_size=1, max_size=10, unique=True),
     st.integers(1, 700),
     st.sampled_from([100.0, 200.0, 1000.0, 4880.0]),
     st.integers(-500, 500),

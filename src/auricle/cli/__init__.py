@@ -66,7 +66,9 @@ def _root(
 def main() -> None:
     """Run the command line."""
     console = Console(stderr=True)
-    warnings.showwarning = lambda message, *_: console.print(f"auricle: note: {message}", highlight=False, markup=False)
+    warnings.showwarning = lambda message, *_: console.print(
+        f"auricle: note: {message}", highlight=False, markup=False, soft_wrap=True
+    )
     try:
         app()
     except StoppedError as error:

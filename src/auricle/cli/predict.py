@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from auricle.errors import DataError, UnreadableError
     from auricle.predict import Prediction
 
 _BAR_WIDTH = 10
@@ -47,7 +48,7 @@ def predict(
 ) -> None:
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
-    from auricle.errors import ConfigError
+    from auricle.errors import ConfigError, DataError, UnreadableError
     from auricle.io import read
     from auricle.io.picture import read_picture
     from auricle.predict import SHIPPED_WEIGHTS, Predictor
@@ -59,13 +60,35 @@ def predict(
     values = known_labs(lab or [])
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     console = Console()
+    failed = False
     for file in files:
-        recording = read(file, age=known_age, sex=parse_sex(sex), image=picture, **values)
-        prediction = predictor(recording)
+        # One recording that cannot be answered for does not keep the answers for the others.
+        try:
+            recording = read(file, age=known_age, sex=parse_sex(sex), image=picture, **values)
+            prediction = predictor(recording)
+        except DataError as error:
+            failed = True
+            typer.echo(f"auricle: {named(error, file)}", err=True)
+            if as_json and isinstance(error, UnreadableError):
+                typer.echo(json.dumps(refusal(file, error)))
+            continue
         if as_json:
             typer.echo(json.dumps(prediction.to_dict()))
         else:
             show(prediction, console, file.name)
+    if failed:
+        raise typer.Exit(2)
+
+
+def named(error: DataError, file: Path) -> str:
+    """The message of an error, with the file in front where it does not say which."""
+    text = str(error).removeprefix(f"{file.stem}: ")
+    return text if file.name in text or str(file) in text else f"{file}: {text}"
+
+
+def refusal(file: Path, error: UnreadableError) -> dict[str, object]:
+    """What JSON says of a recording without an answer."""
+    return {"record_id": file.stem, "scores": {}, "quality": error.quality, "refused": str(error)}
 
 
 def known_labs(texts: Sequence[str]) -> dict[str, dict[str, float] | None]:
