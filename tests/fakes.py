@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 
@@ -35,6 +37,22 @@ def write_wfdb(
     lines += [f"# {comment}" for comment in comments]
     header = path.with_suffix(".hea")
     header.write_text("\n".join(lines) + "\n")
+    return header
+
+
+def write_by_wfdb(path: Path, counts: NDArray[np.integer], leads: Sequence[str], fmt: str, gain: float) -> Path:
+    """A record of (lead, time) counts in any format, by the wfdb package. Returns the header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports
+        wfdb = pytest.importorskip("wfdb", reason="needs the extra wfdb")
+        n = len(leads)
+        wfdb.wrsamp("tmp", 500, ["mV"] * n, list(leads), d_signal=counts.T, fmt=[fmt] * n, adc_gain=[gain] * n,
+                    baseline=[0] * n, write_dir=str(path.parent))  # fmt: skip
+    text = (path.parent / "tmp.hea").read_text().replace("tmp.dat", f"{path.name}.dat").replace("tmp ", f"{path.name} ")
+    (path.parent / "tmp.hea").unlink()
+    (path.parent / "tmp.dat").rename(path.parent / f"{path.name}.dat")
+    header = path.parent / f"{path.name}.hea"
+    header.write_text(text)
     return header
 
 

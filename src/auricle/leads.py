@@ -6,6 +6,8 @@ limb leads from any two of I, II, III. `derive_limb` uses exactly those and noth
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -29,28 +31,77 @@ LISA_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "anterior": ("V3", "V4"),
 }
 
-_BY_FOLDED_NAME: Final = {name.casefold(): name for name in CANONICAL}
-# Frank leads and names of measured non-ECG channels: known, and deliberately not leads of ours.
-_NOT_A_LEAD: Final = frozenset({"vx", "vy", "vz", "x", "y", "z", "resp", "abp", "pleth", "time", "t"})
+# Right-sided leads are written V4R and, by some recorders, rV4; no lead is called rV1 or rV2.
+_BY_FOLDED_NAME: Final = {name.casefold(): name for name in CANONICAL} | {
+    f"r{name[:-1]}".casefold(): name for name in EXTRA if name.endswith("R")
+}
+_PREFIXES: Final = ("mdc_ecg_", "ecg", "ekg", "lead")
+_SEPARATOR: Final = re.compile(r" - |[-_:] ?| ")
+_DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+# The words of a sign, before the name ("-aVR", "inverted aVR") and behind it (MDC_ECG_LEAD_AVRneg).
+_SIGN_BEFORE: Final = re.compile(r"(?:\(-\)|-|minus|negative|neg|inverted|inverse|inv)[ _.]*(?=\S)")
+_SIGN_BEHIND: Final = re.compile(r"[ _]*(?:\(-\)|\((?:inverted|inv|neg)\)|negative|neg|inverted|inv)$")
+_SHOWN_LETTERS: Final = 40
 
 
 def canonical(name: str) -> str:
     """The canonical spelling of a lead name: `AVR`, `avr`, `Lead aVR`, `MDC_ECG_LEAD_aVR`, `DI`, `ECG V1` all work.
 
     Raises:
+        UnknownNameError: the name is no electrocardiographic lead we know, or has a minus sign.
+    """
+    lead, sign = signed(name)
+    if sign < 0:
+        raise UnknownNameError("lead", name, CANONICAL)
+    return lead
+
+
+def signed(name: str) -> tuple[str, int]:
+    """The canonical spelling of a lead name, and -1 if it stands for the lead upside down (`-aVR` of Cabrera's order).
+
+    A dash that ties a name to a word before it (`ECG-II`) is punctuation. One behind the name (`II-`) may be either,
+    and such a name is not known.
+
+    Raises:
         UnknownNameError: the name is no electrocardiographic lead we know.
     """
-    folded = name.strip().casefold().removeprefix("mdc_ecg_").removeprefix("ecg").removeprefix("lead")
-    folded = folded.strip(" _-:").removeprefix("lead").strip(" _-:")
-    for candidate in (folded, folded.removeprefix("d"), folded.replace(" ", "")):
+    text = unicodedata.normalize("NFKC", name).translate(_DASHES).casefold().strip(" _:\t")
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    before = _SIGN_BEFORE.match(text)
+    text = _without_prefix(text[before.end() :] if before else text)
+    within = None if before else _SIGN_BEFORE.match(text)  # "Lead -aVR"
+    text = text[within.end() :] if within else text
+    behind = None if before or within else _SIGN_BEHIND.search(text)
+    text = text[: behind.start()] if behind else text
+    for candidate in (text, text.removeprefix("d"), text.replace(" ", "")):
         if candidate in _BY_FOLDED_NAME:
-            return _BY_FOLDED_NAME[candidate]
+            return _BY_FOLDED_NAME[candidate], -1 if before or within or behind else 1
     raise UnknownNameError("lead", name, CANONICAL)
 
 
-def is_other_channel(name: str) -> bool:
-    """Whether this is a channel that recorders store beside an ECG (Frank leads, respiration): to be left out."""
-    return name.strip().casefold() in _NOT_A_LEAD
+def _without_prefix(text: str) -> str:
+    """Text without the words that say it is a lead, and the punctuation behind each."""
+    for prefix in _PREFIXES:
+        if text.startswith(prefix) and text != prefix:
+            text = text.removeprefix(prefix)
+            separator = _SEPARATOR.match(text)
+            text = text[separator.end() :] if separator else text
+    return text
+
+
+def is_lead(name: str) -> bool:
+    """Whether this is the name of a lead we know; recorders store other channels beside an ECG."""
+    try:
+        signed(name)
+    except UnknownNameError:
+        return False
+    return True
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names of channels as a message has them, each once and shortened, a blank one as such."""
+    return ", ".join(dict.fromkeys(" ".join(name.split())[:_SHOWN_LETTERS] or "(no name)" for name in names))
 
 
 def derive_limb(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[NDArray[np.float32], tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from auricle import einthoven, gaps
 from auricle import leads as lead_names
 from auricle.age import Age
+from auricle.amplitude import doubt_of
 from auricle.errors import DataError
 
 Sex = Literal["F", "M"]
-# A heart's surface signal is a few millivolts; electrode offsets reach some hundred. More is a unit error.
-_LARGEST_MV: Final = 5_000.0
+# No converter has more bits than this many steps; what is larger was never a sample.
+_LARGEST: Final = 2.0**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,12 @@ class Recording:
         return replace(self, signal=self.signal[:, known[0] : known[-1] + 1])
 
     def with_context(self, **known: object) -> Recording:
-        """A copy that also knows what the caller knows (age, sex, report ...); None leaves a field as it is."""
+        """A copy that also knows what the caller knows (age, sex, report ...); None leaves a field as it is.
+
+        `notes` are added to those that are there.
+        """
+        if known.get("notes") is not None:
+            known["notes"] = (*self.notes, *known["notes"])  # type: ignore[misc]
         return replace(self, **{name: value for name, value in known.items() if value is not None})  # type: ignore[arg-type]
 
 
@@ -120,43 +126,89 @@ def make_recording(
     """Build a Recording as every reader must: canonical names and order, derived limb leads, unusable leads dropped.
 
     Stretches that hold no measurement (`auricle.gaps`) are missing, and limb leads that contradict the others are
-    derived from them or set aside (`auricle.einthoven`); `notes` say so. A lead without a single finite value is
-    absent, not zero: it is left out (and derived if its partners allow). Channels that are no ECG lead (Frank,
-    respiration) are left out as well.
+    derived from them or set aside (`auricle.einthoven`). A lead without a single finite value is absent, not zero: it
+    is left out (and derived if its partners allow). Channels that are no lead of ours (Frank, respiration) are left
+    out as well, a lead that is named with a minus is turned, and of a lead that is there twice with different samples
+    neither is used. Numbers that cannot be millivolts (`auricle.amplitude`) have an unknown amplitude. `notes` say so.
 
     Args:
         signal: (lead, time) in millivolts.
         rate_hz: samples per second.
         leads: names as the file writes them.
         record_id: identity of the record in its source.
-        **context: further fields of `Recording`.
+        **context: further fields of `Recording`; `notes` come before those made here.
 
     Raises:
-        DataError: an unknown lead name, no lead with a usable value, or amplitudes that no millivolt has.
+        DataError: no lead that we know, none with a usable value, or numbers that no recorder gives.
     """
-    signal = np.asarray(signal, dtype=np.float32)
-    keep = [row for row, name in enumerate(leads) if not lead_names.is_other_channel(name)]
-    names = tuple(lead_names.canonical(leads[row]) for row in keep)
-    values = np.where(np.isinf(signal), np.nan, signal)[keep]
-    known = [bool(np.isfinite(row).any()) for row in values]
+    rows, notes = _by_lead(np.asarray(signal, dtype=np.float32), leads)
+    if not any(lead_names.is_lead(name) for name in leads):
+        raise DataError(
+            f"{record_id}: none of its channels is an ECG lead that auricle knows ({lead_names.shown(leads)}); "
+            "name them I, II, III, aVR, aVL, aVF, V1 ..."
+        )
+    if not rows:
+        twice = "; ".join(note for note in notes if "none of them" in note)
+        raise DataError(f"{record_id}: {twice or 'no lead has a usable sample'}; there is no ECG in it to read")
+    names, values = tuple(rows), np.stack(list(rows.values()))
+    peak = float(np.nanmax(np.abs(values)))
+    if peak > _LARGEST:
+        raise DataError(f"{record_id}: values up to {peak:.3g} are no millivolts; check the unit or gain of the file")
+    doubt = doubt_of(values, rate_hz) if context.get("amplitude_known", True) else None
+    if doubt is not None:
+        notes, context["amplitude_known"] = [*notes, doubt.reason], False
     in_millivolts = bool(context.get("amplitude_known", True))
     lost = gaps.lost(values, rate_hz, in_millivolts)
     values[lost] = np.nan
-    notes = [gaps.describe(lost, names)] if lost.any() else []
+    notes += [gaps.describe(lost, names)] if lost.any() else []
     shares = {name: float(row.mean()) for name, row in zip(names, lost, strict=True) if row.any()}
-    if in_millivolts and len(set(names)) == len(names):
+    if in_millivolts:
         settled = einthoven.settle(values, names, rate_hz)
         values, notes = settled.signal, [*notes, *settled.notes]
         if not settled.comparable:
             context["amplitude_known"] = False
-    usable = [row for row in range(len(keep)) if np.isfinite(values[row]).any()]
+    usable = [row for row in range(len(names)) if np.isfinite(values[row]).any()]
     if not usable:
-        why = "every lead is constant" if any(known) else "no lead has a usable sample"
-        raise DataError(f"{record_id}: {why}; there is no ECG in it to read")
-    values = values[usable]
-    peak = float(np.nanmax(np.abs(values)))
-    if peak > _LARGEST_MV:
-        raise DataError(f"{record_id}: values up to {peak:.3g} are no millivolts; check the unit or gain of the file")
-    values, ordered = lead_names.derive_limb(values, [names[row] for row in usable])
+        raise DataError(f"{record_id}: every lead is constant; there is no ECG in it to read")
+    values, ordered = lead_names.derive_limb(values[usable], [names[row] for row in usable])
     context["notes"] = (*context.get("notes", ()), *notes)  # type: ignore[misc]
     return Recording(values, float(rate_hz), ordered, record_id, lost=shares, **context)  # type: ignore[arg-type]
+
+
+def _by_lead(
+    signal: NDArray[np.float32], names: tuple[str, ...] | list[str]
+) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """The usable rows by canonical lead, with their right sign, and what has to be said of the names."""
+    found: dict[str, dict[int, list[int]]] = {}
+    for row, name in enumerate(names):
+        if lead_names.is_lead(name) and np.isfinite(signal[row]).any():
+            lead, sign = lead_names.signed(name)
+            found.setdefault(lead, {}).setdefault(sign, []).append(row)
+    others = [name for name in names if not lead_names.is_lead(name)]
+    notes = list(left_out(others))
+    rows = {}
+    for lead, by_sign in found.items():
+        if len(by_sign) > 1:
+            notes.append(f"lead {lead} is there with both signs; the one without a minus is used")
+        sign = max(by_sign)
+        same = [np.where(np.isinf(signal[row]), np.nan, sign * signal[row]) for row in by_sign[sign]]
+        if len(same) > 1 and not all(np.array_equal(same[0], row, equal_nan=True) for row in same):
+            notes.append(f"lead {lead} is there {len(same)} times with different samples; none of them is used")
+            continue
+        if len(same) > 1:
+            notes.append(f"lead {lead} is there {len(same)} times with the same samples; one of them is used")
+        if sign < 0:
+            notes.append(f"lead {lead} is recorded upside down ({lead_names.shown([names[by_sign[sign][0]]])}); turned")
+        rows[lead] = same[0]
+    return rows, notes
+
+
+def left_out(channels: Sequence[str]) -> tuple[str, ...]:
+    """What a reader says of channels that are no lead of ours: one sentence, or nothing where there are none."""
+    if not channels:
+        return ()
+    one = len(channels) == 1
+    return (
+        f"channel{'' if one else 's'} {lead_names.shown(channels)} {'is' if one else 'are'} no ECG lead that auricle "
+        f"knows and {'is' if one else 'are'} left out",
+    )

@@ -20,7 +20,7 @@ from auricle.predict import SHIPPED_WEIGHTS
 ROOT = Path(auricle.__file__).parent
 ORDER = [
     "errors", "disclaimer", "progress", "atomic", "age", "leads", "labs",
-    "gaps", "einthoven", "recording", "processes", "batch", "registry", "config",
+    "amplitude", "gaps", "einthoven", "recording", "processes", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages",
     "nn", "augment", "losses", "encoders", "methods", "train", "evaluate", "explain", "predict", "cli", "serve",

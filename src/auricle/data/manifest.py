@@ -24,6 +24,7 @@ from typing import Final
 from auricle import age as ages
 from auricle.age import Age
 from auricle.errors import DataError, UnknownNameError
+from auricle.io.names import record_name
 from auricle.io.wfdb import sex_of
 from auricle.labs import in_canonical_unit, lab_test, unit_factor
 from auricle.recording import Sex
@@ -195,7 +196,7 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             line=line,
             file=cell("file"),
             image=cell("image"),
-            record_id=cell("record_id") or Path(cell("file") or cell("image")).stem,
+            record_id=cell("record_id") or record_name(cell("file") or cell("image")),
             patient_id=cell("patient_id") or None,
             age=_age(cell),
             sex=sex,

@@ -31,7 +31,7 @@ class Trace:
         leads: canonical names, the derived ones included.
         seconds: duration.
         format: "WFDB 16", "npz" ...
-        amplitude_mv: median over leads of the median over windows of 1.5 s of the range in each: a QRS complex.
+        doubt: why its numbers are no millivolts, by the kinds of `auricle.amplitude` or "unknown"; None if they are.
         digest: of the samples; None for a signal that never moves, which many broken recordings share.
         age: of the file's own header.
         sex: of the file's own header.
@@ -43,7 +43,7 @@ class Trace:
     leads: tuple[str, ...]
     seconds: float
     format: str
-    amplitude_mv: float
+    doubt: str | None
     digest: bytes | None
     age: Age | None = None
     sex: Sex | None = None

@@ -11,9 +11,13 @@ from auricle.doctor.model import Finding
 
 _YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
 _WHOLE_YEAR_DAYS: Final = 365.0
-# The noise of an amplifier stays below the first over 1.5 s, and no heart gives more than the second.
-_LEAST_MV: Final = 0.05
-_MOST_MV: Final = 20.0
+# What `auricle.amplitude` doubts, and what a reader did not find in the file.
+_AMPLITUDES: Final = {
+    "small": "beats too small for millivolts: is the unit or the gain wrong (V or mV taken for uV)?",
+    "large": "beats too large for millivolts: are these uV or counts of the converter taken for mV?",
+    "scaled": "a scaled copy (mean 0 and standard deviation 1, or a range of round figures): its amplitudes are lost",
+    "unknown": "the file gives no unit or gain, or a scaled copy: its amplitudes are unknown",
+}
 _SHORT_REPORT_WORDS: Final = 4
 # A default of a form, not chance: this share of patients with exactly one age, or of reports with one text.
 _STUCK_AGES: Final = 0.25
@@ -116,13 +120,10 @@ def _ages_differ(case: Case) -> bool:
 def _about_signals(cases: Sequence[Case]) -> Iterator[Finding]:
     traced = [(case, case.trace) for case in cases if case.trace is not None]
     flat = [case for case, trace in traced if trace.digest is None]
-    small = [case for case, trace in traced if trace.digest is not None and trace.amplitude_mv < _LEAST_MV]
-    large = [case for case, trace in traced if trace.amplitude_mv > _MOST_MV]
     yield from _warning("flat_signal", "a signal that never moves: a broken or empty recording", each_line(flat))
-    small_message = f"beats of less than {_LEAST_MV:g} mV: is the unit or the gain wrong (V or mV taken for uV)?"
-    yield from _warning("unit_small", small_message, each_line(small))
-    large_message = f"beats of more than {_MOST_MV:g} mV: are these uV or counts of the converter taken for mV?"
-    yield from _warning("unit_large", large_message, each_line(large))
+    for doubt, message in _AMPLITUDES.items():
+        doubted = [case for case, trace in traced if trace.digest is not None and trace.doubt == doubt]
+        yield from _warning(f"unit_{doubt}", message, each_line(doubted))
     rates = grouped([case for case, _ in traced], lambda case: case.trace.rate_hz if case.trace else None)
     if len(rates) > 1:
         names = ", ".join(f"{rate:g}" for rate in sorted(rates))

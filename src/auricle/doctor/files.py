@@ -14,24 +14,22 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from auricle.amplitude import doubt_of
 from auricle.doctor.case import Case, Trace
 from auricle.doctor.model import Finding
 from auricle.errors import AuricleError
 from auricle.io import read, wfdb
+from auricle.io.names import header_of, suffix_of
 from auricle.io.picture import read_picture
 from auricle.progress import OnProgress, counted
 from auricle.recording import Recording
 
-# Every window holds a beat down to 40 a minute; wander of the baseline within it is small.
-_WINDOW_S: Final = 1.5
 _MISSING: Final = "the file does not exist"
-# Any other suffix may be the second half of a name with a dot in it.
 _SUFFIXES: Final = frozenset({".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"})
 # A reader's message names the file, which may name the patient: only its kind is told. First match wins.
 _REASONS: Final = (
-    (r"no such file", _MISSING),
+    (r"no such file|is a folder", _MISSING),
     (r"signal file .* is missing", "the signal file that belongs to the header is missing"),
     (r"cannot be opened|denied", "the file cannot be opened: look at its permissions"),
     (r"truncated", "the signal file is truncated: copy it again"),
@@ -41,8 +39,8 @@ _REASONS: Final = (
     (r"no lead has a usable sample|holds no sample", "no lead has a usable sample"),
     (r"are no millivolts", "values that no millivolt has: look at the unit and the gain"),
     (r"sampling rate", "a sampling rate that is not possible"),
-    (r"unknown lead", "a lead has a name that is not known"),
-    (r"a lead occurs twice", "a lead occurs twice"),
+    (r"a lead occurs twice|none of them is used", "a lead occurs twice"),
+    (r"two bytes of every sample", "the bytes of the samples are in another order than the header says"),
     (r"unknown unit", "the unit is not known: mV, uV or V"),
     (r"is not installed", "this format needs an optional package that is not installed (pip install 'auricle[wfdb]')"),
     (r"no ECG that auricle reads|is no WFDB header", "the content is no format that auricle reads"),
@@ -82,12 +80,12 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | Non
 def _trace(path: Path) -> Trace | str:
     """The facts of a file, or why it cannot be read."""
     try:
-        if not path.exists() and not path.with_name(path.name + ".hea").exists():
+        if not path.exists() and header_of(path) is None:
             return _MISSING
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             recording = read(path)
-        return _facts(path, recording, any("age" in str(warning.message) for warning in caught))
+        return _facts(path, recording, any(re.search(r"\bage\b", str(warning.message)) for warning in caught))
     except AuricleError as error:
         return _reason(str(error), path)
     except Exception:  # one odd file must not end the report on all others, and a traceback would print its name
@@ -122,7 +120,7 @@ def _facts(path: Path, recording: Recording, odd_age: bool) -> Trace:
         leads=recording.leads,
         seconds=recording.seconds,
         format=_format(path),
-        amplitude_mv=_amplitude(signal, recording.rate_hz),
+        doubt=_doubt(recording),
         digest=hashlib.blake2b(named + signal.tobytes(), digest_size=16).digest() if moves else None,
         age=recording.age,
         sex=recording.sex,
@@ -133,18 +131,16 @@ def _facts(path: Path, recording: Recording, odd_age: bool) -> Trace:
 
 def _format(path: Path) -> str:
     """The kind of file; for WFDB with the number of its sample format, which differs between recorders."""
-    header = path if path.suffix == ".hea" else wfdb.header_of(path)
-    if header is None or not header.is_file() or path.suffix in {".npy", ".npz"}:
-        return path.suffix[1:].casefold() if path.suffix.casefold() in _SUFFIXES else "other"
+    header = path if suffix_of(path) == ".hea" else header_of(path)
+    if header is None or not header.is_file():
+        return suffix_of(path)[1:] if suffix_of(path) in _SUFFIXES else "other"
     formats = sorted({channel.format for channel in wfdb.parse_header(header).channels})
     return "WFDB " + "+".join(map(str, formats))
 
 
-def _amplitude(signal: NDArray[np.float32], rate_hz: float) -> float:
-    """Median over leads of the median over windows of 1.5 s of the range in mV; NaN if all windows are missing."""
-    width = min(max(2, round(_WINDOW_S * rate_hz)), signal.shape[1])
-    windows = signal[:, : signal.shape[1] // width * width].reshape(len(signal), -1, width)
-    known = np.isfinite(windows)
-    span = np.where(known, windows, -np.inf).max(axis=2) - np.where(known, windows, np.inf).min(axis=2)
-    leads = [float(np.median(row[np.isfinite(row)])) for row in span if np.isfinite(row).any()]
-    return float(np.median(leads)) if leads else float("nan")
+def _doubt(recording: Recording) -> str | None:
+    """Why the numbers of a recording are no millivolts, by what its reader found."""
+    if recording.amplitude_known:
+        return None
+    found = doubt_of(recording.signal, recording.rate_hz)
+    return found.kind if found else "unknown"

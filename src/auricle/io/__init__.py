@@ -12,6 +12,7 @@ from typing import Final
 
 from auricle.errors import AuricleError, ReadError, ReadingNote
 from auricle.io import arrays, hdf5, mat, picture, wfdb
+from auricle.io.names import header_of
 from auricle.recording import Recording
 
 _FORMATS: Final[tuple[ModuleType, ...]] = (arrays, hdf5, wfdb, mat, picture)
@@ -23,7 +24,8 @@ def read(path: Path | str, **context: object) -> Recording:
 
     Args:
         path: a WFDB header (or its signal file, or its name without suffix), .npy, .npz, MATLAB .mat or HDF5; or a
-            picture of an ECG (PNG, JPEG, TIFF, BMP, GIF), for models that read pictures.
+            picture of an ECG (PNG, JPEG, TIFF, BMP, GIF), for models that read pictures. A name with dots in it is
+            tried as it stands first.
         **context: what the caller knows and the file may not: age, sex, report ...; None changes nothing. A bare
             array (.npy, .mat, HDF5) also needs `rate_hz` and `leads`.
 
@@ -35,8 +37,10 @@ def read(path: Path | str, **context: object) -> Recording:
     """
     path = Path(path)
     try:
-        target = path if path.is_file() else wfdb.header_of(path)
+        target = path if path.is_file() else header_of(path)
         if target is None:
+            if path.is_dir() and path.name:
+                raise ReadError(f"{path}: is a folder; give one recording in it")
             raise ReadError(f"{path}: no such file")
         with target.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -53,6 +57,9 @@ def read(path: Path | str, **context: object) -> Recording:
             for note in recording.notes:
                 warnings.warn(f"{target.name}: {note}", ReadingNote, stacklevel=2)
             return recording
+    kind = picture.kind_not_read(head)
+    if kind:
+        raise ReadError(f"{target}: is {kind}, which is not read; save the page that shows the ECG as PNG")
     raise ReadError(f"{target}: is no ECG that auricle reads (WFDB header, .npy, .npz, .mat, HDF5 or a picture)")
 
 

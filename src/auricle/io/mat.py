@@ -1,8 +1,9 @@
-"""MATLAB files of level 5 without a WFDB header beside them: the native layout of CPSC2018, and bare arrays.
+"""MATLAB files of levels 4 and 5 without a WFDB header beside them: the native layout of CPSC2018, and bare arrays.
 
 CPSC2018 writes a struct `ECG` with `data` (lead, time) in millivolts, `sex` and `age`; the Challenge editions write an
-array `val`. Neither says rate or leads: they come from the caller. The parser is ours (MAT-file format, MathWorks,
-level 5): scipy's ends the process on damaged bytes. Every size is checked against what holds it before it is used.
+array `val` of counts. Neither says rate or leads: they come from the caller, or from further variables (`fs`, `leads`).
+Files of level 7.3 are HDF5 and read there. The parser is ours (MAT-file format, MathWorks): scipy's ends the process on
+damaged bytes. Every size is checked against what holds it before it is used.
 """
 
 from __future__ import annotations
@@ -18,16 +19,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle import age as ages
-from auricle.errors import DataError, ReadError
-from auricle.io.arrays import bare
-from auricle.io.wfdb import sex_of
+from auricle.errors import ReadError
+from auricle.io.arrays import named
 from auricle.recording import Recording
 
 _MAGIC: Final = b"MATLAB 5.0 MAT-file"
 _HEADER_BYTES: Final = 128
 _MATRIX, _COMPRESSED = 14, 15
-_STRUCT, _CHAR = 2, 4
+_CELL, _STRUCT, _CHAR = 1, 2, 4
 # Data types of elements, as numpy writes them without byte order.
 _TYPES: Final = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8", 16: "u1", 17: "u2",
@@ -36,6 +35,10 @@ _NUMERIC_CLASSES: Final = range(6, 16)
 # ECG samples deflate to a fifth at best; more than this is no recording.
 _MOST_INFLATED: Final = 200
 _DEEPEST: Final = 6
+# Level 4: the head of a matrix, kinds of numbers by the tens of its type, and no name is longer.
+_HEAD_4: Final = 20
+_TYPES_4: Final = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,51 +50,27 @@ class _Element:
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the bytes begin a level 5 file."""
+    """Whether the bytes begin a file of level 5, or the first matrix of one of level 4."""
     del path
-    return head.startswith(_MAGIC)
+    return head.startswith(_MAGIC) or _level_4(head) is not None
 
 
 def read(path: Path, **context: object) -> Recording:
-    """A recording from a struct `ECG` or an array `val`; rate and leads come from the caller.
+    """A recording from a struct `ECG` or arrays; rate and leads come from the caller where the file says neither.
 
     Raises:
         ReadError: damaged, or no ECG in it.
     """
     tables = _load(path)
-    if "ECG" in tables:
-        signal, known = _from_struct(path, tables["ECG"])
-    elif "val" in tables:
-        signal, known = tables["val"], {}
-    else:
-        raise ReadError(f"{path}: holds neither a struct ECG nor an array val, only {', '.join(tables) or 'nothing'}")
-    given = {name: value for name, value in context.items() if value is not None}
-    return bare(path, signal, {**known, **given})
-
-
-def _from_struct(path: Path, table: Any) -> tuple[Any, dict[str, object]]:
-    fields = {name.casefold(): value for name, value in table.items()} if isinstance(table, dict) else {}
-    if "data" not in fields:
-        raise ReadError(f"{path}: its struct ECG has no field data")
-    known: dict[str, object] = {}
-    try:
-        known["age"] = ages.parse(_text(fields.get("age")))
-    except DataError:
-        known["age"] = None  # an age that makes no sense is unknown, never the loss of the ECG
-    known["sex"] = sex_of(_text(fields.get("sex")))
-    return fields["data"], {name: value for name, value in known.items() if value is not None}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    flat = np.asarray([] if value is None else value).reshape(-1)
-    return str(flat[0]) if flat.size else ""
+    struct = tables.get("ECG")
+    return named(path, struct if isinstance(struct, dict) else tables, context)
 
 
 def _load(path: Path) -> dict[str, Any]:
     """The variables of a file by name: arrays, text, and structs as dictionaries; other classes are left out."""
     content = path.read_bytes()
+    if not content.startswith(_MAGIC):
+        return _load_level_4(path, content)
     order = "<" if content[126:128] == b"IM" else ">"
     found: dict[str, Any] = {}
     try:
@@ -147,14 +126,60 @@ def _matrix(body: bytes, order: str, depth: int) -> tuple[str, Any]:
     kind = int(flags[0]) & 0xFF
     if kind == _STRUCT:
         return name, _struct(parts, shape, order, depth)
+    if kind == _CELL:
+        cells = [_matrix(part.body, order, depth + 1)[1] for part in parts if part.kind == _MATRIX]
+        return name, cells if all(isinstance(cell, str) for cell in cells) else None
     if kind != _CHAR and kind not in _NUMERIC_CLASSES:
         return name, None
     values = _numbers(_part(parts), order)
     if values.size != math.prod(shape):
         raise ValueError(f"a matrix of shape {shape} with {values.size} values")
     if kind == _CHAR:
-        return name, "".join(chr(int(value)) for value in values if 0 < int(value) < 0xD800)
+        return name, _text(values.reshape(shape, order="F"))
     return name, values.reshape(shape, order="F")
+
+
+def _text(letters: NDArray[Any]) -> str | list[str]:
+    """A matrix of characters: one text, or one for each of several rows, whose blanks at the end only pad them."""
+    rows = letters.reshape(letters.shape[0], -1) if letters.size else letters.reshape(1, -1)
+    texts = ["".join(chr(int(value)) for value in row if 0 < int(value) < 0xD800) for row in rows]
+    return texts[0] if len(texts) == 1 else [text.rstrip() for text in texts]
+
+
+def _level_4(content: bytes) -> tuple[str, np.dtype[Any], int, int, bool, int] | None:
+    """Name, kind of number, rows, columns, whether text, and bytes of the name; None if no matrix begins here.
+
+    A matrix begins with five numbers of four bytes: type, rows, columns, whether complex, length of the name.
+    """
+    if len(content) < _HEAD_4:
+        return None
+    for order in "<>":
+        kind, rows, columns, complex_, length = struct.unpack_from(f"{order}5i", content)
+        machine, number, text = kind // 1000, kind // 10 % 100, kind % 10
+        known = number in _TYPES_4 and text in (0, 1) and machine == (0 if order == "<" else 1)
+        if known and complex_ == 0 and rows > 0 and columns > 0 and 1 < length <= _LONGEST_NAME:
+            name = content[_HEAD_4 : _HEAD_4 + length]
+            if name.endswith(b"\0") and name[:-1].replace(b"_", b"").isalnum():
+                return name[:-1].decode("latin-1"), np.dtype(order + _TYPES_4[number]), rows, columns, text == 1, length
+    return None
+
+
+def _load_level_4(path: Path, content: bytes) -> dict[str, Any]:
+    """The matrices of a file of level 4 by name, one behind the other."""
+    found: dict[str, Any] = {}
+    while content:
+        matrix = _level_4(content)
+        if matrix is None:
+            raise ReadError(f"{path}: truncated or damaged (what follows a matrix is none); copy it again")
+        name, kind, rows, columns, is_text, length = matrix
+        begin = _HEAD_4 + length
+        end = begin + rows * columns * kind.itemsize
+        if end > len(content):
+            raise ReadError(f"{path}: truncated or damaged (a matrix claims more bytes than it has); copy it again")
+        values = np.frombuffer(content[begin:end], dtype=kind).reshape((rows, columns), order="F")
+        found[name] = _text(values) if is_text else values
+        content = content[end:]
+    return found
 
 
 def _struct(parts: Iterator[_Element], shape: tuple[int, ...], order: str, depth: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from auricle.config import Config
 from auricle.errors import DataError
+from auricle.io.names import record_name
 
 
 class Published(Config):
@@ -84,7 +85,7 @@ def read_published(spec: Published, folder: Path) -> PublishedTable:
             raise DataError(f"{path}: cannot be read ({error.strerror}); give the folder of the split files") from None
         if not rows or spec.record not in rows[0]:
             raise DataError(f"{path}: has no column {spec.record!r}; is it the published split file?")
-        ids = [PurePosixPath(row[spec.record]).stem for row in rows]
+        ids = [record_name(PurePosixPath(row[spec.record])) for row in rows]
         doubled = next((record for record in ids if record in columns), None)
         if doubled is not None:
             raise DataError(f"{path}: record {doubled} is also in another part")
