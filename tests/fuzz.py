@@ -78,11 +78,12 @@ def reader_of(path: Path) -> Callable[[Path], object]:
     """What reads this kind of file."""
     from auricle.data.manifest import read_manifest
     from auricle.io import read
+    from auricle.io.names import header_of
     from auricle.leads import STANDARD
 
     if path.suffix == ".csv":
         return read_manifest
-    if path.suffix in {".h5", ".npy"} or (path.suffix == ".mat" and not path.with_suffix(".hea").exists()):
+    if path.suffix in {".h5", ".npy"} or (path.suffix == ".mat" and header_of(path) is None):
         return lambda file: read(file, rate_hz=500.0, leads=STANDARD)
     return read
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import fuzz
-from fakes import STANDARD, heart, write_cpsc2018, write_sph, write_wfdb
+from fakes import STANDARD, heart, write_by_wfdb, write_cpsc2018, write_sph, write_wfdb
 
-MUTATIONS = 900
+MUTATIONS = 1500
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,35 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     native = sorted((folder / "cpsc").rglob("*.mat"))[:2]
     found = [folder / "a.npz", folder / "b.npy", header, header.with_suffix(".dat"), folder / "m.csv", *native]
     found.append(folder / "sph" / "records" / "A00001.h5")
+    found += odd_files(folder)
     real = os.environ.get("AURICLE_REAL_DATA")
     if real:
         found += [next((Path(real) / name).rglob(pattern)) for name, pattern in (("csn", "*.hea"), ("sph", "*.h5"))]
     return found
+
+
+def odd_files(folder: Path) -> list[Path]:
+    """Files with what headers and archives may hold beside the usual: other formats, text, frames, levels, keys."""
+    from h5py import File
+    from scipy.io import savemat
+
+    counts = np.rint(heart(800) * 100).astype("<i2")
+    package = write_by_wfdb(folder / "d", counts, STANDARD, "24", 100)
+    dotted = write_wfdb(folder / "e", heart(800), STANDARD, comments=["Sex: 女"])
+    text = dotted.read_text().replace("e 12", "2.25 31 12").replace("e.dat 16 ", "e.dat 16x2:7 ").replace("/mV", "/μV")
+    dotted.rename(folder / "2.25.31.hea").write_bytes(text.replace("500 800", "500 400").encode("gb18030"))
+    named = {"val": heart(800), "fs": 500.0, "leads": np.array(STANDARD, dtype=object), "age": "3d", "sex": "F"}
+    savemat(folder / "f.mat", named, do_compression=True)
+    savemat(folder / "g.mat", {"val": counts.astype(float), "fs": 500.0}, format="4")
+    with File(folder / "h.mat", "w", userblock_size=512) as file:
+        file["val"], file["fs"] = heart(800).T, [[500.0]]
+    with (folder / "h.mat").open("r+b") as content:
+        content.write(b"MATLAB 7.3 MAT-file".ljust(128))
+    np.savez(
+        folder / "i.npz", ecg=heart(800), fs=500, channels=STANDARD, units=["uV"] * 12, age_days=3, gender="female"
+    )
+    arrays = [folder / name for name in ("f.mat", "g.mat", "h.mat", "i.npz")]
+    return [package, package.with_suffix(".dat"), folder / "2.25.31.hea", *arrays]
 
 
 def test_no_mutation_crashes_hangs_or_takes_memory(files: list[Path]) -> None:

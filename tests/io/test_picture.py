@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import auricle
 from auricle.errors import DataError, ReadError
 from auricle.image.fit import fit_picture
 from auricle.image.raster import RasterConfig, raster
@@ -101,6 +103,48 @@ def test_palette_one_bit_and_sixteen_bits(tmp_path: Path) -> None:
     assert np.array_equal(read_picture(negative), page), "in this file 0 is white"
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_white_of_fewer_bits_in_sixteen_is_white(tmp_path: Path, bits: int) -> None:
+    deep = np.rint(trace() / 255 * (2**bits - 1)).astype(np.uint16)
+    for name, image, options in (
+        ("a.png", Image.fromarray(deep), {}),
+        ("n.tiff", Image.fromarray((2**bits - 1 - deep).astype(np.uint16)), {"tiffinfo": {262: 0}}),
+    ):
+        with pytest.warns(UserWarning, match=f"{name}: .* that of {bits} bits"):
+            read = read_picture(save(tmp_path / name, image, **options))
+        assert np.abs(read.astype(int) - trace()).max() <= 1
+
+
+def test_light_on_dark_is_turned_into_ink_on_paper(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", Image.fromarray(255 - trace()))
+    with pytest.warns(UserWarning, match=r"a\.png: the picture is light on a dark ground"):
+        assert np.array_equal(read_picture(path), trace())
+    with pytest.warns(UserWarning, match="dark ground"):
+        recording = auricle.read(path)
+    assert len(recording.notes) == 1
+    photograph = trace()
+    photograph[:, :70] = 30  # a dark table beside the paper
+    assert np.array_equal(read_picture(save(tmp_path / "b.png", Image.fromarray(photograph))), photograph)
+
+
+def test_the_photograph_of_a_telephone_is_its_first_picture(tmp_path: Path) -> None:
+    page = Image.fromarray(trace()).convert("RGB")
+    path = save(
+        tmp_path / "a.jpg", page, format="MPO", save_all=True, append_images=[page.resize((64, 64))], quality=95
+    )
+    assert np.abs(read_picture(path).astype(int) - trace()).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.pdf", "a PDF document"), ("a.webp", "a WebP picture"), ("a.jp2", "a JPEG 2000 picture")]
+)
+def test_pictures_of_other_kinds_are_called_by_name(tmp_path: Path, name: str, kind: str) -> None:
+    path = save(tmp_path / name, Image.fromarray(trace()).convert("RGB")).rename(tmp_path / "renamed.png")
+    for reader in (read_picture, auricle.read):
+        with pytest.raises(ReadError, match=f"renamed.png: is {kind}, which is not read; save .* as PNG"):
+            reader(path)
+
+
 def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -150,7 +194,10 @@ def encoded(form: str) -> bytes:
     buffer = io.BytesIO()
     page = trace()
     page[60:80] = np.random.default_rng(1).integers(0, 255, (20, 120), dtype=np.uint8)
-    Image.fromarray(page).convert("RGB").save(buffer, form)
+    pictures = {"TIFF 16": Image.fromarray(page.astype(np.uint16) * 16), "MPO": Image.fromarray(page).convert("RGB")}
+    picture = pictures.get(form, Image.fromarray(page).convert("RGB"))
+    more = {"save_all": True, "append_images": [picture]} if form == "MPO" else {}
+    picture.save(buffer, form.split()[0], **more)
     return buffer.getvalue()
 
 
@@ -163,13 +210,15 @@ def test_a_truncated_file_is_refused(tmp_path: Path, form: str) -> None:
             read_picture(tmp_path / "a")
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "TIFF", "BMP", "TIFF 16", "MPO"])
 def test_any_bytes_are_read_or_refused(tmp_path: Path, form: str) -> None:
     content, read = encoded(form), 0
     for number in range(150):
         (tmp_path / "a").write_bytes(mutate(content, random.Random(number)))
         try:
-            picture = read_picture(tmp_path / "a")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # some changes make it dark
+                picture = read_picture(tmp_path / "a")
         except DataError:
             continue
         else:

@@ -2,7 +2,9 @@
 
 PNG, JPEG, TIFF, BMP and GIF are read by Pillow, by content and not by suffix. What is transparent is laid on white.
 A colour is its luminance, lifted half-way to its red where that is brighter: the red or pink squares of ECG paper turn
-lighter than any ink. The signal is not recovered from the picture; a network looks at it as it is.
+lighter than any ink. A light trace on a dark ground, as monitors draw it, is turned into ink on paper, and the white of
+fewer than 16 bits stored in 16 is that of its bits, each with a warning. The signal is not recovered from the picture;
+a network looks at it as it is.
 """
 
 from __future__ import annotations
@@ -15,9 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.errors import ReadError, require
+from auricle.io.names import record_name
 from auricle.recording import Recording
 
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
+# What people have pictures of ECGs in as well, and how it is told: by bytes at a place.
+_NOT_READ: Final = (
+    (0, b"%PDF", "a PDF document"), (8, b"WEBP", "a WebP picture"), (4, b"jP  ", "a JPEG 2000 picture"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"), (4, b"ftyphei", "a HEIC picture"),
+    (4, b"ftypmif", "a HEIC picture"), (4, b"ftypavif", "an AVIF picture"), (0, b"<svg", "an SVG drawing"),
+    (0, b"8BPS", "a Photoshop picture"), (0, b"\0\0\1\0", "an icon"), (0, b"II+\0", "a BigTIFF picture"),
+    (0, b"MM\0+", "a BigTIFF picture"),
+)  # fmt: skip
 _BEGINNINGS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"GIF8")
 # A rate for recordings of which there is only a picture; nothing is sampled at it.
 _NO_SIGNAL_HZ: Final = 500.0
@@ -27,6 +38,10 @@ _BAND_ROWS: Final = 256
 _LEAST_INK, _INK_MARGIN = 0.0005, 32
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # ITU-R BT.601
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+# Bits that cameras and scanners store in 16.
+_DEPTHS: Final = (8, 10, 12, 14, 16)
+# A picture is light on dark if so few of its pixels are lighter than this.
+_LIGHT, _LEAST_LIGHT = 128, 0.25
 _PLAIN_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 
 
@@ -36,21 +51,29 @@ def sniff(path: Path, head: bytes) -> bool:
     return head.startswith(_BEGINNINGS)
 
 
+def kind_not_read(head: bytes) -> str:
+    """What a file is, by its first bytes, if it may show an ECG and is not read; empty for anything else."""
+    return next((kind for at, mark, kind in _NOT_READ if head[at:].startswith(mark)), "")
+
+
 def read(path: Path, **context: object) -> Recording:
     """A recording with a picture and no lead, with what the caller knows of it.
 
     Raises:
         ReadError: the picture cannot be read (see `read_picture`).
     """
-    record_id = str(context.pop("record_id", None) or path.stem)
+    record_id = str(context.pop("record_id", None) or record_name(path))
     for of_arrays in ("rate_hz", "leads"):
         context.pop(of_arrays, None)
     nothing = np.zeros((0, 0), dtype=np.float32)
-    return Recording(nothing, _NO_SIGNAL_HZ, (), record_id, image=read_picture(path)).with_context(**context)
+    grey, notes = _picture(path)
+    return Recording(nothing, _NO_SIGNAL_HZ, (), record_id, image=grey, notes=notes).with_context(**context)
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:
     """The picture in a file as (h, w) greys, 255 white paper; a photograph is turned as its camera was held.
+
+    What had to be guessed (light on dark, the white of 12 bits in 16) is a Python warning that names the file.
 
     Args:
         path: PNG, JPEG, TIFF, BMP or GIF with one picture in it.
@@ -60,6 +83,14 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
             with file and remedy.
         MissingExtraError: Pillow is not installed.
     """
+    grey, notes = _picture(path)
+    for note in notes:
+        warnings.warn(f"{Path(path).name}: {note}", stacklevel=2)
+    return grey
+
+
+def _picture(path: Path | str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The greys of a picture, and what was guessed of it."""
     pillow, turned = require("PIL.Image", "io"), require("PIL.ImageOps", "io").exif_transpose
     try:
         with warnings.catch_warnings():
@@ -71,14 +102,14 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
                 _check_kind(image, path)
                 image.load()
                 inverted = _is_inverted(image)
-                grey = _grey(turned(image))
+                grey, notes = _grey(turned(image))
     except ReadError:
         raise
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
         most = pillow.MAX_IMAGE_PIXELS / 1e6
         raise ReadError(f"{path}: has more than {most:.0f} million pixels; scale it down") from None
     except pillow.UnidentifiedImageError:
-        raise ReadError(f"{path}: is no picture that auricle reads; save it as PNG, JPEG, TIFF, BMP or GIF") from None
+        raise ReadError(f"{path}: is {_what_else(Path(path))}; save it as PNG, JPEG, TIFF, BMP or GIF") from None
     except FileNotFoundError:
         raise ReadError(f"{path}: no such file") from None
     except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them trip over
@@ -86,7 +117,15 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
     if inverted:
         grey = 255 - grey
     _check_content(grey, path)
-    return grey
+    if (grey > _LIGHT).mean() < _LEAST_LIGHT:
+        return 255 - grey, (*notes, "the picture is light on a dark ground; it was turned into dark on light")
+    return grey, notes
+
+
+def _what_else(path: Path) -> str:
+    with path.open("rb") as file:
+        kind = kind_not_read(file.read(32))
+    return f"{kind}, which is not read" if kind else "no picture that auricle reads"
 
 
 def _check_kind(image: Any, path: Path | str) -> None:
@@ -94,7 +133,8 @@ def _check_kind(image: Any, path: Path | str) -> None:
     if min(image.size) < _LEAST_PX:
         size = f"{image.height} x {image.width}"
         raise ReadError(f"{path}: {size} pixels show no ECG; export it with at least {_LEAST_PX} on each side")
-    if getattr(image, "n_frames", 1) > 1:
+    # The first picture of a telephone's MPO is the photograph, the others are previews of it.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         raise ReadError(f"{path}: holds several pages or frames; save the one with the ECG as a picture of its own")
     if image.mode not in _PLAIN_MODES and not image.mode.startswith("I;16"):
         raise ReadError(f"{path}: pixels of kind {image.mode} are not read; save it as grey or RGB")
@@ -107,17 +147,20 @@ def _is_inverted(image: Any) -> bool:
     return bool(getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
-def _grey(image: Any) -> NDArray[np.uint8]:
-    """(h, w) greys of a picture of any mode."""
+def _grey(image: Any) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """(h, w) greys of a picture of any mode, and what was guessed."""
     if image.mode.startswith("I;16"):
-        return as_grey(np.asarray(image).astype(np.float32) / 257)
+        values = np.asarray(image).astype(np.float32)
+        bits = next(bits for bits in _DEPTHS if values.max() < 2**bits)
+        notes = () if bits == 16 else (f"its pixels of 16 bits use {bits} of them; white is that of {bits} bits",)
+        return as_grey(values * (255 / (2**bits - 1))), notes
     if image.mode in ("1", "L") and "transparency" not in image.info:
         grey: NDArray[np.uint8] = np.array(image.convert("L"))
-        return grey
+        return grey, ()
     colours = np.asarray(image.convert("RGBA"))
     # In bands: a scanned page in floating point would be a gigabyte.
     bands = [_grey_of(colours[top : top + _BAND_ROWS].astype(np.float32)) for top in range(0, len(colours), _BAND_ROWS)]
-    return np.concatenate(bands)
+    return np.concatenate(bands), ()
 
 
 def _grey_of(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
