@@ -46,7 +46,9 @@ def odd_files(folder: Path) -> list[Path]:
     counts = np.rint(heart(800) * 100).astype("<i2")
     package = write_by_wfdb(folder / "d", counts, STANDARD, "24", 100)
     dotted = write_wfdb(folder / "e", heart(800), STANDARD, comments=["Sex: 女"])
-    text = dotted.read_text().replace("e 12", "2.25 31 12").replace("e.dat 16 ", "e.dat 16x2:7 ").replace("/mV", "/μV")
+    text = dotted.read_text().replace("e 12", "2.25 31 12").replace("/mV", "/μV")
+    text = text.replace("e.dat 16 ", "2.25.31.DAT 16x2:7 ")
+    (folder / "e.dat").rename(folder / "2.25.31.dat")
     dotted.rename(folder / "2.25.31.hea").write_bytes(text.replace("500 800", "500 400").encode("gb18030"))
     named = {"val": heart(800), "fs": 500.0, "leads": np.array(STANDARD, dtype=object), "age": "3d", "sex": "F"}
     savemat(folder / "f.mat", named, do_compression=True)

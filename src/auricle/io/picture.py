@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.errors import ReadError, require
+from auricle.errors import ReadError, ReadingNote, require
 from auricle.io.names import record_name
 from auricle.recording import Recording
 
@@ -85,7 +85,7 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
     """
     grey, notes = _picture(path)
     for note in notes:
-        warnings.warn(f"{Path(path).name}: {note}", stacklevel=2)
+        warnings.warn(f"{Path(path).name}: {note}", ReadingNote, stacklevel=2)
     return grey
 
 
