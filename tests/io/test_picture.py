@@ -168,7 +168,7 @@ def refusals() -> dict[str, Callable[[Path], object]]:
         "no picture that auricle reads": lambda path: path.write_text("file,age\n"),
         "save it as PNG": lambda path: page.save(path, "PPM"),
         "no such file": lambda path: None,
-        "damaged or truncated": lambda path: path.mkdir(),
+        "is a folder": lambda path: path.mkdir(),
     }
 
 

@@ -92,6 +92,8 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
 def _picture(path: Path | str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """The greys of a picture, and what was guessed of it."""
     pillow, turned = require("PIL.Image", "io"), require("PIL.ImageOps", "io").exif_transpose
+    if Path(path).is_dir():
+        raise ReadError(f"{path}: is a folder; give one picture in it")
     try:
         with warnings.catch_warnings():
             # Pillow warns of oddities that do no harm, and of two that do.
