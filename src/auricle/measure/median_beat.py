@@ -102,7 +102,7 @@ def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Align
     interval = np.diff(at)
     rr = float(np.median(interval)) if len(interval) else fine_hz
     tried = _evenly(len(at), _MOST_BEATS)
-    shift, alike = _alignment(trace, fine_hz, at[tried])
+    shift, alike = _alignment(trace, known, fine_hz, at[tried])
     if not alike.any():
         return None
     members, moved = np.zeros(len(at), dtype=bool), at.copy()
@@ -166,8 +166,13 @@ def _without_mains(trace: Floats, rate_hz: float) -> Floats:
     return trace
 
 
-def _alignment(trace: Floats, rate_hz: float, at: Integers) -> tuple[Integers, NDArray[np.bool_]]:
-    """(beat,) samples each beat must move to lie on the commonest shape, and (beat,) whether it has that shape."""
+def _alignment(
+    trace: Floats, known: NDArray[np.bool_], rate_hz: float, at: Integers
+) -> tuple[Integers, NDArray[np.bool_]]:
+    """(beat,) samples each beat must move to lie on the commonest shape, and (beat,) whether it has that shape.
+
+    Beats are compared over the leads that both have.
+    """
     # Differences over 20 ms of each lead.
     half, reach = round(_SHAPE_S * rate_hz), round(_SHIFT_S * rate_hz)
     lag = max(1, round(_DIFFERENCE_S * rate_hz / 2))
@@ -189,19 +194,36 @@ def _alignment(trace: Floats, rate_hz: float, at: Integers) -> tuple[Integers, N
     norm = np.sqrt(np.einsum("blst,blst->bs", windows, windows)) + 1e-12
     # The template is the beat that most others resemble, then twice the median of those that resemble it.
     centre = windows[:, :, reach]
+    there = _covered(known, at[places], half + reach)
+    if not there.all():
+        windows = windows * there[:, :, None, None]
+        centre = windows[:, :, reach]
     tried = _evenly(len(places), _MOST_TEMPLATES)
-    likeness = _correlate(centre[tried], windows, norm)
+    likeness = _correlate(centre[tried], windows, norm) if there.all() else _shared(centre[tried], windows)
     closest = likeness.max(axis=2)
     best = tried[int(np.argmax(_same(closest).sum(axis=1) + closest.mean(axis=1)))]
     template = centre[best]
     for _ in range(2):
-        found = _correlate(template[None], windows, norm)[0]
+        found = (_correlate(template[None], windows, norm) if there.all() else _shared(template[None], windows))[0]
         moved, same = found.argmax(axis=1), _same(found.max(axis=1))
         if not same.any():
             return shift, alike
-        template = np.median(windows[np.arange(len(places)), :, moved][same], axis=0)
+        template = _template(windows[np.arange(len(places)), :, moved][same], there[same])
     shift[places], alike[places] = moved - reach, same
     return shift, alike
+
+
+def _covered(known: NDArray[np.bool_], at: Integers, reach: int) -> NDArray[np.bool_]:
+    """(beat, lead) whether a lead has every sample within `reach` of a beat."""
+    total = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
+    return np.asarray((total[:, at + reach + 1] - total[:, at - reach] == 2 * reach + 1).T)
+
+
+def _template(beats: Floats, there: NDArray[np.bool_]) -> Floats:
+    """(lead, time) median of beats (beat, lead, time) over those that have the lead; zero in a lead that none has."""
+    if there.all():
+        return np.asarray(np.median(beats, axis=0))
+    return np.nan_to_num(median_of(np.where(there[:, :, None], beats, np.nan)))
 
 
 def _evenly(n: int, most: int) -> Integers:
@@ -223,6 +245,36 @@ def _correlate(templates: Floats, windows: Floats, norm: Floats) -> Floats:
     size = np.sqrt((templates**2).sum(axis=(1, 2))) + 1e-12
     product = np.tensordot(templates, windows, axes=([1, 2], [1, 3]))
     return np.asarray(product / size[:, None, None] / norm)
+
+
+def _shared(templates: Floats, windows: Floats) -> Floats:
+    """(template, beat, shift) correlation over the leads that template and beat both have; zeros mark the others.
+
+    A beat that shares no lead with a template is compared by its steepness over all leads, which looks much alike in
+    all of them, so that the columns of a sheet come to lie on each other.
+    """
+    of_template, of_window = (
+        (templates**2).sum(axis=2),
+        (windows**2).sum(axis=3),
+    )  # (template, lead), (beat, lead, shift)
+    has = (of_window[:, :, 0] > 0).astype(np.float64)
+    norm = np.sqrt(np.einsum("tl,bls->tbs", (of_template > 0).astype(np.float64), of_window)) + 1e-12
+    size = np.sqrt(of_template @ has.T) + 1e-12
+    product = np.tensordot(templates, windows, axes=([1, 2], [1, 3]))
+    result = np.asarray(product / size[:, :, None] / norm)
+    # (template, beat) without a common lead: the correlation of their envelopes.
+    apart = (of_template > 0).astype(np.float64) @ has.T == 0
+    if apart.any():
+        first, second = _envelope(templates), _envelope(windows)
+        alike = np.tensordot(first, second, axes=([1], [2]))
+        result[apart] = alike[apart]
+    return result
+
+
+def _envelope(steep: Floats) -> Floats:
+    """(..., time) root of the sum of squares over leads of steepness (..., lead, [shift,] time), of length one."""
+    size = np.sqrt((steep**2).sum(axis=1))
+    return np.asarray(size / (np.linalg.norm(size, axis=-1, keepdims=True) + 1e-12))
 
 
 def _baseline(trace: Floats, rate_hz: float, at: Integers) -> Floats:

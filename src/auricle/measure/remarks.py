@@ -26,7 +26,7 @@ _GRAVITY: Final = (
     "arms_swapped", "dextrocardia", "leg_electrode_swapped", "saturated", "poor_contact", "paced", "rate_too_low",
     "band_too_narrow", "few_leads", "few_beats", "irregular",
 )  # fmt: skip
-_LEAST_KNOWN: Final = 0.5
+_LEAST_KNOWN, _LEAST_KNOWN_S = 0.5, 1.5
 _FLAT_MV: Final = 0.03
 _NOISY_MV: Final = 0.15
 _NOISY_SHARE: Final = 0.35
@@ -46,9 +46,10 @@ def by_gravity(remarks: Sequence[Remark]) -> tuple[Remark, ...]:
 
 
 def usable(recording: Recording) -> NDArray[np.bool_]:
-    """(lead,) whether a lead has samples for at least half of the time and is not flat."""
+    """(lead,) whether a lead has samples for long enough, a beat or two of a column of a sheet, and is not flat."""
     known = np.isfinite(recording.signal)
-    recorded = known.sum(axis=1) >= max(1, _LEAST_KNOWN * known.shape[1])
+    least = min(_LEAST_KNOWN * known.shape[1], _LEAST_KNOWN_S * recording.rate_hz)
+    recorded = known.sum(axis=1) >= max(1.0, least)
     low, high = np.full(len(recorded), np.nan), np.full(len(recorded), np.nan)
     for row in np.flatnonzero(recorded):
         low[row], high[row] = np.min(recording.signal[row][known[row]]), np.max(recording.signal[row][known[row]])

@@ -26,6 +26,8 @@ _SAME_BEAT_S: Final = 0.09
 _REFINE_S: Final = 0.04
 _LEAST_RATE_HZ: Final = 100.0
 _LEAST_RANGE_MV: Final = 0.05
+# A trace is read from a third of the time on: half a recording may be missing in all leads.
+_LEAST_KNOWN: Final = 0.3
 
 
 def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> NDArray[np.int64]:
@@ -48,23 +50,36 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
 
 
 def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
-    """(lead, time) up to four leads that are there and not flat, about their medians, gaps bridged by lines.
+    """(trace, time) up to four traces of leads that are there and not flat, about their medians, gaps bridged by lines.
 
-    Each lead is divided by its range, so that a tall lead does not outweigh the others.
+    Each lead is divided by its range, so that a tall lead does not outweigh the others. Where a lead has no sample the
+    next one takes its place, so that a sheet of columns, each with leads of its own, is read from end to end.
     """
     rank = {name: number for number, name in enumerate(_PREFERRED)}
-    chosen: list[NDArray[np.float64]] = []
+    traces = np.full((_MOST_LEADS, signal.shape[1]), np.nan)
+    taken = np.zeros(signal.shape[1], dtype=np.int64)
     for row in sorted(range(len(leads)), key=lambda row: rank.get(leads[row], len(rank))):
         known = np.isfinite(signal[row])
-        if known.mean() > 0.5 and np.ptp(signal[row][known]) > _LEAST_RANGE_MV:
-            trace = signal[row].astype(np.float64)
-            if not known.all():
-                trace = np.interp(np.arange(len(trace)), np.flatnonzero(known), trace[known])
-            trace -= np.median(trace)
-            chosen.append(trace / max(float(np.ptp(trace)), 1e-9))
-        if len(chosen) == _MOST_LEADS:
+        if not known.any() or not np.ptp(signal[row][known]) > _LEAST_RANGE_MV:
+            continue
+        trace = signal[row].astype(np.float64)
+        trace -= np.median(trace[known])
+        places = np.flatnonzero(known & (taken < _MOST_LEADS))
+        traces[taken[places], places] = trace[places] / max(float(np.ptp(trace[known])), 1e-9)
+        taken[places] += 1
+        if taken.min() == _MOST_LEADS:
             break
-    return np.array(chosen)
+    there = np.isfinite(traces)
+    return np.array(
+        [_joined(trace, known) for trace, known in zip(traces, there, strict=True) if known.mean() > _LEAST_KNOWN]
+    )
+
+
+def _joined(trace: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The trace (time,) with straight lines across what is missing."""
+    if known.all():
+        return trace
+    return np.asarray(np.interp(np.arange(len(trace)), np.flatnonzero(known), trace[known]))
 
 
 def _detect(trace: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
