@@ -355,6 +355,26 @@ def without_gaps(median: Floats) -> Floats:
     return filled
 
 
+def columns(aligned: Aligned) -> list[list[int]]:
+    """Groups of rows of leads whose place in time is known from each other, because beats have the QRS of both.
+
+    One group of all leads, but on a sheet of columns without a lead that runs through; the largest comes first. Leads
+    that no beat has whole are alone at the end.
+    """
+    half = round(_SHAPE_S * aligned.rate_hz)
+    qrs = aligned.stack[:, :, max(0, aligned.r_index - half) : aligned.r_index + half + 1]
+    there: NDArray[np.bool_] = np.asarray(np.isfinite(qrs).all(axis=2))
+    if there.all():
+        return [list(range(there.shape[1]))]
+    groups: list[set[int]] = []
+    for number in range(len(there)):
+        leads = set(np.flatnonzero(there[number]).tolist())
+        linked = [group for group in groups if group & leads]
+        groups = [group for group in groups if not group & leads] + [leads.union(*linked)]
+    alone = [{row} for row in range(there.shape[1]) if not there[:, row].any()]
+    return sorted((sorted(group) for group in [*groups, *alone] if group), key=lambda group: -len(group))
+
+
 def independent(leads: Sequence[str]) -> list[int]:
     """Rows of leads that are not computed from others: the first two limb leads, and all leads that are not limb."""
     limb = [name for name in ("I", "II", "III", "aVF", "aVL", "aVR") if name in leads][:2]

@@ -26,7 +26,7 @@ from auricle.leads import STANDARD, wrap_axis_deg
 from auricle.measure import remarks
 from auricle.measure.delineate import FUSED, Delineation, Wave, delineate
 from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
-from auricle.measure.median_beat import Aligned, align, independent, median_of, without_gaps
+from auricle.measure.median_beat import Aligned, align, columns, independent, median_of, without_gaps
 from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
 from auricle.signal.acceptance import Reason, judge
@@ -109,12 +109,14 @@ def _measured(
     found_remarks: list[Remark],
 ) -> Measurements:
     """All values of a recording whose beats could be aligned."""
+    leads, aligned, uncovered = _covered(leads, aligned)
+    found_remarks = found_remarks + uncovered
     # The median beat of all beats, and those with one group of beats left out.
     rr_ms = _intervals_ms(recording, beats)
     rr = float(np.median(rr_ms)) if len(rr_ms) else math.nan
     aligned = replace(aligned, median=without_gaps(aligned.median))
     whole = _read(aligned.median, aligned, leads, rr)
-    repeated = [_read(without_gaps(group), aligned, leads, rr) for group in _left_out(aligned.stack)]
+    repeated = [_read_group(group, aligned, leads, rr) for group in _left_out(aligned.stack)]
     whole, repeated = _doubted(whole, repeated, aligned, leads)
     # Values with their standard errors.
     seen = whole.found.qrs.onset is not None
@@ -130,11 +132,46 @@ def _measured(
     )  # fmt: skip
 
 
+def _covered(leads: tuple[str, ...], aligned: Aligned) -> tuple[tuple[str, ...], Aligned, list[Remark]]:
+    """Leads and beats without the leads that no beat of the median has, and the remark that names those."""
+    there: NDArray[np.bool_] = np.asarray(np.isfinite(aligned.median).any(axis=1))
+    lost = tuple(name for name, known in zip(leads, there.tolist(), strict=True) if not known)
+    found = [Remark("poor_contact", lost, {"missing_fraction": 1.0})] if lost else []
+    common = len(columns(aligned)[0])
+    if common < len(leads) - len(lost):
+        # Columns of a sheet without a common lead: marks come from one of them.
+        found.append(Remark("few_leads", (), {"leads": float(common)}))
+    if not lost:
+        return leads, aligned, found
+    kept = replace(
+        aligned, stack=aligned.stack[:, there], median=aligned.median[there], noise_mv=aligned.noise_mv[there]
+    )
+    return tuple(name for name in leads if name not in lost), kept, found
+
+
+def _read_group(median: Floats, aligned: Aligned, leads: tuple[str, ...], rr_ms: float) -> _Reading:
+    """The reading of a median with beats left out; NaN in leads that only those beats had."""
+    there = np.isfinite(median).any(axis=1)
+    reading = _read(without_gaps(median), aligned, leads, rr_ms)
+    if not there.all():
+        reading.waves.amplitude_mv[:, ~there] = np.nan
+    return reading
+
+
 def _read(median: Floats, aligned: Aligned, leads: tuple[str, ...], rr_ms: float) -> _Reading:
-    rows = independent(leads)
     rr = (rr_ms if math.isfinite(rr_ms) else 1000.0) * aligned.rate_hz / 1000
-    found = delineate(median[rows], aligned.noise_mv[rows], aligned.rate_hz, aligned.r_index, rr)
-    waves = read_waves(median, found, aligned.rate_hz, rr)
+    independent_rows = set(independent(leads))
+    found: Delineation | None = None
+    amplitude, area = np.full((len(WAVES), len(leads)), np.nan), np.full((3, len(leads)), np.nan)
+    # The leads of a column are read between marks of their own; the largest column gives the intervals.
+    for rows in columns(aligned):
+        own = [row for row in rows if row in independent_rows] or rows
+        marks = delineate(median[own], aligned.noise_mv[own], aligned.rate_hz, aligned.r_index, rr)
+        read = read_waves(median[rows], marks, aligned.rate_hz, rr)
+        amplitude[:, rows], area[:, rows] = read.amplitude_mv, read.area
+        found = found or marks
+    assert found is not None, "a beat without leads"
+    waves = Waves(amplitude, area)
     ms = 1000 / aligned.rate_hz
     between = ((found.p, found.p), (found.p, found.qrs), (found.qrs, found.qrs), (found.qrs, found.t))
     ends = ("offset", "onset", "offset", "offset")

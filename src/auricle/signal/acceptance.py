@@ -192,8 +192,9 @@ def features(recording: Recording, beats: NDArray[np.int64]) -> Floats:
     if not recording.amplitude_known:
         low, high = np.percentile(trace, [0.5, 99.5], axis=1)
         trace *= _USUAL_RANGE_MV / max(float(np.median(high - low)), 1e-9)
-    lost = [recording.lost.get(name, 0.0) for name in recording.leads]
-    missing = np.maximum(1 - known.mean(axis=1), lost)
+    missing = [
+        max(_holes(row), recording.lost.get(name, 0.0)) for name, row in zip(recording.leads, known, strict=True)
+    ]
     # How far and how often the level of a lead moves away.
     width = max(1, round(_BETWEEN_S * rate_hz))
     level = _moving_average(trace, max(1, round(_LEVEL_S * rate_hz)))
@@ -203,20 +204,39 @@ def features(recording: Recording, beats: NDArray[np.int64]) -> Floats:
     second = max(2, min(round(_SECOND_S * rate_hz), trace.shape[1]))
     bounds = np.arange(max(1, trace.shape[1] // second)) * second
     ranges = np.maximum.reduceat(trace, bounds, axis=1) - np.minimum.reduceat(trace, bounds, axis=1)
+    there = np.add.reduceat(known.astype(np.int64), bounds, axis=1) > second // 2
     return np.stack([
         missing,
         np.sqrt((away > 0.5).mean(axis=1)),
         np.sqrt((away > 1.0).mean(axis=1)),
-        np.log(np.median(ranges, axis=1) + 0.02),
-        np.arctanh(np.clip(_likeness(trace - level, beats, rate_hz), -0.5, 0.99)),
+        np.log(_medians(ranges, there) + 0.02),
+        np.arctanh(np.clip(_likeness(trace - level, known, beats, rate_hz), -0.5, 0.99)),
     ], axis=1)  # fmt: skip
 
 
-def _likeness(trace: Floats, beats: NDArray[np.int64], rate_hz: float) -> Floats:
+def _holes(known: NDArray[np.bool_]) -> float:
+    """Share of the samples that are missing between the first and the last; a column of a sheet has no holes."""
+    places = np.flatnonzero(known)
+    return 1 - len(places) / (places[-1] - places[0] + 1) if len(places) else 1.0
+
+
+def _medians(values: Floats, there: NDArray[np.bool_]) -> Floats:
+    """(lead,) medians of values (lead, window) over the windows that are there, or over all where none is."""
+    rows = [row[known] if known.any() else row for row, known in zip(values, there, strict=True)]
+    return np.array([np.median(row) for row in rows])
+
+
+def _likeness(trace: Floats, known: NDArray[np.bool_], beats: NDArray[np.int64], rate_hz: float) -> Floats:
     """(lead,) how well a beat resembles the median beat of its lead: the correlation that four of five exceed."""
     half = max(2, round(_HALF_BEAT_S * rate_hz))
     inside = beats[(beats >= half) & (beats + half < trace.shape[1])]
-    if len(inside) < 3:
+    if not known.all():
+        # Every lead has beats of its own.
+        whole = np.ones(known.shape[1], dtype=bool)
+        own = [inside[[bool(row[at - half : at + half + 1].all()) for at in inside]] for row in known]
+        rows = zip(trace, own, strict=True)
+        return np.concatenate([_likeness(row[None], whole[None], at, rate_hz) for row, at in rows])
+    if len(inside) < _LEAST_BEATS:
         return np.zeros(len(trace))
     stack = trace[:, inside[:, None] + np.arange(-half, half + 1)]
     median = np.median(stack, axis=1, keepdims=True)
