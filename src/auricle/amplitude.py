@@ -52,8 +52,11 @@ def beat_mv(signal: NDArray[np.float32], rate_hz: float) -> float:
         return float("nan")
     windows = signal[:, : signal.shape[1] // width * width].reshape(len(signal), -1, width)
     known = np.isfinite(windows)
-    span = np.where(known, windows, -np.inf).max(axis=2) - np.where(known, windows, np.inf).min(axis=2)
-    leads = [float(np.median(row[np.isfinite(row)])) for row in span if np.isfinite(row).any()]
+    if known.all():
+        leads = np.median(np.ptp(windows, axis=2), axis=1).tolist()
+    else:
+        span = np.where(known, windows, -np.inf).max(axis=2) - np.where(known, windows, np.inf).min(axis=2)
+        leads = [float(np.median(row[np.isfinite(row)])) for row in span if np.isfinite(row).any()]
     moving = [height for height in leads if height > 0]
     return float(np.median(moving)) if moving else float("nan")
 
@@ -76,12 +79,12 @@ def doubt_of(signal: NDArray[np.float32], rate_hz: float) -> Doubt | None:
 
 def _scaling(signal: NDArray[np.float32]) -> str:
     """What the leads have in common that only scaling gives; empty if nothing."""
-    rows = [row[np.isfinite(row)].astype(np.float64) for row in signal]
-    rows = [row for row in rows if len(row) and np.ptp(row) > 0]
+    rows = [row[np.isfinite(row)] for row in signal]
+    rows = [row for row in rows if len(row) and row.max() > row.min()]
     if not rows:
         return ""
     slack = _NEARLY if len(rows) >= _ENOUGH_LEADS else _EXACTLY
-    if all(abs(row.std() - 1) < slack and abs(row.mean()) < slack for row in rows):
+    if all(abs(row.std(dtype=np.float64) - 1) < slack and abs(row.mean(dtype=np.float64)) < slack for row in rows):
         return "has mean 0 and standard deviation 1"
     low, high = np.array([row.min() for row in rows]), np.array([row.max() for row in rows])
     if (np.abs(high - 1) < _ROUND).all() and ((np.abs(low) < _ROUND).all() or (np.abs(low + 1) < _ROUND).all()):

@@ -56,6 +56,7 @@ def canonical(name: str) -> str:
     return lead
 
 
+@lru_cache(maxsize=4096)
 def signed(name: str) -> tuple[str, int]:
     """The canonical spelling of a lead name, and -1 if it stands for the lead upside down (`-aVR` of Cabrera's order).
 
