@@ -234,3 +234,16 @@ def test_a_record_line_that_runs_into_the_next_is_no_header(tmp_path: Path) -> N
     header.write_text(text)
     with pytest.raises(ReadError, match="its first line should be `name signals rate samples`"):
         read(header)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [("r.dat 16 ", "r.dat 999 ", "signal format '999' is not supported"), ("1000/mV", "1000,0(0)/mV", "gain '1000,0"),
+     ("1000/mV", "1,000", "gain '1,000'"), ("r.dat 16 ", "r.dat 16.5 ", "signal format '16.5' is not supported"),
+     ("r.dat 16 1000/mV", "r.dat 99 1000", "signal format '99'")],
+)  # fmt: skip
+def test_a_damaged_field_is_not_taken_for_a_name(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    header = write(tmp_path)
+    header.write_text(header.read_text().replace(old, new))
+    with pytest.raises(ReadError, match=reason):
+        read(header)

@@ -31,6 +31,8 @@ _FORMAT: Final = re.compile(
     r"(?:x(?P<per_frame>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$"
 )
 _GAIN: Final = re.compile(r"^(?P<gain>[\d.eE+-]+)(?:\((?P<baseline>[+-]?\d+)\))?(?:/(?P<unit>\S+))?$")
+# What is no end of a file's name in a signal line: numbers, and a gain with its unit.
+_NUMBERS: Final = re.compile(r"[\d.,:x()+-]+(?:e[+-]?\d+)?(?:/\S*)?")
 _WIDE: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -214,6 +216,8 @@ def _file_format_gain(line: str) -> tuple[list[str], re.Match[str], re.Match[str
     if len(words) < 2:
         raise ValueError(f"signal line {line!r}")
     for number in range(1, len(words)):
+        if number > 1 and (_NUMBERS.fullmatch(words[number - 1]) or "(" in words[number - 1]):
+            continue  # what lies before it is a field of numbers and no name
         kind = _FORMAT.match(words[number])
         gain = _GAIN.match(words[number + 1]) if number + 1 < len(words) else None
         if kind is not None and (gain is not None or number + 1 == len(words)):
