@@ -198,6 +198,8 @@ def _t(beat: _Beat, qrs_onset: float, qrs_offset: float) -> Wave:
     # Its steep part, and the level behind it.
     speed = beat.speed(2 * _SPEED_MS)
     fastest = first + int(np.argmax(speed[first:until]))
+    if not speed[fastest] > 0:
+        return Wave(None, None, reason="T is too flat")
     steep = fastest + np.flatnonzero(speed[fastest:until] > _T_STEEP * speed[fastest])
     end = _joined(steep, beat.samples(_T_PAUSE_MS))
     base = _level(beat, end, last, beat.samples(32), nearest_is_last=False, scale=0.25)

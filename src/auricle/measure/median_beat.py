@@ -49,6 +49,8 @@ _MAINS_RATIO: Final = 8.0
 # The standard error of a median over that of a mean, for normal noise.
 _MEDIAN_SE: Final = math.sqrt(math.pi / 2)
 _MAD: Final = 1.4826
+# With fewer beats their scatter says nothing of the noise.
+_LEAST_FOR_SCATTER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,17 +332,21 @@ def _without_neighbours(
 def _noise(stack: Floats, median: Floats, rate_hz: float, r_index: int) -> Floats:
     """(lead,) standard error of the median beat in mV, from the scatter of beats around it just before QRS.
 
-    With fewer than four beats it comes from the second difference of the median, in which the waves of the heart are
-    too slow to show.
+    In a lead with fewer than four beats it comes from the second difference of the median, in which the waves of the
+    heart are too slow to show.
     """
-    if len(stack) < 4:
-        first = max(0, r_index - round(0.2 * rate_hz))
-        bend = np.diff(median[:, first : r_index - round(0.06 * rate_hz)], n=2, axis=1)
-        return np.asarray(_MAD * np.median(np.abs(bend), axis=1) / math.sqrt(6))
-    window = stack[:, :, max(0, r_index - round(0.2 * rate_hz)) : max(1, r_index - round(0.05 * rate_hz))]
-    middle = median[None, :, max(0, r_index - round(0.2 * rate_hz)) : max(1, r_index - round(0.05 * rate_hz))]
-    spread = _MAD * median_of(np.abs(window - middle))
-    return np.asarray(_MEDIAN_SE * np.nanmedian(spread, axis=1) / math.sqrt(len(stack)))
+    silent = slice(max(0, r_index - round(0.2 * rate_hz)), max(1, r_index - round(0.05 * rate_hz)))
+    window, middle = stack[:, :, silent], median[None, :, silent]
+    enough = np.isfinite(window).all(axis=2).sum(axis=0) >= _LEAST_FOR_SCATTER
+    noise = np.zeros(len(median))
+    if not enough.all():
+        before = median[:, silent.start : r_index - round(0.06 * rate_hz)]
+        bend = np.diff(without_gaps(before), n=2, axis=1)
+        noise = _MAD * np.median(np.abs(bend), axis=1) / math.sqrt(6)
+    if enough.any():
+        spread = _MAD * median_of(np.abs(window - middle)[:, enough])
+        noise[enough] = _MEDIAN_SE * np.nanmedian(spread, axis=1) / math.sqrt(len(stack))
+    return np.asarray(noise)
 
 
 def without_gaps(median: Floats) -> Floats:
@@ -371,7 +377,7 @@ def columns(aligned: Aligned) -> list[list[int]]:
         leads = set(np.flatnonzero(there[number]).tolist())
         linked = [group for group in groups if group & leads]
         groups = [group for group in groups if not group & leads] + [leads.union(*linked)]
-    alone = [{row} for row in range(there.shape[1]) if not there[:, row].any()]
+    alone: list[set[int]] = [{row} for row in range(there.shape[1]) if not there[:, row].any()]
     return sorted((sorted(group) for group in [*groups, *alone] if group), key=lambda group: -len(group))
 
 

@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 
 FEATURES: Final = ("missing", "off_half_mv", "off_one_mv", "range", "likeness")
 # The chance of a lead being called bad is the logistic function of OFFSET + WEIGHTS . features.
-WEIGHTS: Final = (9.0, 2.2, 5.6, -0.49, -1.1)
-OFFSET: Final = -3.6
+WEIGHTS: Final = (9.2, 2.6, 5.2, -0.56, -1.15)
+OFFSET: Final = -3.54
 # Features of a lead without fault, from which reasons are counted.
 GOOD: Final = (0.0, 0.0, 0.0, 0.0, 2.5)
 _BETWEEN_S, _LEVEL_S, _SECOND_S = 0.25, 0.3, 1.0
