@@ -14,6 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.signal.steepness import checked
+
 # Where an R peak is usually tall and the lead usually present, each choice looking from another side than the last.
 _PREFERRED: Final = (
     "II", "V5", "V2", "I", "V4", "V1", "V6", "aVF", "V3", "III", "aVL", "aVR",
@@ -46,7 +48,8 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
         return none
     votes = [_detect(trace, rate_hz) for trace in traces]
     found = _agreed(votes, round(_SAME_BEAT_S * rate_hz))
-    return _refined(np.abs(traces).sum(axis=0), found, max(1, round(_REFINE_S * rate_hz)))
+    beats = checked(traces, found, rate_hz)
+    return _refined(np.abs(traces).sum(axis=0), beats.at, max(1, round(_REFINE_S * rate_hz)))
 
 
 def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
