@@ -7,14 +7,13 @@ counts where at least half of them show it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.signal.steepness import checked
+from auricle.signal.steepness import RATE_HZ, at_one_rate, checked
 
 # Where an R peak is usually tall and the lead usually present, each choice looking from another side than the last.
 _PREFERRED: Final = (
@@ -26,7 +25,6 @@ _LEAST_SECONDS: Final = 2.0
 _SAME_BEAT_S: Final = 0.09
 # A detection is moved to the largest deflection this near: the filter of the detector delays it by a few ms.
 _REFINE_S: Final = 0.04
-_LEAST_RATE_HZ: Final = 100.0
 _LEAST_RANGE_MV: Final = 0.05
 # A trace is read from a third of the time on: half a recording may be missing in all leads.
 _LEAST_KNOWN: Final = 0.3
@@ -46,10 +44,10 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
     traces = _traces(signal, leads)
     if not len(traces):
         return none
-    votes = [_detect(trace, rate_hz) for trace in traces]
-    found = _agreed(votes, round(_SAME_BEAT_S * rate_hz))
-    beats = checked(traces, found, rate_hz)
-    return _refined(np.abs(traces).sum(axis=0), beats.at, max(1, round(_REFINE_S * rate_hz)))
+    even = at_one_rate(traces, rate_hz)
+    found = _agreed([_detect(trace) for trace in even], round(_SAME_BEAT_S * RATE_HZ))
+    at = np.rint(checked(even, found).at * (rate_hz / RATE_HZ)).astype(np.int64)
+    return _refined(np.abs(traces).sum(axis=0), at, max(1, round(_REFINE_S * rate_hz)))
 
 
 def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
@@ -85,15 +83,11 @@ def _joined(trace: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.
     return np.asarray(np.interp(np.arange(len(trace)), np.flatnonzero(known), trace[known]))
 
 
-def _detect(trace: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
-    """(beat,) sample numbers of the heart beats in one lead (time,)."""
+def _detect(trace: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(beat,) sample numbers of the heart beats in one lead (time,) at `RATE_HZ`."""
     from sleepecg.heartbeats import detect_heartbeats
 
-    # The detector's band reaches to 30 Hz: a slower recording is read at a multiple of its rate.
-    finer = max(1, math.ceil(_LEAST_RATE_HZ / rate_hz))
-    if finer > 1:
-        trace = np.interp(np.arange(len(trace) * finer) / finer, np.arange(len(trace)), trace)
-    return np.asarray(detect_heartbeats(trace, rate_hz * finer), dtype=np.int64) // finer
+    return np.asarray(detect_heartbeats(trace, RATE_HZ), dtype=np.int64)
 
 
 def _agreed(votes: Sequence[NDArray[np.int64]], apart: int) -> NDArray[np.int64]:

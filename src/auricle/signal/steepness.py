@@ -18,8 +18,8 @@ from scipy.signal import find_peaks
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# Everything is read at this rate, whatever the recording's, so that no limit depends on it.
-_RATE_HZ: Final = 250.0
+RATE_HZ: Final = 250.0
+"""Everything here is read at this rate, whatever the recording's, so that no limit depends on it."""
 # Steepness is the change over 24 ms, as root of the mean square over 60 ms: QRS passes, P, T and wander do not.
 _LAG: Final = 3
 _WIDTH: Final = 15
@@ -30,6 +30,7 @@ _NEAR: Final = 22
 # Steepness of a beat as a share of the steepness of usual beats. In simulated hearts of all rhythms at 40 to 320 a
 # minute, 99.5 % of the beats lie above the first and 99.5 % of the P and T waves below it (`benchmarks/rhythm.py`).
 _STEEP: Final = 0.55
+_SURE: Final = 0.7
 # Of a shape that usual beats have, this is enough: beats of alternating height.
 _STEEP_ENOUGH: Final = 0.45
 _ALIKE: Final = 0.9
@@ -61,49 +62,48 @@ class Checked:
     doubtful: bool
 
 
-def checked(traces: Floats, found: Integers, rate_hz: float) -> Checked:
+def at_one_rate(traces: Floats, rate_hz: float) -> Floats:
+    """(lead, time) traces at `RATE_HZ`: means of what is faster, straight lines between samples."""
+    step, n = rate_hz / RATE_HZ, traces.shape[1]
+    width = max(1, round(step))
+    if width > 1:  # what is faster than 250 Hz shows would be folded back
+        total = np.cumsum(np.pad(traces, ((0, 0), (width // 2 + 1, width - 1 - width // 2)), mode="edge"), axis=1)
+        traces = (total[:, width:] - total[:, :-width]) / width
+    time = np.arange(int(n / step)) * step
+    return np.stack([np.interp(time, np.arange(n), row) for row in traces])
+
+
+def checked(traces: Floats, found: Integers) -> Checked:
     """Beats of some leads, less those found that are no QRS, with those that were passed over.
 
     Args:
-        traces: (lead, time) finite, in any unit.
+        traces: (lead, time) at `RATE_HZ`, finite, in any unit.
         found: (beat,) sample numbers in order, as a detector gives them.
-        rate_hz: samples per second.
     """
     if not len(found):
         return Checked(found, False)
-    step = rate_hz / _RATE_HZ
-    change = _change(traces, step)
-    places, height, lead_change = _steep_places(change, np.rint(found / step).astype(np.int64))
+    change = np.zeros_like(traces)
+    change[:, _LAG:-_LAG] = traces[:, 2 * _LAG :] - traces[:, : -2 * _LAG]
+    places, height, lead_change = _steep_places(change, found)
     if not len(places):
         return Checked(found, True)
     # Which place each detection means; of two that mean one place, the nearer.
-    away = np.abs(found[:, None] / step - places)
+    away = np.abs(found[:, None] - places)
     nearest = away.argmin(axis=1)
     meant = np.full(len(places), -1)
     for number in np.argsort(-away[np.arange(len(found)), nearest], kind="stable"):
         if away[number, nearest[number]] <= _NEAR:
             meant[nearest[number]] = number
-    like = _likeness(lead_change, places, height)
-    strong = (height >= _STEEP) | ((height >= _STEEP_ENOUGH) & (like >= _ALIKE))
-    weak = (meant >= 0) & (height >= _LEAST) & ~strong & _alone(places, strong)
+    seen = meant >= 0
+    like = _likeness(lead_change, places, (height >= _SURE) | ((height >= _STEEP) & seen))
+    alike = like >= _ALIKE
+    strong = (height >= np.where(seen, _STEEP, _SURE)) | ((height >= _STEEP_ENOUGH) & alike)
+    weak = seen & (height >= _LEAST) & ~strong & _alone(places, strong)
     beats = strong | weak
-    unclear = (height > _UNCLEAR[0]) & (height < _UNCLEAR[1]) & (like < _ALIKE)
+    unclear = (height > _UNCLEAR[0]) & (height < np.where(seen, _UNCLEAR[1], _SURE + 0.1)) & ~alike
     doubtful = unclear.sum() > _DOUBTFUL_SHARE * max(1, beats.sum())
-    at = np.where(meant >= 0, found[meant], np.rint(places * step).astype(np.int64))[beats]
+    at = np.where(meant >= 0, found[meant], places)[beats]
     return Checked(np.asarray(at, dtype=np.int64), bool(doubtful))
-
-
-def _change(traces: Floats, step: float) -> Floats:
-    """(lead, time at 250 Hz) change over 24 ms; 0 at the ends."""
-    n, width = traces.shape[1], max(1, round(step))
-    if width > 1:  # what is faster than 250 Hz shows would be folded back
-        total = np.cumsum(np.pad(traces, ((0, 0), (width // 2 + 1, width - 1 - width // 2)), mode="edge"), axis=1)
-        traces = (total[:, width:] - total[:, :-width]) / width
-    time = np.arange(max(2 * _LAG + 1, int(n / step))) * step
-    sampled = np.stack([np.interp(time, np.arange(n), row) for row in traces])
-    change = np.zeros_like(sampled)
-    change[:, _LAG:-_LAG] = sampled[:, 2 * _LAG :] - sampled[:, : -2 * _LAG]
-    return change
 
 
 def _steep_places(change: Floats, found: Integers) -> tuple[Integers, Floats, Floats]:
@@ -130,9 +130,9 @@ def _steep_places(change: Floats, found: Integers) -> tuple[Integers, Floats, Fl
     return places, height / usual_height, change * (weight**0.5 / usual)[:, None]
 
 
-def _likeness(change: Floats, places: Integers, height: Floats) -> Floats:
-    """(place,) the second-highest correlation with steep places, over all leads and shifts up to 24 ms."""
-    steep = np.flatnonzero(height >= _STEEP)
+def _likeness(change: Floats, places: Integers, sure: NDArray[np.bool_]) -> Floats:
+    """(place,) the second-highest correlation with sure places, over all leads and shifts up to 24 ms."""
+    steep = np.flatnonzero(sure)
     like = np.zeros(len(places))
     if len(steep) < 3:
         return like
@@ -158,4 +158,4 @@ def _alone(places: Integers, strong: NDArray[np.bool_]) -> NDArray[np.bool_]:
     since = places[:, None] - strongs
     behind = np.where(since > 0, since, np.inf).min(axis=1)
     ahead = np.where(since < 0, -since, np.inf).min(axis=1)
-    return np.asarray((behind > _T_S * _RATE_HZ) & (ahead > _P_S * _RATE_HZ))
+    return np.asarray((behind > _T_S * RATE_HZ) & (ahead > _P_S * RATE_HZ))
