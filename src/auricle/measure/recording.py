@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.leads import STANDARD, wrap_axis_deg
-from auricle.measure import remarks
+from auricle.measure import remarks, rhythm
 from auricle.measure.delineate import FUSED, Delineation, Wave, delineate
 from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
 from auricle.measure.median_beat import Aligned, align, columns, independent, median_of, without_gaps
 from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
 from auricle.signal.acceptance import Reason, judge
-from auricle.signal.beats import find_beats
+from auricle.signal.beats import Beats, read_beats
 
 Floats = NDArray[np.float64]
 
@@ -90,13 +90,14 @@ def measure_recording(recording: Recording) -> Measurements:
     signal = recording.signal[keep]
     if len(leads) and not recording.amplitude_known:
         signal = _usual_height(signal)
-    beats = find_beats(signal, leads, recording.rate_hz) if len(leads) else np.zeros(0, dtype=np.int64)
+    read = read_beats(signal, leads, recording.rate_hz)
+    beats = read.at
     quality = judge(recording, beats)
     aligned = align(signal, recording.rate_hz, beats) if quality.readable and len(beats) else None
     if aligned is None:
         why = str(quality.reasons[0]) if not quality.readable else _NO_BEATS
         return replace(_nothing(recording, leads, beats, found_remarks, why), quality=quality)
-    found = _measured(recording, leads, beats, aligned, found_remarks)
+    found = _measured(recording, leads, read, aligned, found_remarks)
     swapped = [Reason(remark.code) for remark in found.remarks if remark.code in _ELECTRODES]
     return replace(found, quality=quality.also(swapped))
 
@@ -104,7 +105,7 @@ def measure_recording(recording: Recording) -> Measurements:
 def _measured(
     recording: Recording,
     leads: tuple[str, ...],
-    beats: NDArray[np.int64],
+    beats: Beats,
     aligned: Aligned,
     found_remarks: list[Remark],
 ) -> Measurements:
@@ -112,22 +113,23 @@ def _measured(
     leads, aligned, uncovered = _covered(leads, aligned)
     found_remarks = found_remarks + uncovered
     # The median beat of all beats, and those with one group of beats left out.
-    rr_ms = _intervals_ms(recording, beats)
-    rr = float(np.median(rr_ms)) if len(rr_ms) else math.nan
+    rr_ms = rhythm.intervals_ms(recording, beats.at)
+    rr = float(np.median(rhythm.known(rr_ms))) if len(rhythm.known(rr_ms)) else math.nan
     aligned = replace(aligned, median=without_gaps(aligned.median))
     whole = _read(aligned.median, aligned, leads, rr)
     repeated = [_read_group(group, aligned, leads, rr) for group in _left_out(aligned.stack)]
     whole, repeated = _doubted(whole, repeated, aligned, leads)
     # Values with their standard errors.
     seen = whole.found.qrs.onset is not None
-    values = _rate(rr_ms, seen) | _interval_values(whole, repeated, recording, aligned.rate_hz)
-    values |= _corrected(values, rr_ms)
+    values = rhythm.rate(rr_ms, seen, beats.unclear) | _interval_values(whole, repeated, recording, aligned.rate_hz)
+    values |= rhythm.corrected(values["qt"], *rhythm.before_ms(rr_ms, aligned.members), values["rr"].reason)
     values |= _axis_values(whole, repeated, aligned.noise_mv, leads, recording.amplitude_known)
     values |= _amplitude_values(whole, repeated, aligned.noise_mv, leads, recording)
-    found_remarks = found_remarks + _remarks(whole, aligned, leads, rr_ms, recording.amplitude_known)
+    found_remarks = found_remarks + _remarks(whole, aligned, leads, recording.amplitude_known)
+    found_remarks += remarks.of_rhythm(rhythm.known(rr_ms), len(aligned.stack), beats.unclear)
     return Measurements(
         _in_order(values, leads), remarks.by_gravity(found_remarks), leads, aligned.median.astype(np.float32),
-        aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats, len(aligned.stack),
+        aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats.at, len(aligned.stack),
         recording.original_hz,
     )  # fmt: skip
 
@@ -228,23 +230,6 @@ def _doubted(
     return without(whole), [without(reading) for reading in repeated]
 
 
-def _intervals_ms(recording: Recording, beats: NDArray[np.int64]) -> Floats:
-    """RR intervals in ms, without those across samples that no lead has, where a beat may have been missed."""
-    lost = np.append(0, np.cumsum(~np.isfinite(recording.signal).any(axis=0)))
-    across = lost[beats[1:]] > lost[beats[:-1]]
-    return np.asarray(np.diff(beats)[~across] * (1000 / recording.rate_hz))
-
-
-def _rate(rr_ms: Floats, seen: bool) -> dict[str, Measured]:
-    if not len(rr_ms) or not seen:
-        reason = "a single beat has no rate" if seen else "no QRS can be told from noise"
-        return {name: _unknown(name, reason) for name in ("heart_rate", "rr")}
-    mean = float(rr_ms.mean())
-    error = float(rr_ms.std(ddof=1)) / math.sqrt(len(rr_ms)) if len(rr_ms) > 1 else 0.1 * mean
-    rate = 60_000 / mean
-    return {"heart_rate": Measured(rate, rate * error / mean, "1/min"), "rr": Measured(mean, error, "ms")}
-
-
 def _interval_values(
     whole: _Reading, repeated: list[_Reading], recording: Recording, fine_hz: float
 ) -> dict[str, Measured]:
@@ -276,19 +261,6 @@ def _rounded_ms(recording: Recording) -> float:
     """How far a cart's low-pass may move two marks: its rise time (.35 / cut-off) beyond that of a band of 150 Hz."""
     low_pass = recording.cart_band_hz[1] if recording.cart_band_hz else _FULL_BAND_HZ
     return math.sqrt(2) * max(0.0, 350 / max(low_pass, 1.0) - 350 / _FULL_BAND_HZ)
-
-
-def _corrected(values: Mapping[str, Measured], rr_ms: Floats) -> dict[str, Measured]:
-    qt, found = values["qt"], {}
-    for name, power in (("qtc_bazett", 1 / 2), ("qtc_fridericia", 1 / 3)):
-        if not qt.measurable or not len(rr_ms):
-            found[name] = _unknown(name, qt.reason or values["rr"].reason)
-            continue
-        seconds = values["rr"].value / 1000
-        share = math.hypot(qt.uncertainty / qt.value, power * values["rr"].uncertainty / values["rr"].value)
-        value = qt.value / seconds**power
-        found[name] = Measured(value, value * share, "ms")
-    return found
 
 
 def _axis_values(
@@ -353,11 +325,9 @@ def _ratio(values: Mapping[str, Measured]) -> Measured:
 
 
 def _remarks(
-    whole: _Reading, aligned: Aligned, leads: tuple[str, ...], rr_ms: Floats, amplitude_known: bool
+    whole: _Reading, aligned: Aligned, leads: tuple[str, ...], amplitude_known: bool
 ) -> list[Remark]:
-    found_remarks = remarks.of_rhythm(rr_ms, len(aligned.stack))
-    if whole.found.paced:
-        found_remarks.append(Remark("paced"))
+    found_remarks = [Remark("paced")] if whole.found.paced else []
     onset, offset = whole.found.qrs.onset, whole.found.qrs.offset
     if onset is None or offset is None or not amplitude_known:
         return found_remarks

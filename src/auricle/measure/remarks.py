@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 
 # Gravest first: what turns the values upside down, what makes them wrong, what makes them less sure.
 _GRAVITY: Final = (
-    "arms_swapped", "dextrocardia", "leg_electrode_swapped", "saturated", "poor_contact", "paced", "rate_too_low",
-    "band_too_narrow", "few_leads", "few_beats", "irregular",
+    "arms_swapped", "dextrocardia", "leg_electrode_swapped", "saturated", "poor_contact", "rate_doubtful", "paced",
+    "rate_too_low", "band_too_narrow", "few_leads", "few_beats", "pause", "irregular",
 )  # fmt: skip
 _LEAST_KNOWN, _LEAST_KNOWN_S = 0.5, 1.5
 _FLAT_MV: Final = 0.03
@@ -37,6 +37,11 @@ _LOW_PASS_HZ: Final = 150.0
 _FEW_BEATS: Final = 4
 _FEW_LEADS: Final = 8
 _IRREGULAR: Final = 0.1
+# An interval departs from its neighbours by more than this share of them, one in so many: beats too early or dropped.
+_DEPARTS, _DEPARTING = 0.2, 0.1
+# A pause: so many times as long as usual where the others are alike, or beyond 2 s and longer than usual.
+_PAUSE, _PAUSE_MS, _PAUSE_STANDS_OUT, _ALIKE = 1.8, 2000.0, 1.3, 0.25
+_RATE_DOUBTFUL: Final = 0.1
 _LEAST_P_AREA: Final = 1.0  # mV ms: a P wave of 25 uV over 80 ms
 
 
@@ -100,15 +105,35 @@ def of_noise(leads: Sequence[str], scatter_mv: Floats, height_mv: Floats) -> lis
     return [Remark("poor_contact", names, {"noise_mv": float(scatter_mv[noisy].max())})] if names else []
 
 
-def of_rhythm(rr_ms: Floats, n_used: int) -> list[Remark]:
-    """Few beats, or intervals that jump from beat to beat (breathing moves them smoothly)."""
+def of_rhythm(rr_ms: Floats, n_used: int, unclear: float = 0.0) -> list[Remark]:
+    """Few beats, a doubtful rate, a pause, or intervals that jump from beat to beat (breathing moves them smoothly).
+
+    Args:
+        rr_ms: (interval,) the known RR intervals in order.
+        n_used: beats in the median beat.
+        unclear: share of places that may be beats or not.
+    """
     remarks = []
     if n_used < _FEW_BEATS:
         remarks.append(Remark("few_beats", (), {"beats": float(n_used)}))
+    if not len(rr_ms):
+        return remarks
+    usual, longest = float(np.median(rr_ms)), float(rr_ms.max())
+    if unclear > _RATE_DOUBTFUL:
+        remarks.append(Remark("rate_doubtful", (), {"unclear_share": unclear}))
+    quarters = np.quantile(rr_ms, [0.25, 0.75])
+    alike = float(quarters[1] - quarters[0]) < _ALIKE * usual
+    stands_out = longest > _PAUSE * usual and alike
+    if len(rr_ms) > 1 and (stands_out or (longest > _PAUSE_MS and longest > _PAUSE_STANDS_OUT * usual)):
+        remarks.append(Remark("pause", (), {"longest_rr_ms": longest, "usual_rr_ms": usual}))
     if len(rr_ms) >= _FEW_BEATS:
-        jump = float(np.median(np.abs(np.diff(rr_ms))) / np.median(rr_ms))
-        if jump > _IRREGULAR:
-            remarks.append(Remark("irregular", (), {"jump_share": jump, "longest_rr_ms": float(rr_ms.max())}))
+        jump = float(np.median(np.abs(np.diff(rr_ms))) / usual)
+        around = np.pad(rr_ms, 2, mode="edge")
+        local = np.median(np.lib.stride_tricks.sliding_window_view(around, 5), axis=1)
+        departing = float((np.abs(rr_ms - local) > _DEPARTS * local).mean())
+        if jump > _IRREGULAR or departing > _DEPARTING or stands_out:
+            detail = {"jump_share": jump, "departing_share": departing, "longest_rr_ms": longest}
+            remarks.append(Remark("irregular", (), detail))
     return remarks
 
 

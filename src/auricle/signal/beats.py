@@ -8,6 +8,7 @@ counts where at least half of them show it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,19 @@ _LEAST_RANGE_MV: Final = 0.05
 _LEAST_KNOWN: Final = 0.3
 
 
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """Heart beats of a recording.
+
+    Attributes:
+        at: (beat,) sample numbers of R peaks in order.
+        unclear: how many places may be beats or not, as a share of the beats.
+    """
+
+    at: NDArray[np.int64]
+    unclear: float
+
+
 def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> NDArray[np.int64]:
     """(beat,) sample numbers of R peaks in order; empty below 2 s or without a usable lead.
 
@@ -38,16 +52,27 @@ def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float
         leads: canonical names.
         rate_hz: samples per second.
     """
-    none = np.zeros(0, dtype=np.int64)
-    if signal.shape[1] < _LEAST_SECONDS * rate_hz:
+    return read_beats(signal, leads, rate_hz).at
+
+
+def read_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> Beats:
+    """R peaks as `find_beats` gives them, with how sure they are.
+
+    Args:
+        signal: (lead, time) in mV, NaN where missing.
+        leads: canonical names.
+        rate_hz: samples per second.
+    """
+    none = Beats(np.zeros(0, dtype=np.int64), 0.0)
+    if not len(leads) or signal.shape[1] < _LEAST_SECONDS * rate_hz:
         return none
     traces = _traces(signal, leads)
     if not len(traces):
         return none
     even = at_one_rate(traces, rate_hz)
-    found = _agreed([_detect(trace) for trace in even], round(_SAME_BEAT_S * RATE_HZ))
-    at = np.rint(checked(even, found).at * (rate_hz / RATE_HZ)).astype(np.int64)
-    return _refined(np.abs(traces).sum(axis=0), at, max(1, round(_REFINE_S * rate_hz)))
+    beats = checked(even, _agreed([_detect(trace) for trace in even], round(_SAME_BEAT_S * RATE_HZ)))
+    at = np.rint(beats.at * (rate_hz / RATE_HZ)).astype(np.int64)
+    return Beats(_refined(np.abs(traces).sum(axis=0), at, max(1, round(_REFINE_S * rate_hz))), beats.unclear)
 
 
 def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:

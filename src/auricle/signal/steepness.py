@@ -43,10 +43,9 @@ _MOST_OF_ONE_LEAD: Final = 1.25
 _SHAPE: Final = 20
 _SHIFT: Final = 6
 _MOST_TEMPLATES: Final = 12
-# Beats are doubtful where this share of them, or as many other places, is neither steep nor slow.
+# The beats are in doubt where places so steep, of another shape, are more than this share of them.
 _DOUBTFUL_SHARE: Final = 0.25
 _UNCLEAR: Final = (0.4, 0.6)
-_BUSY: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,12 @@ class Checked:
 
     Attributes:
         at: (beat,) sample numbers in order.
-        doubtful: whether as many other places look like beats, or the trace is as steep between them as in them.
+        unclear: how many places, taken for beats or not, are neither as steep as beats nor as slow as P and T, as a
+            share of the beats; 0 where they are too few to matter.
     """
 
     at: Integers
-    doubtful: bool
+    unclear: float
 
 
 def at_one_rate(traces: Floats, rate_hz: float) -> Floats:
@@ -81,12 +81,12 @@ def checked(traces: Floats, found: Integers) -> Checked:
         found: (beat,) sample numbers in order, as a detector gives them.
     """
     if not len(found):
-        return Checked(found, False)
+        return Checked(found, 0.0)
     change = np.zeros_like(traces)
     change[:, _LAG:-_LAG] = traces[:, 2 * _LAG :] - traces[:, : -2 * _LAG]
     places, height, lead_change = _steep_places(change, found)
     if not len(places):
-        return Checked(found, True)
+        return Checked(found, 1.0)
     # Which place each detection means; of two that mean one place, the nearer.
     away = np.abs(found[:, None] - places)
     nearest = away.argmin(axis=1)
@@ -101,9 +101,9 @@ def checked(traces: Floats, found: Integers) -> Checked:
     weak = seen & (height >= _LEAST) & ~strong & _alone(places, strong)
     beats = strong | weak
     unclear = (height > _UNCLEAR[0]) & (height < np.where(seen, _UNCLEAR[1], _SURE + 0.1)) & ~alike
-    doubtful = unclear.sum() > _DOUBTFUL_SHARE * max(1, beats.sum())
+    share = float(unclear.sum()) / max(1, int(beats.sum()))
     at = np.where(meant >= 0, found[meant], places)[beats]
-    return Checked(np.asarray(at, dtype=np.int64), bool(doubtful))
+    return Checked(np.asarray(at, dtype=np.int64), share if share > _DOUBTFUL_SHARE else 0.0)
 
 
 def _steep_places(change: Floats, found: Integers) -> tuple[Integers, Floats, Floats]:
