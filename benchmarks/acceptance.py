@@ -73,6 +73,7 @@ def fit(table: NDArray[np.float32], acceptable: NDArray[np.int64]) -> tuple[NDAr
     centre, scale = np.nanmean(table, axis=(0, 1)), np.nanstd(table, axis=(0, 1))
     centre[0], scale[0] = 0.0, 1.0
     ready = torch.from_numpy(np.nan_to_num((table - centre) / scale))
+    ready[..., 5] = 0.0  # the noise is a rule of its own
     bad = torch.from_numpy(acceptable == 0).float()
     weight = torch.zeros(table.shape[-1], requires_grad=True)
     offset = torch.tensor(-4.0, requires_grad=True)
@@ -84,6 +85,7 @@ def fit(table: NDArray[np.float32], acceptable: NDArray[np.int64]) -> tuple[NDAr
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    scale[5] = np.inf
     raw = weight.detach().numpy() / scale
     return raw, float(offset.detach()) - float((raw * centre).sum())
 
@@ -91,7 +93,8 @@ def fit(table: NDArray[np.float32], acceptable: NDArray[np.int64]) -> tuple[NDAr
 def called_good(table: NDArray[np.float32], weight: NDArray[np.float32], offset: float) -> NDArray[np.bool_]:
     """(record,) whether the noisy-or calls a record acceptable."""
     logit = np.where(np.isfinite(table[..., 0]), np.nan_to_num(table) @ weight + offset, -np.inf)
-    return np.asarray(-np.logaddexp(0, logit).sum(axis=1) >= np.log(0.5))
+    noise = acceptance.is_noise(np.nan_to_num(table)) & np.isfinite(table[..., 0])
+    return np.asarray((-np.logaddexp(0, logit).sum(axis=1) >= np.log(0.5)) & ~noise.any(axis=1))
 
 
 def cross_validated(table: NDArray[np.float32], acceptable: NDArray[np.int64]) -> list[NDArray[np.bool_]]:

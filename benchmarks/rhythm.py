@@ -142,7 +142,9 @@ def qt_of_beats(beat: morphology.Beat, placed: rhythm.Rhythm) -> np.ndarray:
     mean = float(placed.mean_rr_s[0])
     rr = np.minimum(np.diff(placed.qrs_s[0]), 3 * mean)
     before, after = np.append(mean, rr), np.append(rr, mean)
-    return np.minimum(float(beat.qt_ms[0]) / 1000 * np.maximum(before / mean, 0.3) ** 0.3, 0.88 * np.maximum(after, 0.2))
+    return np.minimum(
+        float(beat.qt_ms[0]) / 1000 * np.maximum(before / mean, 0.3) ** 0.3, 0.88 * np.maximum(after, 0.2)
+    )
 
 
 def with_events(placed: rhythm.Rhythm, name: str, rr: float, seconds: float, pr: float) -> rhythm.Rhythm:
@@ -185,7 +187,9 @@ DRAWN = {
 }  # fmt: skip
 
 
-def drawn(name: str, rate: float, qrs_ms: float, seed: int, rate_hz: float, seconds: float = 10.0) -> tuple[Recording, Truth]:
+def drawn(
+    name: str, rate: float, qrs_ms: float, seed: int, rate_hz: float, seconds: float = 10.0
+) -> tuple[Recording, Truth]:
     """One drawn record: cosine waves at the times of the rhythm, PR and QT as the interval between beats allows."""
     rr, random = 60 / rate, np.random.default_rng(seed)
     onsets = event_times(name, rr, seconds)
@@ -203,7 +207,9 @@ def drawn(name: str, rate: float, qrs_ms: float, seed: int, rate_hz: float, seco
     time_s, scale, rows = np.arange(round(seconds * rate_hz)) / rate_hz, qrs_ms / 1000, []
     size = np.where(np.arange(len(onsets)) % 2, 1.0, 0.6) if name == "alternans" else np.ones(len(onsets))
     for p, q, r, s, t in DRAWN.values():
-        trace = 0.012 * random.standard_normal(len(time_s)) + 0.05 * np.sin(2 * np.pi * (0.3 * time_s + random.random()))
+        trace = 0.012 * random.standard_normal(len(time_s)) + 0.05 * np.sin(
+            2 * np.pi * (0.3 * time_s + random.random())
+        )
         for onset, shape, own_qt, gain in zip(onsets, kind, qt, size, strict=True):
             at = time_s - onset
             if shape:

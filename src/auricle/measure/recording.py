@@ -324,9 +324,7 @@ def _ratio(values: Mapping[str, Measured]) -> Measured:
     return Measured(r.value / depth, math.hypot(r.uncertainty, r.value * s.uncertainty / depth) / depth, "1")
 
 
-def _remarks(
-    whole: _Reading, aligned: Aligned, leads: tuple[str, ...], amplitude_known: bool
-) -> list[Remark]:
+def _remarks(whole: _Reading, aligned: Aligned, leads: tuple[str, ...], amplitude_known: bool) -> list[Remark]:
     found_remarks = [Remark("paced")] if whole.found.paced else []
     onset, offset = whole.found.qrs.onset, whole.found.qrs.offset
     if onset is None or offset is None or not amplitude_known:

@@ -1,7 +1,7 @@
 """RR intervals, the rate they give, and QT corrected by the intervals it was measured behind.
 
-The rate is a mean over all RR intervals. QT is that of the beats of the median beat, so it is corrected by the intervals
-before those beats: with the mean over a pause of 4 s, QTc would be a fifth too short.
+The rate is a mean over all RR intervals. QT is that of the beats of the median beat, so it is corrected by the
+intervals before those beats: with the mean over a pause of 4 s, QTc would be a fifth too short.
 """
 
 from __future__ import annotations

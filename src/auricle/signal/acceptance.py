@@ -22,13 +22,17 @@ from auricle.signal.beats import find_beats
 
 Floats = NDArray[np.float64]
 
-FEATURES: Final = ("missing", "off_half_mv", "off_one_mv", "range", "likeness")
+FEATURES: Final = ("missing", "off_half_mv", "off_one_mv", "range", "likeness", "noise_mv")
 # The chance of a lead being called bad is the logistic function of OFFSET + WEIGHTS . features.
-WEIGHTS: Final = (9.2, 2.6, 5.2, -0.56, -1.15)
-OFFSET: Final = -3.54
+WEIGHTS: Final = (9.1, 2.8, 5.2, -0.58, -1.0, 0.0)
+# Noise over a lead without a heart in it is rare among those records: a line cannot learn it, so it is a rule.
+_NOISY_MV, _UNLIKE, _ALIKE_SHARE, _NOISY_CHANCE = 0.15, 0.5, 0.3, 0.9
+OFFSET: Final = -3.74
 # Features of a lead without fault, from which reasons are counted.
-GOOD: Final = (0.0, 0.0, 0.0, 0.0, 2.5)
+GOOD: Final = (0.0, 0.0, 0.0, 0.0, 2.5, 0.0)
 _BETWEEN_S, _LEVEL_S, _SECOND_S = 0.25, 0.3, 1.0
+# A lead that is missing for this share of the time is as good as gone.
+_MOSTLY_MISSING: Final = 0.5
 _HALF_BEAT_S: Final = 0.1
 # Signals without a unit are scaled to this range, so that thresholds in millivolts fit them.
 _USUAL_RANGE_MV: Final = 1.5
@@ -40,8 +44,7 @@ _LEAST_BEATS: Final = 2
 _SLOPE_S: Final = 0.01
 _LEAST_KURTOSIS: Final = 4.5
 _ROUGH: Final = 0.6
-# A wave without a steep part that is slower than this is no tachycardia, and one that does not repeat is no rhythm.
-_SLOWEST_WAVE_HZ: Final = 110 / 60
+# A wave without a steep part whose beats do not resemble each other in any lead may be fibrillation, or artefact.
 _REPEATS: Final = 0.5
 # A lead is named from this chance on, or the worst one where none reaches it.
 _NAMED: Final = 0.3
@@ -121,20 +124,28 @@ def judge(recording: Recording, beats: NDArray[np.int64] | None = None) -> Accep
         beats = find_beats(recording.signal, recording.leads, recording.rate_hz)
     if len(beats) < _LEAST_BEATS:
         return Acceptance(False, False, (Reason("no_beats"),))
-    if not steep and len(beats) / recording.seconds < _SLOWEST_WAVE_HZ:
-        return Acceptance(False, False, (Reason("no_qrs"),))
     # Leads that lost everything are judged by that alone.
     gone = [name for name in recording.lost if name not in recording.leads]
     names = (*recording.leads, *gone)
     read = np.vstack([features(recording, beats), *(np.array([[1.0, *GOOD[1:]]]) for _ in gone)])
-    logit = OFFSET + read @ np.array(WEIGHTS)
-    chance = 1 / (1 + np.exp(-logit))
+    chance = chances(read)
     bad = dict(zip(names, chance.tolist(), strict=True))
-    if not steep and float(np.tanh(read[:, -1]).max()) < _REPEATS:
+    if not steep and float(np.tanh(read[:, 4]).max()) < _REPEATS:
         return Acceptance(False, True, (Reason("noisy", names),), bad)
     if float(np.log1p(-chance).sum()) >= math.log(0.5):
         return Acceptance(True, True, (), bad)
     return Acceptance(False, True, _reasons(names, read, chance), bad)
+
+
+def chances(read: Floats) -> Floats:
+    """(..., lead) chance of being called bad from features (..., lead, feature)."""
+    chance: Floats = 1 / (1 + np.exp(-(OFFSET + read @ np.array(WEIGHTS))))
+    return np.where(is_noise(read), np.maximum(chance, _NOISY_CHANCE), chance)
+
+
+def is_noise(read: Floats) -> NDArray[np.bool_]:
+    """(..., lead) whether the beats of a lead are far from each other and unlike each other."""
+    return np.asarray(read[..., 5] > _NOISY_MV)
 
 
 def _reasons(names: Sequence[str], read: Floats, chance: Floats) -> tuple[Reason, ...]:
@@ -144,7 +155,7 @@ def _reasons(names: Sequence[str], read: Floats, chance: Floats) -> tuple[Reason
         "missing": against[:, 0],
         "moving": against[:, 1] + against[:, 2],
         "small": against[:, 3],
-        "noisy": against[:, 4],
+        "noisy": np.where(is_noise(read), np.inf, against[:, 4]),
     }
     worst = np.array(list(faults.values())).argmax(axis=0)
     named = np.flatnonzero(chance >= min(_NAMED, float(chance.max())))
@@ -193,7 +204,8 @@ def features(recording: Recording, beats: NDArray[np.int64]) -> Floats:
         low, high = np.percentile(trace, [0.5, 99.5], axis=1)
         trace *= _USUAL_RANGE_MV / max(float(np.median(high - low)), 1e-9)
     missing = [
-        max(_holes(row), recording.lost.get(name, 0.0)) for name, row in zip(recording.leads, known, strict=True)
+        min(1.0, max(_holes(row), recording.lost.get(name, 0.0)) / _MOSTLY_MISSING)
+        for name, row in zip(recording.leads, known, strict=True)
     ]
     # How far and how often the level of a lead moves away.
     width = max(1, round(_BETWEEN_S * rate_hz))
@@ -205,12 +217,14 @@ def features(recording: Recording, beats: NDArray[np.int64]) -> Floats:
     bounds = np.arange(max(1, trace.shape[1] // second)) * second
     ranges = np.maximum.reduceat(trace, bounds, axis=1) - np.minimum.reduceat(trace, bounds, axis=1)
     there = np.add.reduceat(known.astype(np.int64), bounds, axis=1) > second // 2
+    alike, apart = _resemblance(trace - level, known, beats, rate_hz)
     return np.stack([
         missing,
         np.sqrt((away > 0.5).mean(axis=1)),
         np.sqrt((away > 1.0).mean(axis=1)),
         np.log(_medians(ranges, there) + 0.02),
-        np.arctanh(np.clip(_likeness(trace - level, known, beats, rate_hz), -0.5, 0.99)),
+        np.arctanh(np.clip(alike, -0.5, 0.99)),
+        apart,
     ], axis=1)  # fmt: skip
 
 
@@ -226,23 +240,32 @@ def _medians(values: Floats, there: NDArray[np.bool_]) -> Floats:
     return np.array([np.median(row) for row in rows])
 
 
-def _likeness(trace: Floats, known: NDArray[np.bool_], beats: NDArray[np.int64], rate_hz: float) -> Floats:
-    """(lead,) how well a beat resembles the median beat of its lead: the correlation that four of five exceed."""
+def _resemblance(
+    trace: Floats, known: NDArray[np.bool_], beats: NDArray[np.int64], rate_hz: float
+) -> tuple[Floats, Floats]:
+    """(lead,) how well a beat resembles the median beat of its lead: the correlation that four of five exceed.
+
+    And (lead,) the distance of its nearest beats from it in mV, the root of the mean square over a fifth of a second;
+    zero where a third of the beats resemble it, as in bigeminy.
+    """
     half = max(2, round(_HALF_BEAT_S * rate_hz))
     inside = beats[(beats >= half) & (beats + half < trace.shape[1])]
     if not known.all():
         # Every lead has beats of its own.
-        whole = np.ones(known.shape[1], dtype=bool)
+        whole = np.ones((1, known.shape[1]), dtype=bool)
         own = [inside[[bool(row[at - half : at + half + 1].all()) for at in inside]] for row in known]
-        rows = zip(trace, own, strict=True)
-        return np.concatenate([_likeness(row[None], whole[None], at, rate_hz) for row, at in rows])
+        parts = [_resemblance(row[None], whole, at, rate_hz) for row, at in zip(trace, own, strict=True)]
+        return np.concatenate([alike for alike, _ in parts]), np.concatenate([apart for _, apart in parts])
     if len(inside) < _LEAST_BEATS:
-        return np.zeros(len(trace))
+        return np.zeros(len(trace)), np.zeros(len(trace))
     stack = trace[:, inside[:, None] + np.arange(-half, half + 1)]
     median = np.median(stack, axis=1, keepdims=True)
     stack, median = (each - each.mean(axis=2, keepdims=True) for each in (stack, median))
     size = np.sqrt((stack**2).sum(axis=2) * (median**2).sum(axis=2))
-    return np.asarray(np.quantile((stack * median).sum(axis=2) / np.maximum(size, 1e-9), 0.2, axis=1))
+    alike = (stack * median).sum(axis=2) / np.maximum(size, 1e-9)
+    apart = np.quantile(np.sqrt(((stack - median) ** 2).mean(axis=2)), _ALIKE_SHARE, axis=1)
+    unlike = np.quantile(alike, 1 - _ALIKE_SHARE, axis=1) < _UNLIKE
+    return np.quantile(alike, 0.2, axis=1), np.where(unlike, apart, 0.0)
 
 
 def _bridged(signal: NDArray[np.float32], known: NDArray[np.bool_]) -> Floats:
