@@ -54,7 +54,7 @@ def lost(signal: NDArray[np.floating], rate_hz: float, in_millivolts: bool = Tru
         for begin, end in _pieces(silent):
             inside = begin > 0 and end < n
             if inside and _smooth(signal, begin) and _smooth(signal, end):
-                constant[:, begin:end] = False
+                constant[:, begin - 1 : end + 2] = False  # rounding may end it a sample later in some leads
     found |= constant
     if in_millivolts:
         found |= _filled(signal, still, rate_hz) | _railed(signal, still, rate_hz)

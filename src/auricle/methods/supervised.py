@@ -15,12 +15,12 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from auricle import age
 from auricle.augment.signal import augment
 from auricle.batch import ECGBatch
 from auricle.config import Config
 from auricle.methods._base import Progress, Recipe, Step, split_decay
 from auricle.methods._classifier import Classifier, ClassifierConfig
+from auricle.nn.age_code import AgeScale
 from auricle.nn.film import AgeCode
 
 _TINY_INPUT: Final = {"rate_hz": 250, "seconds": 2.0}
@@ -41,12 +41,12 @@ class AgeGateConfig(Config):
     """The age gate.
 
     Attributes:
-        code: how days become a number in [0, 1]; see `auricle.age.code`.
+        code: how days become a number in [0, 1]; see `auricle.nn.age_code.code`.
         n_fourier: pairs of sine and cosine features added to it.
         unknown_share: share of training records whose age is hidden.
     """
 
-    code: age.AgeCode = "log_month"
+    code: AgeScale = "log_month"
     n_fourier: Annotated[int, Field(ge=0)] = 0
     unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.1
 

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from auricle import age
 from auricle.batch import ECGBatch
+from auricle.nn.age_code import AgeScale, code
 
 Condition = Mapping[str, Tensor]
 
@@ -112,14 +112,14 @@ class AgeCode(Code):
     """Age in days as what the gates read: a code in [0, 1] with optional Fourier features, or a learned "unknown".
 
     Args:
-        kind: `linear`, `log` or `log_month` (see `auricle.age.code`).
+        kind: `linear`, `log` or `log_month` (see `auricle.nn.age_code.code`).
         n_fourier: sine and cosine pairs of the code added to it.
         unknown_share: share of training records whose age is hidden, so that the model also works without one.
     """
 
     frequencies: Tensor
 
-    def __init__(self, kind: age.AgeCode = "log_month", n_fourier: int = 0, unknown_share: float = 0.1) -> None:
+    def __init__(self, kind: AgeScale = "log_month", n_fourier: int = 0, unknown_share: float = 0.1) -> None:
         super().__init__()
         self.kind, self.unknown_share = kind, unknown_share
         self.width = 1 + 2 * n_fourier
@@ -132,7 +132,7 @@ class AgeCode(Code):
         known = ~torch.isnan(age_days)
         if self.training and self.unknown_share > 0:
             known = known & (torch.rand_like(age_days) >= self.unknown_share)
-        coded = age.code(torch.where(known, age_days, 0.0), self.kind)[:, None]
+        coded = code(torch.where(known, age_days, 0.0), self.kind)[:, None]
         waves = coded * self.frequencies
         features = torch.cat([coded, waves.sin(), waves.cos()], dim=-1)
         return torch.where(known[:, None], features, self.unknown)
