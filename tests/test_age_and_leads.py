@@ -88,7 +88,7 @@ def test_dates_give_days_and_a_recording_before_birth_is_refused() -> None:
     ("written", "days", "resolution"),
     [
         ("3 Jahre", 3 * DAYS_PER_YEAR, DAYS_PER_YEAR),
-        ("3 Tage", 3, 1), ("6 Wochen", 42, 7), ("003D", 3, 1), ("生后3天", 3, 1), ("12 DOL", 11, 2), ("３ d", 3, 1),
+        ("3 Tage", 3, 1), ("6 Wochen", 42, 7), ("003D", 3, 1), ("生后3天", 3, 1), ("12 DOL", 11, 2), ("\uff13 d", 3, 1),
         ("018M", 18 * DAYS_PER_MONTH, DAYS_PER_MONTH),
         ("3岁零6月", 3.5 * DAYS_PER_YEAR, DAYS_PER_MONTH),
         ("4,5", 4.5 * DAYS_PER_YEAR, DAYS_PER_YEAR / 10),
@@ -96,60 +96,6 @@ def test_dates_give_days_and_a_recording_before_birth_is_refused() -> None:
         (">89", 89 * DAYS_PER_YEAR, 16 * DAYS_PER_YEAR),
         ("90+", 90 * DAYS_PER_YEAR, 15 * DAYS_PER_YEAR),
         ("5 years and 4 months", 5 * DAYS_PER_YEAR + 4 * DAYS_PER_MONTH, DAYS_PER_MONTH),
-    ],
-)  # fmt: skip
-def test_ages_as_they_are_written(text: str | float, days: float, resolution: float) -> None:
-    age = parse(text)
-    assert age is not None
-    assert age.days == pytest.approx(days)
-    assert age.resolution_days == pytest.approx(resolution)
-
-
-@pytest.mark.parametrize("text", [None, "", "nan", "unknown", "300", 300.0, float("nan")])
-def test_unknown_ages(text: str | float | None) -> None:
-    assert parse(text) is None
-
-
-@pytest.mark.parametrize("text", ["0", 0, "0 years", "0y"])
-def test_a_bare_year_zero_is_unknown_with_a_warning(text: str) -> None:
-    with pytest.warns(UserWarning, match="any day of the first year"):
-        assert parse(text) is None
-
-
-@pytest.mark.parametrize("text", ["-3d", "-1", "three", "3q", "200", "3d4", "birth"])
-def test_impossible_ages_are_refused(text: str) -> None:
-    with pytest.raises(DataError):
-        parse(text)
-
-
-def test_dates_give_days_and_a_recording_before_birth_is_refused() -> None:
-    assert between("2024-05-01", "2024-05-04").days == 3
-    # Born at any time of the first of May: two and a half days old at least, three and a half at most.
-    assert between(date(2024, 5, 1), "2024-05-04T12:00") == Age(2.5, 1.0)
-    assert between("2024-05-01T06:00", "2024-05-04T12:00") == Age(3.25, 1 / 24)
-    assert between("2024-05-31T14:20", "2024-05-31") == Age(0.0, 1.0), "a date is any moment of its day"
-    assert between("2024-05-31", "2024-05-31T14:20") == Age(0.0, 1.0)
-    assert between("2024-05-31T08:00+08:00", "2024-05-31T06:00+00:00") == Age(0.25, 1 / 24)
-    for written in ("31.05.2024", "2024/5/31", "20240531"):
-        assert between(written, "2024-06-02").days == 2
-    with pytest.raises(DataError, match="before the birth"):
-        between("2024-05-04", "2024-05-01")
-    for wrong, why in (
-        ("2024-05-04T10:00", "before the birth"), ("45443", "bare number"), ("05/06/2024", "day/month"),
-        ("gestern", "cannot be read"), ("2024-05-01T10:00+02:00", "time zone"),
-    ):  # fmt: skip
-        with pytest.raises(DataError, match=why):
-            between(wrong, "2024-05-04T09:00")
-
-
-@pytest.mark.parametrize(
-    ("written", "days", "resolution"),
-    [
-        ("3 Jahre", 3 * DAYS_PER_YEAR, DAYS_PER_YEAR), ("3 Tage", 3, 1), ("6 Wochen", 42, 7), ("003D", 3, 1),
-        ("018M", 18 * DAYS_PER_MONTH, DAYS_PER_MONTH), ("3岁零6月", 3.5 * DAYS_PER_YEAR, DAYS_PER_MONTH),
-        ("生后3天", 3, 1), ("4,5", 4.5 * DAYS_PER_YEAR, DAYS_PER_YEAR / 10), ("45-50", 45 * DAYS_PER_YEAR, 5 * DAYS_PER_YEAR),
-        (">89", 89 * DAYS_PER_YEAR, 16 * DAYS_PER_YEAR), ("90+", 90 * DAYS_PER_YEAR, 15 * DAYS_PER_YEAR),
-        ("12 DOL", 11, 2), ("３ d", 3, 1), ("5 years and 4 months", 5 * DAYS_PER_YEAR + 4 * DAYS_PER_MONTH, DAYS_PER_MONTH),
     ],
 )  # fmt: skip
 def test_ages_as_hospitals_write_them(written: str, days: float, resolution: float) -> None:
