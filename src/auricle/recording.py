@@ -32,6 +32,7 @@ class Recording:
         patient_id: equal for recordings of one person; None is treated as a person of its own.
         age: age at the recording, with its resolution.
         sex: "F" or "M".
+        gestation_days: days of gestation at birth, where a child was born early or it is known.
         report: free text as written.
         labels: codes as the source spells them (SCP for PTB-XL, SNOMED CT for the Challenge sets).
         labs: laboratory values by canonical name, in canonical units (see `auricle.labs`).
@@ -62,6 +63,7 @@ class Recording:
     patient_id: str | None = None
     age: Age | None = None
     sex: Sex | None = None
+    gestation_days: float | None = None
     report: str | None = None
     labels: tuple[str, ...] = ()
     labs: Mapping[str, float] = field(default_factory=dict)
@@ -109,11 +111,29 @@ class Recording:
     def with_context(self, **known: object) -> Recording:
         """A copy that also knows what the caller knows (age, sex, report ...); None leaves a field as it is.
 
-        `notes` are added to those that are there.
+        `notes` are added to those that are there. Where age or sex differ from what was known, a note says which is
+        used.
         """
+        differing = [
+            note for note in (_other_age(self.age, known.get("age")), _other_sex(self.sex, known.get("sex"))) if note
+        ]
+        if differing:
+            known["notes"] = (*(known.get("notes") or ()), *differing)  # type: ignore[misc]
         if known.get("notes") is not None:
             known["notes"] = (*self.notes, *known["notes"])  # type: ignore[misc]
         return replace(self, **{name: value for name, value in known.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _other_age(own: Age | None, given: object) -> str:
+    if own is None or not isinstance(given, Age):
+        return ""
+    if abs(own.days - given.days) <= max(own.resolution_days, given.resolution_days):
+        return ""
+    return f"the age given ({given}) is used; the file says {own}"
+
+
+def _other_sex(own: Sex | None, given: object) -> str:
+    return f"the sex given ({given}) is used; the file says {own}" if own and given and own != given else ""
 
 
 def make_recording(

@@ -24,8 +24,8 @@ from typing import Final
 from auricle import age as ages
 from auricle.age import Age
 from auricle.errors import DataError, UnknownNameError
+from auricle.io.header_comments import sex_of
 from auricle.io.names import record_name
-from auricle.io.wfdb import sex_of
 from auricle.labs import in_canonical_unit, lab_test, unit_factor
 from auricle.recording import Sex
 

@@ -19,9 +19,10 @@ from auricle.amplitude import doubt_of
 from auricle.doctor.case import Case, Trace
 from auricle.doctor.model import Finding
 from auricle.errors import AuricleError
-from auricle.io import read, wfdb
+from auricle.io import read
 from auricle.io.names import header_of, suffix_of
 from auricle.io.picture import read_picture
+from auricle.io.wfdb_header import read_header
 from auricle.progress import OnProgress, counted
 from auricle.recording import Recording
 
@@ -134,7 +135,7 @@ def _format(path: Path) -> str:
     header = path if suffix_of(path) == ".hea" else header_of(path)
     if header is None or not header.is_file():
         return suffix_of(path)[1:] if suffix_of(path) in _SUFFIXES else "other"
-    formats = sorted({channel.format for channel in wfdb.parse_header(header).channels})
+    formats = sorted({channel.format for channel in read_header(header).channels})
     return "WFDB " + "+".join(map(str, formats))
 
 

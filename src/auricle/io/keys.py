@@ -13,7 +13,7 @@ import numpy as np
 
 from auricle import age as ages
 from auricle.errors import DataError
-from auricle.io.wfdb import sex_of
+from auricle.io.header_comments import sex_of
 
 # By the field of `Recording` or argument of `from_array` they stand for; of several in one file the first is read.
 _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {

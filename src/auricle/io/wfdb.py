@@ -5,20 +5,18 @@ Source: WFDB header specification header(5) and signal(5), physionet.org.
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from auricle import age as ages
-from auricle.errors import AuricleError, DataError, ReadError
+from auricle.errors import AuricleError, ReadError
+from auricle.io.header_comments import known_of
 from auricle.io.names import header_of, holds_signals, suffix_of
 from auricle.io.units import is_without_volts, millivolts_per
-from auricle.io.wfdb_header import Channel, Header, begins_header, read_header
+from auricle.io.wfdb_header import Channel, begins_header, read_header
 from auricle.io.wfdb_samples import in_time, read_counts
 from auricle.leads import is_lead, shown
-from auricle.recording import Recording, Sex, left_out, make_recording
+from auricle.recording import Recording, left_out, make_recording
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -41,7 +39,7 @@ def read(path: Path, **context: object) -> Recording:
     given = path
     if holds_signals(path):
         path = header_of(path) or path
-    header = parse_header(path)
+    header = read_header(path)
     names = {channel.file.replace("\\", "/").rpartition("/")[2].casefold() for channel in header.channels}
     if given != path and given.name.casefold() not in names:
         raise ReadError(f"{given}: the header beside it is that of other signal files; give a header that names it")
@@ -76,23 +74,9 @@ def read(path: Path, **context: object) -> Recording:
         )
     except AuricleError as error:
         raise ReadError(f"{path}: {str(error).removeprefix(header.name + ': ')}") from None
-    own = _context_of(header, path)
+    known, notes = known_of(header.comment_lines)
+    own: dict[str, object] = {"source": path.parent.name, "notes": notes, **known}
     return recording.with_context(**own).with_context(**context)
-
-
-def parse_header(path: Path) -> Header:
-    """The text header with its comments by key.
-
-    Raises:
-        ReadError: not a WFDB header, or one of several segments.
-    """
-    header = read_header(path)
-    return replace(header, comments=dict(_comment(line) for line in header.comment_lines))
-
-
-def _comment(line: str) -> tuple[str, str]:
-    key, _, value = line.lstrip("# ").partition(":")
-    return key.strip(" <>").casefold(), value.strip()  # LUDB writes `<age>: 51`
 
 
 def _millivolts_per_count(channel: Channel) -> float:
@@ -114,24 +98,3 @@ def _uncalibrated(channels: list[Channel]) -> tuple[str, ...]:
         f"the header is uncalibrated: {which} no gain in counts per millivolt; amplitudes are treated as unknown: "
         "write the recorder's gain into the header",
     )
-
-
-def _context_of(header: Header, path: Path) -> dict[str, object]:
-    known: dict[str, object] = {"source": path.parent.name}
-    try:
-        known["age"] = ages.parse(header.comments.get("age"))
-    except DataError:
-        warnings.warn(f"{path.name}: the age in its header makes no sense and is treated as unknown", stacklevel=4)
-    known["sex"] = sex_of(header.comments.get("sex"))
-    codes = tuple(code.strip() for code in header.comments.get("dx", "").split(",") if code.strip())
-    if codes and codes != ("Unknown",):
-        known["labels"] = codes
-    return known
-
-
-def sex_of(text: str | None) -> Sex | None:
-    """F or M from what files write; None for anything else."""
-    word = (text or "").strip().casefold()
-    if word in {"f", "female", "w", "weiblich", "女"}:
-        return "F"
-    return "M" if word in {"m", "male", "männlich", "男"} else None

@@ -82,7 +82,6 @@ class Header:
         n_samples: frames, None where the header does not say.
         channels: the signal lines.
         comment_lines: lines that begin with #, as they are.
-        comments: those by key.
     """
 
     name: str
@@ -90,7 +89,6 @@ class Header:
     n_samples: int | None
     channels: list[Channel]
     comment_lines: list[str] = field(default_factory=list)
-    comments: dict[str, str] = field(default_factory=dict)
 
 
 def header_text(content: bytes) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from auricle import age as ages
 from auricle.age import Age
 from auricle.errors import AuricleError, DataError
-from auricle.io.wfdb import sex_of
+from auricle.io.header_comments import sex_of
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import UNITS, Measured
 from auricle.measure.recording import measure_recording

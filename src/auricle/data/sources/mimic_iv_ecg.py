@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from auricle.age import DAYS_PER_YEAR, Age
 from auricle.data.sources._lists import read_list, read_wfdb
 from auricle.errors import DataError, require
-from auricle.io.wfdb import sex_of
+from auricle.io.header_comments import sex_of
 from auricle.text.findings import codes, parse
 from auricle.text.reports import clean
 

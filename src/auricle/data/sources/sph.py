@@ -16,7 +16,7 @@ from auricle import age as ages
 from auricle.data.sources._lists import read_list
 from auricle.errors import DataError, require
 from auricle.io import read
-from auricle.io.wfdb import sex_of
+from auricle.io.header_comments import sex_of
 from auricle.leads import STANDARD
 
 if TYPE_CHECKING:

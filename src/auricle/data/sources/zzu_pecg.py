@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from auricle import age as ages
 from auricle.data.sources._lists import read_list, read_wfdb
-from auricle.io.wfdb import sex_of
+from auricle.io.header_comments import sex_of
 
 if TYPE_CHECKING:
     import pandas as pd
