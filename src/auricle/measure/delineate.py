@@ -24,9 +24,16 @@ Floats = NDArray[np.float64]
 _SPEED_MS: Final = 4.0
 _STEEP: Final = 0.15
 _PAUSE_MS: Final = 24.0
-# A wave is followed down to this share of its height, or to this many standard errors of the distance.
-_LOW: Final = 0.04
+# QRS is followed down to this share of its height, or to this many standard errors of the distance.
+_LOW: Final = 0.032
 _LOW_SE: Final = 2.0
+# The line to a wave's end is laid through at least so much of it.
+_PIECE_MS: Final = 6.0
+_WITHIN_MS: Final = 12.0
+# No foot of QRS is extrapolated by more, one shorter than the first not at all, from the second on fully.
+_QRS_REACH_MS: Final = 8.0
+_NO_FOOT_MS: Final = 2.0
+_FOOT_MS: Final = 6.0
 # At noise of so many times the level to which a wave is followed, as much may be hidden as is ever extrapolated.
 _HIDDEN_BY: Final = 8.0
 # A lead's noise counts as at least this much: below it the estimate is set by the heart's own slow movement.
@@ -51,6 +58,10 @@ _T_STEEP: Final = 0.35
 _T_PAUSE_MS: Final = 80.0
 _T_SHARE_OF_RR: Final = 0.72
 _LONGEST_QT_S: Final = 0.56
+# What ends so late is not T alone: QT as a share of RR, and where no P was found that may be in it. At fast rates P and
+# T do meet, and a tachycardia may have no P.
+_LONGEST_QT, _LONGEST_QT_WITHOUT_P = 0.85, 0.78
+_FAST_RR_S: Final = 0.4
 _P_SMOOTH_MS: Final = 10.0
 _T_SMOOTH_MS: Final = 12.0
 # Muscle noise is not white: a moving average removes it as if only this share of its samples were independent.
@@ -145,6 +156,10 @@ def delineate(leads: Floats, noise_mv: Floats, rate_hz: float, r_index: int, rr:
         return Delineation(Wave(None, None, reason=qrs.reason), qrs, Wave(None, None, reason=qrs.reason), paced)
     t = _t(beat, qrs.onset.at, qrs.offset.at)
     p = _p(beat, qrs.onset.at, t)
+    hidden = p.onset is None and rr > _FAST_RR_S * rate_hz
+    longest = _LONGEST_QT_WITHOUT_P if hidden else _LONGEST_QT
+    if t.offset is not None and t.offset.at - qrs.onset.at > longest * rr:
+        t = replace(t, offset=None, reason=FUSED)
     return Delineation(p, qrs, t, paced)
 
 
@@ -167,11 +182,21 @@ def _qrs(beat: _Beat) -> Wave:
     if before is None or after is None:
         return Wave(None, None, reason="QRS reaches the end of what was recorded")
     # The feet: where the distance from each level begins and ends.
-    reach = beat.samples(8)
+    reach = _QRS_REACH_MS * beat.rate_hz / 1000
     (pr_start, pr_level), (st_start, st_level) = before, after
-    onset = _foot(beat.distance(pr_level), begin, pr_start + width // 2, slice(begin, end + 1), 0.06, beat, reach)
-    offset = _foot(beat.distance(st_level), end, st_start + width // 2, slice(begin, end + 1), 0.1, beat, reach)
+    edges = _edge(speed, begin, -1, _STEEP * speed[fastest]), _edge(speed, end, 1, _STEEP * speed[fastest])
+    top = slice(begin, end + 1)
+    onset = _foot(beat.distance(pr_level), begin, pr_start + width // 2, top, 0.06, beat, reach, edge=edges[0])
+    offset = _foot(beat.distance(st_level), end, st_start + width // 2, top, 0.1, beat, reach, edge=edges[1])
     return Wave(onset, offset, fastest)
+
+
+def _edge(speed: Floats, at: int, outward: int, limit: float) -> float:
+    """Where the speed falls through a limit between sample `at`, which is above it, and its neighbour."""
+    beyond = at + outward
+    if not 0 <= beyond < len(speed) or speed[beyond] >= limit:
+        return float(at)
+    return at + outward * float((speed[at] - limit) / max(speed[at] - speed[beyond], 1e-12))
 
 
 def _quiet_enough(beat: _Beat, qrs: slice) -> _Beat:
@@ -201,6 +226,8 @@ def _t(beat: _Beat, qrs_onset: float, qrs_offset: float) -> Wave:
     if not speed[fastest] > 0:
         return Wave(None, None, reason="T is too flat")
     steep = fastest + np.flatnonzero(speed[fastest:until] > _T_STEEP * speed[fastest])
+    if not len(steep):
+        return Wave(None, None, fastest, "T is too flat")
     end = _joined(steep, beat.samples(_T_PAUSE_MS))
     base = _level(beat, end, last, beat.samples(32), nearest_is_last=False, scale=0.25)
     if base is None:
@@ -265,7 +292,8 @@ def _p(beat: _Beat, qrs_onset: float, t: Wave) -> Wave:
 
 
 def _foot(
-    distance: Floats, inside: int, quiet: int, top: slice, high: float, beat: _Beat, reach: int, low: float = _LOW
+    distance: Floats, inside: int, quiet: int, top: slice, high: float, beat: _Beat, reach: float, low: float = _LOW,
+    edge: float | None = None,
 ) -> Mark | None:
     """Follow a wave from `inside` out to `quiet`, and extrapolate where it left its level.
 
@@ -278,23 +306,26 @@ def _foot(
         beat: whose noise limits how far the wave is followed.
         reach: the most that is extrapolated, in samples.
         low: share of the height down to which it is followed.
+        edge: where the steep part ends: a wave that has left its level so near to it has no foot to extrapolate.
     """
     # The way from inside the wave outward, down to where it crosses the bottom.
+    # It begins a little farther in, so that neither crossing nor line depend on the sample that `inside` happens to be.
     outward = 1 if quiet > inside else -1
-    path = distance[inside : quiet + outward if quiet + outward >= 0 else None : outward]
+    within = min(beat.samples(_WITHIN_MS), inside if outward > 0 else beat.length - 1 - inside)
+    path = distance[np.arange(-within, min(abs(quiet - inside), beat.length - 1) + 1) * outward + inside]
     height = float(distance[top].max())
     bottom = max(low * height, _LOW_SE * beat.noise_mv)
     ceiling = max(high * height, 3 * bottom)
-    below = np.flatnonzero(path < bottom)
-    if not len(below) or below[0] == 0:
-        step = len(path) - 1 if not len(below) else 0
-        return Mark(float(inside + outward * step), 0.0)
+    under = path < bottom
+    below = within + np.flatnonzero(under[within:]) if not under[within] else 1 + np.flatnonzero(~under[:within])[-1:]
+    if not len(below):
+        return Mark(float(inside if under[within] else quiet), 0.0)
     step = int(below[0])
     share = (path[step - 1] - bottom) / max(path[step - 1] - path[step], 1e-12)
     crossing = step - 1 + share
     # The last piece before the crossing: the root of a parabola is a line, which is extended to zero.
     above = np.flatnonzero(path[:step][::-1] > ceiling)
-    count = max(3, int(above[0]) if len(above) else step)
+    count = max(beat.samples(_PIECE_MS), int(above[0]) if len(above) else step)
     chosen = np.arange(max(0, step - count), step)
     extra = 0.0
     if len(chosen) >= 2:
@@ -303,9 +334,12 @@ def _foot(
         slope = float(apart @ root) / float(apart @ apart)
         if slope < 0:
             extra = min(max(middle - float(root.mean()) / slope - crossing, 0.0), float(reach))
+    if edge is not None:
+        foot_ms = (crossing - within - outward * (edge - inside)) * 1000 / beat.rate_hz
+        extra *= min(max((foot_ms - _NO_FOOT_MS) / (_FOOT_MS - _NO_FOOT_MS), 0.0), 1.0)
     # Where noise ends the way down early, the part of the wave below it is hidden and adds to what is uncertain.
     hidden = reach * min(max(bottom / max(low * height, 1e-12) - 1, 0.0) / _HIDDEN_BY, 1.0)
-    return Mark(inside + outward * (crossing + extra), extra + hidden)
+    return Mark(inside + outward * (crossing - within + extra), extra + hidden)
 
 
 def _level(

@@ -40,6 +40,9 @@ _T_S: Final = 0.42
 _P_S: Final = 0.26
 # No lead makes a place steep by itself.
 _MOST_OF_ONE_LEAD: Final = 1.25
+# Where the trace around a place is so steep over 1 s, a place that no detector saw is noise.
+_AROUND: Final = 125
+_NOISY: Final = 0.45
 _SHAPE: Final = 20
 _SHIFT: Final = 6
 _MOST_TEMPLATES: Final = 12
@@ -84,7 +87,7 @@ def checked(traces: Floats, found: Integers) -> Checked:
         return Checked(found, 0.0)
     change = np.zeros_like(traces)
     change[:, _LAG:-_LAG] = traces[:, 2 * _LAG :] - traces[:, : -2 * _LAG]
-    places, height, lead_change = _steep_places(change, found)
+    places, height, noisy, lead_change = _steep_places(change, found)
     if not len(places):
         return Checked(found, 1.0)
     # Which place each detection means; of two that mean one place, the nearer.
@@ -97,7 +100,7 @@ def checked(traces: Floats, found: Integers) -> Checked:
     seen = meant >= 0
     like = _likeness(lead_change, places, (height >= _SURE) | ((height >= _STEEP) & seen))
     alike = like >= _ALIKE
-    strong = (height >= np.where(seen, _STEEP, _SURE)) | ((height >= _STEEP_ENOUGH) & alike)
+    strong = (height >= np.where(seen, _STEEP, np.where(noisy, np.inf, _SURE))) | ((height >= _STEEP_ENOUGH) & alike)
     weak = seen & (height >= _LEAST) & ~strong & _alone(places, strong)
     beats = strong | weak
     unclear = (height > _UNCLEAR[0]) & (height < np.where(seen, _UNCLEAR[1], _SURE + 0.1)) & ~alike
@@ -106,12 +109,12 @@ def checked(traces: Floats, found: Integers) -> Checked:
     return Checked(np.asarray(at, dtype=np.int64), share if share > _DOUBTFUL_SHARE else 0.0)
 
 
-def _steep_places(change: Floats, found: Integers) -> tuple[Integers, Floats, Floats]:
+def _steep_places(change: Floats, found: Integers) -> tuple[Integers, Floats, NDArray[np.bool_], Floats]:
     """Places that are steeper than their surroundings.
 
     Returns:
-        (place,) sample numbers, (place,) steepness as a share of that of usual beats, and (lead, time) the change of
-        each lead with the weight it has.
+        (place,) sample numbers, (place,) steepness as a share of that of usual beats, (place,) whether most of what is
+        around it is as steep as half a beat, and (lead, time) the change of each lead with the weight it has.
     """
     total = np.cumsum(np.pad(change**2, ((0, 0), (_WIDTH // 2 + 1, _WIDTH // 2))), axis=1)
     steep = np.sqrt(np.maximum(total[:, _WIDTH:] - total[:, :-_WIDTH], 0) / _WIDTH)
@@ -127,7 +130,9 @@ def _steep_places(change: Floats, found: Integers) -> tuple[Integers, Floats, Fl
     height = share[places]
     beats = height > _STEEP
     usual_height = float(np.quantile(height[beats], 0.75)) if beats.any() else 1.0
-    return places, height / usual_height, change * (weight**0.5 / usual)[:, None]
+    around = np.clip(places[:, None] + np.arange(-_AROUND, _AROUND + 1, 4), 0, n - 1)
+    noisy = np.median(share[around], axis=1) > _NOISY * usual_height
+    return places, height / usual_height, noisy, change * (weight**0.5 / usual)[:, None]
 
 
 def _likeness(change: Floats, places: Integers, sure: NDArray[np.bool_]) -> Floats:
