@@ -18,24 +18,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.measure.foot import QRS_REACH_MS, Mark, edge_of, foot
+
 Floats = NDArray[np.float64]
 
 # Speed is taken over 8 ms; QRS is where it exceeds this share of its largest, with pauses up to 24 ms (notches).
 _SPEED_MS: Final = 4.0
 _STEEP: Final = 0.15
 _PAUSE_MS: Final = 24.0
-# QRS is followed down to this share of its height, or to this many standard errors of the distance.
-_LOW: Final = 0.032
-_LOW_SE: Final = 2.0
-# The line to a wave's end is laid through at least so much of it.
-_PIECE_MS: Final = 6.0
-_WITHIN_MS: Final = 12.0
-# No foot of QRS is extrapolated by more, one shorter than the first not at all, from the second on fully.
-_QRS_REACH_MS: Final = 8.0
-_NO_FOOT_MS: Final = 2.0
-_FOOT_MS: Final = 6.0
-# At noise of so many times the level to which a wave is followed, as much may be hidden as is ever extrapolated.
-_HIDDEN_BY: Final = 8.0
 # A lead's noise counts as at least this much: below it the estimate is set by the heart's own slow movement.
 _LEAST_NOISE_MV: Final = 0.005
 # A pacing spike rises and falls by this within 4 ms in two leads, much faster than anything else in them.
@@ -67,14 +57,6 @@ _T_SMOOTH_MS: Final = 12.0
 # Muscle noise is not white: a moving average removes it as if only this share of its samples were independent.
 _WHITE: Final = 0.5
 FUSED: Final = "T and P run into each other"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """An onset or offset: sample number, which may be a fraction, and how many samples of it were extrapolated."""
-
-    at: float
-    extrapolated: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,21 +164,13 @@ def _qrs(beat: _Beat) -> Wave:
     if before is None or after is None:
         return Wave(None, None, reason="QRS reaches the end of what was recorded")
     # The feet: where the distance from each level begins and ends.
-    reach = _QRS_REACH_MS * beat.rate_hz / 1000
+    reach = QRS_REACH_MS * beat.rate_hz / 1000
     (pr_start, pr_level), (st_start, st_level) = before, after
-    edges = _edge(speed, begin, -1, _STEEP * speed[fastest]), _edge(speed, end, 1, _STEEP * speed[fastest])
+    edges = edge_of(speed, begin, -1, _STEEP * speed[fastest]), edge_of(speed, end, 1, _STEEP * speed[fastest])
     top = slice(begin, end + 1)
-    onset = _foot(beat.distance(pr_level), begin, pr_start + width // 2, top, 0.06, beat, reach, edge=edges[0])
-    offset = _foot(beat.distance(st_level), end, st_start + width // 2, top, 0.1, beat, reach, edge=edges[1])
+    onset = foot(beat.distance(pr_level), begin, pr_start + width // 2, top, 0.06, beat, reach, edge=edges[0])
+    offset = foot(beat.distance(st_level), end, st_start + width // 2, top, 0.1, beat, reach, edge=edges[1])
     return Wave(onset, offset, fastest)
-
-
-def _edge(speed: Floats, at: int, outward: int, limit: float) -> float:
-    """Where the speed falls through a limit between sample `at`, which is above it, and its neighbour."""
-    beyond = at + outward
-    if not 0 <= beyond < len(speed) or speed[beyond] >= limit:
-        return float(at)
-    return at + outward * float((speed[at] - limit) / max(speed[at] - speed[beyond], 1e-12))
 
 
 def _quiet_enough(beat: _Beat, qrs: slice) -> _Beat:
@@ -241,7 +215,7 @@ def _t(beat: _Beat, qrs_onset: float, qrs_offset: float) -> Wave:
         return Wave(None, None, peak, FUSED if last - quiet < beat.samples(120) else "T does not come to rest")
     # Its foot.
     high = peak + int(np.flatnonzero(distance[peak : quiet + 1] > 0.4 * distance[peak])[-1])
-    offset = _foot(distance, high, quiet, slice(peak, peak + 1), 0.3, beat, beat.samples(40), 0.12)
+    offset = foot(distance, high, quiet, slice(peak, peak + 1), 0.3, beat, beat.samples(40), 0.12)
     if offset is None or offset.at > last:
         return Wave(None, None, peak, FUSED)
     return Wave(None, offset, peak)
@@ -283,63 +257,12 @@ def _p(beat: _Beat, qrs_onset: float, t: Wave) -> Wave:
     # The feet; what is too short or too long is no P.
     rise = beat.distance(ahead[1])
     reach, top = beat.samples(12), slice(begin, last)
-    onset = _foot(rise, begin, ahead[0] + beat.samples(8), top, 0.4, beat, reach, 0.08)
-    offset = _foot(distance, peak, behind[0] + width // 2, slice(peak, peak + 1), 0.4, beat, reach, 0.08)
+    onset = foot(rise, begin, ahead[0] + beat.samples(8), top, 0.4, beat, reach, 0.08)
+    offset = foot(distance, peak, behind[0] + width // 2, slice(peak, peak + 1), 0.4, beat, reach, 0.08)
     length = offset.at - onset.at if onset is not None and offset is not None else 0.0
     if not beat.samples(_SHORTEST_P_MS) <= length <= beat.samples(_LONGEST_P_MS):
         return Wave(None, None, peak, "P has no clear edges")
     return Wave(onset, offset, peak)
-
-
-def _foot(
-    distance: Floats, inside: int, quiet: int, top: slice, high: float, beat: _Beat, reach: float, low: float = _LOW,
-    edge: float | None = None,
-) -> Mark | None:
-    """Follow a wave from `inside` out to `quiet`, and extrapolate where it left its level.
-
-    Args:
-        distance: (time,) from the level beside the wave.
-        inside: a sample in the wave.
-        quiet: a sample beside it.
-        top: samples over which its height is read.
-        high: share of the height up to which it is taken for a parabola.
-        beat: whose noise limits how far the wave is followed.
-        reach: the most that is extrapolated, in samples.
-        low: share of the height down to which it is followed.
-        edge: where the steep part ends: a wave that has left its level so near to it has no foot to extrapolate.
-    """
-    # The way from inside the wave outward, down to where it crosses the bottom.
-    # It begins a little farther in, so that neither crossing nor line depend on the sample that `inside` happens to be.
-    outward = 1 if quiet > inside else -1
-    within = min(beat.samples(_WITHIN_MS), inside if outward > 0 else beat.length - 1 - inside)
-    path = distance[np.arange(-within, min(abs(quiet - inside), beat.length - 1) + 1) * outward + inside]
-    height = float(distance[top].max())
-    bottom = max(low * height, _LOW_SE * beat.noise_mv)
-    ceiling = max(high * height, 3 * bottom)
-    under = path < bottom
-    below = within + np.flatnonzero(under[within:]) if not under[within] else 1 + np.flatnonzero(~under[:within])[-1:]
-    if not len(below):
-        return Mark(float(inside if under[within] else quiet), 0.0)
-    step = int(below[0])
-    share = (path[step - 1] - bottom) / max(path[step - 1] - path[step], 1e-12)
-    crossing = step - 1 + share
-    # The last piece before the crossing: the root of a parabola is a line, which is extended to zero.
-    above = np.flatnonzero(path[:step][::-1] > ceiling)
-    count = max(beat.samples(_PIECE_MS), int(above[0]) if len(above) else step)
-    chosen = np.arange(max(0, step - count), step)
-    extra = 0.0
-    if len(chosen) >= 2:
-        root, middle = np.sqrt(path[chosen]), float(chosen.mean())
-        apart = chosen - middle
-        slope = float(apart @ root) / float(apart @ apart)
-        if slope < 0:
-            extra = min(max(middle - float(root.mean()) / slope - crossing, 0.0), float(reach))
-    if edge is not None:
-        foot_ms = (crossing - within - outward * (edge - inside)) * 1000 / beat.rate_hz
-        extra *= min(max((foot_ms - _NO_FOOT_MS) / (_FOOT_MS - _NO_FOOT_MS), 0.0), 1.0)
-    # Where noise ends the way down early, the part of the wave below it is hidden and adds to what is uncertain.
-    hidden = reach * min(max(bottom / max(low * height, 1e-12) - 1, 0.0) / _HIDDEN_BY, 1.0)
-    return Mark(inside + outward * (crossing - within + extra), extra + hidden)
 
 
 def _level(

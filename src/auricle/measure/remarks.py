@@ -128,8 +128,9 @@ def of_rhythm(rr_ms: Floats, n_used: int, unclear: float = 0.0) -> list[Remark]:
         remarks.append(Remark("pause", (), {"longest_rr_ms": longest, "usual_rr_ms": usual}))
     if len(rr_ms) >= _FEW_BEATS:
         jump = float(np.median(np.abs(np.diff(rr_ms))) / usual)
-        around = np.pad(rr_ms, 2, mode="edge")
-        local = np.median(np.lib.stride_tricks.sliding_window_view(around, 5), axis=1)
+        width = min(5, len(rr_ms))
+        first = np.clip(np.arange(len(rr_ms)) - width // 2, 0, len(rr_ms) - width)
+        local = np.median(rr_ms[first[:, None] + np.arange(width)], axis=1)
         departing = float((np.abs(rr_ms - local) > _DEPARTS * local).mean())
         if jump > _IRREGULAR or departing > _DEPARTING or stands_out:
             detail = {"jump_share": jump, "departing_share": departing, "longest_rr_ms": longest}
