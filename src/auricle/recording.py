@@ -16,6 +16,8 @@ from auricle.amplitude import doubt_of
 from auricle.errors import DataError
 
 Sex = Literal["F", "M"]
+# Of a laboratory value that is only known to lie below or above the limit of a method.
+Bound = Literal["below", "above"]
 # No converter has more bits than this many steps; what is larger was never a sample.
 _LARGEST: Final = 2.0**32
 
@@ -36,6 +38,7 @@ class Recording:
         report: free text as written.
         labels: codes as the source spells them (SCP for PTB-XL, SNOMED CT for the Challenge sets).
         labs: laboratory values by canonical name, in canonical units (see `auricle.labs`).
+        lab_bounds: which of them are limits, the true value lying "below" or "above".
         lab_minutes: when they were drawn, in minutes after the ECG (negative before), where it is known.
         image: (height, width) a picture of the ECG, grey, 255 = white. A recording may have a picture and no lead.
         measurements: numbers that came with the record (heart_rate, qrs_ms ...), by the cart or by a simulator.
@@ -68,6 +71,7 @@ class Recording:
     labels: tuple[str, ...] = ()
     labs: Mapping[str, float] = field(default_factory=dict)
     lab_minutes: Mapping[str, float] = field(default_factory=dict)
+    lab_bounds: Mapping[str, Bound] = field(default_factory=dict)
     image: NDArray[np.uint8] | None = None
     measurements: Mapping[str, float] = field(default_factory=dict)
     fold: int | None = None

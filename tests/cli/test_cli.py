@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from auricle.methods import create_method, save_method
+from fakes import heart
 from running import auricle, auricle_alone, refused
 
 
@@ -22,8 +23,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ecg") / "ecg.npz"
-    signal = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32) * 0.3
-    np.savez(path, signal=signal, rate_hz=500, leads=["I", "II", "V1"])
+    np.savez(path, signal=heart(1500, 3).astype(np.float32), rate_hz=500, leads=["I", "II", "V1"])
     return path
 
 
@@ -50,8 +50,8 @@ def test_wrong_input_to_predict_is_one_line(npz: Path, weights: Path, tmp_path: 
     np.savez(tmp_path / "nan.npz", signal=np.full((1, 500), np.nan), rate_hz=250, leads=["I"])
     refused(auricle("predict", tmp_path / "nan.npz", "--weights", weights), "nan.npz", "no lead has a usable sample")
     np.savez(tmp_path / "lead.npz", signal=rng.normal(size=(1, 500)), rate_hz=250, leads=["avx"])
-    refused(auricle("predict", tmp_path / "lead.npz", "--weights", weights), "unknown lead 'avx'", "did you mean")
-    np.savez(tmp_path / "v4r.npz", signal=rng.normal(size=(1, 500)), rate_hz=250, leads=["V4R"])
+    refused(auricle("predict", tmp_path / "lead.npz", "--weights", weights), "is an ECG lead", "avx")
+    np.savez(tmp_path / "v4r.npz", signal=heart(750, 1, rate_hz=250), rate_hz=250, leads=["V4R"])
     refused(auricle("predict", tmp_path / "v4r.npz", "--weights", weights), "none of the leads")
 
 

@@ -32,6 +32,8 @@ _USUAL, _HEADROOM = 0.995, 2.0
 
 # Prefixes of the columns of laboratory values and of their times.
 LAB_COLUMN, MINUTES_COLUMN = "lab:", "lab_minutes:"
+# Of values that are limits: -1 where the true one lies below, 1 where it lies above.
+BOUND_COLUMN: Final = "lab_bound:"
 # Of measurements that came with the records.
 MEASURED_COLUMN: Final = "measured:"
 

@@ -10,33 +10,35 @@ because a misspelt one would be lost in silence; a column that is to be ignored 
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
 from auricle import age as ages
 from auricle.age import Age
+from auricle.data.table import read_table
 from auricle.errors import DataError, UnknownNameError
 from auricle.io.header_comments import sex_of
 from auricle.io.names import record_name
 from auricle.labs import in_canonical_unit, lab_test, unit_factor
-from auricle.recording import Sex
+from auricle.recording import Bound, Sex
 
 COLUMNS: Final = (
     "file", "image", "record_id", "patient_id", "age", "age_days", "age_years", "birth_date", "recording_date", "sex",
-    "report", "labels", "fold",
+    "report", "labels", "fold", "gestational_age",
 )  # fmt: skip
 LAB_PREFIX: Final = "lab:"
 MINUTES_PREFIX: Final = "lab_minutes:"
 LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
+# What a laboratory writes before the limit of its method.
+_BOUND: Final[Mapping[str, Bound]] = {"<": "below", "≤": "below", ">": "above", "≥": "above"}
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
 
 
@@ -51,7 +53,10 @@ class LabColumn:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """One line of a manifest, checked; one of `file` and `image` may be empty, and laboratory values are canonical."""
+    """One line of a manifest, checked; one of `file` and `image` may be empty, and laboratory values are canonical.
+
+    A line that cannot be used has the reason as its `problem`, and of the rest only what names it.
+    """
 
     line: int
     file: str
@@ -65,42 +70,86 @@ class ManifestRow:
     fold: int | None = None
     labs: Mapping[str, float] = field(default_factory=dict)
     lab_minutes: Mapping[str, float] = field(default_factory=dict)
+    lab_bounds: Mapping[str, Bound] = field(default_factory=dict)
+    gestation_days: float | None = None
+    problem: str = ""
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:
-    """All rows of a manifest.
+    """All rows of a manifest; one that cannot be used has its `problem`, and the others are kept.
 
     Raises:
-        DataError: the first thing wrong, with file and line; never a value that could identify a patient.
+        DataError: the table as a whole cannot be read, with the file and the remedy; never a value that could identify
+            a patient.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such manifest") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not UTF-8; save it as CSV UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}); give the CSV file itself") from None
-    # The delimiter is the one most frequent in the first line.
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = header
-        check_header(path, header)
-        rows = [parse_row(path, reader.line_num, cells) for cells in reader]
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: damaged CSV ({error})") from None
+    table = read_table(path)
+    if table.garbled:
+        raise DataError(f"{path}: is not UTF-8 (line {table.garbled[0]}); save it as CSV UTF-8")
+    header = canonical_header(table.header)
+    check_header(path, list(header))
+    rows = [_row_or_problem(path, line, header, cells) for line, cells in table.records]
     if not rows:
         raise DataError(f"{path}: lists no recording")
     # A record_id names one record of the store.
     lines: dict[str, int] = {}
-    for row in rows:
-        if row.record_id in lines:
-            raise DataError(f"{path}:{row.line}: the same record_id as line {lines[row.record_id]}: make it unique")
-        lines[row.record_id] = row.line
+    for number, row in enumerate(rows):
+        if not row.problem and row.record_id in lines:
+            problem = f"the same record_id as line {lines[row.record_id]}: make it unique"
+            rows[number] = replace(row, record_id=f"{row.record_id} (line {row.line})", problem=problem)
+        elif not row.problem:
+            lines[row.record_id] = row.line
     return rows
+
+
+def canonical_header(header: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns in small letters, as far as they are known: spreadsheets capitalise them."""
+    return tuple(_canonical_name(name) for name in header)
+
+
+def cells_of(header: Sequence[str], values: Sequence[str] | None) -> dict[str | None, str | None]:
+    """The cells of a record by column; None stands for a cell too many or too few.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    if values is None:
+        raise DataError("the line is damaged CSV: look for a quotation mark that is not closed or not doubled")
+    cells: dict[str | None, str | None] = dict(zip_longest(header, values[: len(header)]))
+    if len(values) > len(header):
+        cells[None] = None
+    return cells
+
+
+def _canonical_name(name: str) -> str:
+    small = name.casefold()
+    if small in COLUMNS:
+        return small
+    prefix = next((known for known in LAB_PREFIXES if small.startswith(known)), "")
+    return prefix + name[len(prefix) :]
+
+
+def _row_or_problem(path: Path, line: int, header: Sequence[str], values: Sequence[str] | None) -> ManifestRow:
+    try:
+        return parse_row(path, line, cells_of(header, values))
+    except DataError as error:
+        named = dict(zip(header, values or (), strict=False))
+        file, own = named.get("file", "").strip(), named.get("record_id", "").strip()
+        return ManifestRow(
+            line=line, file=file, record_id=own or (record_name(file) if file else f"line {line}"),
+            problem=str(error).removeprefix(f"{path}:{line}: "),
+        )  # fmt: skip
+
+
+def found(folder: Path, named: str) -> Path | None:
+    """The file that a row names, beside the manifest; None if it is not there.
+
+    A record may go by its header's name without the suffix, and a path may be written the Windows way.
+    """
+    for written in dict.fromkeys((named, named.replace("\\", "/"))):
+        path = folder / written
+        if named and (path.exists() or path.with_name(path.name + ".hea").exists()):
+            return path
+    return None
 
 
 def check_header(path: Path, header: list[str]) -> None:
@@ -123,7 +172,11 @@ def check_header(path: Path, header: list[str]) -> None:
     for name in header:
         if name not in COLUMNS and not name.startswith((*LAB_PREFIXES, "#")):
             near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else "start its name with # to have it ignored"
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "start its name with # to have it ignored; labels go into the column `labels`, separated by ;"
+            )
             raise DataError(f"{path}: unknown column {name!r}: {hint}")
     try:
         lab_columns(header)
@@ -184,14 +237,16 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
 
     try:
         if None in cells or None in cells.values():
-            raise DataError("has another number of cells than the header")
+            raise DataError(
+                "has another number of cells than the header: a cell with the delimiter in it needs quotation marks"
+            )
         if not cell("file") and not cell("image"):
             raise DataError("names no file")
         sex = sex_of(cell("sex"))
         if sex is None and cell("sex").casefold() not in {"", "unknown", "nan", "u", "?", "other", "o", "x", "未知"}:
-            raise DataError("sex should be F, M or empty")
+            raise DataError("sex should be F, M or empty; of a code like 1 or 0 write which it means")
         fold = cell("fold")
-        labs, lab_minutes = _labs(cells)
+        labs, lab_minutes, lab_bounds = _labs(cells)
         return ManifestRow(
             line=line,
             file=cell("file"),
@@ -201,10 +256,12 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             age=_age(cell),
             sex=sex,
             report=cell("report") or None,
-            labels=tuple(label.strip() for label in cell("labels").split(";") if label.strip()),
+            labels=_labels(cell("labels")),
             fold=_whole(fold) if fold else None,
             labs=labs,
             lab_minutes=lab_minutes,
+            lab_bounds=lab_bounds,
+            gestation_days=ages.parse_gestation(cell("gestational_age")) if cell("gestational_age") else None,
         )
     except DataError as error:
         raise DataError(f"{path}:{line}: {error}") from None
@@ -215,12 +272,11 @@ def _age(cell: Callable[[str], str]) -> Age | None:
     try:
         return written_age(cell)
     except DataError as error:
-        negative = "negative age" in str(error)
-        raise DataError(
-            "negative age: the dates or numbers are wrong"
-            if negative
-            else "the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m, and dates as 2024-05-31"
-        ) from None
+        if "negative age" in str(error):
+            raise DataError("negative age: the dates or numbers are wrong") from None
+        if cell("birth_date"):
+            raise DataError(f"the age from dates: {error}") from None  # which repeat no cell
+        raise DataError("the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m") from None
 
 
 def written_age(cell: Callable[[str], str]) -> Age | None:
@@ -242,15 +298,39 @@ def written_age(cell: Callable[[str], str]) -> Age | None:
     return ages.parse(cell("age") or cell("age_years"))
 
 
-def _labs(cells: Mapping[str | None, str | None]) -> tuple[dict[str, float], dict[str, float]]:
-    """Values in canonical units, and when they were drawn, by canonical name; messages begin with their column."""
+def _labels(text: str) -> tuple[str, ...]:
+    """The labels of a cell.
+
+    Raises:
+        DataError: they are separated otherwise, written as a list of a programming language, or rounded numbers.
+    """
+    labels = tuple(label.strip() for label in text.split(";") if label.strip())
+    for label in labels:
+        if re.fullmatch(r"\d+(?:[.,]\d+)?e\+?\d+", label, re.IGNORECASE):
+            raise DataError("labels hold a code that a spreadsheet has rounded: format the column as text")
+        if set(label) & set(",|[]{}'\""):
+            raise DataError("labels are separated by ; alone, without commas, bars, brackets and quotation marks")
+    return labels
+
+
+def _labs(
+    cells: Mapping[str | None, str | None],
+) -> tuple[dict[str, float], dict[str, float], dict[str, Bound]]:
+    """Values in canonical units, when they were drawn, and which are bounds, by canonical name.
+
+    `<5` is kept as 5 and "below". Messages begin with their column.
+    """
     labs: dict[str, float] = {}
     minutes: dict[str, float] = {}
+    bounds: dict[str, Bound] = {}
     for name, column in _columns_of(tuple(cells)).items():
         text = (cells[name] or "").strip()
         if not text:
             continue
-        number = _number(text, name)
+        sign = text[0] if column.prefix == LAB_PREFIX and text[0] in _BOUND else ""
+        number = _number(text.lstrip(sign + "= "), name)
+        if sign:
+            bounds[column.test] = _BOUND[sign]
         if column.prefix == MINUTES_PREFIX:
             minutes[column.test] = number
             continue
@@ -258,7 +338,7 @@ def _labs(cells: Mapping[str | None, str | None]) -> tuple[dict[str, float], dic
             labs[column.test] = in_canonical_unit(column.test, number, column.unit)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
-    return labs, {test: drawn for test, drawn in minutes.items() if test in labs}
+    return labs, {test: drawn for test, drawn in minutes.items() if test in labs}, bounds
 
 
 @lru_cache(maxsize=8)
@@ -268,10 +348,11 @@ def _columns_of(header: tuple[str | None, ...]) -> Mapping[str, LabColumn]:
 
 
 def _number(text: str, what: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})+", text):
+        raise DataError(f"{what} may mean thousands or decimals by its comma: write the number without it")
+    if not re.fullmatch(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?", text, re.IGNORECASE | re.ASCII):
+        raise DataError(f"{what} should be a number")
+    number = float(text.replace(",", "."))
     if not math.isfinite(number):
         raise DataError(f"{what} should be a number")
     return number

@@ -58,6 +58,6 @@ def _stored(folder: Path, label: str | None, on_progress: OnProgress | None) -> 
 
 def _listed(manifest: Path, label: str | None, on_progress: OnProgress | None) -> Iterator[Recording]:
     """Recordings of a manifest."""
-    rows = [row for row in read_manifest(manifest) if label is None or label in row.labels]
+    rows = [row for row in read_manifest(manifest) if row.problem or label is None or label in row.labels]
     for row in counted(rows, len(rows), on_progress):
         yield Manifest().read(manifest, {"row": row})

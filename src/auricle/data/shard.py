@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from auricle.atomic import write_with
 from auricle.data.format import (
+    BOUND_COLUMN,
     IMAGE_SIZE,
     LAB_COLUMN,
     MEASURED_COLUMN,
@@ -38,7 +39,7 @@ from auricle.errors import AuricleError, DataError, ReadingNote, require
 from auricle.image.fit import fit_picture
 from auricle.recording import Recording
 from auricle.signal.acceptance import Acceptance, judge
-from auricle.signal.beats import find_beats
+from auricle.signal.beats import beats_of
 from auricle.signal.quality import quality
 from auricle.signal.resample import resample
 from auricle.text.reports import clean
@@ -64,7 +65,7 @@ def _judged(recording: Recording) -> tuple[Acceptance, NDArray[np.int64]]:
     """
     if not recording.leads:
         return Acceptance(True, True), np.zeros(0, dtype=np.int64)
-    beats = find_beats(recording.signal, recording.leads, recording.rate_hz)
+    beats = beats_of(recording)
     accepted = judge(recording, beats)
     if not accepted.readable:
         raise DataError(f"no ECG to read: {accepted.reasons[0]}")
@@ -171,6 +172,7 @@ def _entry(
         "report": clean(recording.report or "") or None,
         "beats": beats.tolist(),
         "recorded_hz": recording.original_hz,
+        "gestation_days": recording.gestation_days,
         "cart_low_hz": low,
         "cart_high_hz": high,
         "lost_leads": list(recording.lost),
@@ -183,6 +185,7 @@ def _entry(
         entry |= {f"quality:{name}": value for name, value in quality(signal, recording.leads, rate_hz).items()}
     entry |= {f"{LAB_COLUMN}{name}": float(value) for name, value in recording.labs.items()}
     entry |= {f"{MINUTES_COLUMN}{name}": float(value) for name, value in recording.lab_minutes.items()}
+    entry |= {f"{BOUND_COLUMN}{name}": -1.0 if side == "below" else 1.0 for name, side in recording.lab_bounds.items()}
     entry |= {f"{MEASURED_COLUMN}{name}": float(value) for name, value in recording.measurements.items()}
     return entry, steps, picture
 
@@ -197,6 +200,7 @@ def _write_table(entries: list[dict[str, Any]], path: Path) -> None:
         ("leads", pa.list_(pa.string())), ("age_days", pa.float64()), ("age_resolution_days", pa.float64()),
         ("sex", pa.string()), ("fold", pa.int64()), ("labels", pa.list_(pa.string())), ("report", pa.string()),
         ("beats", pa.list_(pa.int32())), ("recorded_hz", pa.float64()),
+        ("gestation_days", pa.float64()),
         ("cart_low_hz", pa.float64()), ("cart_high_hz", pa.float64()),
         ("lost_leads", pa.list_(pa.string())), ("lost_shares", pa.list_(pa.float64())),
         ("acceptable", pa.bool_()), ("quality_reasons", pa.list_(pa.string())), ("notes", pa.list_(pa.string())),

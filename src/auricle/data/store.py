@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from auricle.age import Age
 from auricle.data.format import (
+    BOUND_COLUMN,
     LAB_COLUMN,
     MEASURED_COLUMN,
     MINUTES_COLUMN,
@@ -25,7 +26,7 @@ from auricle.data.format import (
     unpack,
 )
 from auricle.errors import StoreError, require
-from auricle.recording import Recording, Sex
+from auricle.recording import Bound, Recording, Sex
 
 # What `record` reads of each row.
 _OF_A_RECORD: Final = (
@@ -203,6 +204,8 @@ class Store:
         report_id = self.table["report_id"][row].as_py()
         labs, minutes = self.labs(row)
         low, high = self._value("cart_low_hz", row), self._value("cart_high_hz", row)
+        sides = self._known(row, BOUND_COLUMN)
+        bounds: dict[str, Bound] = {test: "below" if side < 0 else "above" for test, side in sides.items()}
         lost = zip(self._value("lost_leads", row) or (), self._value("lost_shares", row) or (), strict=True)
         return Recording(
             signal=dequantise(stored.signal, stored.gain_mv),
@@ -216,6 +219,8 @@ class Store:
             labels=tuple(self.table["labels"][row].as_py()),
             labs=labs,
             lab_minutes=minutes,
+            lab_bounds=bounds,
+            gestation_days=self._value("gestation_days", row),
             image=stored.image,
             measurements=self._known(row, MEASURED_COLUMN),
             fold=self._value("fold", row),

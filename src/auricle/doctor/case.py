@@ -37,6 +37,7 @@ class Trace:
         sex: of the file's own header.
         labels: of the file's own header.
         odd_age: whether its header has an age that makes no sense.
+        remarks: kinds of what its reader or the quality gate found wrong.
     """
 
     rate_hz: float
@@ -49,6 +50,7 @@ class Trace:
     sex: Sex | None = None
     labels: tuple[str, ...] = ()
     odd_age: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

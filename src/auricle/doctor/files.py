@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from auricle.amplitude import doubt_of
+from auricle.data.manifest import found
 from auricle.doctor.case import Case, Trace
 from auricle.doctor.model import Finding
 from auricle.errors import AuricleError
@@ -25,6 +26,7 @@ from auricle.io.picture import read_picture
 from auricle.io.wfdb_header import read_header
 from auricle.progress import OnProgress, counted
 from auricle.recording import Recording
+from auricle.signal.acceptance import Acceptance, judge
 
 _MISSING: Final = "the file does not exist"
 _SUFFIXES: Final = frozenset({".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"})
@@ -37,6 +39,7 @@ _REASONS: Final = (
     (r"header is wrong", "the header does not fit its signal file: wrong length or number of signals"),
     (r"several segments", "a record of several segments: give one of its segments"),
     (r"outside of its folder", "the header names a signal file outside of its folder"),
+    (r"every lead is constant", "every lead is constant: there is no ECG in it"),
     (r"no lead has a usable sample|holds no sample", "no lead has a usable sample"),
     (r"are no millivolts", "values that no millivolt has: look at the unit and the gain"),
     (r"sampling rate", "a sampling rate that is not possible"),
@@ -49,6 +52,14 @@ _REASONS: Final = (
     (r"neither rate nor leads", "the array says neither rate nor leads: store an .npz with signal, rate_hz and leads"),
     (r"damaged|not a readable|different lengths|cannot read it", "the file is damaged"),
 )
+# Kinds of notes of readers, by a word in them; an empty one is told elsewhere.
+_NOTES: Final = (
+    ("constant or at the limit", "stretches are constant or at the limit of the amplifier: they count as missing"),
+    ("contradict", "limb leads contradict each other: what can be is derived from the others"),
+    ("left out", "channels that are no ECG lead are left out"),
+    ("gain", ""), ("amplitude", ""), (" age ", ""), ("sex", ""),
+)  # fmt: skip
+_OTHER_NOTE: Final = "its reader found something to say: read the file with `auricle measure`"
 _NO_PICTURE: Final = "the picture cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
 _OTHER_REASON: Final = "the file cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
 
@@ -62,12 +73,15 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | Non
         on_progress: called with (files done, files in all).
     """
     reasons: dict[str, list[int]] = defaultdict(list)
+    remarks: dict[str, list[int]] = defaultdict(list)
     for case in counted(cases, len(cases), on_progress):
-        results = [_trace(root / case.row.file)] if case.row.file else []
-        results += [_no_picture(root / case.row.image)] if case.row.image else []
+        results = [_trace(root, case.row.file)] if case.row.file else []
+        results += [_no_picture(found(root, case.row.image))] if case.row.image else []
         for result in results:
             if isinstance(result, Trace):
                 case.trace = result
+                for remark in result.remarks:
+                    remarks[remark].append(case.line)
             elif result:
                 reasons[result].append(case.line)
     return [
@@ -75,27 +89,40 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | Non
             "error", "file_missing" if reason == _MISSING else "file_unreadable", reason, tuple((n,) for n in lines)
         )
         for reason, lines in reasons.items()
-    ]
+    ] + [Finding("warning", "recording", remark, tuple((n,) for n in lines)) for remark, lines in remarks.items()]
 
 
-def _trace(path: Path) -> Trace | str:
+def _trace(root: Path, named: str) -> Trace | str:
     """The facts of a file, or why it cannot be read."""
+    path = found(root, named)
+    if path is None:
+        return _MISSING
     try:
-        if not path.exists() and header_of(path) is None:
-            return _MISSING
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             recording = read(path)
-        return _facts(path, recording, any(re.search(r"\bage\b", str(warning.message)) for warning in caught))
+        quality = judge(recording)
+        if not quality.readable:
+            return f"no ECG to read: {quality.reasons[0]}"
+        odd_age = any(re.search(r"\bage\b", str(warning.message)) for warning in caught)
+        return _facts(path, recording, odd_age, _remarks(recording, quality))
     except AuricleError as error:
         return _reason(str(error), path)
     except Exception:  # one odd file must not end the report on all others, and a traceback would print its name
         return _OTHER_REASON
 
 
-def _no_picture(path: Path) -> str:
+def _remarks(recording: Recording, quality: Acceptance) -> tuple[str, ...]:
+    """Kinds of what was found wrong in a recording that can be read; lines are gathered by them."""
+    said = [next((kind for word, kind in _NOTES if word in note), _OTHER_NOTE) for note in recording.notes]
+    if not quality.acceptable:
+        said.append("the trace is not acceptable: " + ", ".join(sorted({reason.code for reason in quality.reasons})))
+    return tuple(dict.fromkeys(kind for kind in said if kind))
+
+
+def _no_picture(path: Path | None) -> str:
     """Why a picture cannot be read; empty if it can."""
-    if not path.is_file():
+    if path is None or not path.is_file():
         return _MISSING
     try:
         read_picture(path)
@@ -110,7 +137,7 @@ def _reason(message: str, path: Path) -> str:
     return next((reason for pattern, reason in _REASONS if re.search(pattern, message)), _OTHER_REASON)
 
 
-def _facts(path: Path, recording: Recording, odd_age: bool) -> Trace:
+def _facts(path: Path, recording: Recording, odd_age: bool, remarks: tuple[str, ...]) -> Trace:
     """What is kept of a recording that could be read."""
     signal = np.ascontiguousarray(recording.signal)
     moves = bool((np.fmax.reduce(signal, axis=1) > np.fmin.reduce(signal, axis=1)).any())
@@ -127,6 +154,7 @@ def _facts(path: Path, recording: Recording, odd_age: bool) -> Trace:
         sex=recording.sex,
         labels=recording.labels,
         odd_age=odd_age,
+        remarks=remarks,
     )
 
 

@@ -1,19 +1,16 @@
 """The tolerant pass over a manifest: every line that cannot be read is collected, and the others are kept.
 
-A line with one bad cell is reported and kept without that cell, so that one misspelt sex does not hide what else is
-wrong with the same recording. What makes a line good is decided by `auricle.data.manifest` alone.
+A line with one bad cell is read on without that cell, so that one misspelt sex does not hide what else is wrong in it;
+it is no record, as ingest rejects it. What makes a line good is decided by `auricle.data.manifest` alone.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +19,14 @@ from auricle.data.manifest import (
     LAB_PREFIXES,
     MINUTES_PREFIX,
     ManifestRow,
+    canonical_header,
+    cells_of,
     check_header,
     lab_columns,
     parse_row,
     written_age,
 )
+from auricle.data.table import read_table
 from auricle.doctor.case import Case
 from auricle.doctor.model import Finding
 from auricle.errors import AuricleError, DataError
@@ -34,7 +34,7 @@ from auricle.errors import AuricleError, DataError
 Cells = Mapping[str | None, str | None]
 
 _AGE_COLUMNS: Final = ("age", "age_days", "age_years", "birth_date", "recording_date")
-_DAMAGED: Final = "the line is damaged CSV: look for a quotation mark that is not closed or not doubled"
+_ENCODING: Final = "the file is not UTF-8: save it as CSV UTF-8"
 _TOO_OLD: Final = "the age is not possible: more than 130 years"
 _FUTURE: Final = "the recording date lies in the future"
 _YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is treated as unknown: write 0d, 3wk or 5mo"
@@ -56,11 +56,9 @@ def scan(manifest: Path) -> Scan:
         DataError: there is no such file, or it cannot be opened.
     """
     # The header, and what is wrong with it.
-    text, findings = _text(manifest)
-    lines = list(io.StringIO(text, newline=""))
-    first = text.partition("\n")[0]
-    records = _records(lines, max(",;\t", key=first.count))
-    header = [name.strip() for name in next(records, (1, None))[1] or []]
+    table = read_table(manifest)
+    findings = [Finding("error", "encoding", _ENCODING, tuple((n,) for n in table.garbled))] if table.garbled else []
+    header = list(canonical_header(table.header))
     findings += _header_findings(manifest, header)
     if not {"file", "image"} & set(header):
         return Scan([], findings, 0)
@@ -71,9 +69,7 @@ def scan(manifest: Path) -> Scan:
     cases, zeros, n_lines = [], [], 0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for line, values in records:
-            if values == []:
-                continue
+        for line, values in table.records:
             n_lines, n_caught = n_lines + 1, len(caught)
             reasons, case = _line(manifest, line, header, values)
             for reason in reasons:
@@ -88,41 +84,6 @@ def scan(manifest: Path) -> Scan:
     if not n_lines:
         findings.append(Finding("error", "empty", "the manifest lists no recording"))
     return Scan(cases, findings, n_lines)
-
-
-def _text(manifest: Path) -> tuple[str, list[Finding]]:
-    try:
-        content = manifest.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{manifest}: no such manifest") from None
-    except OSError as error:
-        raise DataError(f"{manifest}: cannot be opened ({error.strerror}); give the CSV file itself") from None
-    try:
-        return content.decode("utf-8-sig"), []
-    except UnicodeDecodeError:
-        text = content.decode("utf-8-sig", errors="replace")
-    where = tuple((number,) for number, line in enumerate(io.StringIO(text, newline=""), start=1) if "\ufffd" in line)
-    return text, [Finding("error", "encoding", "the file is not UTF-8: save it as CSV UTF-8", where)]
-
-
-def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
-    """The line on which each record begins, and its cells.
-
-    A damaged record has None, and reading goes on with the next line: an open quotation mark must not swallow the rest.
-    """
-    start = 0
-    while start < len(lines):
-        rest = (lines[number] for number in range(start, len(lines)))
-        reader = csv.reader(rest, delimiter=delimiter, strict=True)
-        begin = start
-        try:
-            for values in reader:
-                yield begin + 1, values
-                begin = start + reader.line_num
-            return
-        except csv.Error:
-            yield begin + 1, None
-            start = begin + 1
 
 
 def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
@@ -164,18 +125,19 @@ def _is_time(column: str) -> bool:
 
 
 def _line(
-    manifest: Path, line: int, header: list[str], values: list[str] | None
+    manifest: Path, line: int, header: list[str], values: Sequence[str] | None
 ) -> tuple[list[tuple[str, str]], Case | None]:
     """What is wrong with a line, as (code, message), and the case that can be made of it, if any."""
-    if values is None:
-        return [("line", _DAMAGED)], None
-    cells: dict[str | None, str | None] = dict(zip_longest(header, values[: len(header)]))
-    if len(values) > len(header):
-        cells[None] = None
+    try:
+        cells = cells_of(header, values)
+    except DataError as error:
+        return [("line", str(error))], None
     problems: list[tuple[str, str]] = []
     row = _salvaged(manifest, line, cells, problems)
     if row is None:
         return problems, None
+    if problems:
+        return problems, None  # ingest rejects the line, so it is no record here either
     recorded = _moment(cells, "recording_date") or _moment(cells, "#recording_date")
     if recorded is not None and recorded > datetime.now():
         problems.append(("age_impossible", _FUTURE))
@@ -205,6 +167,10 @@ def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
         return "fold", reason, ("fold",)
     if reason.startswith(LAB_PREFIXES):
         return "lab", reason, tuple(name for name in cells if name and reason.startswith((f"{name} ", f"{name}:")))
+    if reason.startswith("labels "):
+        return "labels", reason, ("labels",)
+    if "gestational age" in reason:
+        return "age", reason, ("gestational_age",)
     if reason.startswith("negative age"):
         return "age_impossible", reason, _AGE_COLUMNS
     if reason.startswith("the age "):

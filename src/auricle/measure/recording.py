@@ -30,7 +30,7 @@ from auricle.measure.median_beat import Aligned, align, columns, independent, me
 from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
 from auricle.signal.acceptance import Reason, judge
-from auricle.signal.beats import Beats, read_beats
+from auricle.signal.beats import Beats, read_beats, usual_height
 
 Floats = NDArray[np.float64]
 
@@ -43,8 +43,6 @@ _MARK_MS: Final[Mapping[str, float]] = {"p": 2.5, "t": 5.0}
 _QRS_MARK_SHARE: Final = 0.035
 _FULL_BAND_HZ: Final = 150.0
 _P_REPEATS: Final = 0.5
-# Signals without a unit are scaled to this QRS height, so that the thresholds in millivolts fit them.
-_USUAL_QRS_MV: Final = 1.5
 _LARGEST_AXIS_SE_DEG: Final = 50.0
 # Standard error of the level that an amplitude is counted from: PR and TP segments are never quite flat.
 _LEVEL_SE_MV: Final = 0.01
@@ -89,7 +87,7 @@ def measure_recording(recording: Recording) -> Measurements:
     leads = tuple(name for name, good in zip(recording.leads, keep, strict=True) if good)
     signal = recording.signal[keep]
     if len(leads) and not recording.amplitude_known:
-        signal = _usual_height(signal)
+        signal = usual_height(signal)
     read = read_beats(signal, leads, recording.rate_hz)
     beats = read.at
     quality = judge(recording, beats)
@@ -365,10 +363,3 @@ def _nothing(
     empty = np.zeros((len(leads), 0), dtype=np.float32)
     return Measurements(values, remarks.by_gravity(found_remarks), leads, empty, recording.rate_hz, 0, {}, beats, 0,
                         recording.original_hz)  # fmt: skip
-
-
-def _usual_height(signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A signal without a unit, scaled so that QRS is about as high as in millivolts."""
-    low, high = np.nanpercentile(signal, [0.5, 99.5], axis=1)
-    height = float(np.median(high - low))
-    return (signal * (_USUAL_QRS_MV / height)).astype(np.float32) if height > 0 else signal

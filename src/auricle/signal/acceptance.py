@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.recording import Recording
-from auricle.signal.beats import find_beats
+from auricle.signal.beats import beats_of
 
 Floats = NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def judge(recording: Recording, beats: NDArray[np.int64] | None = None) -> Accep
     if not steep and _is_rough(recording, known):
         return Acceptance(False, False, (Reason("no_qrs"),))
     if beats is None:
-        beats = find_beats(recording.signal, recording.leads, recording.rate_hz)
+        beats = beats_of(recording)
     if len(beats) < _LEAST_BEATS:
         return Acceptance(False, False, (Reason("no_beats"),))
     # Leads that lost everything are judged by that alone.

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.recording import Recording
 from auricle.signal.steepness import RATE_HZ, at_one_rate, checked
 
 # Where an R peak is usually tall and the lead usually present, each choice looking from another side than the last.
@@ -27,6 +28,8 @@ _SAME_BEAT_S: Final = 0.09
 # A detection is moved to the largest deflection this near: the filter of the detector delays it by a few ms.
 _REFINE_S: Final = 0.04
 _LEAST_RANGE_MV: Final = 0.05
+# Signals without a unit are scaled to this QRS height, so that thresholds in millivolts fit them.
+_USUAL_QRS_MV: Final = 1.5
 # A trace is read from a third of the time on: half a recording may be missing in all leads.
 _LEAST_KNOWN: Final = 0.3
 
@@ -42,6 +45,19 @@ class Beats:
 
     at: NDArray[np.int64]
     unclear: float
+
+
+def beats_of(recording: Recording) -> NDArray[np.int64]:
+    """(beat,) sample numbers of R peaks of a recording, whether its amplitudes are known or not."""
+    signal = recording.signal if recording.amplitude_known else usual_height(recording.signal)
+    return find_beats(signal, recording.leads, recording.rate_hz)
+
+
+def usual_height(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A signal without a unit (lead, time), scaled so that QRS is about as high as in millivolts."""
+    low, high = np.nanpercentile(signal, [0.5, 99.5], axis=1)
+    height = float(np.nanmedian(high - low))
+    return (signal * (_USUAL_QRS_MV / height)).astype(np.float32) if height > 0 else signal
 
 
 def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> NDArray[np.int64]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.data.manifest import ManifestRow, read_manifest
-from auricle.errors import ReadError, require
+from auricle.data.manifest import ManifestRow, found, read_manifest
+from auricle.errors import DataError, ReadError, require
 from auricle.io import read
 from auricle.io.picture import read_picture
 from auricle.recording import Recording
@@ -37,22 +37,27 @@ class Manifest:
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
         """The file of a row, with what the manifest knows of it."""
         listed: ManifestRow = row["row"]
-        for named in (listed.file, listed.image):
-            path = root.parent / named
-            if named and not path.exists() and not path.with_name(path.name + ".hea").exists():
+        if listed.problem:
+            raise DataError(f"{root.name}:{listed.line}: {listed.problem}")
+        file, image_file = (found(root.parent, named) for named in (listed.file, listed.image))
+        for path, named in ((file, listed.file), (image_file, listed.image)):
+            if named and path is None:
                 raise ReadError(f"{root.name}:{listed.line}: {named} does not exist")
         known: dict[str, object] = {
             "patient_id": listed.patient_id,
             "age": listed.age,
             "sex": listed.sex,
             "report": listed.report,
+            "gestation_days": listed.gestation_days,
             "labels": listed.labels or None,
             "labs": listed.labs or None,
             "lab_minutes": listed.lab_minutes or None,
+            "lab_bounds": listed.lab_bounds or None,
             "fold": listed.fold,
             "source": self.name,
         }
-        if listed.file:
-            image = read_picture(root.parent / listed.image) if listed.image else None
-            return read(root.parent / listed.file, record_id=listed.record_id, image=image, **known)
-        return read(root.parent / listed.image, record_id=listed.record_id, **known)
+        if file is not None:
+            image = read_picture(image_file) if image_file is not None else None
+            return read(file, record_id=listed.record_id, image=image, **known)
+        assert image_file is not None, "a row names a file or a picture"
+        return read(image_file, record_id=listed.record_id, **known)

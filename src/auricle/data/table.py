@@ -1,0 +1,99 @@
+"""A CSV as hospitals and spreadsheets write it: which encoding, which delimiter, where each record begins.
+
+Excel writes UTF-8 with a mark, UTF-16 ("Unicode text"), or the code page of its country; it separates by comma,
+semicolon or tab, may say which in a first line `sep=;`, and leaves empty columns and rows at the end. The manifest and
+its doctor read the same table.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from auricle.errors import DataError
+
+_MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_DELIMITERS: Final = ",;\t"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The header, and each record with the line it begins on.
+
+    Attributes:
+        header: names of the columns, blanks cut off; empty names at its end are left out.
+        records: (line, cells) of each record that is not empty; None instead of cells where the CSV is damaged.
+        garbled: lines with characters that are not of the encoding; empty in a sound file.
+    """
+
+    header: tuple[str, ...]
+    records: tuple[tuple[int, tuple[str, ...] | None], ...]
+    garbled: tuple[int, ...] = ()
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV without stopping at what is wrong in it.
+
+    Raises:
+        DataError: there is no such file, or it cannot be opened.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such manifest") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror}); give the CSV file itself") from None
+    codec = next((codec for mark, codec in _MARKS if content.startswith(mark)), "utf-8")
+    text = content.decode(codec, errors="replace")
+    lines = list(io.StringIO(text, newline=""))
+    garbled = tuple(number for number, line in enumerate(lines, start=1) if "\ufffd" in line)
+    delimiter, skipped = _delimiter(lines)
+    records = list(_records(lines, delimiter, skipped))
+    header = [name.strip() for name in (records[0][1] or ())] if records else []
+    while header and not header[-1]:
+        header.pop()
+    body = [(line, _without_empty_end(cells, len(header))) for line, cells in records[1:]]
+    return Table(tuple(header), tuple((line, cells) for line, cells in body if cells is None or any(cells)), garbled)
+
+
+def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
+    """The delimiter, and how many lines come before the header: a spreadsheet may name it in a line `sep=;`."""
+    first = lines[0] if lines else ""
+    named = first.strip().casefold().removeprefix("sep=")
+    if first.casefold().startswith("sep=") and len(named) <= 1:
+        return named or "\t", 1
+    return max(_DELIMITERS, key=first.count), 0
+
+
+def _records(lines: Sequence[str], delimiter: str, start: int) -> Iterator[tuple[int, tuple[str, ...] | None]]:
+    """The line on which each record begins, and its cells.
+
+    A damaged record has None, and reading goes on with the next line: an open quotation mark must not swallow the rest.
+    """
+    while start < len(lines):
+        rest = (lines[number] for number in range(start, len(lines)))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
+        begin = start
+        try:
+            for values in reader:
+                yield begin + 1, tuple(values)
+                begin = start + reader.line_num
+            return
+        except csv.Error:
+            yield begin + 1, None
+            start = begin + 1
+
+
+def _without_empty_end(cells: tuple[str, ...] | None, n_columns: int) -> tuple[str, ...] | None:
+    """The cells without empty ones beyond the header."""
+    if cells is None:
+        return None
+    end = len(cells)
+    while end > n_columns and not cells[end - 1].strip():
+        end -= 1
+    return cells[:end]
