@@ -3,7 +3,8 @@
 python benchmarks/rhythm.py [--records N] [--detail]; prints one table a group and writes
 benchmarks/results/rhythm.json. Two kinds of hearts are drawn. *simulated*: the simulator's beats with its noise, the
 rate set by hand instead of by the norm of the age; above 280 a minute the record is played faster, because the
-simulator's node conducts no faster. *drawn*: a few cosine waves in eight leads, as programs that test programs draw them.
+simulator's node conducts no faster. *drawn*: a few cosine waves in eight leads, as programs that test programs draw
+them.
 
 Rhythms that the simulator does not have (alternating beats, atrial bigeminy, pauses, single dropped beats) are events
 put in by hand. Where a rhythm is not possible at a rate it is left out, with the reason in `IMPOSSIBLE`.
