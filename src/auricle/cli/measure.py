@@ -68,7 +68,7 @@ def measure(
     check_picture_name("--ages-figure", ages_figure)
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
-    known, curves = ages.parse(age), _norms(norms)
+    known, curves = ages.given(age), _norms(norms)
     from auricle.io import read
     from auricle.measure.recording import measure_recording
     from auricle.paediatrics.findings import assess

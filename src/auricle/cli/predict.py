@@ -53,7 +53,7 @@ def predict(
     from auricle.io.picture import read_picture
     from auricle.predict import SHIPPED_WEIGHTS, Predictor
 
-    known_age = ages.parse(age)
+    known_age = ages.given(age)
     if image is not None and len(files) > 1:
         raise ConfigError("--image is the picture of one recording: give one file")
     picture = read_picture(image) if image is not None else None

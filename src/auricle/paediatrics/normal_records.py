@@ -11,6 +11,7 @@ import csv
 import difflib
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from auricle import age as ages
 from auricle.age import Age
 from auricle.errors import AuricleError, DataError
 from auricle.io.header_comments import sex_of
+from auricle.io.units import millivolts_per
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import UNITS, Measured
 from auricle.measure.recording import measure_recording
@@ -36,6 +38,15 @@ _OTHER_COLUMNS: Final = ("sex", "patient_id", "record_id", "labels")
 # Names under which carts and the simulator hand over the same values.
 _ALIASES: Final = {"rate": "heart_rate", "hr": "heart_rate", "qtc": "qtc_bazett", "axis": "qrs_axis"}
 _UNIT_SUFFIXES: Final = ("_ms", "_mv", "_deg")
+_UNIT: Final = re.compile(r"\s*\[(?P<unit>[^\[\]]*)\]\s*$")
+_NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+# What a living heart can have, far beyond any disease: what lies outside is in another unit.
+_POSSIBLE_OF: Final[Mapping[str, tuple[float, float]]] = {
+    "ms": (8.0, 6000.0),
+    "1/min": (8.0, 500.0),
+    "mV": (-20.0, 20.0),
+}
+_POSSIBLE: Final[Mapping[str, tuple[float, float]]] = {"qt": (60.0, 1500.0), "rr": (100.0, 10_000.0)}
 _LEADS: Final = frozenset(name.casefold() for name in CANONICAL)
 
 
@@ -62,8 +73,8 @@ class NormalRecords:
 
 
 def parameter_of(name: str) -> str | None:
-    """The parameter a column or measurement means (`qrs_ms` -> `qrs`), or None."""
-    folded = name.strip().casefold()
+    """The parameter a column or measurement means (`qrs_ms`, `QRS [ms]`, `HeartRate`), or None."""
+    folded = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _UNIT.sub("", name.strip())).casefold()  # HeartRate -> heart_rate
     for suffix in _UNIT_SUFFIXES:
         folded = folded.removesuffix(suffix)
     folded = _ALIASES.get(folded, folded)
@@ -132,6 +143,7 @@ def read_csv(path: Path, label: str | None = "NORM") -> NormalRecords:
     header = [name.strip() for name in reader.fieldnames or []]
     reader.fieldnames = header
     columns = _columns(path, header)
+    factors = {name: _factor(path, name, parameter) for name, parameter in columns.items()}
     table = _Table(label if "labels" in header else None)
     try:
         for cells in reader:
@@ -139,13 +151,18 @@ def read_csv(path: Path, label: str | None = "NORM") -> NormalRecords:
             if None in cells or None in cells.values():
                 raise DataError(f"{path}:{line}: has another number of cells than the header")
             given = {str(name): str(cell).strip() for name, cell in cells.items()}
-            numbers = {parameter: _number(path, line, name, given[name]) for name, parameter in columns.items()}
+            numbers = {
+                parameter: factors[name] * _number(path, line, name, given[name]) for name, parameter in columns.items()
+            }
             labels = tuple(one.strip() for one in given.get("labels", "").split(";"))
             patient = given.get("patient_id") or f"line:{line}"
             table.add(_age(path, line, given), sex_of(given.get("sex", "")), patient, labels, numbers)
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: damaged CSV ({error})") from None
-    return table.done()
+    records = table.done()
+    for name, parameter in columns.items():
+        _check_unit(path, name, parameter, records.values.get(parameter, np.zeros(0)))
+    return records
 
 
 class _Table:
@@ -209,10 +226,52 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
 def _number(path: Path, line: int, name: str, text: str) -> float:
     if text.casefold() in {"", "nan", "na", "n/a", "none", "null"}:
         return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(f"{path}:{line}: {name} should be a number") from None
+    if not _NUMBER.fullmatch(text):
+        raise DataError(f"{path}:{line}: {name} should be a number")
+    return float(text.replace(",", "."))
+
+
+def _factor(path: Path, name: str, parameter: str) -> float:
+    """What a value of a column is multiplied by, for the unit in its name (`QRS [s]`); 1 where it names none.
+
+    Raises:
+        DataError: a unit that its values cannot have.
+    """
+    match = _UNIT.search(name)
+    if match is None:
+        return 1.0
+    written, wanted = match["unit"].strip(), UNITS.get(parameter, "mV")
+    if wanted == "mV":
+        try:
+            return millivolts_per(written)
+        except DataError as error:
+            raise DataError(f"{path}: column {name!r}: {error}") from None
+    known = {"ms": {"ms": 1.0, "s": 1000.0}, "1/min": {"1/min": 1.0, "/min": 1.0, "bpm": 1.0}}.get(wanted, {})
+    known |= {wanted: 1.0, "°": 1.0} if wanted == "deg" else {wanted: 1.0}
+    if written.casefold() not in known:
+        raise DataError(f"{path}: column {name!r}: its unit should be {wanted}")
+    return known[written.casefold()]
+
+
+def _check_unit(path: Path, name: str, parameter: str, values: Floats) -> None:
+    """Refuse a column whose values no heart has in its unit: seconds for milliseconds, microvolts, or both mixed.
+
+    Raises:
+        DataError: with the column, how many of its values are impossible, and the unit they seem to be in.
+    """
+    known = values[np.isfinite(values)]
+    unit = UNITS.get(parameter, "mV")
+    low, high = _POSSIBLE.get(parameter, _POSSIBLE_OF.get(unit, (-np.inf, np.inf)))
+    wrong = int(((known < low) | (known > high)).sum())
+    if not wrong:
+        return
+    seem = {"ms": "seconds", "mV": "microvolts"}.get(unit)
+    also = "" if wrong == len(known) else ", mixed with others that are not"
+    hint = f"they look like {seem}{also}" if seem else "look at the unit"
+    raise DataError(
+        f"{path}: column {name!r}: {wrong} of {len(known)} values are not possible in {unit}: {hint}; "
+        f"give all in {unit}, or name the unit, as in {parameter} [{'s' if unit == 'ms' else 'uV' if unit == 'mV' else unit}]"
+    )
 
 
 def _age(path: Path, line: int, given: Mapping[str, str]) -> Age | None:
