@@ -89,6 +89,14 @@ def ingest_with_progress(
         f"{done.n_rejected} rejected",
         highlight=False,
     )
+    poor = int((~store.column("acceptable").astype(bool)).sum()) if done.n_stored else 0
+    noted = sum(len(notes) > 0 for notes in store.column("notes"))
+    if poor or noted:
+        console.print(
+            f"  {poor} traces are not acceptable (columns acceptable, quality_reasons), of {noted} their readers had "
+            "something to say (column notes)",
+            highlight=False,
+        )
     if done.n_rejected:
         table = require("pyarrow.parquet", "train").read_table(out / "rejected.parquet")
         first = table["reason"][0].as_py()

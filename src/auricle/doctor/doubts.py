@@ -8,6 +8,7 @@ from typing import Final
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.doctor.case import Case, each_line, family, grouped, lines_of
 from auricle.doctor.model import Finding
+from auricle.tasks import known_codes
 
 _YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
 _WHOLE_YEAR_DAYS: Final = 365.0
@@ -18,6 +19,7 @@ _AMPLITUDES: Final = {
     "scaled": "a scaled copy (mean 0 and standard deviation 1, or a range of round figures): its amplitudes are lost",
     "unknown": "the file gives no unit or gain, or a scaled copy: its amplitudes are unknown",
 }
+_MOST_NAMED: Final = 8
 _SHORT_REPORT_WORDS: Final = 4
 # A default of a form, not chance: this share of patients with exactly one age, or of reports with one text.
 _STUCK_AGES: Final = 0.25
@@ -155,6 +157,14 @@ def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Find
             rare = [case for case in cases if set(case.labels) & set(names[1:])]
             written = ", ".join(f"“{name}”" for name in names)
             yield from _warning("label_spelling", f"one label in {len(names)} spellings: {written}", each_line(rare))
+    # Beside codes of a known vocabulary, another one is a slip of the pen or a class of the hospital's own.
+    unknown = [label for label in labels if label not in known_codes()]
+    if unknown and len(unknown) < len(labels):
+        written = ", ".join(f"“{name}”" for name in unknown[:_MOST_NAMED])
+        message = f"labels that no task knows, beside others that are known: {written}"
+        yield from _warning(
+            "label_unknown", message, each_line([case for case in cases if set(case.labels) & set(unknown)])
+        )
 
 
 def _about_reports(cases: Sequence[Case]) -> Iterator[Finding]:

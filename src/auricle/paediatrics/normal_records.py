@@ -265,12 +265,12 @@ def _check_unit(path: Path, name: str, parameter: str, values: Floats) -> None:
     wrong = int(((known < low) | (known > high)).sum())
     if not wrong:
         return
-    seem = {"ms": "seconds", "mV": "microvolts"}.get(unit)
+    seem, other = {"ms": ("seconds", "s"), "mV": ("microvolts", "uV")}.get(unit, ("", unit))
     also = "" if wrong == len(known) else ", mixed with others that are not"
     hint = f"they look like {seem}{also}" if seem else "look at the unit"
     raise DataError(
         f"{path}: column {name!r}: {wrong} of {len(known)} values are not possible in {unit}: {hint}; "
-        f"give all in {unit}, or name the unit, as in {parameter} [{'s' if unit == 'ms' else 'uV' if unit == 'mV' else unit}]"
+        f"give all in {unit}, or name the unit, as in {parameter} [{other}]"
     )
 
 

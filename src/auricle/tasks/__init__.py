@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -156,6 +157,12 @@ class Task(Config):
 def list_tasks() -> list[str]:
     """Ids of the tasks that come with auricle."""
     return _TASKS.names()
+
+
+@cache
+def known_codes() -> frozenset[str]:
+    """The codes that any class of any task that comes with auricle is told by."""
+    return frozenset(code for name in list_tasks() for one in load_task(name).classes for code in one.codes)
 
 
 def load_task(
