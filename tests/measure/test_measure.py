@@ -392,3 +392,79 @@ def test_a_gap_in_every_lead_is_no_slow_heart() -> None:
     signal[:, 2000:4000] = np.nan
     gap = measure_recording(replace(whole, signal=signal))
     assert gap.values["heart_rate"].value == pytest.approx(75, abs=1)
+
+
+def with_further(recording: Recording, **rows: np.ndarray) -> Recording:
+    signal = np.concatenate([recording.signal, np.array(list(rows.values()), dtype=np.float32)])
+    return replace(recording, signal=signal, leads=(*recording.leads, *rows))
+
+
+@pytest.mark.parametrize("rate_hz", [250.0, 500.0])
+@pytest.mark.parametrize("amplitude_known", [True, False])
+def test_leads_beside_the_twelve_are_measured_and_change_nothing(rate_hz: float, amplitude_known: bool) -> None:
+    twelve = replace(drawn(rate_hz=rate_hz), amplitude_known=amplitude_known)
+    rng = np.random.default_rng(4)
+    time = np.arange(twelve.signal.shape[1]) / rate_hz
+    hum = 0.3 * np.sin(2 * np.pi * 50.3 * time) + 0.4 * rng.standard_normal(len(time))
+    quiet = 0.8 * lead(twelve, "V1") + 0.001 * rng.standard_normal(len(time))
+    alone = measure_recording(twelve)
+    for rows in ({"V4R": quiet}, {"V3R": hum, "V4R": quiet, "V7": 20 * lead(twelve, "V6")}):
+        beside = measure_recording(with_further(twelve, **rows))
+        assert repr([beside.values[name] for name in alone.values]) == repr(list(alone.values.values()))
+        assert (beside.marks_ms, beside.quality) == (alone.marks_ms, alone.quality)
+        assert beside.median_beat[:12].tobytes() == alone.median_beat.tobytes()
+        assert beside.leads == (*STANDARD, *rows)
+        assert len(beside.median_beat) == len(beside.leads)
+        if amplitude_known:
+            assert beside.values["r_v4r"].value == pytest.approx(0.8 * alone.values["r_v1"].value, abs=0.02)
+            assert beside.values["s_v4r"].value == pytest.approx(0.8 * alone.values["s_v1"].value, abs=0.02)
+            assert beside.values["t_v4r"].value == pytest.approx(0.8 * alone.values["t_v1"].value, abs=0.02)
+        assert [one for one in beside.remarks if not set(one.leads) & set(rows)] == list(alone.remarks)
+
+
+def test_a_further_lead_replaces_none_of_the_twelve() -> None:
+    whole = drawn()
+    names = ("I", "II", "V1", "V2", "V3", "V4", "V5")
+    part = replace(whole, signal=np.stack([lead(whole, name) for name in names]), leads=names)
+    more = with_further(part, V3R=0.5 * lead(whole, "V1"), V4R=0.4 * lead(whole, "V1"))
+    assert "few_leads" in codes(measure_recording(part))
+    assert "few_leads" in codes(measure_recording(more))
+    only = replace(whole, signal=np.stack([lead(whole, "V1"), lead(whole, "V2")]), leads=("V3R", "V4R"))
+    assert measure_recording(only).values["r_v4r"].value == pytest.approx(0.5, abs=0.05)
+
+
+def v1_of(r_mv: float, s_mv: float, noise_mv: float = 0.005) -> Recording:
+    """The drawn heart with another QRS in V1: an R that takes up all of it, or R and S."""
+    whole = drawn(noise_mv=noise_mv)
+    time = np.arange(whole.signal.shape[1]) / whole.rate_hz
+    trace = noise_mv * np.random.default_rng(5).standard_normal(len(time))
+    for onset in np.arange(0.3, 10.0, 0.8):
+        qrs = 0.04 + (time - onset - 0.04) / 1.04
+        trace += 0.05 * wave(time - onset, -0.095, 0.045) - 0.1 * wave(time - onset, 0.235, 0.085)
+        trace += r_mv * wave(qrs, 0.035, 0.033) - s_mv * wave(qrs, 0.062 if r_mv else 0.035, 0.018)
+    return changed(whole, V1=trace.astype(np.float32))
+
+
+def test_an_s_that_vanishes_makes_the_ratio_one_sided() -> None:
+    pure, both, qs = (measure_recording(v1_of(r, s)).values for r, s in ((0.9, 0.0), (0.9, 0.3), (0.0, 0.9)))
+    assert both["rs_ratio_v1"].bound == ""
+    assert both["rs_ratio_v1"].value == pytest.approx(both["r_v1"].value / both["s_v1"].value)
+    assert pure["rs_ratio_v1"].bound == "above"
+    # An S up to its own error may hide in the noise.
+    hidden = max(pure["s_v1"].value + 1.96 * pure["s_v1"].uncertainty, 0.02)
+    assert pure["rs_ratio_v1"].value == pytest.approx(pure["r_v1"].value / hidden)
+    assert pure["rs_ratio_v1"].value > 15
+    assert qs["rs_ratio_v1"].bound == "below"
+    assert qs["rs_ratio_v1"].value < 0.06
+    assert all(one.bound == "" for name, one in pure.items() if name != "rs_ratio_v1")
+
+
+def test_a_lead_without_a_heart_in_it_has_no_amplitudes() -> None:
+    whole = drawn(noise_mv=0.005)
+    drift = 0.2 * np.sin(np.arange(whole.signal.shape[1]) / 700).astype(np.float32)
+    for silent in (np.zeros_like(drift), drift):
+        values = measure_recording(changed(whole, V6=silent)).values
+        assert all(values[name].reason for name in ("q_v6", "r_v6", "s_v6"))
+        assert "recorded" not in values["r_v6"].reason
+        assert values["r_v5"].measurable
+    assert measure_recording(changed(whole, V1=drift)).values["rs_ratio_v1"].reason

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,15 @@ class Measured:
         uncertainty: one standard error in `unit`, from how the beats and leads disagree; NaN where not measurable.
         unit: "1/min", "ms", "deg", "mV" or "1".
         reason: why it is not measurable, in a few words ("no P wave found"); empty where it is.
+        bound: "above" where all that can be said is that it lies above `value` (R over an S that vanishes), "below"
+            where it lies below; empty where `value` is the value.
     """
 
     value: float
     uncertainty: float
     unit: str
     reason: str = ""
+    bound: Literal["", "above", "below"] = ""
 
     @property
     def measurable(self) -> bool:
@@ -67,7 +70,8 @@ class Measurements:
     Attributes:
         values: by name, in a fixed order; what could not be measured is there with its reason.
         remarks: about the recording, the gravest first.
-        leads: leads of the median beat.
+        leads: leads of the median beat, the standard twelve first; leads beside them (V3R, V7 ...) are measured
+            between the marks of the twelve and change none of their values.
         median_beat: (lead, time) millivolts; sample `r_index` is where the beats were aligned.
         rate_hz: samples per second of the median beat.
         r_index: sample of the median beat where the beats were aligned.

@@ -65,6 +65,7 @@ class Aligned:
         r_index: where the beats were aligned.
         at: (beat,) sample of each beat in the recording (at the recording's rate), in order.
         members: (all beats,) whether each beat found is of the dominant shape.
+        places: (all beats,) sample of each beat found, at `rate_hz`; those of `members` moved onto the shape.
     """
 
     stack: Floats
@@ -74,6 +75,7 @@ class Aligned:
     r_index: int
     at: Integers
     members: NDArray[np.bool_]
+    places: Integers
 
     @property
     def scatter_mv(self) -> Floats:
@@ -92,24 +94,50 @@ def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Align
     Returns:
         The aligned beats; None where no beat lies whole inside the recording.
     """
-    # The traces without mains, at 500 Hz or more.
-    known = np.isfinite(signal)
-    trace = _without_mains(_bridged(signal, known), rate_hz)
-    up = max(1, math.ceil(_LEAST_HZ / rate_hz - 1e-6))
-    if up > 1:
-        trace = _finer(trace, up)
-        known = np.repeat(known, up, axis=1)
-    fine_hz, at = rate_hz * up, beats * up
+    trace, known, fine_hz = _prepared(signal, rate_hz)
+    at = beats * round(fine_hz / rate_hz)
     # Which beats have the commonest shape, and how far each must move.
-    interval = np.diff(at)
-    rr = float(np.median(interval)) if len(interval) else fine_hz
     tried = _evenly(len(at), _MOST_BEATS)
     shift, alike = _alignment(trace, known, fine_hz, at[tried])
     if not alike.any():
         return None
     members, moved = np.zeros(len(at), dtype=bool), at.copy()
     members[tried], moved[tried] = alike, at[tried] + shift
-    # The stack of these beats about the level before QRS, and its median.
+    return _stacked(trace, known, rate_hz, fine_hz, at, moved, members)
+
+
+def align_as(signal: NDArray[np.float32], rate_hz: float, beats: Integers, decided: Aligned) -> Aligned:
+    """Further leads at the beats that other leads have decided, where they change nothing.
+
+    Args:
+        signal: (lead, time) mV of the further leads, NaN where missing.
+        rate_hz: samples per second.
+        beats: R peaks in samples, as `decided` was made from.
+        decided: the aligned beats of the leads that decide.
+    """
+    trace, known, fine_hz = _prepared(signal, rate_hz)
+    at = beats * round(fine_hz / rate_hz)
+    return _stacked(trace, known, rate_hz, fine_hz, at, decided.places, decided.members)
+
+
+def _prepared(signal: NDArray[np.float32], rate_hz: float) -> tuple[Floats, NDArray[np.bool_], float]:
+    """(lead, time) the traces without mains at 500 Hz or more, which samples of them are known, and their rate."""
+    known = np.isfinite(signal)
+    trace = _without_mains(_bridged(signal, known), rate_hz)
+    up = max(1, math.ceil(_LEAST_HZ / rate_hz - 1e-6))
+    if up > 1:
+        trace = _finer(trace, up)
+        known = np.repeat(known, up, axis=1)
+    return trace, known, rate_hz * up
+
+
+def _stacked(
+    trace: Floats, known: NDArray[np.bool_], rate_hz: float, fine_hz: float, at: Integers, moved: Integers,
+    members: NDArray[np.bool_],
+) -> Aligned:  # fmt: skip
+    """The stack of the members, moved to their places, about the level before QRS, and its median."""
+    interval = np.diff(at)
+    rr = float(np.median(interval)) if len(interval) else fine_hz
     trace = trace - _baseline(trace, fine_hz, moved[members])
     if not known.all():
         trace = np.where(known, trace, np.nan)
@@ -117,8 +145,9 @@ def align(signal: NDArray[np.float32], rate_hz: float, beats: Integers) -> Align
     after = round(min(_AFTER_S * fine_hz, max(0.95 * rr, 0.25 * fine_hz)))
     stack = _without_neighbours(_stack(trace, moved[members], before, after), at, members, before, rr, fine_hz)
     median = median_of(stack)
-    recorded_at = np.rint(moved[members] / up).astype(np.int64)
-    return Aligned(stack, median, _noise(stack, median, fine_hz, before), fine_hz, before, recorded_at, members)
+    recorded_at = np.rint(moved[members] / round(fine_hz / rate_hz)).astype(np.int64)
+    noise_mv = _noise(stack, median, fine_hz, before)
+    return Aligned(stack, median, noise_mv, fine_hz, before, recorded_at, members, moved)
 
 
 def median_of(stack: Floats) -> Floats:

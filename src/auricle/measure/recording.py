@@ -24,17 +24,18 @@ from numpy.typing import NDArray
 
 from auricle.leads import STANDARD, wrap_axis_deg
 from auricle.measure import remarks, rhythm
+from auricle.measure.amplitudes import UNKNOWN, amplitude_values, ratio
 from auricle.measure.delineate import FUSED, Delineation, Wave, delineate
+from auricle.measure.jackknife import GROUPS, left_out, standard_error
 from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
-from auricle.measure.median_beat import Aligned, align, columns, independent, median_of, without_gaps
+from auricle.measure.median_beat import Aligned, align, align_as, columns, independent, median_of, without_gaps
 from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
 from auricle.signal.acceptance import Reason, judge
-from auricle.signal.beats import Beats, read_beats, usual_height
+from auricle.signal.beats import Beats, read_beats, to_usual_height
 
 Floats = NDArray[np.float64]
 
-_GROUPS: Final = 4
 # Standard error of a mark, as a share of what was extrapolated: the foot of a wave need not be a parabola.
 _EXTRAPOLATED_SHARE: Final = 0.5
 # Error of a mark that all beats share and the jackknife cannot show: the edges of slow waves (P, T), and for either end
@@ -44,13 +45,9 @@ _QRS_MARK_SHARE: Final = 0.035
 _FULL_BAND_HZ: Final = 150.0
 _P_REPEATS: Final = 0.5
 _LARGEST_AXIS_SE_DEG: Final = 50.0
-# Standard error of the level that an amplitude is counted from: PR and TP segments are never quite flat.
-_LEVEL_SE_MV: Final = 0.01
-_SMALLEST_S_MV: Final = 0.02
 _NO_BEATS: Final = "no heart beats found"
 # Remarks of which the trace is to blame, not the heart.
 _ELECTRODES: Final = ("arms_swapped", "leg_electrode_swapped")
-_AMPLITUDE: Final = "amplitude is not known"
 _INTERVALS: Final = ("p_duration", "pr", "qrs", "qt")
 _AXES: Final = ("p_axis", "qrs_axis", "t_axis")
 
@@ -64,12 +61,31 @@ class _Reading:
         intervals: (4,) P duration, PR, QRS and QT in ms, NaN where a mark is missing.
         waves: amplitudes and areas.
         axes: (3,) of P, QRS and T in degrees.
+        rr: samples from beat to beat.
     """
 
     found: Delineation
     intervals: Floats
     waves: Waves
     axes: Floats
+    rr: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What the leads that decide give to leads beside them.
+
+    Attributes:
+        found: their measurements.
+        aligned: their beats; None where they could not be aligned.
+        readings: of all beats, then with each group of beats left out.
+        scale: by which the signal was multiplied where its unit is not known.
+    """
+
+    found: Measurements
+    aligned: Aligned | None = None
+    readings: tuple[_Reading, ...] = ()
+    scale: float = 1.0
 
 
 def measure_recording(recording: Recording) -> Measurements:
@@ -80,24 +96,73 @@ def measure_recording(recording: Recording) -> Measurements:
 
     Returns:
         Every value by name, those that could not be measured with their reason. Leads that are flat or mostly missing
-        are named in a remark and not measured.
+        are named in a remark and not measured. Leads beside the standard twelve (V3R, V4R, V7 ...) are measured at the
+        beats and between the marks of the twelve, whose limits are of twelve leads, and change none of their values.
     """
     keep = remarks.usable(recording)
+    twelve = np.array([name in STANDARD for name in recording.leads], dtype=bool)
+    if twelve.all() or not keep[twelve].any():
+        return _decided(recording, keep).found
+    decided = _decided(_part(recording, twelve), keep[twelve])
+    return _with_further(decided, _part(recording, ~twelve), keep[~twelve])
+
+
+def _part(recording: Recording, rows: NDArray[np.bool_]) -> Recording:
+    names = tuple(name for name, chosen in zip(recording.leads, rows, strict=True) if chosen)
+    return replace(recording, signal=recording.signal[rows], leads=names)
+
+
+def _decided(recording: Recording, keep: NDArray[np.bool_]) -> _Decided:
+    """The measurements of leads that decide their own beats and marks."""
     found_remarks = remarks.of_recording(recording, keep)
     leads = tuple(name for name, good in zip(recording.leads, keep, strict=True) if good)
     signal = recording.signal[keep]
+    scale = 1.0
     if len(leads) and not recording.amplitude_known:
-        signal = usual_height(signal)
-    read = read_beats(signal, leads, recording.rate_hz)
-    beats = read.at
-    quality = judge(recording, beats)
-    aligned = align(signal, recording.rate_hz, beats) if quality.readable and len(beats) else None
+        scale = to_usual_height(signal)
+        signal = signal * np.float32(scale)
+    beats = read_beats(signal, leads, recording.rate_hz)
+    quality = judge(recording, beats.at)
+    aligned = align(signal, recording.rate_hz, beats.at) if quality.readable and len(beats.at) else None
     if aligned is None:
         why = str(quality.reasons[0]) if not quality.readable else _NO_BEATS
-        return replace(_nothing(recording, leads, beats, found_remarks, why), quality=quality)
-    found = _measured(recording, leads, read, aligned, found_remarks)
+        return _Decided(replace(_nothing(recording, leads, beats.at, found_remarks, why), quality=quality))
+    found, readings = _measured(recording, leads, beats, aligned, found_remarks)
     swapped = [Reason(remark.code) for remark in found.remarks if remark.code in _ELECTRODES]
-    return replace(found, quality=quality.also(swapped))
+    return _Decided(replace(found, quality=quality.also(swapped)), aligned, readings, scale)
+
+
+def _with_further(decided: _Decided, recording: Recording, keep: NDArray[np.bool_]) -> Measurements:
+    """The measurements with the amplitudes of further leads, read at the beats and between the marks of the others."""
+    found, every = decided.found, decided.found.values
+    leads = tuple(name for name, good in zip(recording.leads, keep, strict=True) if good)
+    found_remarks = [*found.remarks, *remarks.of_contact(recording, keep)]
+    beside, aligned = np.zeros((len(leads), found.median_beat.shape[1]), dtype=np.float32), decided.aligned
+    values = {f"{wave}_{lead.lower()}": _unknown("", every["qrs"].reason) for lead in leads for wave in WAVES}
+    if aligned is not None and len(leads):
+        signal = recording.signal[keep] * np.float32(decided.scale)
+        further = align_as(signal, recording.rate_hz, found.beats, aligned)
+        read = [_beside(median, further.rate_hz, reading)
+                for median, reading in zip([further.median, *left_out(further.stack)], decided.readings,
+                                           strict=True)]  # fmt: skip
+        marks, known = decided.readings[0].found, recording.amplitude_known
+        values = amplitude_values(read[0], read[1:], further.noise_mv, leads, marks, known)
+        beside = without_gaps(further.median).astype(np.float32)
+        found_remarks += _noisy(marks, further, beside.astype(np.float64), leads) if known else []
+    return replace(
+        found,
+        values={**every, **_of_leads(values, recording.leads, recording.leads)},
+        remarks=remarks.by_gravity(found_remarks),
+        leads=(*found.leads, *leads),
+        median_beat=np.concatenate([found.median_beat, beside]),
+    )
+
+
+def _beside(median: Floats, rate_hz: float, reading: _Reading) -> Floats:
+    """(wave, lead) amplitudes of leads between the marks of a reading of others; NaN in a lead without a beat."""
+    amplitude = read_waves(without_gaps(median), reading.found, rate_hz, reading.rr).amplitude_mv
+    amplitude[:, ~np.isfinite(median).any(axis=1)] = np.nan
+    return amplitude
 
 
 def _measured(
@@ -106,8 +171,8 @@ def _measured(
     beats: Beats,
     aligned: Aligned,
     found_remarks: list[Remark],
-) -> Measurements:
-    """All values of a recording whose beats could be aligned."""
+) -> tuple[Measurements, tuple[_Reading, ...]]:
+    """All values of a recording whose beats could be aligned, and the readings they are from."""
     leads, aligned, uncovered = _covered(leads, aligned)
     found_remarks = found_remarks + uncovered
     # The median beat of all beats, and those with one group of beats left out.
@@ -115,21 +180,24 @@ def _measured(
     rr = float(np.median(rhythm.known(rr_ms))) if len(rhythm.known(rr_ms)) else math.nan
     aligned = replace(aligned, median=without_gaps(aligned.median))
     whole = _read(aligned.median, aligned, leads, rr)
-    repeated = [_read_group(group, aligned, leads, rr) for group in _left_out(aligned.stack)]
+    repeated = [_read_group(group, aligned, leads, rr) for group in left_out(aligned.stack)]
     whole, repeated = _doubted(whole, repeated, aligned, leads)
     # Values with their standard errors.
-    seen = whole.found.qrs.onset is not None
+    known, seen = recording.amplitude_known, whole.found.qrs.onset is not None
     values = rhythm.rate(rr_ms, seen, beats.unclear) | _interval_values(whole, repeated, recording, aligned.rate_hz)
     values |= rhythm.corrected(values["qt"], *rhythm.before_ms(rr_ms, aligned.members), values["rr"].reason)
-    values |= _axis_values(whole, repeated, aligned.noise_mv, leads, recording.amplitude_known)
-    values |= _amplitude_values(whole, repeated, aligned.noise_mv, leads, recording)
-    found_remarks = found_remarks + _remarks(whole, aligned, leads, recording.amplitude_known)
+    values |= _axis_values(whole, repeated, aligned.noise_mv, leads, known)
+    groups = [reading.waves.amplitude_mv for reading in repeated]
+    values |= amplitude_values(whole.waves.amplitude_mv, groups, aligned.noise_mv, leads, whole.found, known)
+    values["rs_ratio_v1"] = ratio(values)
+    found_remarks = found_remarks + _remarks(whole, aligned, leads, known)
     found_remarks += remarks.of_rhythm(rhythm.known(rr_ms), len(aligned.stack), beats.unclear)
-    return Measurements(
-        _in_order(values, leads), remarks.by_gravity(found_remarks), leads, aligned.median.astype(np.float32),
-        aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats.at, len(aligned.stack),
-        recording.original_hz,
+    found = Measurements(
+        _in_order(values, leads, recording.leads), remarks.by_gravity(found_remarks), leads,
+        aligned.median.astype(np.float32), aligned.rate_hz, aligned.r_index, _marks_ms(whole.found, aligned), beats.at,
+        len(aligned.stack), recording.original_hz,
     )  # fmt: skip
+    return found, (whole, *repeated)
 
 
 def _covered(leads: tuple[str, ...], aligned: Aligned) -> tuple[tuple[str, ...], Aligned, list[Remark]]:
@@ -176,7 +244,7 @@ def _read(median: Floats, aligned: Aligned, leads: tuple[str, ...], rr_ms: float
     between = ((found.p, found.p), (found.p, found.qrs), (found.qrs, found.qrs), (found.qrs, found.t))
     ends = ("offset", "onset", "offset", "offset")
     intervals = [_between(first, last, end) * ms for (first, last), end in zip(between, ends, strict=True)]
-    return _Reading(found, np.array(intervals), waves, frontal_axes_deg(waves.area, leads))
+    return _Reading(found, np.array(intervals), waves, frontal_axes_deg(waves.area, leads), rr)
 
 
 def _between(first: Wave, last: Wave, end: str) -> float:
@@ -184,30 +252,12 @@ def _between(first: Wave, last: Wave, end: str) -> float:
     return stop.at - begin.at if begin is not None and stop is not None else math.nan
 
 
-def _left_out(stack: Floats) -> list[Floats]:
-    """(lead, time) medians of a stack (beat, lead, time) with one of four groups left out; none below four beats."""
-    if len(stack) < _GROUPS:
-        return []
-    group = np.arange(len(stack)) % _GROUPS
-    return [median_of(stack[group != number]) for number in range(_GROUPS)]
-
-
-def _jackknife(repeated: Floats) -> Floats:
-    """Standard errors from (group, ...) values, NaN where fewer than half of the groups have one."""
-    known = np.isfinite(repeated)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, repeated, 0).sum(axis=0) / count
-    square = np.where(known, (repeated - mean) ** 2, 0).sum(axis=0)
-    error = np.sqrt((count - 1) / count * square * _GROUPS / count)
-    return np.asarray(np.where(2 * known.sum(axis=0) >= len(repeated), error, np.nan))
-
-
 def _doubted(
     whole: _Reading, repeated: list[_Reading], aligned: Aligned, leads: tuple[str, ...]
 ) -> tuple[_Reading, list[_Reading]]:
     """The readings without their P wave, if it does not repeat in both halves of the beats: fibrillation, or noise."""
     p = whole.found.p
-    if p.onset is None or p.offset is None or len(aligned.stack) < _GROUPS:
+    if p.onset is None or p.offset is None or len(aligned.stack) < GROUPS:
         return whole, repeated
     rows = independent(leads)
     first, last = max(0, round(p.onset.at)), round(p.offset.at) + 1
@@ -223,7 +273,7 @@ def _doubted(
         amplitude[WAVES.index("p")], area[0] = np.nan, np.nan
         intervals, axes = reading.intervals.copy(), reading.axes.copy()
         intervals[:2], axes[0] = np.nan, np.nan
-        return _Reading(replace(reading.found, p=lost), intervals, Waves(amplitude, area), axes)
+        return _Reading(replace(reading.found, p=lost), intervals, Waves(amplitude, area), axes, reading.rr)
 
     return without(whole), [without(reading) for reading in repeated]
 
@@ -236,7 +286,7 @@ def _interval_values(
              "qrs": (found.qrs.onset, found.qrs.offset), "qt": (found.qrs.onset, found.t.offset)}  # fmt: skip
     soft = {"p_duration": ("p", "p"), "pr": ("p", "qrs"), "qrs": ("qrs", "qrs"), "qt": ("qrs", "t")}
     reasons = {"p_duration": found.p.reason, "pr": found.p.reason, "qrs": found.qrs.reason, "qt": found.t.reason}
-    spread = _jackknife(np.array([reading.intervals for reading in repeated])) if repeated else np.full(4, np.nan)
+    spread = standard_error(np.array([reading.intervals for reading in repeated])) if repeated else np.full(4, np.nan)
     values = {}
     qrs = float(whole.intervals[_INTERVALS.index("qrs")])
     qrs_mark = _QRS_MARK_SHARE * qrs if math.isfinite(qrs) else 0.0
@@ -272,11 +322,11 @@ def _axis_values(
     for number, name in enumerate(_AXES):
         angle = float(whole.axes[number])
         if not amplitude_known or not math.isfinite(angle):
-            reason = _AMPLITUDE if not amplitude_known else reasons[number] or "needs two limb leads"
+            reason = UNKNOWN if not amplitude_known else reasons[number] or "needs two limb leads"
             values[name] = _unknown(name, reason)
             continue
         turned = np.array([reading.axes[number] - angle for reading in repeated])
-        spread = float(_jackknife((turned + 180) % 360 - 180)) if len(turned) else math.nan
+        spread = float(standard_error((turned + 180) % 360 - 180)) if len(turned) else math.nan
         length = math.hypot(lead_i[number], (2 * lead_ii[number] - lead_i[number]) / math.sqrt(3))
         lasts = (80.0, 80.0, 160.0)[number]  # noise in the level adds to the area over so many ms
         level = math.degrees(math.atan2(float(np.median(noise_mv[limb])) * lasts, length))
@@ -289,48 +339,27 @@ def _axis_values(
     return values
 
 
-def _amplitude_values(
-    whole: _Reading, repeated: list[_Reading], noise_mv: Floats, leads: tuple[str, ...], recording: Recording
-) -> dict[str, Measured]:
-    amplitude = whole.waves.amplitude_mv
-    shape = (_GROUPS, *amplitude.shape)
-    spread = _jackknife(np.array([r.waves.amplitude_mv for r in repeated])) if repeated else np.full(shape[1:], np.nan)
-    error = np.hypot(np.hypot(np.where(np.isfinite(spread), spread, noise_mv), noise_mv), _LEVEL_SE_MV)
-    reasons = {"p": whole.found.p.reason or FUSED, "t": whole.found.t.reason or FUSED}
-    values: dict[str, Measured] = {}
-    for row, wave in enumerate(WAVES):
-        for column, lead in enumerate(leads):
-            name, value = f"{wave}_{lead.lower()}", float(amplitude[row, column])
-            if not recording.amplitude_known:
-                values[name] = _unknown(name, _AMPLITUDE)
-            elif not math.isfinite(value):
-                values[name] = _unknown(name, reasons.get(wave, whole.found.qrs.reason or "not covered by a beat"))
-            else:
-                values[name] = Measured(value, float(error[row, column]), "mV")
-    values["rs_ratio_v1"] = _ratio(values)
-    return values
-
-
-def _ratio(values: Mapping[str, Measured]) -> Measured:
-    """R over S in V1; an S below .02 mV counts as .02 mV, so that a pure R has a finite ratio."""
-    if "r_v1" not in values:
-        return _unknown("rs_ratio_v1", "lead V1 was not recorded")
-    r, s = values["r_v1"], values["s_v1"]
-    if r.reason or s.reason:
-        return _unknown("rs_ratio_v1", r.reason or s.reason)
-    depth = max(s.value, _SMALLEST_S_MV)
-    return Measured(r.value / depth, math.hypot(r.uncertainty, r.value * s.uncertainty / depth) / depth, "1")
-
-
 def _remarks(whole: _Reading, aligned: Aligned, leads: tuple[str, ...], amplitude_known: bool) -> list[Remark]:
     found_remarks = [Remark("paced")] if whole.found.paced else []
-    onset, offset = whole.found.qrs.onset, whole.found.qrs.offset
-    if onset is None or offset is None or not amplitude_known:
+    qrs = _qrs_of(whole.found, aligned.median)
+    if qrs is None or not amplitude_known:
         return found_remarks
-    first = max(0, round(onset.at))
-    qrs = aligned.median[:, first : max(first + 2, round(offset.at) + 1)]
-    found_remarks += remarks.of_noise(leads, aligned.scatter_mv, np.ptp(qrs, axis=1))
+    found_remarks += _noisy(whole.found, aligned, aligned.median, leads)
     return found_remarks + remarks.of_electrodes(whole.waves, leads, qrs - qrs[:, :1], np.ptp(aligned.median, axis=1))
+
+
+def _noisy(found: Delineation, aligned: Aligned, median: Floats, leads: tuple[str, ...]) -> list[Remark]:
+    qrs = _qrs_of(found, median)
+    return remarks.of_noise(leads, aligned.scatter_mv, np.ptp(qrs, axis=1)) if qrs is not None else []
+
+
+def _qrs_of(found: Delineation, median: Floats) -> Floats | None:
+    """(lead, time) the median beat between QRS onset and offset; None without them."""
+    onset, offset = found.qrs.onset, found.qrs.offset
+    if onset is None or offset is None:
+        return None
+    first = max(0, round(onset.at))
+    return median[:, first : max(first + 2, round(offset.at) + 1)]
 
 
 def _marks_ms(found: Delineation, aligned: Aligned) -> dict[str, float]:
@@ -340,13 +369,20 @@ def _marks_ms(found: Delineation, aligned: Aligned) -> dict[str, float]:
     return {name: (mark.at - aligned.r_index) * ms for name, mark in marks.items() if mark is not None}
 
 
-def _in_order(values: Mapping[str, Measured], leads: tuple[str, ...]) -> dict[str, Measured]:
+def _in_order(values: Mapping[str, Measured], leads: tuple[str, ...], recorded: tuple[str, ...]) -> dict[str, Measured]:
     """All names in one order, whatever was recorded: globals, then waves lead by lead."""
-    ordered = {name: values[name] for name in UNITS}
-    for lead in (*STANDARD, *(name for name in leads if name not in STANDARD)):
+    every = (*STANDARD, *(name for name in leads if name not in STANDARD))
+    return {name: values[name] for name in UNITS} | _of_leads(values, every, recorded)
+
+
+def _of_leads(values: Mapping[str, Measured], leads: tuple[str, ...], recorded: tuple[str, ...]) -> dict[str, Measured]:
+    """The waves lead by lead, with a reason where a lead has none."""
+    ordered = {}
+    for lead in leads:
+        absent = f"lead {lead} {'is flat or mostly missing' if lead in recorded else 'was not recorded'}"
         for wave in WAVES:
             name = f"{wave}_{lead.lower()}"
-            ordered[name] = values[name] if name in values else _unknown(name, f"lead {lead} was not recorded")
+            ordered[name] = values[name] if name in values else _unknown(name, absent)
     return ordered
 
 
@@ -358,7 +394,7 @@ def _nothing(
     recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], found_remarks: list[Remark], why: str
 ) -> Measurements:
     names = (*UNITS, *(f"{wave}_{lead.lower()}" for lead in leads for wave in WAVES))
-    values = _in_order({name: _unknown(name, why) for name in names}, leads)
+    values = _in_order({name: _unknown(name, why) for name in names}, leads, recording.leads)
     found_remarks = [*found_remarks, Remark("few_beats", (), {"beats": float(len(beats))})]
     empty = np.zeros((len(leads), 0), dtype=np.float32)
     return Measurements(values, remarks.by_gravity(found_remarks), leads, empty, recording.rate_hz, 0, {}, beats, 0,

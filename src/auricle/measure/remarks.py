@@ -73,14 +73,7 @@ def of_recording(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
     limb = {name for name in recording.leads[:6] if not name.startswith("V")}
     measured = [name for name, good in zip(recording.leads, keep, strict=True) if good]
     independent = sum(name.startswith("V") for name in measured) + min(2, len(limb & set(measured)))
-    clipped = [name for name, row in zip(recording.leads, recording.signal, strict=True)
-               if _clipped(row, recording.rate_hz)]  # fmt: skip
-    if clipped:
-        remarks.append(Remark("saturated", tuple(clipped)))
-    if not keep.all():
-        share = float(np.isnan(recording.signal[~keep]).sum() / max(1, recording.signal[~keep].size))
-        lost = tuple(name for name, good in zip(recording.leads, keep, strict=True) if not good)
-        remarks.append(Remark("poor_contact", lost, {"missing_fraction": share}))
+    remarks += of_contact(recording, keep)
     if recording.original_hz <= _SLOW_HZ:
         remarks.append(Remark("rate_too_low", (), {"recorded_hz": recording.original_hz}))
     low_pass = recording.cart_band_hz[1] if recording.cart_band_hz else np.inf
@@ -89,6 +82,25 @@ def of_recording(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
     if independent < _FEW_LEADS:
         absent = tuple(name for name in STANDARD if name not in measured)
         remarks.append(Remark("few_leads", absent, {"leads": float(len(measured))}))
+    return remarks
+
+
+def of_contact(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
+    """Remarks about leads at the limit of the amplifier, and those that are not measured.
+
+    Args:
+        recording: the recording.
+        keep: (lead,) leads that are measured, as `usable` gives them.
+    """
+    remarks = []
+    clipped = [name for name, row in zip(recording.leads, recording.signal, strict=True)
+               if _clipped(row, recording.rate_hz)]  # fmt: skip
+    if clipped:
+        remarks.append(Remark("saturated", tuple(clipped)))
+    if not keep.all():
+        share = float(np.isnan(recording.signal[~keep]).sum() / max(1, recording.signal[~keep].size))
+        lost = tuple(name for name, good in zip(recording.leads, keep, strict=True) if not good)
+        remarks.append(Remark("poor_contact", lost, {"missing_fraction": share}))
     return remarks
 
 

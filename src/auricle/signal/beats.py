@@ -55,9 +55,14 @@ def beats_of(recording: Recording) -> NDArray[np.int64]:
 
 def usual_height(signal: NDArray[np.float32]) -> NDArray[np.float32]:
     """A signal without a unit (lead, time), scaled so that QRS is about as high as in millivolts."""
+    return (signal * np.float32(to_usual_height(signal))).astype(np.float32)
+
+
+def to_usual_height(signal: NDArray[np.float32]) -> float:
+    """What a signal without a unit (lead, time) is multiplied by to have a QRS about as high as in millivolts."""
     low, high = np.nanpercentile(signal, [0.5, 99.5], axis=1)
     height = float(np.nanmedian(high - low))
-    return (signal * (_USUAL_QRS_MV / height)).astype(np.float32) if height > 0 else signal
+    return _USUAL_QRS_MV / height if height > 0 else 1.0
 
 
 def find_beats(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -> NDArray[np.int64]:
