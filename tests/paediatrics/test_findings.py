@@ -17,6 +17,7 @@ from auricle.measure.measurements import Measured, Remark
 from auricle.paediatrics import limits, rules, wording
 from auricle.paediatrics.findings import assess, main_rows
 from auricle.paediatrics.report import to_dict
+from auricle.signal.acceptance import Acceptance, Reason
 from measurements import NEWBORN, measured
 
 WITH_CENTILES = [name for name in limits.parameters() if np.isfinite(limits.limits(name, 1000.0).p98)]
@@ -319,8 +320,8 @@ def test_leads_that_were_not_recorded_are_not_listed():
 
 def test_too_little_compared_is_not_called_normal():
     empty = replace(measured(), values={})
-    assert assess(empty, parse("3d"), "M").all_normal is None
-    assert assess(measured(), parse("3d"), "M").all_normal is not None
+    assert assess(empty, parse("3d"), "M").summary == "not_compared"
+    assert assess(measured(), parse("3d"), "M").summary == "within"
 
 
 def test_what_a_refusal_says_of_a_value_holds_for_its_flag_too():
@@ -335,3 +336,105 @@ def test_few_leads_have_no_centile_of_qrs():
     row = assess(replace(measured(), remarks=(Remark("few_leads"),)), parse("3d"), "M").row("qrs")
     assert row is not None
     assert row.refused == "few_leads"
+
+
+def ratio_of(value, bound, error=0.5, age="3d"):
+    values = {**measured().values, "rs_ratio_v1": Measured(value, error, "1", bound=bound)}
+    given = replace(measured(), values=values)
+    return assess(given, parse(age), "M"), given
+
+
+def test_a_ratio_known_from_one_side_is_compared_on_that_side():
+    sure, given = ratio_of(26.83, "above")
+    row = sure.row("rs_ratio_v1")
+    assert (row.position, row.adult, row.refused) == ("high", "high", "")
+    assert row.z_interval[1] == np.inf
+    assert row.interval[1] == 100
+    (finding,) = (found for found in sure.findings if "rs_ratio_v1" in found.rests_on)
+    assert wording.sentence(finding, sure.age, "en").startswith("R/S in V1 above 26: high for 3 d (centile >99;")
+    assert wording.sentence(finding, sure.age, "de").startswith("R/S in V1 über 26:")
+    assert "高于 26" in wording.sentence(finding, sure.age, "zh")
+    assert wording.result_text(row, "en") == "> 26"
+    plain = json.loads(json.dumps(to_dict(sure, given), allow_nan=False))["values"]["rs_ratio_v1"]
+    assert (plain["bound"], plain["value"], plain["centile_interval"][1]) == ("above", 26.83, 100)
+
+
+def test_a_bound_inside_the_limits_decides_nothing():
+    open_row = ratio_of(3.5, "above", 0.2)[0].row("rs_ratio_v1")
+    assert (open_row.position, open_row.crossing) == (None, "high")
+    assert wording.interval_text(open_row).startswith(">9")
+    codes_of = {found.code for found in ratio_of(3.5, "above", 0.2)[0].findings}
+    assert "rs_ratio_v1.borderline_high" in codes_of
+    assert ratio_of(3.5, "above", 0.2)[0].summary == "within_as_measured"
+    # So low a bound says nothing at all.
+    assert ratio_of(0.05, "above", 0.01)[0].row("rs_ratio_v1").refused == "too_uncertain"
+    low = ratio_of(0.012, "below", 0.001, "5yr")[0]
+    assert low.row("rs_ratio_v1").position == "low"
+    assert "below 0.012: low" in wording.sentence(
+        next(f for f in low.findings if f.code == "rs_ratio_v1.low"), low.age, "en"
+    )
+
+
+def test_bounds_are_rounded_to_the_side_on_which_they_hold():
+    assert [wording.bound_number(value, "above") for value in (26.99, 9.48, 0.0538, 312.0)] == [
+        "26", "9.4", "0.053", "310",
+    ]  # fmt: skip
+    assert [wording.bound_number(value, "below") for value in (26.01, 0.0531)] == ["27", "0.054"]
+
+
+def test_a_low_amplitude_is_said_and_is_not_within_the_limits():
+    values = NEWBORN | {"r_v6": (0.02, 0.001)}
+    found = assess(measured(values), parse("5yr"), "M")
+    assert wording.interval_text(found.row("r_v6")).startswith("<1")
+    (finding,) = (one for one in found.findings if one.code == "r_v6.low")
+    assert finding.kind == "note"
+    assert "a small wave is common in health" in wording.sentence(finding, found.age, "en")
+    assert found.summary == "outside"
+
+
+def test_a_value_at_a_limit_is_inside_of_it():
+    p98 = limits.limits("s_v6", 3.0, "M").p98
+    for value in (0.0, p98):
+        assert one("s_v6", value).row("s_v6").position == "normal"
+
+
+def test_a_refused_value_outside_of_its_limits_leaves_the_whole_open():
+    wide = measured(NEWBORN | {"qrs": (180.0, 2.0)}, remarks=[Remark("few_leads")])
+    found = assess(wide, parse("3d"), "M")
+    assert found.row("qrs").refused == "few_leads"
+    assert found.summary == "not_compared"
+
+
+@pytest.mark.parametrize(
+    ("code", "parameter", "word"),
+    [("irregular", "qtc_bazett", "irregular rhythm"), ("pause", "heart_rate", "a pause"),
+     ("rate_doubtful", "qtc_bazett", "rate in doubt"), ("rate_doubtful", "pr", "rate in doubt")],
+)  # fmt: skip
+def test_a_finding_on_a_doubtful_value_says_the_doubt(code, parameter, word):
+    value = float(limits.quantile(parameter, 3.0, "M", 4.0))
+    given = measured(NEWBORN | {parameter: (value, 1.0)}, remarks=[Remark(code)])
+    found = assess(given, parse("3d"), "M")
+    (finding,) = (one for one in found.findings if one.code == f"{parameter}.high")
+    assert f"to be doubted: {word}" in wording.sentence(finding, found.age, "en")
+    sure = assess(measured(NEWBORN | {parameter: (value, 1.0)}), parse("3d"), "M")
+    assert not any("doubted" in wording.sentence(one, sure.age, "en") for one in sure.findings)
+
+
+def test_a_rate_in_doubt_is_not_called_normal():
+    assert assess(measured(remarks=[Remark("rate_doubtful")]), parse("3d"), "M").summary == "not_compared"
+
+
+def test_a_value_of_a_lead_whose_trace_is_poor_is_marked():
+    quality = Acceptance(False, True, (Reason("moving", ("V1",)),))
+    found = assess(replace(measured(), quality=quality), parse("3d"), "M")
+    assert found.row("r_v1").warnings[-1] == "poor_trace"
+    assert "poor_trace" not in found.row("r_v6").warnings
+
+
+def test_right_sided_leads_are_listed_and_notes_are_in_the_report():
+    given = measured({"heart_rate": (130.0, 1.0), "r_v4r": (0.5, 0.02), "s_v4r": (0.3, 0.02), "t_v4r": (0.1, 0.02)},
+                     leads=("I", "V1", "V4R"))  # fmt: skip
+    found = assess(given, parse("3d"), "M")
+    assert [row.parameter for row in main_rows(found, given)] == ["heart_rate", "r_v4r", "s_v4r"]
+    assert wording.parameter_name("r_v4r", "en") == "R in V4R"
+    assert to_dict(found, given, ("channel PLETH is left out",))["notes"] == ["channel PLETH is left out"]

@@ -37,6 +37,7 @@ _STYLES: Final = {
     "normal_for_age": "green",
     "note": "dim",
 }
+_SUMMARIES: Final = {"within": "green", "not_compared": "yellow"}
 _SPEEDS, _GAINS = (25.0, 50.0), (5.0, 10.0)
 
 
@@ -87,7 +88,11 @@ def measure(
     if ages_figure is not None:
         _draw_ages(recording, values, recording.sex, ages_figure, lang)
     if as_json:
-        typer.echo(json.dumps({"file": file.name, **to_dict(assessment, values)}, allow_nan=False, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {"file": file.name, **to_dict(assessment, values, recording.notes)}, allow_nan=False, ensure_ascii=False
+            )
+        )
         return
     show(assessment, values, Console(), file.name, lang)
     for written in (page, ages_figure):
@@ -150,12 +155,9 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
         grid.add_row(Text(" -", style=_STYLES[finding.kind]), sentence)
     if assessment.findings:
         console.print(grid)
-    if assessment.age is None:
-        console.print(f" {said['nothing']}", highlight=False)
-    elif assessment.all_normal:
-        console.print(f" {said['normal']}", highlight=False, style="green")
-    elif assessment.all_normal is None:
-        console.print(f" {said['not_compared']}", highlight=False, style="yellow")
+    whole = wording.summary_text(assessment, lang)
+    if whole:
+        console.print(f" {whole}", highlight=False, style=_SUMMARIES.get(assessment.summary, ""))
     for line in sources(assessment):
         console.print(f"{heads['sources']}: {line}", style="dim", highlight=False)
     console.print(f"{said['weak']} [bold]{said['research']}[/bold]", highlight=False)
@@ -191,7 +193,7 @@ def _table(
     for row in main_rows(assessment, measurements):
         cells: list[Text | str] = [wording.parameter_name(row.parameter, lang), wording.result_text(row, lang)]
         if with_age:
-            style = "" if row.position in {None, "normal"} else "red"
+            style = "red" if row.position in {"low", "high"} else ""
             cells += [Text(wording.interval_text(row), style=style), bar(row)]
         if with_limits:
             cells.append(wording.limits_text(row))
@@ -220,7 +222,7 @@ def bar(row: Row) -> Text:
         drawn[place] = _INTERVAL
     drawn[cell(row.z)] = _BELOW if row.z < -_Z_SHOWN else _ABOVE if row.z > _Z_SHOWN else _VALUE
     text = Text("".join(drawn), style="dim")
-    style = "bold green" if row.position == "normal" else "bold red"
+    style = {"normal": "bold green", None: "bold yellow"}.get(row.position, "bold red")
     text.stylize("not dim yellow", cell(row.z_interval[0]), cell(row.z_interval[1]) + 1)
     text.stylize(f"not dim {style}", cell(row.z), cell(row.z) + 1)
     return text

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from auricle.age import DAYS_PER_YEAR, Age
 from auricle.measure.measurements import Measured, Remark
@@ -18,12 +18,15 @@ from auricle.recording import Sex
 Floats = NDArray[np.float64]
 Position = Literal["low", "normal", "high"]
 Kind = Literal["flag", "outside", "borderline", "normal_for_age", "note"]
+Summary = Literal["age_unknown", "outside", "within", "within_as_measured", "not_compared"]
 
 # The age at which "an adult's reading" is asked.
 ADULT_READING_DAYS: Final = 35 * DAYS_PER_YEAR
 # "All within the limits" is said only if at least two of these have a centile.
 _MAIN: Final = ("heart_rate", "pr", "qrs", "qtc_bazett")
 _ENOUGH_MAIN: Final = 2
+# A value at a limit lies inside of it, whatever rounding makes of its z: an amplitude of 0 where p2 is 0.
+_ROUNDING: Final = 1e-9
 
 
 class Norms(Protocol):
@@ -50,7 +53,8 @@ class Row:
         parameter: as in `Measurements.values`.
         measured: value, standard error and unit.
         z: standard deviations from the norm; NaN without a centile.
-        z_interval: the widest that the value's error and the age's resolution allow.
+        z_interval: the widest that the value's error and the age's resolution allow; without an end on the open side of
+            a value that is known from one side only.
         limits: p2, p50, p98 with source, population and method; None where there are none.
         adult: where an adult's reading would put the value; None without limits.
         refused: stable code of the reason why there is no centile; empty where there is one.
@@ -69,21 +73,20 @@ class Row:
     @property
     def centile(self) -> float | None:
         """The centile, 0 to 100; None where it was refused."""
-        return None if self.refused else float(100 * norm.cdf(self.z))
+        return None if self.refused else float(100 * ndtr(self.z))
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """Lower and upper bound of the centile, 0 to 100; None where it was refused."""
-        return (
-            None
-            if self.refused
-            else (float(100 * norm.cdf(self.z_interval[0])), float(100 * norm.cdf(self.z_interval[1])))
-        )
+        return None if self.refused else (float(100 * ndtr(self.z_interval[0])), float(100 * ndtr(self.z_interval[1])))
 
     @property
     def position(self) -> Position | None:
-        """Whether the value lies below p2, above p98, or between them; None where its centile was refused."""
-        return None if self.refused else position_of(self.z)
+        """Whether the value lies below p2, above p98, or between them.
+
+        None where its centile was refused, and where it is known from one side only and may lie on either.
+        """
+        return None if self.refused else position_of(self.z, self.measured.bound)
 
     @property
     def crossing(self) -> Position | None:
@@ -91,7 +94,16 @@ class Row:
         low, high = self.z_interval
         if self.refused:
             return None
-        return "high" if low <= Z_98 < high else "low" if low < -Z_98 <= high else None
+        if low <= Z_98 + _ROUNDING < high:
+            return "high"
+        return "low" if low < -Z_98 - _ROUNDING <= high else None
+
+    @property
+    def beyond(self) -> bool:
+        """Whether a value without a centile stands outside the limits that are shown beside it."""
+        if not self.refused or self.limits is None or not self.measured.measurable:
+            return False
+        return bool(self.measured.value < self.limits.p2 or self.measured.value > self.limits.p98)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +144,42 @@ class Assessment:
     findings: tuple[Finding, ...]
 
     @property
-    def all_normal(self) -> bool | None:
-        """Whether what could be compared lies inside the limits; None where too little could be compared to say so."""
+    def summary(self) -> Summary:
+        """What the rows and findings say together; a page, a terminal and JSON say it in the same words.
+
+        "outside": some value lies outside p2 to p98, or a flag was raised. "within_as_measured": none does, but the
+        interval of some value reaches beyond a limit. "not_compared": too little has a centile to say that all is
+        within, or a value without one stands outside the limits shown beside it.
+        """
+        if self.age is None:
+            return "age_unknown"
         if any(finding.kind in {"flag", "outside"} for finding in self.findings):
-            return False
-        compared = [row for row in self.rows if row.parameter in _MAIN and row.centile is not None]
-        return True if len(compared) >= _ENOUGH_MAIN else None
+            return "outside"
+        if any(row.position in {"low", "high"} for row in self.rows):
+            return "outside"
+        main = [row for row in self.rows if row.parameter in _MAIN and row.centile is not None]
+        compared = [row for row in main if "rate_doubtful" not in row.warnings]
+        if len(compared) < _ENOUGH_MAIN or any(row.beyond for row in self.rows):
+            return "not_compared"
+        return "within_as_measured" if any(row.crossing for row in self.rows) else "within"
 
     def row(self, parameter: str) -> Row | None:
         """The row of a parameter, if it is there."""
         return next((row for row in self.rows if row.parameter == parameter), None)
 
 
-def position_of(z: float) -> Position:
-    """Whether a standard normal deviate lies below p2, above p98, or between them."""
-    return "low" if z < -Z_98 else "high" if z > Z_98 else "normal"
+def position_of(z: float, bound: Literal["", "above", "below"] = "") -> Position | None:
+    """Whether a standard normal deviate lies below p2, above p98, or between them.
+
+    Args:
+        z: standard deviations from the norm.
+        bound: whether the value may lie anywhere above or below `z`; None is the answer where that leaves it open.
+    """
+    if z < -Z_98 - _ROUNDING:
+        return None if bound == "above" else "low"
+    if z > Z_98 + _ROUNDING:
+        return None if bound == "below" else "high"
+    return None if bound else "normal"
 
 
 def lead_of(parameter: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import DAYS_PER_YEAR, Age
-from auricle.leads import wrap_axis_deg
+from auricle.leads import EXTRA, wrap_axis_deg
 from auricle.measure.measurements import UNITS, Measured, Measurements
 from auricle.paediatrics import limits as published
 from auricle.paediatrics.assessment import ADULT_READING_DAYS, Assessment, Norms, Position, Row, lead_of, position_of
@@ -40,6 +40,11 @@ _NEEDS_BAND: Final = ("q_", "r_", "s_", "rs_ratio")
 _AXES: Final = ("p_axis", "qrs_axis", "t_axis")
 _INTERVALS: Final = ("p_duration", "pr", "qrs", "qt", "qtc_bazett", "qtc_fridericia")
 _SUPERIOR_FROM_DEG: Final = 180.0
+# What rests on the intervals between beats, and what rests on which waves are beats.
+_NEEDS_RATE: Final = ("heart_rate", "qtc_bazett", "qtc_fridericia")
+_NEEDS_BEATS: Final = (*_NEEDS_RATE, "p_duration", "pr", "qt")
+_FURTHER: Final = tuple(lead.casefold() for lead in EXTRA)
+_SHOWN_OF_FURTHER: Final = ("r", "s")
 
 
 def assess(
@@ -67,12 +72,15 @@ def recorded_rows(assessment: Assessment, measurements: Measurements) -> list[Ro
 
 
 def main_rows(assessment: Assessment, measurements: Measurements) -> list[Row]:
-    """Global values, amplitudes with centiles, and T in V1, of the leads that were recorded."""
-    return [
-        row
-        for row in recorded_rows(assessment, measurements)
-        if row.parameter in UNITS or row.parameter == "t_v1" or _has_centiles(row.parameter)
-    ]
+    """Global values, amplitudes with centiles, T in V1, R and S of leads beside the twelve, and what lies outside."""
+    return [row for row in recorded_rows(assessment, measurements) if _is_main(row)]
+
+
+def _is_main(row: Row) -> bool:
+    if row.parameter in UNITS or row.parameter == "t_v1" or _has_centiles(row.parameter):
+        return True
+    further = lead_of(row.parameter) in _FURTHER and row.parameter.partition("_")[0] in _SHOWN_OF_FURTHER
+    return further or row.position in {"low", "high"}
 
 
 def _has_centiles(parameter: str) -> bool:
@@ -94,10 +102,10 @@ def _row(name: str, measured: Measured, all_of: Measurements, age: Age | None, s
         return Row(name, measured, limits=known, refused="median_only" if np.isfinite(known.p50) else "too_few")
     z = float(norms.z_score(name, age.best_days, sex, measured.value))
     interval = _z_interval(name, measured, age, sex, norms)
-    adult = _adult(name, measured.value, sex)
+    adult = _adult(name, measured, sex)
     if not refused and name == "qrs_axis" and wrap_axis_deg(measured.value) >= _SUPERIOR_FROM_DEG and z > Z_98:
         refused = "superior_axis"
-    if not refused and not np.isfinite([z, *interval]).all():
+    if not refused and np.isnan([z, *interval]).any():
         refused = "no_limits"
     if not refused and interval[0] < -Z_98 and interval[1] > Z_98:
         refused = "too_uncertain"
@@ -113,14 +121,17 @@ def _z_interval(name: str, measured: Measured, age: Age, sex: Sex | None, norms:
         values = np.clip(wrap_axis_deg(measured.value) + reach * np.linspace(-1, 1, _VALUES_ASKED), -90, 269.9)
     ages = np.append(np.linspace(age.days, age.days + age.resolution_days, _AGES_ASKED), age.best_days)
     z = norms.z_score(name, ages[:, None], sex, values[None, :])
-    return float(z.min()), float(z.max())
+    # What is known from one side only may lie anywhere on the other.
+    low = -np.inf if measured.bound == "below" and not np.isnan(z).any() else z.min()
+    high = np.inf if measured.bound == "above" and not np.isnan(z).any() else z.max()
+    return float(low), float(high)
 
 
-def _adult(name: str, value: float, sex: Sex | None) -> Position | None:
+def _adult(name: str, measured: Measured, sex: Sex | None) -> Position | None:
     """Where the published adult limits put a value; own curves of a children's hospital may not reach adult ages."""
     if not _has_centiles(name):
         return None
-    return position_of(float(published.z_score(name, ADULT_READING_DAYS, sex, value)))
+    return position_of(float(published.z_score(name, ADULT_READING_DAYS, sex, measured.value)), measured.bound)
 
 
 def _refusal(name: str, all_of: Measurements, age: Age) -> str:
@@ -151,12 +162,16 @@ def _refusal(name: str, all_of: Measurements, age: Age) -> str:
 def _warnings(name: str, measured: Measured, known: Centiles, all_of: Measurements) -> tuple[str, ...]:
     """Codes of what weakens the centile of a value."""
     codes = {remark.code for remark in all_of.remarks}
+    poor = {lead.casefold() for reason in all_of.quality.reasons for lead in reason.leads}
     found = {
         "extrapolated": known.extrapolated,
         "unverified": known.unverified,
         "uncertainty_unknown": not np.isfinite(measured.uncertainty),
         "coarse_sampling": all_of.recorded_hz <= COARSE_HZ and (name in _INTERVALS or lead_of(name) != ""),
         "band_too_narrow": "band_too_narrow" in codes and (name == "qrs" or name.startswith(_NEEDS_BAND)),
-        "irregular": "irregular" in codes and name in {"heart_rate", "qtc_bazett", "qtc_fridericia"},
+        "irregular": "irregular" in codes and name in _NEEDS_RATE,
+        "pause": "pause" in codes and name in _NEEDS_RATE,
+        "rate_doubtful": "rate_doubtful" in codes and name in _NEEDS_BEATS,
+        "poor_trace": lead_of(name) in poor,
     }
     return tuple(code for code, holds in found.items() if holds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from auricle.measure.measurements import Measurements
@@ -10,12 +11,13 @@ from auricle.paediatrics import wording
 from auricle.paediatrics.assessment import Assessment, Row
 
 
-def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any]:
+def to_dict(assessment: Assessment, measurements: Measurements, notes: Sequence[str] = ()) -> dict[str, Any]:
     """The content of `auricle measure --json`; a number that does not exist is None.
 
     Args:
         assessment: of `measurements`.
         measurements: the values, the beats and the marks.
+        notes: what the reader of the recording found wrong (`Recording.notes`).
     """
     age = assessment.age
     return {
@@ -27,6 +29,11 @@ def to_dict(assessment: Assessment, measurements: Measurements) -> dict[str, Any
             "sentence": {
                 language: wording.quality_text(measurements.quality, language) for language in wording.languages()
             },
+        },
+        "notes": list(notes),
+        "summary": {
+            "code": assessment.summary,
+            "sentence": {language: wording.summary_text(assessment, language) for language in wording.languages()},
         },
         "remarks": [
             {
@@ -63,6 +70,7 @@ def _row(row: Row, recorded_hz: float) -> dict[str, Any]:
         "value": _finite(row.measured.value),
         "uncertainty": _finite(row.measured.uncertainty),
         "unit": row.measured.unit,
+        "bound": row.measured.bound,
         "not_measurable": row.measured.reason,
         "centile": _finite(row.centile),
         "centile_text": wording.interval_text(row),

@@ -56,6 +56,11 @@ def find(rows: Sequence[Row], measurements: Measurements, age: Age | None, sex: 
     return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.kind)))
 
 
+def doubts(row: Row) -> tuple[str, ...]:
+    """Warnings about how a value was measured, which a finding must not leave out; those of its limits are others."""
+    return tuple(code for code in row.warnings if code not in {"extrapolated", "unverified"})
+
+
 def t_v1_inverted_share(age_days: float, sex: Sex | None = None) -> float:
     """The share of healthy people of an age whose T in V1 is inverted; sex unknown is the mean. Unverified."""
     if sex is None:
@@ -80,12 +85,17 @@ def _place(row: Row) -> Iterator[Finding]:
     facts: dict[str, Any] = {
         "parameter": row.parameter, "value": row.measured.value, "unit": row.measured.unit, "centile": row.centile,
         "p2": row.limits.p2, "p98": row.limits.p98, "adult": adult, "crosses": row.crossing is not None,
+        "bound": row.measured.bound, "doubts": doubts(row),
     }  # fmt: skip
     rests = (row.parameter,)
     derived_low = row.measured.unit == "mV" and row.parameter not in _LOW_MATTERS
     if derived_low and (row.position == "low" or row.crossing == "low"):
-        return  # p2 of an amplitude is derived, not printed, and a missing wave is common in health
-    if row.position != "normal":
+        # p2 of an amplitude is derived, not printed, and a missing wave is common in health: said, and no more.
+        if row.position == "low":
+            facts |= {"direction": "low", "crosses": False}
+            yield Finding(f"{row.parameter}.low", "note", rests, False, facts)
+        return
+    if row.position in {"low", "high"}:
         facts["direction"] = row.position
         yield Finding(f"{row.parameter}.{row.position}", "outside", rests, adult not in {None, row.position}, facts)
     elif row.crossing is not None and abs(row.z) > _NEAR_Z:
@@ -93,7 +103,7 @@ def _place(row: Row) -> Iterator[Finding]:
         yield Finding(
             f"{row.parameter}.borderline_{row.crossing}", "borderline", rests, adult not in {None, "normal"}, facts
         )
-    elif adult == "high" or (adult == "low" and row.parameter in _LOW_MATTERS):
+    elif row.position == "normal" and (adult == "high" or (adult == "low" and row.parameter in _LOW_MATTERS)):
         facts["direction"] = adult
         yield Finding(f"{row.parameter}.{adult}_for_adult_only", "normal_for_age", rests, True, facts)
 
@@ -125,7 +135,7 @@ def _flags(named: Mapping[str, Row], age: Age) -> list[Finding]:
         error = row.measured.uncertainty if np.isfinite(row.measured.uncertainty) else 0.0
         facts = {
             "parameter": name, "value": value, "unit": row.measured.unit, "threshold": threshold,
-            "crosses": value - _Z_95 * error <= threshold,
+            "crosses": value - _Z_95 * error <= threshold, "doubts": doubts(row),
         }  # fmt: skip
         # The flag holds for this age alone; an adult's reading has lower limits and finds more values abnormal.
         found.append(Finding(f"flag.{code}", "flag", (name, *also), row.adult in {None, "normal"}, facts))
@@ -134,7 +144,8 @@ def _flags(named: Mapping[str, Row], age: Age) -> list[Finding]:
         return found
     if usable("r_v1") and usable("s_v1"):
         pure = named["s_v1"].measured.value < _NO_WAVE_MV
-        flag(*("pure_r_v1", "r_v1", _PURE_R_V1_MV) if pure else ("r_v1", "r_v1", _R_V1_MV), "s_v1")
+        ratio = ("rs_ratio_v1",) if "rs_ratio_v1" in named and named["rs_ratio_v1"].measured.bound == "above" else ()
+        flag(*("pure_r_v1", "r_v1", _PURE_R_V1_MV) if pure else ("r_v1", "r_v1", _R_V1_MV), "s_v1", *ratio)
     if usable("qrs_axis"):
         flag("axis_beyond_195", "qrs_axis", _AXIS_DEG)
     if usable("r_v6"):
@@ -154,7 +165,8 @@ def _t_v1(named: Mapping[str, Row], age: Age, sex: Sex | None) -> list[Finding]:
     upright = value > 0
     shares = [t_v1_inverted_share(days, sex) for days in (age.best_days, ADULT_READING_DAYS)]
     here, adult = (1 - share if upright else share for share in shares)
-    facts = {"parameter": "t_v1", "value": value, "unit": row.measured.unit, "share": here, "crosses": not sure}
+    facts = {"parameter": "t_v1", "value": value, "unit": row.measured.unit, "share": here, "crosses": not sure,
+             "doubts": doubts(row)}  # fmt: skip
     if not sure:
         return [Finding("t_v1.flat", "note", ("t_v1",), False, facts)]
     differs = (here < _UNUSUAL_SHARE) != (adult < _UNUSUAL_SHARE)
@@ -171,6 +183,6 @@ def _bazett(named: Mapping[str, Row]) -> list[Finding]:
     fridericia = named.get("qtc_fridericia")
     facts = {
         "parameter": "qtc_bazett", "value": qtc.measured.value, "unit": "ms", "rate": rate.measured.value,
-        "fridericia": None if fridericia is None else fridericia.measured.value,
+        "fridericia": None if fridericia is None else fridericia.measured.value, "doubts": doubts(qtc),
     }  # fmt: skip
     return [Finding("qtc_bazett.fast_rate", "note", ("qtc_bazett", "heart_rate"), False, facts)]

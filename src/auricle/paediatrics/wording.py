@@ -13,10 +13,11 @@ from auricle.age import Age, describe
 from auricle.errors import UnknownNameError
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import Remark
-from auricle.paediatrics.assessment import Finding, Row, lead_of
+from auricle.paediatrics.assessment import Assessment, Finding, Row, lead_of
 from auricle.signal.acceptance import Acceptance
 
 _DECIMALS: Final[Mapping[str, int]] = {"mV": 2, "1": 2}
+_SIGNS: Final[Mapping[str, str]] = {"above": ">", "below": "<"}
 _LEADS: Final = {name.casefold(): name for name in CANONICAL}
 
 
@@ -74,9 +75,16 @@ def quantity(value: float, unit: str, language: str) -> str:
     return f"{number(value, unit)}{'' if close else ' '}{unit_text}"
 
 
-def centile_text(centile: float) -> str:
-    """A centile as `<1`, `37` or `>99`: limits made of p2, p50 and p98 are no more precise in the tails."""
-    return "<1" if centile < 1 else ">99" if centile > 99 else f"{centile:.0f}"
+def centile_text(centile: float, bound: str = "") -> str:
+    """A centile as `<1`, `37` or `>99`: limits made of p2, p50 and p98 are no more precise in the tails.
+
+    The centile of a value that is known from one side only has the sign of that side: `>91`.
+    """
+    if centile < 1 or centile > 99:
+        return "<1" if centile < 1 else ">99"
+    if not bound:
+        return f"{centile:.0f}"
+    return f"{_SIGNS[bound]}{math.floor(centile) if bound == 'above' else math.ceil(centile)}"
 
 
 def interval_text(row: Row) -> str:
@@ -84,17 +92,31 @@ def interval_text(row: Row) -> str:
     if row.centile is None or row.interval is None:
         return ""
     low, high = (centile_text(end) for end in row.interval)
-    return f"{centile_text(row.centile)} [{low}–{high}]" if low != high else centile_text(row.centile)
+    centile = centile_text(row.centile, row.measured.bound)
+    return f"{centile} [{low}–{high}]" if low != high else centile
+
+
+def bound_number(value: float, bound: str) -> str:
+    """What a value lies above or below, with two digits, rounded to the side on which it holds."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
+    whole = math.floor(value / step + 1e-9) if bound == "above" else math.ceil(value / step - 1e-9)
+    return f"{whole * step:.2g}" if step < 1 else f"{whole * step:.0f}"
 
 
 def result_text(row: Row, language: str) -> str:
-    """A row's value with its standard error, such as `135 ± 2 /min`; a dash where it was not measurable."""
+    """A row's value with its standard error, such as `135 ± 2 /min`; `> 26` for one known from one side only.
+
+    A dash where it was not measurable.
+    """
     measured = row.measured
     if not measured.measurable:
         return "-"
-    error = f" ± {number(measured.uncertainty, measured.unit)}" if math.isfinite(measured.uncertainty) else ""
     unit = words(language)["units"].get(measured.unit, measured.unit)
-    return f"{number(measured.value, measured.unit)}{error}{unit if unit == '°' else ' ' + unit}".rstrip()
+    unit = unit if unit == "°" else f" {unit}"
+    if measured.bound:
+        return f"{_SIGNS[measured.bound]} {bound_number(measured.value, measured.bound)}{unit}".rstrip()
+    error = f" ± {number(measured.uncertainty, measured.unit)}" if math.isfinite(measured.uncertainty) else ""
+    return f"{number(measured.value, measured.unit)}{error}{unit}".rstrip()
 
 
 def limits_text(row: Row) -> str:
@@ -144,16 +166,21 @@ def quality_text(quality: Acceptance, language: str) -> str:
     return str(book["quality"]["title"]).format(reasons="; ".join(said))
 
 
+def summary_text(assessment: Assessment, language: str) -> str:
+    """What an assessment says as a whole, as a sentence; empty where its findings say it."""
+    return str(words(language)["summary"].get(assessment.summary, ""))
+
+
 def sentence(finding: Finding, age: Age | None, language: str) -> str:
     """A finding as one sentence."""
     book, facts = words(language), finding.facts
     sentences, parameter, unit = book["sentences"], str(facts["parameter"]), str(facts["unit"])
     filled = {
         "name": parameter_name(parameter, language),
-        "value": quantity(facts["value"], unit, language),
+        "value": _value(book, facts, unit, language),
         "age": age_text(age, language),
         "word": _word(book, parameter, facts.get("direction")),
-        "centile": centile_text(facts.get("centile", 0.0)),
+        "centile": centile_text(facts.get("centile", 0.0), facts.get("bound", "")),
         **{name: number(facts[name], unit) for name in ("p2", "p98") if name in facts},
         "share": f"{100 * facts.get('share', 0.0):.0f} %",
         "rate": number(facts.get("rate", 0.0), "1/min"),
@@ -164,10 +191,20 @@ def sentence(finding: Finding, age: Age | None, language: str) -> str:
     parts = [str(template).format(**filled)]
     if finding.kind == "outside" and "direction" in facts:
         parts += [_adult_reading(book, finding, parameter)] if finding.adult_differs else []
-    if facts.get("crosses") and finding.kind in {"flag", "outside"}:
+    if facts.get("crosses") and finding.kind in {"flag", "outside", "normal_for_age"}:
         parts.append(str(sentences["crosses"]))
+    if facts.get("doubts"):
+        doubts = str(book["joint"]).join(str(book["warnings"][code]) for code in facts["doubts"])
+        parts.append(str(sentences["doubts"]).format(doubts=doubts))
     hint = book["hints"].get(finding.code)
     return ("；" if language == "zh" else "; ").join([*parts, *([str(hint)] if hint else [])])
+
+
+def _value(book: Mapping[str, Any], facts: Mapping[str, Any], unit: str, language: str) -> str:
+    bound = facts.get("bound")
+    if not bound:
+        return quantity(facts["value"], unit, language)
+    return str(book["bounds"][bound]).format(value=bound_number(facts["value"], bound))
 
 
 def direction_word(parameter: str, direction: str, language: str) -> str:

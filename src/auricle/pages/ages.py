@@ -120,7 +120,7 @@ def _bars(axes: Axes, assessment: Assessment, shown: Sequence[str], language: st
 
 
 def _dot(axes: Axes, row: Row, height: float) -> None:
-    outside = row.position != "normal"
+    outside = row.position in {"low", "high"}
     z = float(np.clip(row.z, -_FARTHEST_Z, _FARTHEST_Z))
     low, high = np.clip(row.z_interval, -_FARTHEST_Z, _FARTHEST_Z)
     colour = _OUTSIDE if outside else _INSIDE
@@ -138,7 +138,8 @@ def _outside_text(axes: Axes, assessment: Assessment, language: str) -> None:
         f"{wording.direction_word(row.parameter, row.position or '', language)}"
         for row in outside
     ]
-    within = wording.words(language)["all_within"]
+    compared = any(row.position is not None and row.parameter in PARAMETERS for row in assessment.rows)
+    within = wording.words(language)["all_within" if compared else "unknown"]
     colour = _OUTSIDE if lines else _INSIDE
     axes.text(0.5, 1.0, "\n".join(lines[:_LINES]) or within, ha="center", va="top", fontsize=10, color=colour)
     axes.set_axis_off()

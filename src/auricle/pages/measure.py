@@ -32,7 +32,7 @@ main, footer { max-width: 74rem; }
 .mm { overflow-x: auto; }
 .mm img { max-width: none; }
 .bar { display: block; color: var(--muted); }
-.bar .normal { fill: #00875f; } .bar .outside { fill: #c4302b; }
+.bar .normal { fill: #00875f; } .bar .outside { fill: #c4302b; } .bar .open { fill: #9a6700; }
 .number { white-space: nowrap; }
 .findings { margin: .2rem 0 .9rem; padding-left: 1.2rem; max-width: 60rem; }
 .findings li { margin: .25rem 0; }
@@ -78,7 +78,7 @@ def measure_page(
         style=_STYLE,
     )
     for heading, html in (
-        (heads["quality"], _quality(assessment, measurements, language)),
+        (heads["quality"], _quality(recording, assessment, measurements, language)),
         (heads["findings"], _findings(assessment, language)),
         (heads["values"], _values(assessment, measurements, language)),
         (heads["paper"], _paper(recording, heads, speed_mm_s, gain_mm_mv, name)),
@@ -98,7 +98,7 @@ def bar_svg(row: Row) -> str:
     def x(z: float) -> float:
         return (max(-_Z_SHOWN, min(_Z_SHOWN, z)) + _Z_SHOWN) / (2 * _Z_SHOWN) * _BAR_WIDTH
 
-    middle, kind = _BAR_HEIGHT / 2, "normal" if row.position == "normal" else "outside"
+    middle, kind = _BAR_HEIGHT / 2, {"normal": "normal", None: "open"}.get(row.position, "outside")
     low, high = (x(end) for end in row.z_interval)
     wide = x(Z_98) - x(-Z_98)
     band = f'<rect x="{x(-Z_98):.1f}" y="3" width="{wide:.1f}" height="8" fill="currentColor" opacity=".25"/>'
@@ -111,7 +111,7 @@ def bar_svg(row: Row) -> str:
     return f'<svg class="bar" {size} role="img" aria-label="{label}">{whole}{band}{tick}{reach}{mark}</svg>'
 
 
-def _quality(assessment: Assessment, measurements: Measurements, language: str) -> str:
+def _quality(recording: Recording, assessment: Assessment, measurements: Measurements, language: str) -> str:
     heads = wording.words(language)["table"]
     refused = wording.quality_text(measurements.quality, language)
     remarks = [refused] if refused else []
@@ -122,6 +122,7 @@ def _quality(assessment: Assessment, measurements: Measurements, language: str) 
     shown = [f'<p class="note remark">{escape(text)}</p>' for text in remarks] or [
         f"<p>{escape(heads['no_remarks'])}</p>"
     ]
+    shown += [f'<p class="note">{escape(heads["notes"])}: {escape(note)}</p>' for note in recording.notes]
     return "\n".join([*shown, f"<p>{escape(used)}</p>"])
 
 
@@ -134,10 +135,8 @@ def _findings(assessment: Assessment, language: str) -> str:
     lines = (
         [f'<ul class="findings">{"".join(items)}</ul>'] if items else [f"<p>{escape(said['table']['none_found'])}</p>"]
     )
-    if assessment.age is None:
-        lines.append(f"<p>{escape(said['nothing'])}</p>")
-    elif assessment.all_normal is not False:
-        lines.append(f"<p>{escape(said['normal' if assessment.all_normal else 'not_compared'])}</p>")
+    whole = wording.summary_text(assessment, language)
+    lines += [f"<p>{escape(whole)}</p>"] if whole else []
     return "\n".join([*lines, f'<p class="note">{escape(said["weak"])} {escape(said["research"])}</p>'])
 
 
@@ -219,7 +218,7 @@ def _sources(assessment: Assessment, language: str) -> str:
             key = (row.limits.source, row.limits.population, row.limits.method)
             by_source.setdefault(key, []).append(wording.parameter_name(row.parameter, language))
     if not by_source:
-        return f"<p>{escape(heads['none_found'] if assessment.age else wording.words(language)['nothing'])}</p>"
+        return f"<p>{escape(heads['none_found'] if assessment.age else wording.summary_text(assessment, language))}</p>"
     names = ("source", "population", "method", "values")
     head = "".join(f'<th scope="col">{escape(heads[name])}</th>' for name in names)
     joint = wording.words(language)["joint"]
