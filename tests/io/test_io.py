@@ -223,9 +223,7 @@ def test_a_whole_manifest_row(tmp_path: Path) -> None:
     text = (
         '\ufefffile;patient_id;sex;report;labels;fold;lab:troponin_ng_l;#note\na/x.hea;p;女;Said: "so";A; 3;12,5;mine\n'
     )
-    with pytest.raises(DataError, match="lab:troponin_ng_l should be a number"):
-        read_manifest(manifest(tmp_path, text))
-    (row,) = read_manifest(manifest(tmp_path, text.replace("12,5", "12.5")))
+    (row,) = read_manifest(manifest(tmp_path, text))
     assert (row.record_id, row.patient_id, row.sex, row.fold) == ("x", "p", "F", 3)
     assert row.labs == {"troponin_ng_l": 12.5}
 
@@ -239,22 +237,32 @@ def test_a_whole_manifest_row(tmp_path: Path) -> None:
         ("file,agee\na,3d\n", "did you mean 'age'"),
         ("file,age,age_days\na,3d,3\n", "in 2 forms"),
         ("file,birth_date\na,2020-01-01\n", "needs both"),
-        ("file\nx/a.hea\ny/a.hea\n", ":3: the same record_id as line 2"),
-        ("file,age\na,-3d\n", ":2: negative age"),
-        ("file,age_days\na,-3\n", ":2: negative age"),
-        ("file,sex\na,Secret Name\n", ":2: sex should be F, M or empty"),
-        ("file,age\na,Secret Name\n", ":2: the age cannot be read"),
-        ("file,fold\na,inf\n", ":2: fold should be a number"),
-        ("file,fold\na,2.7\n", ":2: fold should be a whole number"),
-        ("file,lab:crp\na,nan\n", ":2: lab:crp should be a number"),
-        ("file,age\na,3d,extra\n", ":2: has another number of cells"),
-        ("file,age\n,3d\n", ":2: names no file"),
     ],
 )
-def test_a_manifests_mistakes_are_named_and_nobody_else(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
+def test_a_manifests_wrong_columns_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_manifest(manifest(tmp_path, text))
-    assert "Secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("file\nx/a.hea\ny/a.hea\n", "the same record_id as line 2"),
+        ("file,age\na,-3d\n", "negative age"),
+        ("file,age_days\na,-3\n", "negative age"),
+        ("file,sex\na,Secret Name\n", "sex should be F, M or empty"),
+        ("file,age\na,Secret Name\n", "the age cannot be read"),
+        ("file,fold\na,inf\n", "fold should be a number"),
+        ("file,fold\na,2.7\n", "fold should be a whole number"),
+        ("file,lab:crp\na,nan\n", "lab:crp should be a number"),
+        ("file,age\na,3d,extra\n", "has another number of cells"),
+        ("file,age\n,3d\n", "names no file"),
+    ],
+)
+def test_a_rows_mistake_is_its_own_and_names_nobody(tmp_path: Path, text: str, problem: str) -> None:
+    row = read_manifest(manifest(tmp_path, text))[-1]
+    assert row.problem.startswith(problem)
+    assert "Secret" not in row.problem
 
 
 def test_ptb_xl_in_its_native_layout(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from auricle.io.picture import read_picture
 from auricle.io.wfdb_header import read_header
 from auricle.progress import OnProgress, counted
 from auricle.recording import Recording
-from auricle.signal.acceptance import Acceptance, judge
+from auricle.signal.acceptance import Acceptance, Reason, judge
 
 _MISSING: Final = "the file does not exist"
 _SUFFIXES: Final = frozenset({".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"})
@@ -116,7 +116,8 @@ def _remarks(recording: Recording, quality: Acceptance) -> tuple[str, ...]:
     """Kinds of what was found wrong in a recording that can be read; lines are gathered by them."""
     said = [next((kind for word, kind in _NOTES if word in note), _OTHER_NOTE) for note in recording.notes]
     if not quality.acceptable:
-        said.append("the trace is not acceptable: " + ", ".join(sorted({reason.code for reason in quality.reasons})))
+        faults = sorted({str(Reason(reason.code)) for reason in quality.reasons})
+        said.append(f"the trace is not acceptable: {'; '.join(faults)}")
     return tuple(dict.fromkeys(kind for kind in said if kind))
 
 
