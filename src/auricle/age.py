@@ -1,17 +1,19 @@
 """Age: read as hospitals write it, kept in days with its resolution.
 
 A child's ECG changes within days of birth, so an age is never rounded: `3d` stays three days, and an age written in
-whole years keeps the information that it may be off by up to a year.
+whole years keeps the information that it may be off by up to a year. What can be read in two ways is refused.
+
+A gestational age (`38+4`, weeks and days of the pregnancy) is no age after birth. It corrects one, of children who were
+born before 37 weeks (American Academy of Pediatrics, Pediatrics 2004;114:1362).
 """
 
 from __future__ import annotations
 
 import math
 import re
-import unicodedata
 import warnings
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from typing import Final
 
 from auricle.errors import DataError
@@ -19,35 +21,93 @@ from auricle.errors import DataError
 DAYS_PER_YEAR: Final = 365.25
 DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
 ADULT_DAYS: Final = 18 * DAYS_PER_YEAR
+TERM_DAYS: Final = 40 * 7.0
 _OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
-# PTB-XL and other anonymised sets write 300 for "older than 89", a privacy code and not an age.
-_ANONYMISED_YEARS: Final = 300
-_TERM_DAYS, _PRETERM_DAYS = 280.0, 259.0
-
-_YEAR, _MONTH, _WEEK, _DAY, _HOUR = DAYS_PER_YEAR, DAYS_PER_MONTH, 7.0, 1.0, 1 / 24
-_SPELLINGS: Final = {
-    _HOUR: "h hr hrs hour hours std stunde stunden 小时 时",
-    _DAY: "d day days tag tage tagen tg 天 日",
-    _WEEK: "w wk wks week weeks woche wochen wo 周 星期",
-    _MONTH: "m mo mos month months monat monate monaten mon 月 个月 月龄",
-    _YEAR: "y yr yrs year years jahr jahre jahren j 岁 周岁 年",
-}
-_UNIT_DAYS: Final = {word: days for days, words in _SPELLINGS.items() for word in words.split()}
-# Longest first, so that a unit is not read as the beginning of another.
-_CHINESE: Final = "|".join(sorted((word for word in _UNIT_DAYS if not word.isascii()), key=len, reverse=True))
-_NUMBER: Final = r"\d+(?:[.,]\d+)?"
-_BARE: Final = re.compile(_NUMBER)
-_PART: Final = re.compile(
-    rf"({_NUMBER})\s*([a-z]+|{_CHINESE})\.?\s*(?:old\b|alt\b)?[\s,零又]*(?:and\b|und\b)?\s*", re.I
-)
-_OVER: Final = re.compile(r"(?:>=?|≥|over\s)\s*(\d+)\s*([a-z]*|岁)|(\d+)\s*\+\s*([a-z]*|岁)", re.I)
-_INTERVAL: Final = re.compile(r"(\d+)\s*[-–]\s*(\d+)\s*([a-z]*|岁)", re.I)
-_DAY_OF_LIFE: Final = re.compile(r"(?:dol|day of life)\s*(\d+)|(\d+)\s*(?:dol|days? of life)", re.I)
-_GESTATION: Final = re.compile(r"(\d{2})\s*(?:\+|w(?:ee)?k?s?\s*)\s*([0-6])\s*d?(?:ays?)?", re.I)
-_GESTATION_WEEKS: Final = re.compile(r"(\d{2}(?:[.,]\d)?)\s*(?:w|wk|wks|weeks?|ssw|周)?", re.I)
-_UNKNOWN: Final = frozenset({"", "nan", "none", "null", "unknown", "unbekannt", "n/a", "na", "?", "未知", "不详"})
 # Above "over 89" lie so many years at most; nobody's heart changes with them as a child's does.
 _OVER_UNTIL_DAYS: Final = 105 * DAYS_PER_YEAR
+_FINEST_DAYS: Final = 1 / 24
+# PTB-XL and other anonymised sets write 300 for "older than 89", a privacy code and not an age.
+_ANONYMISED_YEARS: Final = 300
+
+
+_UNKNOWN: Final = frozenset({
+    "", "-", "--", ".", "?", "nan", "none", "null", "na", "n/a", "unk", "unknown", "unbekannt", "missing",
+    "未知", "不详",
+})  # fmt: skip
+_UNITS: Final = {
+    1 / 1440: ("min", "mins", "minute", "minutes", "minuten", "分钟", "分鐘"),
+    1 / 24: ("h", "hr", "hrs", "hour", "hours", "std", "stunde", "stunden", "小时", "小時", "时"),
+    1.0: ("d", "day", "days", "tg", "tag", "tage", "tagen", "天", "日", "日龄", "天龄"),
+    7.0: ("w", "wk", "wks", "week", "weeks", "wo", "woche", "wochen", "周", "周龄", "星期"),
+    DAYS_PER_MONTH: (
+        "m",
+        "mo",
+        "mos",
+        "mon",
+        "month",
+        "months",
+        "monat",
+        "monate",
+        "monaten",
+        "月",
+        "个月",
+        "個月",
+        "月龄",
+    ),
+    DAYS_PER_YEAR: ("y", "yr", "yrs", "yo", "year", "years", "j", "jahr", "jahre", "jahren", "岁", "歲", "周岁", "年"),
+}
+_UNIT_DAYS: Final = {unit: days for days, units in _UNITS.items() for unit in units}
+# A comma is the decimal mark of one or two digits: "1,000" may be a thousand.
+_NUMBER: Final = r"(?:[0-9]+(?:\.[0-9]+|,[0-9]{1,2}(?![0-9]))?|\.[0-9]+)"
+# Longest first, or "周岁" (a year) would begin as "周" (a week); "y/o" and "d.o." say the unit and "old".
+_UNIT: Final = "|".join(sorted(_UNIT_DAYS, key=len, reverse=True))
+_PART: Final = re.compile(
+    rf"(?P<number>{_NUMBER})[\s-]*(?P<unit>{_UNIT})(?:(?:/o|\.o\.?)(?![^\W\d_]))?(?![a-zäöüß])(?P<half>半)?"
+    r"\.?(?:[\s-]*(?:old|alt|of\s+age)\b\.?)?[\s,]*(?:(?:and|und|零|又)\s*)?",
+    re.IGNORECASE,
+)
+_BARE: Final = re.compile(rf"(?P<number>{_NUMBER})\.?")
+_AT_LEAST: Final = re.compile(
+    rf"(?:>=?|≥|over|older\s+than|über|älter\s+als)\s*(?P<first>{_NUMBER}.*)"
+    rf"|(?P<second>{_NUMBER}[^+]*?)\s*(?:\+|以上|(?:and|or|und)\s+(?:over|older|above|älter))",
+    re.IGNORECASE,
+)
+# Without zeros in front, which dates have.
+_INTERVAL: Final = re.compile(
+    rf"(?P<low>(?!0[0-9]){_NUMBER})\s*(?:-|to|bis|至)\s*(?P<high>(?!0[0-9]){_NUMBER})(?P<unit>\s*[^\W\d_]*\.?)",
+    re.IGNORECASE,
+)
+_DAY_OF_LIFE: Final = re.compile(
+    r"(?:dol|day\s+of\s+life|lebenstag|lt|(?:生后|出生后?)?第)\s*(?P<first>[0-9]+)(?:\s*[天日])?"
+    r"|day\s*(?P<second>[0-9]+)\s+of\s+life|(?P<third>[0-9]+)\.?\s*(?:dol|day\s+of\s+life|lebenstag|lt)",
+    re.IGNORECASE,
+)
+_AFTER_BIRTH: Final = re.compile(r"(?:生后|出生后?)\s*")
+_MONTH_AND_DAY: Final = re.compile(r"[0-9]+月[0-9]+日")
+_GESTATION: Final = re.compile(
+    r"(?:(?:ga|ssw|gestation(?:al\s+age)?|孕)\s*:?\s*)?"
+    r"(?:(?P<weeks>[0-9]{2})(?:\s*(?:\+|周\s*\+?|w(?:(?:ee)?ks?)?\s*\+?|wochen\s*\+?|\s)\s*"
+    r"(?P<days>[0-9])(?:\s*/\s*7)?\s*(?:d|days?|tage?|天)?)?|(?P<decimal>[0-9]{2}[.,][0-9]+)|(?P<all>[0-9]{3})\s*(?:d|days?|tage?|天))"
+    r"\s*(?:w|wks?|weeks?|wochen|周)?\s*(?:ga|ssw|(?:of\s+)?gestation|pregnancy)?",
+    re.IGNORECASE,
+)
+_GESTATION_WEEKS: Final = (20, 45)
+_PRETERM_DAYS: Final = 37 * 7
+_CORRECTED_UNTIL_DAYS: Final = 2 * DAYS_PER_YEAR
+_CLOCK: Final = r"(?P<hour>[0-9]{2}|[0-9](?=:))(?::?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?)?"
+_DATE: Final = re.compile(
+    r"(?:(?P<y1>[0-9]{4})(?P<m1>[0-9]{2})(?P<d1>[0-9]{2})(?:(?=[0-9]{4,6}(?![0-9]))|(?![0-9]))"
+    r"|(?P<y2>[0-9]{4})(?P<mark>[-/.])(?P<m2>[0-9]{1,2})(?P=mark)(?P<d2>[0-9]{1,2})(?![0-9])"
+    r"|(?P<y3>[0-9]{4})年(?P<m3>[0-9]{1,2})月(?P<d3>[0-9]{1,2})日"
+    r"|(?P<d4>[0-9]{1,2})\.(?P<m4>[0-9]{1,2})\.(?P<y4>[0-9]{4})(?![0-9]))"
+    rf"(?:(?:T|,?\s+)?{_CLOCK}\s*(?P<zone>Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)?)?",
+    re.IGNORECASE,
+)
+_SERIAL: Final = re.compile(r"[0-9]{5}(?:[.,][0-9]+)?")
+# Full-width forms, and every dash that stands for a minus or "to". No wider normalising: it would read 3² as 32.
+_PLAIN: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    0x3000: " ", **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2212, 0xFF0D), "-"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,35 +171,28 @@ def describe(days: float) -> str:
 
 
 def parse(text: str | float | None) -> Age | None:
-    """Read an age as people write it: `3d`, `16 mo`, `2.4 yr`, `5y4m`, `7 岁`, `3 Wochen`; a bare number is years.
+    """Read an age as people write it: `3d`, `16 mo`, `2.4 yr`, `5y4m`, `3 Jahre`, `3岁零6月`; a bare number is years.
 
-    `>89` and `90+` are at least so old, `45-50` is anywhere between; `12 DOL` is the twelfth day of life, which begins
-    at 11 or, where the day of birth is called 0, at 12 days. DICOM's `003D` and a decimal comma are read.
+    `45-50` is an interval; `>89` and `90+` (privacy codes) are at least that old. `DOL 12` and `12. Lebenstag` are the
+    twelfth day of life, where the day of birth is day 1: 11 days; some call it day 0, so it may be 12, and the
+    resolution is two days. `生后3天` counts days that have passed.
 
     Returns:
         The age, or None where it is unknown: empty, `nan`, `unknown`, the privacy code 300, or a bare year 0, which
         says "younger than one year" and not "newborn" (a warning tells so).
 
     Raises:
-        DataError: a negative or impossible age, a gestational age, or text that is no age.
+        DataError: a negative or impossible age, or text that is no age, such as a gestational age (`38+4`).
     """
-    if text is None:
+    if is_unknown(text):
         return None
-    written = unicodedata.normalize("NFKC", str(text)).strip()  # full-width digits are digits
-    if written.casefold() in _UNKNOWN:
-        return None
-    if written.startswith(("-", "\N{MINUS SIGN}")):
-        raise DataError(f"negative age {written!r}: give a number with a unit, such as 3d, 16mo or 2.4yr")
-    if _BARE.fullmatch(written):
-        number = written.replace(",", ".")
-        return _from_bare_years(float(number), len(number.partition(".")[2].rstrip("0")))
-    if _GESTATION.fullmatch(written) and "+" in written:
-        raise DataError(f"{written!r} is a gestational age, in weeks and days; the age counts from birth, as in 3d")
-    for form, read in ((_OVER, _from_over), (_INTERVAL, _from_interval), (_DAY_OF_LIFE, _from_day_of_life)):
-        match = form.fullmatch(written)
-        if match is not None:
-            return read(written, [group or "" for group in match.groups()])
-    return _from_parts(written)
+    age = _read(_written(text))
+    if age is None:
+        warnings.warn(
+            "an age of 0 without a unit can be any day of the first year and is treated as unknown: write 0d or 5mo",
+            stacklevel=2,
+        )
+    return age
 
 
 def given(text: str | None) -> Age | None:
@@ -148,114 +201,146 @@ def given(text: str | None) -> Age | None:
     Raises:
         DataError: it is no age, or one that says nothing, such as 0 without a unit.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the error says it
-        age = parse(text)
-    if text is not None and age is None:
+    if text is None:
+        return None
+    age = None if is_unknown(text) else _read(_written(text))
+    if age is None:
         raise DataError(f"--age {text!r} says no age: write 0d, 3wk, 5mo or 2.4yr, or leave it out")
     return age
 
 
-def _from_bare_years(years: float, decimals: int = 0) -> Age | None:
-    if years == _ANONYMISED_YEARS:
-        return None
-    if years == 0:
-        warnings.warn(
-            "an age of 0 without a unit can be any day of the first year and is treated as unknown: write 0d or 5mo",
-            stacklevel=3,
+def is_unknown(text: str | float | None) -> bool:
+    """Whether a text says that the age is not known: empty, `nan`, `unknown` and the like, or the privacy code 300."""
+    written = _written(text).casefold()
+    return written in _UNKNOWN or re.fullmatch(rf"{_ANONYMISED_YEARS}(?:\.0*)?", written) is not None
+
+
+def _written(text: str | float | None) -> str:
+    """Text with plain digits, blanks and signs; a number in digits, without the exponent that Python may write."""
+    if isinstance(text, float) and math.isfinite(text):
+        text = f"{text:.9f}".rstrip("0").rstrip(".") if abs(text) < 1e6 else "an impossible number"
+    return "" if text is None else str(text).translate(_PLAIN).strip()
+
+
+def _read(written: str) -> Age | None:
+    """The age in a text that is not unknown; None for a year 0.
+
+    Raises:
+        DataError: it is none.
+    """
+    if re.match(r"-\s*[0-9.]", written):
+        raise DataError(f"negative age {written!r}: give a number with a unit, such as 3d, 16mo or 2.4yr")
+    if "+" in written and _GESTATION.fullmatch(written):
+        raise DataError(f"{written!r} is a gestational age and says nothing of the age after birth: write such as 3d")
+    if match := _AT_LEAST.fullmatch(written):
+        return _at_least(match["first"] or match["second"], written)
+    if match := _INTERVAL.fullmatch(written):
+        return _interval(match, written)
+    if match := _DAY_OF_LIFE.fullmatch(written):
+        day = int((match["first"] or match["second"] or match["third"])[:9])
+        return Age(max(0.0, day - 1.0), 2.0)
+    return _from_parts(written)
+
+
+def _at_least(text: str, written: str) -> Age:
+    age = _from_parts(text.strip())
+    if age is None or age.days < ADULT_DAYS:
+        raise DataError(
+            f"{written!r} gives only the least age, which says too little of a child: write such as 3d or 5y4m"
         )
-        return None
-    # "2.4" is known to a tenth of a year, as "2.4 yr" is.
-    return Age(years * DAYS_PER_YEAR, max(DAYS_PER_YEAR * 10.0**-decimals, 1.0))
+    return Age(age.days, max(DAYS_PER_YEAR, _OVER_UNTIL_DAYS - age.days))
 
 
-def _from_over(written: str, groups: list[str]) -> Age:
-    years = _years_only(written, groups[0] or groups[2], groups[1] or groups[3])
-    days = years * DAYS_PER_YEAR
-    return Age(days, max(DAYS_PER_YEAR, _OVER_UNTIL_DAYS - days))
-
-
-def _from_interval(written: str, groups: list[str]) -> Age:
-    low, high = (_years_only(written, number, groups[2]) for number in groups[:2])
-    if low >= high:
-        raise DataError(f"{written!r} is no interval of ages: write the lower one first")
-    return Age(low * DAYS_PER_YEAR, (high - low) * DAYS_PER_YEAR)
-
-
-def _years_only(written: str, number: str, unit: str) -> int:
-    if unit and _UNIT_DAYS.get(unit.casefold()) != DAYS_PER_YEAR:
-        raise DataError(f"{written!r}: only years may be open or an interval; write for example 3d, 6wk or 16mo")
-    return int(number)
-
-
-def _from_day_of_life(written: str, groups: list[str]) -> Age:
-    del written
-    return Age(max(0.0, float(groups[0] or groups[1]) - 1), 2.0)
+def _interval(match: re.Match[str], written: str) -> Age | None:
+    unit = match["unit"].strip()
+    low, high = (_from_parts(f"{match[end]} {unit}".strip()) for end in ("low", "high"))
+    if high is None or (low is not None and high.days <= low.days):
+        raise DataError(f"{written!r} is no interval of ages: write the younger age first, such as 45-50")
+    return None if low is None else Age(low.days, high.days - low.days)
 
 
 def _from_parts(written: str) -> Age | None:
-    rest = re.sub(r"^(?:出生后|生后|年龄)\s*", "", written)
-    days, finest, finest_unit, position = 0.0, math.inf, math.inf, 0
-    while position < len(rest):
-        match = _PART.match(rest, position)
-        unit = match.group(2).casefold() if match else ""
-        # A unit comes once, the longer ones first: "3d 4d" or "4mo 2y" is a slip of the pen.
-        if match is None or unit not in _UNIT_DAYS or _UNIT_DAYS[unit] >= finest_unit:
+    """An age of numbers with units from years down, or of one number of years; None for a year 0."""
+    days, finest, position = 0.0, math.inf, 0
+    number = ""
+    if _MONTH_AND_DAY.fullmatch(written):
+        raise DataError("the age may be a date: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+    bare = _BARE.fullmatch(written)
+    after_birth = _AFTER_BIRTH.match(written)
+    if bare:
+        written, position, number = "", 0, bare["number"].replace(",", ".")
+        days, finest = float(number) * DAYS_PER_YEAR, DAYS_PER_YEAR * 10.0 ** -len(number.partition(".")[2].rstrip("0"))
+        # "2.4" is known to a tenth of a year, as "2.4 yr" is; "62.0" is what programs make of 62.
+        return Age(days, max(finest, 1.0)) if days else None
+    position = after_birth.end() if after_birth else 0
+    if position == len(written):
+        raise DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+    while position < len(written):
+        match = _PART.match(written, position)
+        size = _UNIT_DAYS[match["unit"].casefold()] if match else 0.0
+        # Units fall, and only the last number has decimals: "4mo5y" and "2.5y3m" may be slips.
+        if match is None or size >= finest or "." in number:
             raise DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
-        number, finest_unit = match.group(1).replace(",", "."), _UNIT_DAYS[unit]
-        days += float(number) * finest_unit
+        number = match["number"].replace(",", ".") + (".5" if match["half"] else "")
+        if number.count(".") > 1:
+            raise DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+        days += float(number) * size
         # "2.4 yr" is known to a tenth of a year, "5y4m" to a month, "3d" to a day.
-        decimals = len(number.partition(".")[2])
-        finest = min(finest, finest_unit * 10.0**-decimals)
+        finest = size * (0.5 if match["half"] else 10.0 ** -len(number.partition(".")[2]))
         position = match.end()
-    if days == 0 and finest >= DAYS_PER_YEAR:
-        return _from_bare_years(0)
-    return Age(days, max(finest, 1 / 24))
+    if days == 0 and finest >= DAYS_PER_YEAR / 2:
+        return None
+    return Age(days, max(finest, _FINEST_DAYS))
 
 
 def parse_gestation(text: str) -> float:
-    """Days of gestation at birth from `30+2`, `30w2d`, `30 wk` or a bare number of weeks.
+    """Days of the pregnancy at birth, from `30+2` (weeks and days), `30 2/7`, `30w2d`, `30 wk`, `30周2天`, `SSW 30+2`.
 
     Raises:
-        DataError: it is none, or not of a child that lives (20 to 45 weeks).
+        DataError: no such text, or outside of 20 to 45 weeks.
     """
-    written = unicodedata.normalize("NFKC", text).strip()
-    both, weeks = _GESTATION.fullmatch(written), _GESTATION_WEEKS.fullmatch(written)
-    if both is not None:
-        days = 7.0 * int(both.group(1)) + int(both.group(2))
-    elif weeks is not None:
-        days = 7.0 * float(weeks.group(1).replace(",", "."))
-    else:
-        raise DataError(f"{text!r} is no gestational age: write weeks and days, as in 30+2")
-    if not 20 * 7 <= days <= 45 * 7:
-        raise DataError(f"a gestational age of {days / 7:.3g} weeks is not possible: give weeks and days, as in 30+2")
+    match = _GESTATION.fullmatch(_written(text))
+    days = math.nan
+    if match and match["decimal"]:
+        days = 7 * float(match["decimal"].replace(",", "."))
+    elif match and match["all"]:
+        days = float(match["all"])
+    elif match and int(match["days"] or 0) < 7:
+        days = 7.0 * int(match["weeks"]) + int(match["days"] or 0)
+    first, last = _GESTATION_WEEKS
+    if not 7 * first <= days <= 7 * last:
+        raise DataError(f"no gestational age: write weeks and days such as 30+2, from {first}+0 to {last}+0")
     return days
 
 
-def corrected(age: Age, gestation_days: float | None) -> Age | None:
-    """The age from term of a child born before 37 weeks, up to its second birthday; the age itself for all others.
+def correction_days(age: Age, gestation_days: float | None) -> float:
+    """Days to take off an age after birth so that it counts from 40 weeks of gestation; 0 where that is not done.
 
-    Source: American Academy of Pediatrics, Pediatrics 2004;114:1362 (corrected age: chronological age less the weeks
-    born before 40 weeks of gestation; used up to three years, here up to two).
-
-    Returns:
-        None before term, where no limits of children born at term apply.
+    It is done of children born before 37 weeks who are younger than two years. Source: American Academy of Pediatrics,
+    Age terminology during the perinatal period, Pediatrics 2004;114:1362 (which speaks of corrected ages up to three
+    years; two is the custom of growth charts and of follow-up).
     """
-    if gestation_days is None or gestation_days >= _PRETERM_DAYS or age.days >= 2 * DAYS_PER_YEAR:
-        return age
-    days = age.days - (_TERM_DAYS - gestation_days)
-    return Age(days, age.resolution_days) if days >= 0 else None
+    if gestation_days is None or gestation_days >= _PRETERM_DAYS or age.days >= _CORRECTED_UNTIL_DAYS:
+        return 0.0
+    return TERM_DAYS - gestation_days
+
+
+def corrected(age: Age, gestation_days: float | None) -> Age | None:
+    """An age corrected by `correction_days`; None where it lies before term, of which no norms are known."""
+    days = age.days - correction_days(age, gestation_days)
+    return None if days < 0 else Age(days, age.resolution_days)
 
 
 def between(birth: str | date, recording: str | date) -> Age:
     """The age at a recording, from two dates or times.
 
     A date is any moment of its day: with a time on the other side the age is known to a day, with two times to an hour,
-    and two dates are a whole number of days apart. Times with zones are compared across zones.
+    and two dates are a whole number of days apart. Midnight is what programs write of dates, and is one. Times with
+    zones are compared across zones.
 
     Args:
-        birth: date or datetime, or text: `2024-05-31`, `2024-05-31T14:20+02:00`, `2024/05/31`, `20240531` or
-            `31.05.2024`.
+        birth: date or datetime, or text: `2024-05-31`, `2024-05-31T14:20+02:00`, `2024/05/31`, `20240531`,
+            `31.05.2024` or `2024年5月31日`.
         recording: of the same forms.
 
     Raises:
@@ -263,41 +348,49 @@ def between(birth: str | date, recording: str | date) -> Age:
             lies before the birth.
     """
     (born, born_exact), (recorded, recorded_exact) = _moment(birth), _moment(recording)
-    if born_exact and recorded_exact and (born.tzinfo is None) != (recorded.tzinfo is None):
+    exact = born_exact and recorded_exact
+    if exact and (born.tzinfo is None) != (recorded.tzinfo is None):
         raise DataError("one of birth and recording has a time zone and the other none: give both or neither")
-    if born.tzinfo is None or recorded.tzinfo is None:
+    if born.tzinfo is None or recorded.tzinfo is None:  # a date is that of the place where it was written
         born, recorded = born.replace(tzinfo=None), recorded.replace(tzinfo=None)
     days = (recorded - born).total_seconds() / 86_400
     # The end of a day on which something was at no known time.
-    if days + (0.0 if recorded_exact else 1.0) <= 0 and days < 0:
+    if days < 0 and days + (0.0 if recorded_exact else 1.0) <= 0:
         raise DataError("the recording is before the birth: negative age")
-    if born_exact and recorded_exact:
-        return Age(days, 1 / 24)
-    if recorded_exact:
+    if recorded_exact and not born_exact:
         days -= 1.0
-    return Age(max(0.0, days), 1.0)
-
-
-_ISO_LIKE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[T ].*)?|\d{8}(?:T.*)?")
+    return Age(max(0.0, days), _FINEST_DAYS if exact else 1.0)
 
 
 def _moment(value: str | date) -> tuple[datetime, bool]:
     """A moment, and whether its time of day is known; else it is the beginning of its day."""
-    if isinstance(value, datetime):
-        return value, True
-    if isinstance(value, date):
+    if isinstance(value, date) and not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day), False
-    written = value.strip()
-    written = re.sub(r"^(\d{4})/(\d{1,2})/(\d{1,2})", r"\1-\2-\3", written)
-    written = re.sub(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})", r"\3-\2-\1", written)  # the German order, by its dots
-    written = re.sub(r"^(\d{4})-(\d{1,2})-(\d{1,2})", lambda m: f"{m[1]}-{int(m[2]):02}-{int(m[3]):02}", written)
-    if re.fullmatch(r"\d{4,6}(?:\.\d+)?", written):
-        raise DataError("a date is a bare number, as a spreadsheet counts days: format the column as 2024-05-31")
-    if re.match(r"\d{1,2}/\d{1,2}/", written):
-        raise DataError("a date with slashes may be day/month or month/day: write it as 2024-05-31")
+    moment = value if isinstance(value, datetime) else _written_moment(_written(value))
+    return moment, (moment.hour, moment.minute, moment.second) != (0, 0, 0)
+
+
+def _written_moment(text: str) -> datetime:
+    match = _DATE.fullmatch(text)
+    if match is None:
+        if _SERIAL.fullmatch(text):
+            raise DataError(
+                "a date is a bare number, as a spreadsheet counts days (Excel): format the column as 2024-05-31"
+            )
+        if re.match(r"[0-9]{1,2}/[0-9]{1,2}/", text):
+            raise DataError("a date with slashes may be day/month or month/day: write it as 2024-05-31")
+        raise DataError("a date cannot be read: write it as 2024-05-31 or 2024-05-31T14:20")
+    year, month, day = (next(match[f"{part}{form}"] for form in "1234" if match[f"{part}{form}"]) for part in "ymd")
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
     try:
-        if not _ISO_LIKE.fullmatch(written):
-            raise ValueError
-        return datetime.fromisoformat(written), len(written) > len("2024-05-31")
+        moment = datetime(int(year), int(month), int(day), hour, minute, second)
     except ValueError:
-        raise DataError("a date cannot be read: write it as 2024-05-31 or 2024-05-31T14:20") from None
+        raise DataError("a date cannot be read, the calendar has none such: write it as 2024-05-31") from None
+    zone = (match["zone"] or "").upper()
+    if not zone:
+        return moment
+    digits = zone.replace(":", "")
+    east = timedelta() if zone == "Z" else timedelta(hours=int(digits[1:3]), minutes=int(digits[3:5] or 0))
+    if east >= timedelta(days=1):
+        raise DataError("a date cannot be read: its zone is none")
+    return moment.replace(tzinfo=timezone(-east if zone.startswith("-") else east))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auricle.age import DAYS_PER_YEAR, Age
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, Age
 from auricle.errors import ReadingNote
 from auricle.io import read
 from auricle.io.header_comments import known_of, sex_of
@@ -32,6 +32,17 @@ from fakes import heart, write_wfdb
         (["# Gestational age: 30+2"], "gestation_days", 212.0),
         (["# Filter: 0.05-40 Hz"], "cart_band_hz", (0.05, 40.0)),
         (["# Low pass: 150 Hz", "# High pass: 0.5 Hz"], "cart_band_hz", (0.5, 150.0)),
+        (["# Filter: 0,05-150 Hz"], "cart_band_hz", (0.05, 150.0)),
+        (["# Bandwidth: 0.05 Hz - 40 Hz"], "cart_band_hz", (0.05, 40.0)),
+        (["# Age_days: 3"], "age", Age(3, 1)),
+        (["# Age in days: 3"], "age", Age(3, 1)),
+        (["# Age [months]: 5"], "age", Age(5 * DAYS_PER_MONTH, DAYS_PER_MONTH)),
+        (["# Alter (Tage): 3"], "age", Age(3, 1)),
+        (["# Age (days): 3 wk"], "age", Age(21, 7)),
+        (["# Gestational age (days): 212"], "gestation_days", 212.0),
+        (["# Gestational age (weeks): 30+2"], "gestation_days", 212.0),
+        (["# GA: 30 wk"], "gestation_days", 210.0),
+        (["# 年龄：生后3天"], "age", Age(3, 1)),
     ],
 )
 def test_every_way_of_writing_it(lines: list[str], field: str, value: object) -> None:
@@ -47,6 +58,9 @@ def test_every_way_of_writing_it(lines: list[str], field: str, value: object) ->
         (["#Age: 38+4"], "age", "no sense"),
         (["#Age: 1_0"], "age", "no sense"),
         (["#Age: 0"], "age", "first year"),
+        (["#Age: -3"], "age", "no sense"),
+        (["#Age (corrected): 3"], "age", "no sense"),
+        (["#GA: 3 d"], "gestation_days", "no sense"),
         (["#Sex: 1"], "sex", "may mean either"),
         (["#Sex: F", "#Sex: M"], "sex", "both"),
     ],
@@ -58,6 +72,10 @@ def test_what_makes_no_sense_is_unknown_and_said(lines: list[str], field: str, w
 
 
 def test_free_text_and_dates_of_birth_are_not_read() -> None:
+    assert known_of(["# Filter: notch 49-51 Hz", "# Band: 150-0.05 Hz", "# Age at onset: 5", "# Mother's age: 30"]) == (
+        {},
+        (),
+    )
     assert known_of(["# normal for this age: yes", "# Date of birth: 2001-02-03", "# Name: Sex Pistol"]) == ({}, ())
 
 

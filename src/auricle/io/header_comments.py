@@ -26,13 +26,18 @@ _KEYS: Final = {
     "low pass": "low_pass", "lowpass": "low_pass", "high pass": "high_pass", "highpass": "high_pass",
 }  # fmt: skip
 _KEY: Final = re.compile(
-    rf"<?\b({'|'.join(sorted(map(re.escape, _KEYS), key=len, reverse=True))})\b(?:\s*\(([a-z]+)\))?\s*>?\s*:", re.I
+    rf"<?\b({'|'.join(sorted(map(re.escape, _KEYS), key=len, reverse=True))})(?![^\W_])"
+    r"(?:(?:\s*[(\[]\s*|\s*[_/,]\s*|\s+in\s+)([^\W\d_]+)\s*[)\]]?)?\s*>?\s*[:：]",
+    re.I,
 )
 # Another key of a line, known or not, ends a value: `<diagnoses>` of INCART has no colon.
 _NEXT: Final = re.compile(r"\s<[a-z ]+>", re.I)
 _MIT: Final = re.compile(r"(\d{1,3}|-1)\s+([MF])\s+\d+\s+\d+\b")
-_BAND: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:hz)?\s*(?:-|to|\.\.|–|bis)\s*(\d+(?:\.\d+)?)\s*hz", re.I)
-_HZ: Final = re.compile(r"(\d+(?:\.\d+)?)\s*hz", re.I)
+_FREQUENCY: Final = r"(?<![\d.,])(\d+(?:[.,]\d+)?)"
+_BAND: Final = re.compile(rf"{_FREQUENCY}\s*(?:hz)?\s*(?:-|to|\.\.|–|bis|至)\s*{_FREQUENCY}\s*hz", re.I)
+_HZ: Final = re.compile(rf"{_FREQUENCY}\s*hz", re.I)
+# A filter against the mains leaves out what lies between its two frequencies.
+_NOTCH: Final = re.compile(r"notch|stop|sperr|mains|陷波", re.I)
 _NOTHING: Final = frozenset({"", "nan", "none", "null", "unknown", "n/a", "na", "?", "u", "unbekannt"})
 _FEMALE: Final = frozenset({"f", "female", "w", "weiblich", "女", "女性"})
 _MALE: Final = frozenset({"m", "male", "männlich", "maennlich", "男", "男性"})
@@ -83,7 +88,9 @@ def _pairs(line: str) -> list[tuple[str, str]]:
         other = _NEXT.search(value)
         value = (value[: other.start()] if other else value).strip()
         field = _KEYS[key[1].casefold()]
-        pairs.append((field, f"{value} {key[2]}" if key[2] and field == "age" else value))
+        # The unit of the key is that of a bare number; `Age (days): 3 wk` says its own.
+        bare = key[2] is not None and field in {"age", "gestation"} and re.fullmatch(r"[\d.,]+", value)
+        pairs.append((field, f"{value} {key[2]}" if bare else value))
     return pairs
 
 
@@ -140,9 +147,17 @@ def _labels(values: Sequence[str]) -> tuple[str, ...]:
 def _band(said: dict[str, list[str]]) -> tuple[float, float] | None:
     """High-pass and low-pass of the cart in Hz, where the header names both or the low-pass."""
     for value in said.get("band", []):
-        match = _BAND.search(value)
+        match = None if _NOTCH.search(value) else _BAND.search(value)
         if match is not None:
-            return float(match[1]), float(match[2])
+            return _rising(_hertz(match[1]), _hertz(match[2]))
     single = {field: _HZ.search(value) for field in ("high_pass", "low_pass") for value in said.get(field, [])}
     low, high = single.get("low_pass"), single.get("high_pass")
-    return (float(high[1]) if high else 0.0, float(low[1])) if low else None
+    return _rising(_hertz(high[1]) if high else 0.0, _hertz(low[1])) if low else None
+
+
+def _hertz(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _rising(high_pass: float, low_pass: float) -> tuple[float, float] | None:
+    return (high_pass, low_pass) if high_pass < low_pass else None
