@@ -313,6 +313,12 @@ def parse_gestation(text: str) -> float:
     return days
 
 
+def describe_gestation(days: float) -> str:
+    """Days of gestation as whole weeks and days: `30+2`."""
+    weeks, rest = divmod(round(days), 7)
+    return f"{weeks}+{rest}"
+
+
 def correction_days(age: Age, gestation_days: float | None) -> float:
     """Days to take off an age after birth so that it counts from 40 weeks of gestation; 0 where that is not done.
 

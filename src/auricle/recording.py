@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from auricle import einthoven, gaps
 from auricle import leads as lead_names
-from auricle.age import Age
+from auricle.age import Age, describe_gestation
 from auricle.amplitude import doubt_of
 from auricle.errors import DataError
 
@@ -115,12 +115,15 @@ class Recording:
     def with_context(self, **known: object) -> Recording:
         """A copy that also knows what the caller knows (age, sex, report ...); None leaves a field as it is.
 
-        `notes` are added to those that are there. Where age or sex differ from what was known, a note says which is
-        used.
+        `notes` are added to those that are there. Where age, sex or gestation differ from what was known, a note
+        says which is used.
         """
-        differing = [
-            note for note in (_other_age(self.age, known.get("age")), _other_sex(self.sex, known.get("sex"))) if note
-        ]
+        notes = (
+            _other_age(self.age, known.get("age")),
+            _other_sex(self.sex, known.get("sex")),
+            _other_gestation(self.gestation_days, known.get("gestation_days")),
+        )
+        differing = [note for note in notes if note]
         if differing:
             known["notes"] = (*(known.get("notes") or ()), *differing)  # type: ignore[misc]
         if known.get("notes") is not None:
@@ -131,9 +134,16 @@ class Recording:
 def _other_age(own: Age | None, given: object) -> str:
     if own is None or not isinstance(given, Age):
         return ""
-    if abs(own.days - given.days) <= max(own.resolution_days, given.resolution_days):
-        return ""
+    if own.days < given.days + given.resolution_days and given.days < own.days + own.resolution_days:
+        return ""  # one day may be meant by both
     return f"the age given ({given}) is used; the file says {own}"
+
+
+def _other_gestation(own: float | None, given: object) -> str:
+    if own is None or not isinstance(given, int | float) or abs(own - given) < 1:
+        return ""
+    used, other = describe_gestation(given), describe_gestation(own)
+    return f"the gestation given ({used} weeks) is used; the file says {other}"
 
 
 def _other_sex(own: Sex | None, given: object) -> str:

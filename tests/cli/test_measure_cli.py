@@ -31,6 +31,7 @@ from auricle.pages.beat import SPEED_MM_S, beat_svg
 from auricle.pages.measure import measure_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
+from fakes import heart, write_wfdb
 from measurements import NEWBORN, measured
 from outline import Outline
 from running import auricle, refused
@@ -311,3 +312,20 @@ def test_terminal_page_and_json_say_the_same_as_a_whole(case, language):
             assert text in page
     for finding in found.findings:
         assert wording.sentence(finding, found.age, language) in page
+
+
+def test_the_age_from_term_on_terminal_page_and_json(tmp_path):
+    header = write_wfdb(tmp_path / "r", heart(5000), STANDARD, comments=["Age: 100 d", "GA: 30+0"])
+    plain = json.loads(auricle("measure", header, "--json").stdout)
+    assert (plain["age_days"], plain["gestation_days"], plain["compared_age_days"]) == (100, 210, 30)
+    page = tmp_path / "page.html"
+    for language, word in (("en", "corrected age of 4.3 wk"), ("de", "korrigierten Alter"), ("zh", "矫正年龄")):
+        assert word in auricle("measure", header, "--lang", language, "--page", page).stdout
+        assert word in page.read_text(encoding="utf-8")
+    given = auricle("measure", header, "--gestation", "29+0", "--json")
+    assert "the gestation given (29+0 weeks) is used; the file says 30+0" in " ".join(json.loads(given.stdout)["notes"])
+    early = auricle("measure", header, "--age", "3wk", "--page", page).stdout
+    assert "not yet at term" in early
+    assert "not yet at term" in page.read_text(encoding="utf-8")
+    refused(auricle("measure", header, "--gestation", "3d"), "gestational age")
+    refused(auricle("measure", header, "--age", "0"), "write 0d")

@@ -91,6 +91,8 @@ def test_what_the_caller_knows_goes_first_and_is_said(tmp_path: Path) -> None:
         recording = read(header, age=Age(3), sex="M")
     assert recording.age == Age(3)
     assert any("the sex given (M) is used; the file says F" in note for note in recording.notes)
+    with pytest.warns(ReadingNote, match="the age given"):
+        read(header, age=Age(39.2 * DAYS_PER_YEAR, 1))
     assert not read(header, age=Age(40.2 * DAYS_PER_YEAR, 1), sex="F").notes
 
 

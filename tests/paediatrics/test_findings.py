@@ -438,3 +438,36 @@ def test_right_sided_leads_are_listed_and_notes_are_in_the_report():
     assert [row.parameter for row in main_rows(found, given)] == ["heart_rate", "r_v4r", "s_v4r"]
     assert wording.parameter_name("r_v4r", "en") == "R in V4R"
     assert to_dict(found, given, ("channel PLETH is left out",))["notes"] == ["channel PLETH is left out"]
+
+
+def test_a_child_born_early_is_compared_at_its_corrected_age():
+    early = assess(measured(), Age(100.0), "M", gestation_days=30 * 7)
+    assert (early.age, early.age_basis, early.compared_age) == (Age(100.0), "corrected", Age(30.0))
+    at_30_days = assess(measured(), Age(30.0), "M")
+    assert str(early.rows) == str(at_30_days.rows)  # a NaN is not itself
+    assert early.findings == at_30_days.findings
+    assert early.row("heart_rate").centile != assess(measured(), Age(100.0), "M").row("heart_rate").centile
+    said = wording.age_basis_text(early, "en")
+    assert "corrected age of 4.3 wk" in said
+    assert "30+0" in said
+    plain = to_dict(early, measured())
+    assert (plain["age_days"], plain["age_basis"], plain["compared_age_days"]) == (100.0, "corrected", 30.0)
+
+
+@pytest.mark.parametrize(("age", "weeks"), [(100.0, 37), (100.0, None), (800.0, 30)])
+def test_all_others_are_compared_at_their_age_since_birth(age, weeks):
+    found = assess(measured(), Age(age), "M", gestation_days=None if weeks is None else 7.0 * weeks)
+    assert found.age_basis == "postnatal"
+    assert str(found.rows) == str(assess(measured(), Age(age), "M").rows)
+    assert bool(wording.age_basis_text(found, "en")) == (weeks is not None)
+
+
+@pytest.mark.parametrize("language", wording.languages())
+def test_before_term_there_is_no_centile(language):
+    found = assess(measured(), Age(20.0), "M", gestation_days=30 * 7)
+    assert found.compared_age is None
+    assert all(row.refused in {"before_term", "not_measurable"} and row.centile is None for row in found.rows)
+    assert wording.refusal_text(found.row("heart_rate"), language)
+    assert "30+0" in wording.age_basis_text(found, language)
+    assert not any(finding.kind in {"flag", "outside"} for finding in found.findings)
+    assert to_dict(found, measured())["compared_age_days"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Final
@@ -50,6 +51,9 @@ def measure(
     file: Annotated[Path, typer.Argument(help="A recording in any readable format.", show_default=False)],
     age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
     sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
+    gestation: Annotated[
+        str | None, typer.Option(help="Weeks and days at birth, 30+2: compares at the corrected age, see docs.")
+    ] = None,
     lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, sentences in every language.")] = False,
     page: Annotated[Path | None, typer.Option(help="Write an HTML page here: paper, median beat, table.")] = None,
@@ -70,16 +74,17 @@ def measure(
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
     known, curves = ages.given(age), _norms(norms)
+    gestation_days = None if gestation is None else ages.parse_gestation(gestation)
     from auricle.io import read
     from auricle.measure.recording import measure_recording
     from auricle.paediatrics.findings import assess
     from auricle.paediatrics.report import to_dict
     from auricle.pages.measure import measure_page
 
-    recording = read(file, age=known, sex=parse_sex(sex))
+    recording = read(file, age=known, sex=parse_sex(sex), gestation_days=gestation_days)
     values = measure_recording(recording)
-    assessment = assess(values, recording.age, recording.sex, curves)
-    command = _command(file, age, sex)
+    assessment = assess(values, recording.age, recording.sex, curves, recording.gestation_days)
+    command = _command(file, {"--age": age, "--sex": sex, "--gestation": gestation})
     write_page(
         "--page",
         page,
@@ -119,9 +124,9 @@ def _norms(path: Path | None) -> Norms:
     return OwnNorms.read(path)
 
 
-def _command(file: Path, age: str | None, sex: str | None) -> str:
+def _command(file: Path, given: Mapping[str, str | None]) -> str:
     """What made the page, without the folder, which can name a person."""
-    options = [part for name, value in (("--age", age), ("--sex", sex)) if value for part in (name, value)]
+    options = [part for name, value in given.items() if value for part in (name, value)]
     return " ".join(["auricle", "measure", shlex.quote(file.name), *map(shlex.quote, options)])
 
 
@@ -134,6 +139,9 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
     heads = said["table"]
     who = {"age": wording.age_text(assessment.age, lang), "sex": wording.sex_text(assessment.sex, lang)}
     console.print(f"[bold]{escape(heads['title'].format(file=title, **who))}[/bold]", highlight=False)
+    basis = wording.age_basis_text(assessment, lang)
+    if basis:
+        console.print(f"   {basis}", highlight=False)
     refused = wording.quality_text(measurements.quality, lang)
     if refused:
         console.print(Text.assemble((" ! ", "bold red"), refused))
@@ -151,7 +159,7 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
     console.print(heads["findings"], style="bold", highlight=False)
     grid = Table.grid(padding=(0, 1))
     for finding in assessment.findings:
-        sentence = Text(wording.sentence(finding, assessment.age, lang))
+        sentence = Text(wording.sentence(finding, assessment.compared_age, lang))
         grid.add_row(Text(" -", style=_STYLES[finding.kind]), sentence)
     if assessment.findings:
         console.print(grid)
@@ -178,7 +186,7 @@ def _table(
     from auricle.paediatrics import wording
     from auricle.paediatrics.findings import main_rows
 
-    with_age = assessment.age is not None
+    with_age = assessment.compared_age is not None
     with_limits = with_age and width >= _WIDE_ENOUGH_FOR_LIMITS
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column(heads["value"], no_wrap=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from auricle.age import DAYS_PER_YEAR, Age
+from auricle.age import DAYS_PER_YEAR, Age, corrected, correction_days
 from auricle.measure.measurements import Measured, Remark
 from auricle.paediatrics.limits import Z_98, Centiles, SexLike
 from auricle.recording import Sex
@@ -18,6 +18,7 @@ from auricle.recording import Sex
 Floats = NDArray[np.float64]
 Position = Literal["low", "normal", "high"]
 Kind = Literal["flag", "outside", "borderline", "normal_for_age", "note"]
+AgeBasis = Literal["postnatal", "corrected"]
 Summary = Literal["age_unknown", "outside", "within", "within_as_measured", "not_compared"]
 
 # The age at which "an adult's reading" is asked.
@@ -130,11 +131,12 @@ class Assessment:
     """The assessment of one recording: remarks about the recording, then values, then findings.
 
     Attributes:
-        age: as it was known; None gives values only.
+        age: as it was known, since birth; None gives values only.
         sex: None uses the mean of both.
         remarks: about the recording, the gravest first.
         rows: one per value, in the order of `Measurements.values`.
         findings: flags, what is outside, what is borderline, what only an adult's reading would call abnormal, notes.
+        gestation_days: at birth; None where unknown.
     """
 
     age: Age | None
@@ -142,6 +144,18 @@ class Assessment:
     remarks: tuple[Remark, ...]
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
+    gestation_days: float | None = None
+
+    @property
+    def age_basis(self) -> AgeBasis:
+        """From when the age is counted at which values were compared: "postnatal" from birth, "corrected" from term."""
+        known = self.age is not None and correction_days(self.age, self.gestation_days) > 0
+        return "corrected" if known else "postnatal"
+
+    @property
+    def compared_age(self) -> Age | None:
+        """The age at which values were compared; None where it is unknown, or before term."""
+        return None if self.age is None else corrected(self.age, self.gestation_days)
 
     @property
     def summary(self) -> Summary:

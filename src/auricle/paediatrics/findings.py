@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.age import DAYS_PER_YEAR, Age
+from auricle.age import DAYS_PER_YEAR, Age, corrected
 from auricle.leads import EXTRA, wrap_axis_deg
 from auricle.measure.measurements import UNITS, Measured, Measurements
 from auricle.paediatrics import limits as published
@@ -48,7 +48,11 @@ _SHOWN_OF_FURTHER: Final = ("r", "s")
 
 
 def assess(
-    measurements: Measurements, age: Age | None = None, sex: Sex | None = None, norms: Norms = published
+    measurements: Measurements,
+    age: Age | None = None,
+    sex: Sex | None = None,
+    norms: Norms = published,
+    gestation_days: float | None = None,
 ) -> Assessment:
     """Centiles and findings of one recording.
 
@@ -57,12 +61,18 @@ def assess(
         age: None where unknown: then there is no centile, and no finding that needs one.
         sex: "F", "M" or None.
         norms: whose limits; the published ones by default.
+        gestation_days: at birth, where known: a young child born early is compared at its corrected age
+            (`auricle.age.correction_days`), and before term with nobody.
 
     Raises:
         DataError: an unknown sex.
     """
-    rows = tuple(_row(name, measured, measurements, age, sex, norms) for name, measured in measurements.values.items())
-    return Assessment(age, sex, measurements.remarks, rows, find(rows, measurements, age, sex))
+    at = None if age is None else corrected(age, gestation_days)
+    unknown = "age_unknown" if age is None else "before_term"
+    rows = tuple(
+        _row(name, measured, measurements, at, sex, norms, unknown) for name, measured in measurements.values.items()
+    )
+    return Assessment(age, sex, measurements.remarks, rows, find(rows, measurements, at, sex), gestation_days)
 
 
 def recorded_rows(assessment: Assessment, measurements: Measurements) -> list[Row]:
@@ -88,12 +98,14 @@ def _has_centiles(parameter: str) -> bool:
     return known and bool(np.isfinite(published.limits(parameter, ADULT_READING_DAYS).p98))
 
 
-def _row(name: str, measured: Measured, all_of: Measurements, age: Age | None, sex: Sex | None, norms: Norms) -> Row:
-    """The row of one value: z, interval and limits, or the reason why it has no centile."""
+def _row(
+    name: str, measured: Measured, all_of: Measurements, age: Age | None, sex: Sex | None, norms: Norms, unknown: str
+) -> Row:
+    """The row of one value: z, interval and limits, or the reason why it has no centile, `unknown` without an age."""
     if not measured.measurable:
         return Row(name, measured, refused="not_measurable")
     if age is None:
-        return Row(name, measured, refused="age_unknown")
+        return Row(name, measured, refused=unknown)
     refused = _refusal(name, all_of, age)
     if name not in norms.parameters():
         return Row(name, measured, refused=refused or ("fridericia" if name == "qtc_fridericia" else "no_limits"))

@@ -19,10 +19,13 @@ def to_dict(assessment: Assessment, measurements: Measurements, notes: Sequence[
         measurements: the values, the beats and the marks.
         notes: what the reader of the recording found wrong (`Recording.notes`).
     """
-    age = assessment.age
+    age, compared = assessment.age, assessment.compared_age
     return {
         "age_days": None if age is None else age.days,
         "age_resolution_days": None if age is None else age.resolution_days,
+        "gestation_days": assessment.gestation_days,
+        "age_basis": assessment.age_basis,
+        "compared_age_days": None if compared is None else compared.days,
         "sex": assessment.sex,
         "quality": {
             **measurements.quality.to_dict(),
@@ -51,7 +54,9 @@ def to_dict(assessment: Assessment, measurements: Measurements, notes: Sequence[
                 "kind": finding.kind,
                 "rests_on": list(finding.rests_on),
                 "adult_reading_differs": finding.adult_differs,
-                "sentence": {language: wording.sentence(finding, age, language) for language in wording.languages()},
+                "sentence": {
+                    language: wording.sentence(finding, compared, language) for language in wording.languages()
+                },
             }
             for finding in assessment.findings
         ],

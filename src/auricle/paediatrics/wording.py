@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from auricle.age import Age, describe
+from auricle.age import Age, describe, describe_gestation
 from auricle.errors import UnknownNameError
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import Remark
@@ -55,6 +55,16 @@ def age_text(age: Age | float | None, language: str) -> str:
         return str(words(language)["table"]["age_unknown"])
     number, _, unit = describe(age.days if isinstance(age, Age) else age).partition(" ")
     return str(words(language)["age"][unit]).format(n=number)
+
+
+def age_basis_text(assessment: Assessment, language: str) -> str:
+    """At which age a child was compared of whom the gestation is known; empty for all others."""
+    if assessment.age is None or assessment.gestation_days is None:
+        return ""
+    compared = assessment.compared_age
+    key = "before_term" if compared is None else f"compared_{assessment.age_basis}"
+    filled = {"age": age_text(compared, language), "gestation": describe_gestation(assessment.gestation_days)}
+    return str(words(language)["table"][key]).format(**filled)
 
 
 def sex_text(sex: str | None, language: str) -> str:

@@ -123,13 +123,15 @@ def _quality(recording: Recording, assessment: Assessment, measurements: Measure
         f"<p>{escape(heads['no_remarks'])}</p>"
     ]
     shown += [f'<p class="note">{escape(heads["notes"])}: {escape(note)}</p>' for note in recording.notes]
+    basis = wording.age_basis_text(assessment, language)
+    shown += [f"<p>{escape(basis)}</p>"] if basis else []
     return "\n".join([*shown, f"<p>{escape(used)}</p>"])
 
 
 def _findings(assessment: Assessment, language: str) -> str:
     said = wording.words(language)
     items = [
-        f'<li class="is-{finding.kind}">{escape(wording.sentence(finding, assessment.age, language))}</li>'
+        f'<li class="is-{finding.kind}">{escape(wording.sentence(finding, assessment.compared_age, language))}</li>'
         for finding in assessment.findings
     ]
     lines = (
@@ -144,7 +146,7 @@ def _values(assessment: Assessment, measurements: Measurements, language: str) -
     said = wording.words(language)
     heads = said["table"]
     names = [heads[key] for key in ("value", "result", "centile", "place", "limits", "note")]
-    keep = range(len(names)) if assessment.age is not None else (0, 1, 5)
+    keep = range(len(names)) if assessment.compared_age is not None else (0, 1, 5)
     lines = []
     for row in main_rows(assessment, measurements):
         notes = said["joint"].join(wording.notes(row, language, measurements.recorded_hz))
@@ -158,7 +160,7 @@ def _values(assessment: Assessment, measurements: Measurements, language: str) -
         ]
         lines.append(f"<tr>{''.join(cells[number] for number in keep)}</tr>")
     head = "".join(f'<th scope="col">{escape(names[number])}</th>' for number in keep)
-    legend = f"<p>{escape(heads['legend'])}</p>" if assessment.age is not None else ""
+    legend = f"<p>{escape(heads['legend'])}</p>" if assessment.compared_age is not None else ""
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f'<div class="scroll">{table}</div>{legend}'
 
