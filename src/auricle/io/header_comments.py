@@ -33,6 +33,7 @@ _KEY: Final = re.compile(
 # Another key of a line, known or not, ends a value: `<diagnoses>` of INCART has no colon.
 _NEXT: Final = re.compile(r"\s<[a-z ]+>", re.I)
 _MIT: Final = re.compile(r"(\d{1,3}|-1)\s+([MF])\s+\d+\s+\d+\b")
+_WITH_UNIT: Final = frozenset({"age", "gestation", "band", "low_pass", "high_pass"})
 _FREQUENCY: Final = r"(?<![\d.,])(\d+(?:[.,]\d+)?)"
 _BAND: Final = re.compile(rf"{_FREQUENCY}\s*(?:hz)?\s*(?:-|to|\.\.|–|bis|至)\s*{_FREQUENCY}\s*hz", re.I)
 _HZ: Final = re.compile(rf"{_FREQUENCY}\s*hz", re.I)
@@ -86,10 +87,10 @@ def _pairs(line: str) -> list[tuple[str, str]]:
         end = keys[number + 1].start() if number + 1 < len(keys) else len(line)
         value = line[key.end() : end]
         other = _NEXT.search(value)
-        value = (value[: other.start()] if other else value).strip()
+        value = (value[: other.start()] if other else value).strip(" \t,;")
         field = _KEYS[key[1].casefold()]
-        # The unit of the key is that of a bare number; `Age (days): 3 wk` says its own.
-        bare = key[2] is not None and field in {"age", "gestation"} and re.fullmatch(r"[\d.,]+", value)
+        # The unit of the key is that of bare numbers; `Age (days): 3 wk` says its own.
+        bare = key[2] is not None and field in _WITH_UNIT and re.fullmatch(r"[\d.,\s–-]+", value)
         pairs.append((field, f"{value} {key[2]}" if bare else value))
     return pairs
 
@@ -107,10 +108,12 @@ def _age(values: Sequence[str], notes: list[str]) -> Age | None:
             found += [age] if age is not None else []
     if zero:
         notes.append("an age of 0 without a unit can be any day of the first year and is treated as unknown")
-    if len(set(found)) > 1:
+    if not found:
+        return None
+    if len(set(found)) > 1 and max(age.days for age in found) >= min(age.days + age.resolution_days for age in found):
         notes.append("its header gives more than one age, which is treated as unknown")
         return None
-    return found[0] if found else None
+    return min(found, key=lambda age: age.resolution_days)  # `5` and `5y4m` are one age, known the better by the second
 
 
 def _sex(values: Sequence[str], notes: list[str]) -> Sex | None:
@@ -147,7 +150,7 @@ def _labels(values: Sequence[str]) -> tuple[str, ...]:
 def _band(said: dict[str, list[str]]) -> tuple[float, float] | None:
     """High-pass and low-pass of the cart in Hz, where the header names both or the low-pass."""
     for value in said.get("band", []):
-        match = None if _NOTCH.search(value) else _BAND.search(value)
+        match = _BAND.search(_NOTCH.split(value)[0])
         if match is not None:
             return _rising(_hertz(match[1]), _hertz(match[2]))
     single = {field: _HZ.search(value) for field in ("high_pass", "low_pass") for value in said.get(field, [])}
