@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from auricle.data.ingest import ingest
@@ -100,3 +101,71 @@ def test_a_child_born_early_is_kept_with_its_gestation(tmp_path: Path) -> None:
     assert Store(tmp_path / "store").recording(0).gestation_days == 212
     (row,) = read_manifest(write(tmp_path, "file,gestational_age\na.hea,3\n"))
     assert "gestational age" in row.problem
+
+
+def test_check_counts_what_ingest_stores(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b", "sub/e")):
+        record(tmp_path, name, number)
+    np.savez(tmp_path / "flat.npz", signal=np.zeros((2, 1500)), rate_hz=500, leads=["V1", "V2"])
+    rows = ("file,record_id,age,labels", "a.hea,a,3d,NORM", "sub/../a,b,3d,NORM", "b.hea,c,3d,NORM|RVH",
+            "C:\\export\\a.hea,d,3d,NORM", "sub\\e.hea,,3d,NORM", "flat.npz,f,3d,NORM")  # fmt: skip
+    path = write(tmp_path, "\n".join(rows) + "\n")
+    report = examine(path)
+    done = ingest("manifest", path, tmp_path / "store", workers=1)
+    store = Store(tmp_path / "store")
+    assert store.column("record_id").tolist() == ["a", "e"], "a folder of Windows is no part of the name"
+    assert report.n_records == done.n_stored == 2
+    reasons = pq.read_table(tmp_path / "store" / "rejected.parquet")["reason"].to_pylist()
+    errors = [finding for finding in report.errors if finding.code != "same_signal_two_patients"]
+    for finding in errors:
+        said = finding.message.replace("an earlier line", "line 2")
+        assert any(said.partition(":")[0] in reason for reason in reasons), said
+    codes = {finding.code for finding in errors}
+    assert codes == {"same_file_two_patients", "labels", "file_missing", "file_unreadable"}
+    assert any("path is that of another computer" in finding.message for finding in report.errors)
+
+
+def test_a_manifest_that_ingest_refuses_has_no_usable_line(tmp_path: Path) -> None:
+    record(tmp_path, "a")
+    path = write(tmp_path, "file,NORM,RVH\na.hea,1,0\n")
+    assert examine(path).n_records == 0
+    with pytest.raises(DataError, match="column `labels`"):
+        read_manifest(path)
+
+
+def test_reasons_never_repeat_a_cell(tmp_path: Path) -> None:
+    header, row = "file,sex,age,gestational_age,labels,fold,lab:K", "a.hea,{0},{0},{0},{0}|,{0},{0}9"
+    text = f"{header}\n{row.format('mustermann')}\n"
+    path = write(tmp_path, text)
+    assert "mustermann" not in str([finding.message for finding in examine(path, read_files=False).findings])
+    for column in range(1, 7):
+        cells = ["a.hea", "", "", "", "", "", ""]
+        cells[column] = "mustermann|9"
+        (rejected,) = read_manifest(write(tmp_path, f"{header}\n{','.join(cells)}\n"))
+        assert rejected.problem
+        assert "mustermann" not in rejected.problem
+
+
+def test_a_recording_of_tomorrow_rejects_its_row(tmp_path: Path) -> None:
+    path = write(tmp_path, "file,birth_date,recording_date\na.hea,2020-01-01,01.02.2999\n")
+    (row,) = read_manifest(path)
+    assert row.problem == "the recording date lies in the future"
+    (finding,) = examine(path, read_files=False).errors
+    assert (finding.code, finding.message) == ("age_impossible", row.problem)
+
+
+def test_notes_of_the_reader_and_a_poor_trace_are_warnings(tmp_path: Path) -> None:
+    signal = heart(1500, 13)
+    signal[2] = 0.4 * np.random.default_rng(0).normal(size=1500)
+    write_wfdb(tmp_path / "a", signal, (*STANDARD, "PLETH"), 500)
+    found = {finding.code: finding for finding in examine(write(tmp_path, "file,age\na.hea,3d\n")).warnings}
+    assert found["channel_left_out"].lines == ((2,),)
+    assert "PLETH" not in found["channel_left_out"].message
+    assert "limb_leads_contradict" in found
+    noisy = heart(1500)
+    noisy[8:] = np.random.default_rng(0).normal(0, 0.4, (4, 1500))
+    write_wfdb(tmp_path / "a", noisy, STANDARD, 500)
+    report = examine(write(tmp_path, "file,age\na.hea,3d\n"))
+    assert not report.errors
+    (poor,) = (finding for finding in report.warnings if finding.code == "not_acceptable")
+    assert "V3" in poor.message

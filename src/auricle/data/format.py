@@ -16,6 +16,8 @@ from auricle.batch import MISSING_STEP
 from auricle.errors import require
 
 Size = tuple[int, int]
+# The rate of a store unless another is asked for.
+RATE_HZ: Final = 500.0
 # (height, width) of stored pictures, what image networks usually read.
 IMAGE_SIZE: Final[Size] = (224, 224)
 # Where the picture of a record would begin that has none.

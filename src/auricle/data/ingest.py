@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import torch
 
 from auricle.atomic import PARTIAL, locked, write_json, write_with
-from auricle.data.format import IMAGE_SIZE, STORE_VERSION, Form, Size
+from auricle.data.format import IMAGE_SIZE, RATE_HZ, STORE_VERSION, Form, Size
 from auricle.data.shard import write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
@@ -63,7 +63,7 @@ def ingest(
     out: Path | str,
     *,
     options: Mapping[str, Any] | None = None,
-    rate_hz: float = 500.0,
+    rate_hz: float = RATE_HZ,
     shard_records: int = SHARD_RECORDS,
     workers: int | None = None,
     executor: str = "processes",

@@ -15,9 +15,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from functools import lru_cache
 from itertools import zip_longest
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from posixpath import normpath
 from typing import Final
 
 from auricle import age as ages
@@ -25,7 +27,7 @@ from auricle.age import Age
 from auricle.data.table import read_table
 from auricle.errors import DataError, UnknownNameError
 from auricle.io.header_comments import sex_of
-from auricle.io.names import record_name
+from auricle.io.names import holds_signals, record_name, suffix_of
 from auricle.labs import in_canonical_unit, lab_test, unit_factor
 from auricle.recording import Bound, Sex
 
@@ -90,15 +92,52 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     rows = [_row_or_problem(path, line, header, cells) for line, cells in table.records]
     if not rows:
         raise DataError(f"{path}: lists no recording")
-    # A record_id names one record of the store.
-    lines: dict[str, int] = {}
+    taken = Taken()
     for number, row in enumerate(rows):
-        if not row.problem and row.record_id in lines:
-            problem = f"the same record_id as line {lines[row.record_id]}: make it unique"
-            rows[number] = replace(row, record_id=f"{row.record_id} (line {row.line})", problem=problem)
-        elif not row.problem:
-            lines[row.record_id] = row.line
+        repeated = None if row.problem else taken.take(row)
+        if repeated is not None:
+            rows[number] = replace(row, record_id=f"{row.record_id} (line {row.line})", problem=str(repeated))
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A line that lists what an earlier one has listed: what, on which line, and the remedy."""
+
+    what: str
+    line: int
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"the same {self.what} as line {self.line}: {self.remedy}"
+
+    def in_general(self) -> str:
+        """The sentence without the number of the line."""
+        return f"the same {self.what} as an earlier line: {self.remedy}"
+
+
+@dataclass(slots=True)
+class Taken:
+    """What the lines so far have listed: a record_id names one record of the store, and a file is one recording."""
+
+    ids: dict[str, int] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+
+    def take(self, row: ManifestRow) -> Repeated | None:
+        """Note a good line, or tell what it repeats."""
+        file = _file_key(row.file or row.image)
+        if row.record_id in self.ids:
+            return Repeated("record_id", self.ids[row.record_id], "make it unique (by default it is the file's name)")
+        if file in self.files:
+            return Repeated("file", self.files[file], "list each recording once")
+        self.ids[row.record_id] = self.files[file] = row.line
+        return None
+
+
+def _file_key(named: str) -> str:
+    """What two spellings of one file have in common."""
+    path = normpath(named.replace("\\", "/"))
+    return path[: -len(suffix_of(path))] if holds_signals(path) or suffix_of(path) == ".hea" else path
 
 
 def canonical_header(header: Sequence[str]) -> tuple[str, ...]:
@@ -135,7 +174,7 @@ def _row_or_problem(path: Path, line: int, header: Sequence[str], values: Sequen
         named = dict(zip(header, values or (), strict=False))
         file, own = named.get("file", "").strip(), named.get("record_id", "").strip()
         return ManifestRow(
-            line=line, file=file, record_id=own or (record_name(file) if file else f"line {line}"),
+            line=line, file=file, record_id=own or _record_name(file) or f"line {line}",
             problem=str(error).removeprefix(f"{path}:{line}: "),
         )  # fmt: skip
 
@@ -150,6 +189,17 @@ def found(folder: Path, named: str) -> Path | None:
         if named and (path.exists() or path.with_name(path.name + ".hea").exists()):
             return path
     return None
+
+
+def missing(named: str) -> str:
+    """Why the file of a row is not there; its name, which may be a patient's, is not repeated."""
+    if PurePosixPath(named).is_absolute() or PureWindowsPath(named).is_absolute():
+        return "the file does not exist: its path is that of another computer; write it from the manifest's folder on"
+    return "the file does not exist"
+
+
+def _record_name(named: str) -> str:
+    return record_name(named.replace("\\", "/"))
 
 
 def check_header(path: Path, header: list[str]) -> None:
@@ -242,6 +292,8 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             )
         if not cell("file") and not cell("image"):
             raise DataError("names no file")
+        if lies_ahead(cell("recording_date")):
+            raise DataError("the recording date lies in the future")
         sex = sex_of(cell("sex"))
         if sex is None and cell("sex").casefold() not in {"", "unknown", "nan", "u", "?", "other", "o", "x", "未知"}:
             raise DataError("sex should be F, M or empty; of a code like 1 or 0 write which it means")
@@ -251,7 +303,7 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             line=line,
             file=cell("file"),
             image=cell("image"),
-            record_id=cell("record_id") or record_name(cell("file") or cell("image")),
+            record_id=cell("record_id") or _record_name(cell("file") or cell("image")),
             patient_id=cell("patient_id") or None,
             age=_age(cell),
             sex=sex,
@@ -261,7 +313,7 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             labs=labs,
             lab_minutes=lab_minutes,
             lab_bounds=lab_bounds,
-            gestation_days=ages.parse_gestation(cell("gestational_age")) if cell("gestational_age") else None,
+            gestation_days=_gestation(cell("gestational_age")),
         )
     except DataError as error:
         raise DataError(f"{path}:{line}: {error}") from None
@@ -296,6 +348,25 @@ def written_age(cell: Callable[[str], str]) -> Age | None:
             raise DataError(f"negative age {days:g}: age_days counts from birth")
         return Age(days)
     return ages.parse(cell("age") or cell("age_years"))
+
+
+def lies_ahead(written: str) -> bool:
+    """Whether a date is later than tomorrow, which has begun elsewhere; False for what is no date."""
+    try:
+        ages.between(written, date.today() + timedelta(days=1))
+    except DataError as error:
+        return "negative age" in str(error)
+    return False
+
+
+def _gestation(text: str) -> float | None:
+    """Days of gestation; the message never repeats the cell."""
+    try:
+        return ages.parse_gestation(text) if text else None
+    except DataError:
+        raise DataError(
+            "the gestational age cannot be read: write weeks and days, as in 30+2 (20 to 45 weeks)"
+        ) from None
 
 
 def _labels(text: str) -> tuple[str, ...]:

@@ -57,8 +57,8 @@ def at_rate(recording: Recording, rate_hz: float) -> Recording:
     return replace(recording, signal=signal, rate_hz=rate_hz, recorded_hz=recording.original_hz)
 
 
-def _judged(recording: Recording) -> tuple[Acceptance, NDArray[np.int64]]:
-    """The quality of the trace and its R peaks.
+def judged(recording: Recording) -> tuple[Acceptance, NDArray[np.int64]]:
+    """The quality of the trace and its R peaks, of a recording as a store has it.
 
     Raises:
         DataError: there is no ECG in it.
@@ -141,7 +141,7 @@ def _entry(
             warnings.simplefilter("ignore", ReadingNote)  # they are kept in a column
             recording = source.read(root, row)
         recording = at_rate(recording.trimmed(), rate_hz)
-        accepted, beats = _judged(recording)
+        accepted, beats = judged(recording)
         picture = None if recording.image is None else fit_picture(recording.image, *image_size)
     except (AuricleError, OSError, ValueError) as error:
         return {"record_id": record_id, "reason": f"{type(error).__name__}: {error}"}, None, None

@@ -1,8 +1,8 @@
 """The doctor of manifests: errors and doubts in a CSV of recordings, and which labels have enough patients.
 
-`read_manifest` and `ingest` stop at the first mistake; `examine` collects all of them, compares lines with each other,
-and measures whether technical properties of the recordings tell age or label (they "betray" it). Nothing it returns
-names a person: places are line numbers.
+What `ingest` would reject is an error here, for the same reason. `examine` also compares lines with each other, and
+measures whether technical properties of the recordings tell age or label (they "betray" it). Nothing it returns names a
+person: places are line numbers.
 """
 
 from __future__ import annotations
@@ -47,16 +47,18 @@ def examine(manifest: Path, read_files: bool = True, on_progress: OnProgress | N
     cases, findings = seen.cases, list(seen.findings)
     if read_files:
         findings += read_traces(manifest.parent, cases, on_progress)
-    labels = nameable_labels(cases)
-    betrayals = find_betrayals(cases, labels)
-    findings += [*find_conflicts(cases), *find_doubts(cases, labels), *betrayal_findings(betrayals)]
+    usable = [case for case in cases if not case.rejected]
+    whole = [case for case in cases if not case.salvaged]
+    labels = nameable_labels(usable)
+    betrayals = find_betrayals(usable, labels)
+    findings += [*find_conflicts(cases), *find_doubts(whole, labels), *betrayal_findings(betrayals)]
     return Report(
         manifest=manifest.name,
         n_lines=seen.n_lines,
-        n_records=len(cases),
-        n_patients=len({case.patient for case in cases}),
+        n_records=0 if seen.refused else len(usable),
+        n_patients=len({case.patient for case in usable}),
         files_read=sum(case.trace is not None for case in cases) if read_files else None,
         findings=tuple(sorted(findings, key=lambda finding: finding.severity != "error")),
         betrayals=tuple(betrayals),
-        facts=find_facts(cases, labels),
+        facts=find_facts(usable, labels),
     )

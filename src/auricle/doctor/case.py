@@ -15,6 +15,8 @@ from auricle.data.manifest import ManifestRow
 from auricle.recording import Sex
 
 Key = TypeVar("Key", bound=Hashable)
+# Code and sentence of what is wrong with a file.
+Remark = tuple[str, str]
 
 # Names of the age bands, and of those whose age is not known.
 BANDS: Final = (*(band.name for band in AGE_BANDS), "unknown")
@@ -32,7 +34,7 @@ class Trace:
         seconds: duration.
         format: "WFDB 16", "npz" ...
         doubt: why its numbers are no millivolts, by the kinds of `auricle.amplitude` or "unknown"; None if they are.
-        digest: of the samples; None for a signal that never moves, which many broken recordings share.
+        digest: of the samples.
         age: of the file's own header.
         sex: of the file's own header.
         labels: of the file's own header.
@@ -45,23 +47,29 @@ class Trace:
     seconds: float
     format: str
     doubt: str | None
-    digest: bytes | None
+    digest: bytes
     age: Age | None = None
     sex: Sex | None = None
     labels: tuple[str, ...] = ()
     odd_age: bool = False
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(slots=True)
 class Case:
-    """A line of the manifest with what its file says; where both say something, the manifest counts, as at ingest."""
+    """A line of the manifest with what its file says; where both say something, the manifest counts, as at ingest.
+
+    A case is salvaged where cells that cannot be read were left out of it, and rejected where ingest would not take
+    it: for its cells, for its file, or because it repeats another.
+    """
 
     row: ManifestRow
     site: str
     born: datetime | None = None
     recorded: datetime | None = None
     trace: Trace | None = None
+    salvaged: bool = False
+    rejected: bool = False
 
     @property
     def line(self) -> int:

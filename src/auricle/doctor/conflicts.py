@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Final
 
 from auricle.doctor.case import Case, grouped, lines_of
@@ -36,13 +35,6 @@ def _within_patients(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def _between_patients(cases: Sequence[Case]) -> Iterator[Finding]:
-    ids = "the same record_id twice (by default it is the name of the file): make it unique"
-    groups = grouped(cases, lambda case: case.row.record_id).values()
-    yield _error("duplicate_record_id", ids, [lines_of(group) for group in groups if len(group) > 1])
-    files = _shared_by_patients(
-        cases, lambda case: str(PurePosixPath((case.row.file or case.row.image).replace("\\", "/")))
-    )
-    yield _error("same_file_two_patients", "the same file under two patients", files)
     signals = _shared_by_patients(cases, lambda case: case.trace.digest if case.trace else None)
     yield _error("same_signal_two_patients", "the same signal, sample by sample, under two patients", signals)
 

@@ -121,10 +121,8 @@ def _ages_differ(case: Case) -> bool:
 
 def _about_signals(cases: Sequence[Case]) -> Iterator[Finding]:
     traced = [(case, case.trace) for case in cases if case.trace is not None]
-    flat = [case for case, trace in traced if trace.digest is None]
-    yield from _warning("flat_signal", "a signal that never moves: a broken or empty recording", each_line(flat))
     for doubt, message in _AMPLITUDES.items():
-        doubted = [case for case, trace in traced if trace.digest is not None and trace.doubt == doubt]
+        doubted = [case for case, trace in traced if trace.doubt == doubt]
         yield from _warning(f"unit_{doubt}", message, each_line(doubted))
     rates = grouped([case for case, _ in traced], lambda case: case.trace.rate_hz if case.trace else None)
     if len(rates) > 1:

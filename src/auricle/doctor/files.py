@@ -16,23 +16,24 @@ from typing import Final
 import numpy as np
 
 from auricle.amplitude import doubt_of
-from auricle.data.manifest import found
-from auricle.doctor.case import Case, Trace
-from auricle.doctor.model import Finding
-from auricle.errors import AuricleError
+from auricle.data.format import RATE_HZ
+from auricle.data.manifest import found, missing
+from auricle.data.shard import at_rate, judged
+from auricle.doctor.case import Case, Remark, Trace
+from auricle.doctor.model import Finding, Severity
+from auricle.errors import AuricleError, DataError
 from auricle.io import read
 from auricle.io.names import header_of, suffix_of
 from auricle.io.picture import read_picture
 from auricle.io.wfdb_header import read_header
 from auricle.progress import OnProgress, counted
 from auricle.recording import Recording
-from auricle.signal.acceptance import Acceptance, Reason, judge
+from auricle.signal.acceptance import Acceptance
 
-_MISSING: Final = "the file does not exist"
 _SUFFIXES: Final = frozenset({".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"})
 # A reader's message names the file, which may name the patient: only its kind is told. First match wins.
 _REASONS: Final = (
-    (r"no such file|is a folder", _MISSING),
+    (r"no such file|is a folder", missing("")),
     (r"signal file .* is missing", "the signal file that belongs to the header is missing"),
     (r"cannot be opened|denied", "the file cannot be opened: look at its permissions"),
     (r"truncated", "the signal file is truncated: copy it again"),
@@ -52,14 +53,24 @@ _REASONS: Final = (
     (r"neither rate nor leads", "the array says neither rate nor leads: store an .npz with signal, rate_hz and leads"),
     (r"damaged|not a readable|different lengths|cannot read it", "the file is damaged"),
 )
-# Kinds of notes of readers, by a word in them; an empty one is told elsewhere.
+# Kinds of notes of readers by words in them, with the code and the sentence of each; the first match wins. What has an
+# empty code is told elsewhere.
 _NOTES: Final = (
-    ("constant or at the limit", "stretches are constant or at the limit of the amplifier: they count as missing"),
-    ("contradict", "limb leads contradict each other: what can be is derived from the others"),
-    ("left out", "channels that are no ECG lead are left out"),
-    ("gain", ""), ("amplitude", ""), (" age ", ""), ("sex", ""),
+    (r"amplitude|no gain|are counts|scaled copy", "", ""),
+    (r"is used; the file says|\bages?\b|\bsex\b", "", ""),
+    (r"left out", "channel_left_out", "channels that are no ECG leads auricle knows are left out"),
+    (r"both signs|upside down", "lead_turned", "a lead is upside down, or there with both signs: turned or taken once"),
+    (r"is there \d+ times", "lead_twice", "a lead is there more than once: of different ones none is used"),
+    (r"at the limit of the amplifier", "lead_lost", "leads are constant or at the limit of the amplifier: missing"),
+    (
+        r"contradict|no three limb leads", "limb_leads_contradict",
+        "limb leads contradict each other: what can be is derived from the others",
+    ),
+    (r"dark ground|its pixels", "picture_repaired", "a picture of unusual tones was brought to dark on light"),
+    (r"treated as unknown", "field_unknown", "a field of the file cannot be read and is treated as unknown"),
+    (r"not read", "content_not_read", "the file also holds what is not read"),
 )  # fmt: skip
-_OTHER_NOTE: Final = "its reader found something to say: read the file with `auricle measure`"
+_OTHER_NOTE: Final = ("reader_note", "its reader found something to say: read the file with `auricle measure`")
 _NO_PICTURE: Final = "the picture cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
 _OTHER_REASON: Final = "the file cannot be read; `auricle ingest` tells the whole reason in its rejected.parquet"
 
@@ -72,64 +83,67 @@ def read_traces(root: Path, cases: Sequence[Case], on_progress: OnProgress | Non
         cases: changed in place.
         on_progress: called with (files done, files in all).
     """
-    reasons: dict[str, list[int]] = defaultdict(list)
-    remarks: dict[str, list[int]] = defaultdict(list)
+    reasons: dict[Remark, list[int]] = defaultdict(list)
+    remarks: dict[Remark, list[int]] = defaultdict(list)
     for case in counted(cases, len(cases), on_progress):
-        results = [_trace(root, case.row.file)] if case.row.file else []
-        results += [_no_picture(found(root, case.row.image))] if case.row.image else []
-        for result in results:
+        for named, look in ((case.row.file, _trace), (case.row.image, _no_picture)):
+            if not named:
+                continue
+            path = found(root, named)
+            result = ("file_missing", missing(named)) if path is None else look(path)
             if isinstance(result, Trace):
                 case.trace = result
                 for remark in result.remarks:
                     remarks[remark].append(case.line)
             elif result:
                 reasons[result].append(case.line)
+                case.rejected = True
+    kinds: tuple[tuple[Severity, dict[Remark, list[int]]], ...] = (("error", reasons), ("warning", remarks))
     return [
-        Finding(
-            "error", "file_missing" if reason == _MISSING else "file_unreadable", reason, tuple((n,) for n in lines)
-        )
-        for reason, lines in reasons.items()
-    ] + [Finding("warning", "recording", remark, tuple((n,) for n in lines)) for remark, lines in remarks.items()]
+        Finding(severity, code, message, tuple((line,) for line in lines))
+        for severity, found_so in kinds
+        for (code, message), lines in found_so.items()
+    ]
 
 
-def _trace(root: Path, named: str) -> Trace | str:
-    """The facts of a file, or why it cannot be read."""
-    path = found(root, named)
-    if path is None:
-        return _MISSING
+def _trace(path: Path) -> Trace | Remark:
+    """The facts of a file, or why it cannot be used."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             recording = read(path)
-        quality = judge(recording)
-        if not quality.readable:
-            return f"no ECG to read: {quality.reasons[0]}"
         odd_age = any(re.search(r"\bage\b", str(warning.message)) for warning in caught)
-        return _facts(path, recording, odd_age, _remarks(recording, quality))
     except AuricleError as error:
-        return _reason(str(error), path)
+        reason = _reason(str(error), path)
+        return "file_missing" if reason == missing("") else "file_unreadable", reason
     except Exception:  # one odd file must not end the report on all others, and a traceback would print its name
-        return _OTHER_REASON
+        return "file_unreadable", _OTHER_REASON
+    try:
+        accepted, _ = judged(at_rate(recording.trimmed(), RATE_HZ))
+    except DataError as error:
+        return "no_ecg", str(error)
+    return _facts(path, recording, odd_age, _remarks(recording, accepted))
 
 
-def _remarks(recording: Recording, quality: Acceptance) -> tuple[str, ...]:
+def _remarks(recording: Recording, quality: Acceptance) -> tuple[Remark, ...]:
     """Kinds of what was found wrong in a recording that can be read; lines are gathered by them."""
-    said = [next((kind for word, kind in _NOTES if word in note), _OTHER_NOTE) for note in recording.notes]
-    if not quality.acceptable:
-        faults = sorted({str(Reason(reason.code)) for reason in quality.reasons})
-        said.append(f"the trace is not acceptable: {'; '.join(faults)}")
-    return tuple(dict.fromkeys(kind for kind in said if kind))
+    said = [
+        next(((code, kind) for words, code, kind in _NOTES if re.search(words, note)), _OTHER_NOTE)
+        for note in recording.notes
+    ]
+    said += [("not_acceptable", f"the trace is not acceptable: {reason}") for reason in quality.reasons]
+    return tuple(dict.fromkeys((code, kind) for code, kind in said if code))
 
 
-def _no_picture(path: Path | None) -> str:
-    """Why a picture cannot be read; empty if it can."""
-    if path is None or not path.is_file():
-        return _MISSING
+def _no_picture(path: Path) -> Remark | None:
+    """Why a picture cannot be read; None if it can."""
+    if not path.is_file():
+        return "file_missing", missing("")
     try:
         read_picture(path)
     except AuricleError:
-        return _NO_PICTURE
-    return ""
+        return "file_unreadable", _NO_PICTURE
+    return None
 
 
 def _reason(message: str, path: Path) -> str:
@@ -138,10 +152,9 @@ def _reason(message: str, path: Path) -> str:
     return next((reason for pattern, reason in _REASONS if re.search(pattern, message)), _OTHER_REASON)
 
 
-def _facts(path: Path, recording: Recording, odd_age: bool, remarks: tuple[str, ...]) -> Trace:
+def _facts(path: Path, recording: Recording, odd_age: bool, remarks: tuple[Remark, ...]) -> Trace:
     """What is kept of a recording that could be read."""
     signal = np.ascontiguousarray(recording.signal)
-    moves = bool((np.fmax.reduce(signal, axis=1) > np.fmin.reduce(signal, axis=1)).any())
     # Leads are part of the identity, rate and age are not: the same samples under another rate are the same signal.
     named = ",".join(recording.leads).encode() + str(signal.shape).encode()
     return Trace(
@@ -150,7 +163,7 @@ def _facts(path: Path, recording: Recording, odd_age: bool, remarks: tuple[str, 
         seconds=recording.seconds,
         format=_format(path),
         doubt=_doubt(recording),
-        digest=hashlib.blake2b(named + signal.tobytes(), digest_size=16).digest() if moves else None,
+        digest=hashlib.blake2b(named + signal.tobytes(), digest_size=16).digest(),
         age=recording.age,
         sex=recording.sex,
         labels=recording.labels,

@@ -149,7 +149,7 @@ class Report:
     Attributes:
         manifest: its file name, without folder.
         n_lines: recordings listed, readable or not.
-        n_records: lines that could be used.
+        n_records: lines that ingest would store, as far as the files were read; 0 where it refuses the manifest.
         n_patients: persons in them; a record without a patient_id is a person of its own.
         files_read: recordings whose files could be read; None if no file was asked.
         findings: errors first.

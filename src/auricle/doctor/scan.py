@@ -1,7 +1,7 @@
 """The tolerant pass over a manifest: every line that cannot be read is collected, and the others are kept.
 
-A line with one bad cell is read on without that cell, so that one misspelt sex does not hide what else is wrong in it;
-it is no record, as ingest rejects it. What makes a line good is decided by `auricle.data.manifest` alone.
+A line with one bad cell is compared with the others without that cell, so that one misspelt sex does not hide what else
+is wrong in it; ingest rejects it, so it is no record. `auricle.data.manifest` alone decides what makes a line good.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from auricle.data.manifest import (
     LAB_PREFIXES,
     MINUTES_PREFIX,
     ManifestRow,
+    Repeated,
+    Taken,
     canonical_header,
     cells_of,
     check_header,
     lab_columns,
+    lies_ahead,
     parse_row,
     written_age,
 )
@@ -42,11 +45,12 @@ _YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is t
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The usable lines, what is wrong with the others, and how many there are."""
+    """What can be compared of the lines, what is wrong, how many there are, and whether ingest refuses them all."""
 
     cases: list[Case]
     findings: list[Finding]
     n_lines: int
+    refused: bool = False
 
 
 def scan(manifest: Path) -> Scan:
@@ -61,29 +65,40 @@ def scan(manifest: Path) -> Scan:
     header = list(canonical_header(table.header))
     findings += _header_findings(manifest, header)
     if not {"file", "image"} & set(header):
-        return Scan([], findings, 0)
+        return Scan([], findings, 0, refused=True)
     header, strange = _without_strange_labs(header)
     findings += [Finding("error", "header", reason, ((1,),)) for reason in strange]
+    refused = bool(findings)
     # Every line: its case, and its problems by kind. A warning is the parser's about an age of 0 years.
-    problems: dict[tuple[str, str], list[int]] = defaultdict(list)
-    cases, zeros, n_lines = [], [], 0
+    problems: dict[tuple[str, str], list[tuple[int, ...]]] = defaultdict(list)
+    cases: list[Case] = []
+    zeros: list[int] = []
+    ahead: list[int] = []
+    n_lines, taken = 0, Taken()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for line, values in table.records:
             n_lines, n_caught = n_lines + 1, len(caught)
             reasons, case = _line(manifest, line, header, values)
+            repeated = taken.take(case.row) if case and not case.rejected else None
+            if case and repeated:
+                problems[_code_of(repeated, case, cases), repeated.in_general()].append((repeated.line, line))
+                case.rejected = True
             for reason in reasons:
-                problems[reason].append(line)
+                problems[reason].append((line,))
             cases += [case] if case else []
+            ahead += [line] if case and lies_ahead(_cell(header, values, "#recording_date")) else []
             zeros += [line] if len(caught) > n_caught else []
     # One finding for each kind of problem.
     for (code, message), where in problems.items():
-        findings.append(Finding("error", code, message, tuple((line,) for line in where)))
+        findings.append(Finding("error", code, message, tuple(where)))
+    if ahead:
+        findings.append(Finding("warning", "date_ahead", _FUTURE, tuple((line,) for line in ahead)))
     if zeros:
         findings.append(Finding("warning", "age_year_zero", _YEAR_ZERO, tuple((line,) for line in zeros)))
     if not n_lines:
         findings.append(Finding("error", "empty", "the manifest lists no recording"))
-    return Scan(cases, findings, n_lines)
+    return Scan(cases, findings, n_lines, refused)
 
 
 def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
@@ -136,13 +151,11 @@ def _line(
     row = _salvaged(manifest, line, cells, problems)
     if row is None:
         return problems, None
-    if problems:
-        return problems, None  # ingest rejects the line, so it is no record here either
     recorded = _moment(cells, "recording_date") or _moment(cells, "#recording_date")
-    if recorded is not None and recorded > datetime.now():
-        problems.append(("age_impossible", _FUTURE))
     site = (cells.get("#site") or "").strip() or _first_folder(row.file or row.image)
-    return problems, Case(row, site, _moment(cells, "birth_date"), recorded)
+    return problems, Case(
+        row, site, _moment(cells, "birth_date"), recorded, salvaged=bool(problems), rejected=bool(problems)
+    )
 
 
 def _salvaged(manifest: Path, line: int, cells: Cells, problems: list[tuple[str, str]]) -> ManifestRow | None:
@@ -169,9 +182,9 @@ def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
         return "lab", reason, tuple(name for name in cells if name and reason.startswith((f"{name} ", f"{name}:")))
     if reason.startswith("labels "):
         return "labels", reason, ("labels",)
-    if "gestational age" in reason:
+    if reason.startswith("the gestational age "):
         return "age", reason, ("gestational_age",)
-    if reason.startswith("negative age"):
+    if reason.startswith(("negative age", _FUTURE)):
         return "age_impossible", reason, _AGE_COLUMNS
     if reason.startswith("the age "):
         too_old = _is_too_old(cells)
@@ -185,6 +198,18 @@ def _is_too_old(cells: Cells) -> bool:
     except DataError as error:
         return "not possible" in str(error)
     return False
+
+
+def _code_of(repeated: Repeated, case: Case, earlier: Sequence[Case]) -> str:
+    if repeated.what == "record_id":
+        return "duplicate_record_id"
+    owner = next(one.patient for one in earlier if one.line == repeated.line)
+    return "same_file" if owner == case.patient else "same_file_two_patients"
+
+
+def _cell(header: Sequence[str], values: Sequence[str] | None, name: str) -> str:
+    """The cell of a column, empty where there is none."""
+    return dict(zip(header, values or (), strict=False)).get(name, "")
 
 
 def _moment(cells: Cells, name: str) -> datetime | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auricle.data.manifest import ManifestRow, found, read_manifest
+from auricle.data.manifest import ManifestRow, found, missing, read_manifest
 from auricle.errors import DataError, ReadError, require
 from auricle.io import read
 from auricle.io.picture import read_picture
@@ -42,7 +42,7 @@ class Manifest:
         file, image_file = (found(root.parent, named) for named in (listed.file, listed.image))
         for path, named in ((file, listed.file), (image_file, listed.image)):
             if named and path is None:
-                raise ReadError(f"{root.name}:{listed.line}: {named} does not exist")
+                raise ReadError(f"{root.name}:{listed.line}: {named}: {missing(named)}")
         known: dict[str, object] = {
             "patient_id": listed.patient_id,
             "age": listed.age,
