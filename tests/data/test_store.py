@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from auricle.errors import ConfigError, DataError, StoreError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.signal.preprocess import InputSpec
 from auricle.simulate import cohort
-from fakes import heart
+from fakes import heart, write_wfdb
 
 SMALL = {"n": 96, "rate_hz": 100.0, "seconds": 4.0}
 SPEC = InputSpec(rate_hz=100, seconds=2.0, band_hz=(0.5, 45))
@@ -380,3 +381,17 @@ def test_a_corpus_is_shaped_by_training_reports_only(store: Store) -> None:
     assert (text.findings[1] == 0).all()
     with pytest.raises(DataError, match="no reports to train on"):
         Corpus.from_store(store, np.array([], dtype=np.int64), "ngrams", {"findings"})
+
+
+def test_the_gestation_of_a_header_is_kept_and_older_stores_have_none(tmp_path: Path) -> None:
+    write_wfdb(tmp_path / "a", heart(1500), STANDARD, comments=["Age: 5 wk", "Gestational age: 30+2"])
+    (tmp_path / "m.csv").write_text("file\na.hea\n")
+    ingest("manifest", tmp_path / "m.csv", tmp_path / "store", workers=1)
+    store = Store(tmp_path / "store")
+    assert store.recording(0).gestation_days == 212
+    records = tmp_path / "store" / "records.arrow"
+    older = store.table.drop_columns(["gestation_days"]).combine_chunks()
+    with pa.OSFile(str(tmp_path / "older.arrow"), "wb") as file, pa.ipc.new_file(file, older.schema) as writer:
+        writer.write_table(older)
+    (tmp_path / "older.arrow").replace(records)
+    assert Store(tmp_path / "store").recording(0).gestation_days is None

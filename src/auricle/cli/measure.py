@@ -52,7 +52,8 @@ def measure(
     age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
     sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
     gestation: Annotated[
-        str | None, typer.Option(help="Weeks and days at birth, 30+2: compares at the corrected age, see docs.")
+        str | None,
+        typer.Option(help="Weeks+days of gestation at birth (30+2); one born early is compared at its corrected age."),
     ] = None,
     lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, sentences in every language.")] = False,
