@@ -89,8 +89,10 @@ def ingest_with_progress(
         f"{done.n_rejected} rejected",
         highlight=False,
     )
-    poor = int((~store.column("acceptable").astype(bool)).sum()) if done.n_stored else 0
-    noted = sum(len(notes) > 0 for notes in store.column("notes"))
+    # A store that an older auricle finished has no such columns.
+    said = {"acceptable", "notes"} <= set(store.table.column_names)
+    poor = store.column("acceptable").tolist().count(False) if said else 0
+    noted = sum(notes is not None and len(notes) > 0 for notes in store.column("notes")) if said else 0
     if poor or noted:
         console.print(
             f"  {poor} traces are not acceptable (columns acceptable, quality_reasons), of {noted} their readers had "

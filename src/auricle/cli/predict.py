@@ -53,7 +53,7 @@ def predict(
     from auricle.io.picture import read_picture
     from auricle.predict import SHIPPED_WEIGHTS, Predictor
 
-    known_age = ages.given(age)
+    known_age, known_sex = ages.given(age), parse_sex(sex)
     if image is not None and len(files) > 1:
         raise ConfigError("--image is the picture of one recording: give one file")
     picture = read_picture(image) if image is not None else None
@@ -64,7 +64,7 @@ def predict(
     for file in files:
         # One recording that cannot be answered for does not keep the answers for the others.
         try:
-            recording = read(file, age=known_age, sex=parse_sex(sex), image=picture, **values)
+            recording = read(file, age=known_age, sex=known_sex, image=picture, **values)
             prediction = predictor(recording)
         except DataError as error:
             failed = True
@@ -82,13 +82,17 @@ def predict(
 
 def named(error: DataError, file: Path) -> str:
     """The message of an error, with the file in front where it does not say which."""
-    text = str(error).removeprefix(f"{file.stem}: ")
+    from auricle.io.names import record_name
+
+    text = str(error).removeprefix(f"{record_name(file)}: ")
     return text if file.name in text or str(file) in text else f"{file}: {text}"
 
 
 def refusal(file: Path, error: UnreadableError) -> dict[str, object]:
     """What JSON says of a recording without an answer."""
-    return {"record_id": file.stem, "scores": {}, "quality": error.quality, "refused": str(error)}
+    from auricle.io.names import record_name
+
+    return {"record_id": record_name(file), "scores": {}, "quality": error.quality, "refused": str(error)}
 
 
 def known_labs(texts: Sequence[str]) -> dict[str, dict[str, float] | None]:

@@ -58,8 +58,9 @@ class View:
         unknown = self.rows[~self.store.column("amplitude_known").astype(bool)[self.rows]]
         if self.spec.scale == "mv" and len(unknown):
             raise DataError(
-                f"{self.store.path}: its amplitudes are lost, and this model reads millivolts: "
-                "train one with model.input.scale=amplitude_unknown or lead_unknown"
+                f"{self.store.path}: the amplitudes of {len(unknown)} of {len(self.rows)} records are not known, and "
+                "this model reads millivolts: leave them out (column amplitude_known), or train one with "
+                "model.input.scale=amplitude_unknown or lead_unknown"
             )
         # Columns of the whole store, read once: every step asks for a few of their entries.
         object.__setattr__(self, "lengths", self.store.column("n_samples"))

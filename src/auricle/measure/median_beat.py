@@ -18,6 +18,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from auricle.signal.traces import bridged
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -123,7 +125,7 @@ def align_as(signal: NDArray[np.float32], rate_hz: float, beats: Integers, decid
 def _prepared(signal: NDArray[np.float32], rate_hz: float) -> tuple[Floats, NDArray[np.bool_], float]:
     """(lead, time) the traces without mains at 500 Hz or more, which samples of them are known, and their rate."""
     known = np.isfinite(signal)
-    trace = _without_mains(_bridged(signal, known), rate_hz)
+    trace = _without_mains(bridged(signal, known), rate_hz)
     up = max(1, math.ceil(_LEAST_HZ / rate_hz - 1e-6))
     if up > 1:
         trace = _finer(trace, up)
@@ -165,15 +167,6 @@ def _finer(trace: Floats, up: int) -> Floats:
     """The traces at a multiple of their rate, by cubic splines: a sinc would ring beside a steep QRS."""
     n = trace.shape[1]
     return np.asarray(CubicSpline(np.arange(n), trace, axis=1)(np.arange(n * up) / up))
-
-
-def _bridged(signal: NDArray[np.float32], known: NDArray[np.bool_]) -> Floats:
-    """(lead, time) signal with missing samples interpolated by straight lines."""
-    trace = signal.astype(np.float64)
-    for row in np.flatnonzero(~known.all(axis=1)):
-        places = np.flatnonzero(known[row])
-        trace[row] = np.interp(np.arange(trace.shape[1]), places, trace[row, places])
-    return trace
 
 
 def _without_mains(trace: Floats, rate_hz: float) -> Floats:

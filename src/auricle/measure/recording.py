@@ -174,13 +174,15 @@ def _measured(
 ) -> tuple[Measurements, tuple[_Reading, ...]]:
     """All values of a recording whose beats could be aligned, and the readings they are from."""
     leads, aligned, uncovered = _covered(leads, aligned)
-    found_remarks = found_remarks + uncovered
+    few = any(remark.code == "few_leads" for remark in found_remarks)
+    found_remarks = found_remarks + [remark for remark in uncovered if not (few and remark.code == "few_leads")]
+    sheet = columns(aligned)
     # The median beat of all beats, and those with one group of beats left out.
     rr_ms = rhythm.intervals_ms(recording, beats.at)
     rr = float(np.median(rhythm.known(rr_ms))) if len(rhythm.known(rr_ms)) else math.nan
     aligned = replace(aligned, median=without_gaps(aligned.median))
-    whole = _read(aligned.median, aligned, leads, rr)
-    repeated = [_read_group(group, aligned, leads, rr) for group in left_out(aligned.stack)]
+    whole = _read(aligned.median, aligned, sheet, leads, rr)
+    repeated = [_read_group(median, aligned, sheet, leads, rr) for median in left_out(aligned.stack)]
     whole, repeated = _doubted(whole, repeated, aligned, leads)
     # Values with their standard errors.
     known, seen = recording.amplitude_known, whole.found.qrs.onset is not None
@@ -217,22 +219,24 @@ def _covered(leads: tuple[str, ...], aligned: Aligned) -> tuple[tuple[str, ...],
     return tuple(name for name in leads if name not in lost), kept, found
 
 
-def _read_group(median: Floats, aligned: Aligned, leads: tuple[str, ...], rr_ms: float) -> _Reading:
+def _read_group(
+    median: Floats, aligned: Aligned, sheet: list[list[int]], leads: tuple[str, ...], rr_ms: float
+) -> _Reading:
     """The reading of a median with beats left out; NaN in leads that only those beats had."""
     there = np.isfinite(median).any(axis=1)
-    reading = _read(without_gaps(median), aligned, leads, rr_ms)
+    reading = _read(without_gaps(median), aligned, sheet, leads, rr_ms)
     if not there.all():
         reading.waves.amplitude_mv[:, ~there] = np.nan
     return reading
 
 
-def _read(median: Floats, aligned: Aligned, leads: tuple[str, ...], rr_ms: float) -> _Reading:
+def _read(median: Floats, aligned: Aligned, sheet: list[list[int]], leads: tuple[str, ...], rr_ms: float) -> _Reading:
     rr = (rr_ms if math.isfinite(rr_ms) else 1000.0) * aligned.rate_hz / 1000
     independent_rows = set(independent(leads))
     found: Delineation | None = None
     amplitude, area = np.full((len(WAVES), len(leads)), np.nan), np.full((3, len(leads)), np.nan)
     # The leads of a column are read between marks of their own; the largest column gives the intervals.
-    for rows in columns(aligned):
+    for rows in sheet:
         own = [row for row in rows if row in independent_rows] or rows
         marks = delineate(median[own], aligned.noise_mv[own], aligned.rate_hz, aligned.r_index, rr)
         read = read_waves(median[rows], marks, aligned.rate_hz, rr)

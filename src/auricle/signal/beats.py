@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from auricle.recording import Recording
 from auricle.signal.steepness import RATE_HZ, at_one_rate, checked
+from auricle.signal.traces import bridged
 
 # Where an R peak is usually tall and the lead usually present, each choice looking from another side than the last.
 _PREFERRED: Final = (
@@ -117,16 +118,8 @@ def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.flo
         if taken.min() == _MOST_LEADS:
             break
     there = np.isfinite(traces)
-    return np.array(
-        [_joined(trace, known) for trace, known in zip(traces, there, strict=True) if known.mean() > _LEAST_KNOWN]
-    )
-
-
-def _joined(trace: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The trace (time,) with straight lines across what is missing."""
-    if known.all():
-        return trace
-    return np.asarray(np.interp(np.arange(len(trace)), np.flatnonzero(known), trace[known]))
+    enough = there.mean(axis=1) > _LEAST_KNOWN
+    return bridged(traces[enough], there[enough])
 
 
 def _detect(trace: NDArray[np.float64]) -> NDArray[np.int64]:

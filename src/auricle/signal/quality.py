@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.signal.traces import moving_average
+
 # A run of equal samples this long is an amplifier at its limit or an electrode that fell off, not a heart.
 _FLAT_S: Final = 0.2
 _SMOOTH_S: Final = 0.02
@@ -35,8 +37,8 @@ def quality(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -
     filled = np.where(known, signal, 0.0).astype(np.float64)
     flat, saturated = _runs(signal, max(2, round(_FLAT_S * rate_hz)))
     centred = filled - np.median(filled, axis=1, keepdims=True)
-    smooth = _moving_average(centred, max(1, round(_SMOOTH_S * rate_hz)))
-    drift = _moving_average(centred, max(1, round(_DRIFT_S * rate_hz)))
+    smooth = moving_average(centred, max(1, round(_SMOOTH_S * rate_hz)))
+    drift = moving_average(centred, max(1, round(_DRIFT_S * rate_hz)))
     low, high = np.percentile(centred, [1, 99], axis=1)
     rows = {name: row for row, name in enumerate(leads)}
     error = float("nan")
@@ -52,12 +54,6 @@ def quality(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) -
         "baseline_mv": float(np.median(np.ptp(drift, axis=1))),
         "einthoven_error_mv": error,
     }
-
-
-def _moving_average(rows: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    total = np.cumsum(np.pad(rows, ((0, 0), (width // 2 + 1, width - width // 2 - 1)), mode="edge"), axis=1)
-    averaged: NDArray[np.float64] = (total[:, width:] - total[:, :-width]) / width
-    return averaged
 
 
 def _runs(signal: NDArray[np.float32], length: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

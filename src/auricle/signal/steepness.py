@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
+from auricle.signal.traces import moving_average
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -70,8 +72,7 @@ def at_one_rate(traces: Floats, rate_hz: float) -> Floats:
     step, n = rate_hz / RATE_HZ, traces.shape[1]
     width = max(1, round(step))
     if width > 1:  # what is faster than 250 Hz shows would be folded back
-        total = np.cumsum(np.pad(traces, ((0, 0), (width // 2 + 1, width - 1 - width // 2)), mode="edge"), axis=1)
-        traces = (total[:, width:] - total[:, :-width]) / width
+        traces = moving_average(traces, width)
     time = np.arange(int(n / step)) * step
     return np.stack([np.interp(time, np.arange(n), row) for row in traces])
 
