@@ -26,7 +26,8 @@ def progress_bar(title: str, console: Console | None = None) -> Iterator[OnProgr
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
+    # What the work prints goes where it would go without a bar: into a file, not to the terminal of the bar.
+    with Progress(*columns, console=console or Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

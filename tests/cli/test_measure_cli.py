@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import unicodedata
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -329,3 +333,83 @@ def test_the_age_from_term_on_terminal_page_and_json(tmp_path):
     assert "not yet at term" in page.read_text(encoding="utf-8")
     refused(auricle("measure", header, "--gestation", "3d"), "gestational age")
     refused(auricle("measure", header, "--age", "0"), "write 0d")
+
+
+def test_many_files_are_measured_and_one_that_cannot_be_read_stops_nothing(folder, tmp_path):
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"PK\x03\x04 and no more")
+    files = [folder / "twelve.npz", broken, tmp_path / "absent.hea", folder / "six.npz"]
+    done = auricle("measure", *files, "--age", "3d", "--json")
+    assert done.returncode == 2
+    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == ["twelve.npz", "six.npz"]
+    said = [line for line in done.stderr.splitlines() if line.startswith("auricle: ") and "note:" not in line]
+    assert len(said) == 2
+    assert "broken.npz" in said[0]
+    assert "absent.hea" in said[1]
+    shown = auricle("measure", files[0], files[3], "--age", "3d")
+    assert shown.returncode == 0
+    assert shown.stdout.index("twelve.npz: 3 d") < shown.stdout.index("six.npz: 3 d")
+    alone = auricle("measure", files[3], "--age", "3d", "--json")
+    assert json.loads(alone.stdout) == json.loads(done.stdout.splitlines()[1])
+
+
+@pytest.mark.parametrize("option", ["--page", "--ages-figure"])
+def test_what_shows_one_recording_takes_one_file(folder, tmp_path, option):
+    made = tmp_path / ("a.html" if option == "--page" else "a.png")
+    refused(auricle("measure", folder / "six.npz", folder / "one.npz", option, made), option, "one file")
+    assert not made.exists()
+
+
+def test_a_bar_leaves_what_is_printed_where_it_belongs(folder, tmp_path):
+    """With a terminal on standard error and many files, JSON goes to standard output and to nowhere else."""
+    code = "from auricle.cli import main; main()"
+    command = [sys.executable, "-c", code, "measure", *[str(folder / "one.npz")] * 31, "--age", "3d", "--json"]
+    screen, terminal = os.openpty()
+    with (tmp_path / "out.jsonl").open("w") as out, subprocess.Popen(command, stdout=out, stderr=terminal) as running:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal ends with the process
+            while part := os.read(screen, 1 << 16):
+                shown += part
+    os.close(screen)
+    assert running.returncode == 0
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 31
+    assert b"measure" in shown
+    assert b"heart_rate" not in shown
+
+
+def test_what_a_reader_repaired_is_on_the_page_and_in_json(folder, tmp_path):
+    with np.load(folder / "twelve.npz") as twelve:
+        signal = np.concatenate([twelve["signal"], np.sin(np.arange(twelve["signal"].shape[1]) / 50)[None]])
+        names = [*twelve["leads"].tolist(), "PLETH"]
+        np.savez(tmp_path / "more.npz", signal=signal, rate_hz=twelve["rate_hz"], leads=names)
+    done = auricle("measure", tmp_path / "more.npz", "--age", "3d", "--json", "--page", tmp_path / "more.html")
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(done.stdout)["notes"]
+    assert any("PLETH" in note for note in notes)
+    page = html.unescape((tmp_path / "more.html").read_text())
+    assert all(f"While reading: {note}" in page for note in notes)
+    assert "PLETH" in done.stderr
+
+
+def test_a_right_sided_lead_is_on_the_terminal_and_on_the_page(folder, tmp_path):
+    with np.load(folder / "twelve.npz") as twelve:
+        v1 = twelve["signal"][twelve["leads"].tolist().index("V1")]
+        signal, names = np.concatenate([twelve["signal"], 0.7 * v1[None]]), [*twelve["leads"].tolist(), "V4R"]
+        np.savez(tmp_path / "right.npz", signal=signal, rate_hz=twelve["rate_hz"], leads=names)
+    shown = auricle("measure", tmp_path / "right.npz", "--age", "3d", "--page", tmp_path / "right.html")
+    assert "R in V4R" in shown.stdout
+    assert "S in V4R" in shown.stdout
+    page = (tmp_path / "right.html").read_text()
+    assert "R in V4R" in page
+    assert '<th scope="row">V4R</th>' in page
+    one, more = (
+        json.loads(auricle("measure", file, "--age", "3d", "--json").stdout)
+        for file in (folder / "twelve.npz", tmp_path / "right.npz")
+    )
+    assert more["values"]["r_v4r"]["value"] == pytest.approx(0.7 * one["values"]["r_v1"]["value"], abs=0.02)
+    assert {name: more["values"][name] for name in one["values"]} == one["values"]
+    assert {key: more[key] for key in ("findings", "marks_ms", "quality", "remarks", "beats")} == {
+        key: one[key] for key in ("findings", "marks_ms", "quality", "remarks", "beats")
+    }

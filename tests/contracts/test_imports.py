@@ -90,6 +90,23 @@ def test_prediction_needs_no_training_library() -> None:
     assert not loaded & {"lightning", "transformers", "pandas", "pyarrow", "sklearn", "matplotlib"}
 
 
+def test_measuring_needs_neither_models_nor_tables_nor_figures() -> None:
+    """A file is measured in a second or two; each of these takes that long to import."""
+    needed = "auricle.measure.recording, auricle.io, auricle.paediatrics.findings, auricle.paediatrics.report"
+    loaded = loaded_after(f"import {needed}, auricle.pages.measure, auricle.cli")
+    assert not loaded & {"torch", "lightning", "transformers", "pandas", "pyarrow", "sklearn", "matplotlib"}
+
+
+def test_finding_beats_loads_the_detector_and_not_the_rest_of_its_package() -> None:
+    used = "from auricle.signal.detector import detector\ndetector()"
+    assert not loaded_after(used) & {"requests", "yaml", "tqdm", "sleepecg"}
+    # Whoever wants the package has all of it, before and after.
+    whole = "import sleepecg\nassert sleepecg.detect_heartbeats and sleepecg.heartbeats.detect_heartbeats"
+    assert "requests" in loaded_after(f"{used}\n{whole}")
+    same = "assert detector() is sleepecg.detect_heartbeats"
+    assert "requests" in loaded_after(f"{whole}\n{used}\n{same}")
+
+
 def test_importing_auricle_costs_nothing() -> None:
     assert "torch" not in loaded_after("import auricle")
 

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 
 from auricle.cli.options import OutArgument
-from auricle.config import with_overrides
 from auricle.errors import ConfigError, DataError
 from auricle.progress import progress_bar
 
@@ -38,6 +37,8 @@ def ingest(
     ] = "224x224",
 ) -> None:
     """Read a data set once and store it; run again after a kill, it goes on where it was."""
+    from auricle.config import with_overrides
+
     if not root.exists():
         raise DataError(f"{root}: no such file or folder")
     size = parse_size(image_size)

@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from auricle.config import read_toml
 from auricle.errors import UnknownNameError
 
 _KINDS = ("methods", "encoders", "presets", "recipes", "sources", "tasks", "labs", "ablations")
@@ -23,6 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "methods") -> None:
     """List methods, encoders, their presets, recipes, sources, tasks, laboratory tests or ablations."""
+    from auricle.config import read_toml
     from auricle.data.sources import describe_source, list_sources
     from auricle.encoders import ENCODERS
     from auricle.evaluate.ablation import list_ablations, load_ablation

@@ -1,10 +1,12 @@
-"""auricle measure: the values of one recording with their centiles at its age, and what they mean."""
+"""auricle measure: the values of recordings with their centiles at their age, and what they mean."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Final
@@ -17,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from auricle.cli.output import check_page_name, check_picture_name, write_page, write_picture
-from auricle.cli.predict import parse_sex
+from auricle.cli.predict import named, parse_sex
 from auricle.errors import ConfigError
+from auricle.progress import OnProgress, progress_bar
 
 if TYPE_CHECKING:
     from auricle.measure.measurements import Measurements
@@ -39,6 +42,8 @@ _STYLES: Final = {
     "note": "dim",
 }
 _SUMMARIES: Final = {"within": "green", "not_compared": "yellow"}
+# From so many files on it takes seconds.
+_MANY: Final = 30
 _SPEEDS, _GAINS = (25.0, 50.0), (5.0, 10.0)
 
 
@@ -48,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 
 def measure(
-    file: Annotated[Path, typer.Argument(help="A recording in any readable format.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Recordings in any readable format.", show_default=False)],
     age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
     sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
     gestation: Annotated[
@@ -56,8 +61,10 @@ def measure(
         typer.Option(help="Weeks+days of gestation at birth (30+2); one born early is compared at its corrected age."),
     ] = None,
     lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, sentences in every language.")] = False,
-    page: Annotated[Path | None, typer.Option(help="Write an HTML page here: paper, median beat, table.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Write an HTML page of one recording here: paper, median beat, table.")
+    ] = None,
     speed: Annotated[float, typer.Option(help="Paper speed of the page: 25 or 50 mm/s.")] = 25.0,
     gain: Annotated[float, typer.Option(help="Gain of the page: 5 or 10 mm/mV.")] = 10.0,
     norms: Annotated[Path | None, typer.Option(help="Curves of your own, by `auricle norms fit`.")] = None,
@@ -65,45 +72,84 @@ def measure(
         Path | None, typer.Option(help="Draw the values as read at 3 days, 3 months, 3 and 30 years (.png, .svg).")
     ] = None,
 ) -> None:
-    """Measure a recording and place every value among people of its age. Research use, not a diagnosis."""
+    """Measure recordings and place every value among people of their age. Research use, not a diagnosis."""
     from auricle import age as ages
+    from auricle.errors import DataError
     from auricle.paediatrics import wording
+    from auricle.paediatrics.report import to_dict
 
     wording.words(lang)
     check_page_name("--page", page)
     check_picture_name("--ages-figure", ages_figure)
+    if len(files) > 1 and (page is not None or ages_figure is not None):
+        raise ConfigError(f"{'--page' if page is not None else '--ages-figure'} shows one recording: give one file")
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
-    known, curves = ages.given(age), _norms(norms)
-    gestation_days = None if gestation is None else ages.parse_gestation(gestation)
+    known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex)}
+    known["gestation_days"] = None if gestation is None else ages.parse_gestation(gestation)
+    command = {"--age": age, "--sex": sex, "--gestation": gestation}
+    curves = _norms(norms)
+    console, failed = Console(), False
+    with _progress(len(files)) as on_progress:
+        for done, file in enumerate(files, start=1):
+            # One recording that cannot be read does not keep the values of the others.
+            try:
+                recording, values, assessment = _measured(file, known, curves)
+            except DataError as error:
+                failed = True
+                typer.echo(f"auricle: {named(error, file)}", err=True)
+            else:
+                if page is not None:
+                    scale, made_by = (speed, gain), _command(file, command)
+                    _write_page(page, recording, values, assessment, lang, scale, made_by, file.name)
+                if ages_figure is not None:
+                    _draw_ages(recording, values, recording.sex, ages_figure, lang)
+                if as_json:
+                    plain = {"file": file.name, **to_dict(assessment, values, recording.notes)}
+                    typer.echo(json.dumps(plain, allow_nan=False, ensure_ascii=False))
+                else:
+                    if done > 1:
+                        console.print()
+                    show(assessment, values, console, file.name, lang)
+            on_progress(done, len(files))
+    if failed:
+        raise typer.Exit(2)
+    for written in (page, ages_figure):
+        if written is not None and not as_json:
+            typer.echo(f"{written}")
+
+
+def _measured(file: Path, known: Mapping[str, object], norms: Norms) -> tuple[Recording, Measurements, Assessment]:
     from auricle.io import read
     from auricle.measure.recording import measure_recording
     from auricle.paediatrics.findings import assess
-    from auricle.paediatrics.report import to_dict
+
+    recording = read(file, **known)
+    values = measure_recording(recording)
+    return recording, values, assess(values, recording.age, recording.sex, norms, recording.gestation_days)
+
+
+@contextmanager
+def _progress(n_files: int) -> Iterator[OnProgress]:
+    """A bar where the work takes seconds and its results are not themselves seen to come."""
+    if n_files < _MANY or sys.stdout.isatty():
+        yield lambda done, total: None
+        return
+    with progress_bar("measure") as on_progress:
+        yield on_progress
+
+
+def _write_page(
+    page: Path, recording: Recording, values: Measurements, assessment: Assessment, lang: str,
+    scale: tuple[float, float], command: str, title: str,
+) -> None:  # fmt: skip
     from auricle.pages.measure import measure_page
 
-    recording = read(file, age=known, sex=parse_sex(sex), gestation_days=gestation_days)
-    values = measure_recording(recording)
-    assessment = assess(values, recording.age, recording.sex, curves, recording.gestation_days)
-    command = _command(file, {"--age": age, "--sex": sex, "--gestation": gestation})
     write_page(
         "--page",
         page,
-        lambda: measure_page(recording, values, assessment, lang, speed, gain, title=file.name, command=command),
+        lambda: measure_page(recording, values, assessment, lang, *scale, title=title, command=command),
     )
-    if ages_figure is not None:
-        _draw_ages(recording, values, recording.sex, ages_figure, lang)
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {"file": file.name, **to_dict(assessment, values, recording.notes)}, allow_nan=False, ensure_ascii=False
-            )
-        )
-        return
-    show(assessment, values, Console(), file.name, lang)
-    for written in (page, ages_figure):
-        if written is not None:
-            typer.echo(f"{written}")
 
 
 def _draw_ages(recording: Recording, values: Measurements, sex: Sex | None, path: Path, lang: str) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from auricle.errors import DataError, UnreadableError
     from auricle.predict import Prediction
+    from auricle.recording import Sex
 
 _BAR_WIDTH = 10
 # Every second of the ages asked, so that the table fits a terminal; JSON has them all.
@@ -114,7 +115,7 @@ def known_labs(texts: Sequence[str]) -> dict[str, dict[str, float] | None]:
     return {"labs": {value.name: value.value for value in given} or None, "lab_minutes": minutes or None}
 
 
-def parse_sex(text: str | None) -> str | None:
+def parse_sex(text: str | None) -> Sex | None:
     """F or M from what people type.
 
     Raises:
@@ -125,9 +126,11 @@ def parse_sex(text: str | None) -> str | None:
     if text is None:
         return None
     letter = text.strip().upper()[:1]
-    if letter not in {"F", "M"}:
-        raise DataError(f"--sex {text!r}: give F or M, or leave it out")
-    return letter
+    if letter == "F":
+        return "F"
+    if letter == "M":
+        return "M"
+    raise DataError(f"--sex {text!r}: give F or M, or leave it out")
 
 
 def show(prediction: Prediction, console: Console, title: str) -> None:

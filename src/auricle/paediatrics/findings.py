@@ -13,6 +13,7 @@ diagnose little (`auricle.paediatrics.rules` holds them with their sources).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -93,6 +94,7 @@ def _is_main(row: Row) -> bool:
     return further or row.position in {"low", "high"}
 
 
+@cache
 def _has_centiles(parameter: str) -> bool:
     known = parameter in published.parameters()
     return known and bool(np.isfinite(published.limits(parameter, ADULT_READING_DAYS).p98))

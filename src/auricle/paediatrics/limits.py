@@ -31,7 +31,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final, Literal
 
@@ -63,6 +63,7 @@ _BOYS_BINS_DAYS: Final[Mapping[str, tuple[float, float]]] = {
     "12-16 y": (4384, 5844),
 }
 _SMALLEST_RATIO: Final = 1e-3
+_UNKNOWN_SEX: Final = "sex must be 'F', 'M' or None where unknown"
 
 Scale = Literal["linear", "log", "sqrt"]
 _METHODS: Final[Mapping[Scale, str]] = {
@@ -110,6 +111,7 @@ class _Row:
     centiles: tuple[float, float, float]
 
 
+@cache
 def parameters() -> tuple[str, ...]:
     """Every parameter with limits, in alphabetical order."""
     return tuple(sorted({row.parameter for row in _rijnbeek()}))
@@ -157,7 +159,18 @@ def centiles(parameter: str, age_days: ArrayLike, sex: SexLike = None) -> Floats
         UnknownNameError: no such parameter.
         DataError: a negative or non-finite age, or an unknown sex.
     """
-    ages = np.asarray(age_days, dtype=np.float64)
+    if isinstance(age_days, (int, float)) and (sex is None or isinstance(sex, str)):
+        return _at_one_age(parameter, float(age_days), sex).copy()
+    return _centiles(parameter, np.asarray(age_days, dtype=np.float64), sex)
+
+
+@lru_cache(maxsize=4096)
+def _at_one_age(parameter: str, age_days: float, sex: Sex | None) -> Floats:
+    """(3,) centiles; one record is asked for the same several times, and every record for those of adults."""
+    return _centiles(parameter, np.asarray(age_days), sex)
+
+
+def _centiles(parameter: str, ages: Floats, sex: SexLike) -> Floats:
     if not np.isfinite(ages).all() or (ages < 0).any():
         raise DataError(f"limits of {parameter}: ages must be known and not negative; leave out records without an age")
     male = _male_share(sex)[..., None]
@@ -235,20 +248,25 @@ def _pieces(parameter: str, age_days: ArrayLike, sex: SexLike) -> tuple[Floats, 
 
 def _male_share(sex: SexLike) -> Floats:
     """1 for "M", 0 for "F", one half for None, in the shape of `sex`."""
+    if sex is None or isinstance(sex, str):
+        known_share = {"M": 1.0, "F": 0.0, None: 0.5}.get(sex)
+        if known_share is None:
+            raise DataError(_UNKNOWN_SEX)
+        return np.asarray(known_share)
     known = np.asarray(sex, dtype=object)
     share = np.full(known.shape, 0.5)
     share[known == "M"] = 1.0
     share[known == "F"] = 0.0
     unknown = np.vectorize(lambda value: value is None, otypes=[bool])(known)
     if not ((share != 0.5) | unknown).all():
-        raise DataError("sex must be 'F', 'M' or None where unknown")
+        raise DataError(_UNKNOWN_SEX)
     return share
 
 
 def _davignon_share(parameter: str, age_days: ArrayLike) -> Floats:
     """Weight of Davignon's values: 1 up to day 7, 0 from day 20, smooth on the log axis; 0 without such a table."""
     ages = np.asarray(age_days, dtype=np.float64)
-    if not any(row.parameter == parameter for row in _davignon()):
+    if parameter not in _of_newborns():
         return np.zeros_like(ages)
     start, end = np.log1p(_BLEND_DAYS)
     part = np.clip((np.log1p(ages) - start) / (end - start), 0, 1)
@@ -319,6 +337,7 @@ def _unit(parameter: str) -> str:
     raise UnknownNameError("ECG parameter", parameter, parameters())
 
 
+@cache
 def _median_only(parameter: str) -> bool:
     _unit(parameter)
     return not any(np.isfinite(row.centiles[2]) for row in _rijnbeek() if row.parameter == parameter)
@@ -342,6 +361,11 @@ def _davignon() -> tuple[_Row, ...]:
     return tuple(
         _row(line, "", _centre_days(line), line["p50_or_mean"]) for line in table if line["parameter"] != "qrs_v5"
     )
+
+
+@cache
+def _of_newborns() -> frozenset[str]:
+    return frozenset(row.parameter for row in _davignon())
 
 
 @cache

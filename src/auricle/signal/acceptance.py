@@ -234,6 +234,8 @@ def _holes(known: NDArray[np.bool_]) -> float:
 
 def _medians(values: Floats, there: NDArray[np.bool_]) -> Floats:
     """(lead,) medians of values (lead, window) over the windows that are there, or over all where none is."""
+    if there.all():
+        return np.asarray(np.median(values, axis=1))
     rows = [row[known] if known.any() else row for row, known in zip(values, there, strict=True)]
     return np.array([np.median(row) for row in rows])
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auricle.recording import Recording
+from auricle.signal.detector import detector
 from auricle.signal.steepness import RATE_HZ, at_one_rate, checked
 from auricle.signal.traces import bridged
 
@@ -124,9 +126,7 @@ def _traces(signal: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.flo
 
 def _detect(trace: NDArray[np.float64]) -> NDArray[np.int64]:
     """(beat,) sample numbers of the heart beats in one lead (time,) at `RATE_HZ`."""
-    from sleepecg.heartbeats import detect_heartbeats
-
-    return np.asarray(detect_heartbeats(trace, RATE_HZ), dtype=np.int64)
+    return np.asarray(detector()(trace, RATE_HZ), dtype=np.int64)
 
 
 def _agreed(votes: Sequence[NDArray[np.int64]], apart: int) -> NDArray[np.int64]:
@@ -135,15 +135,14 @@ def _agreed(votes: Sequence[NDArray[np.int64]], apart: int) -> NDArray[np.int64]
     lead = np.repeat(np.arange(len(votes)), [len(vote) for vote in votes])
     order = np.argsort(peaks, kind="stable")
     peaks, lead = peaks[order], lead[order]
-    groups = np.split(np.arange(len(peaks)), np.flatnonzero(np.diff(peaks) > apart) + 1)
-    return np.array(
-        [
-            int(np.median(peaks[group]))
-            for group in groups
-            if 2 * len(np.unique(lead[group])) >= len(votes) and len(group)
-        ],
-        dtype=np.int64,
-    )
+    bounds = [0, *(np.flatnonzero(np.diff(peaks) > apart) + 1).tolist(), len(peaks)]
+    at, whose = peaks.tolist(), lead.tolist()
+    found = [
+        (at[(first + last - 1) // 2] + at[(first + last) // 2]) // 2
+        for first, last in pairwise(bounds)
+        if last > first and 2 * len(set(whose[first:last])) >= len(votes)
+    ]
+    return np.array(found, dtype=np.int64)
 
 
 def _refined(height: NDArray[np.float64], found: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
