@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -215,20 +216,24 @@ def _alignment(
     wide = steep[:, at[places][:, None] + every].transpose(1, 0, 2)
     step = max(1, round(_SHAPE_STEP_S * rate_hz))
     windows = sliding_window_view(wide, 2 * half + 1, axis=2)[..., ::step]  # (beat, lead, shift, time)
-    norm = np.sqrt(np.einsum("blst,blst->bs", windows, windows)) + 1e-12
+    there = _covered(known, at[places], half + reach)
+    if there.all():
+        norm = np.sqrt(np.einsum("blst,blst->bs", windows, windows)) + 1e-12
+        # The windows of beats and shifts as columns, copied once for all templates.
+        flat = windows.transpose(1, 3, 0, 2).reshape(windows.shape[1] * windows.shape[3], -1)
+        compare = partial(_correlate, windows=flat, norm=norm)
+    else:
+        windows = windows * there[:, :, None, None]
+        compare = partial(_shared, windows=windows)
     # The template is the beat that most others resemble, then twice the median of those that resemble it.
     centre = windows[:, :, reach]
-    there = _covered(known, at[places], half + reach)
-    if not there.all():
-        windows = windows * there[:, :, None, None]
-        centre = windows[:, :, reach]
     tried = _evenly(len(places), _MOST_TEMPLATES)
-    likeness = _correlate(centre[tried], windows, norm) if there.all() else _shared(centre[tried], windows)
+    likeness = compare(centre[tried])
     closest = likeness.max(axis=2)
     best = tried[int(np.argmax(_same(closest).sum(axis=1) + closest.mean(axis=1)))]
     template = centre[best]
     for _ in range(2):
-        found = (_correlate(template[None], windows, norm) if there.all() else _shared(template[None], windows))[0]
+        found = compare(template[None])[0]
         moved, same = found.argmax(axis=1), _same(found.max(axis=1))
         if not same.any():
             return shift, alike
@@ -265,9 +270,15 @@ def _same(likeness: Floats) -> NDArray[np.bool_]:
 
 
 def _correlate(templates: Floats, windows: Floats, norm: Floats) -> Floats:
-    """(template, beat, shift) correlation, over all leads, of templates (.., lead, time) with windows of beats."""
+    """(template, beat, shift) correlation, over all leads, of templates (.., lead, time) with windows of beats.
+
+    Args:
+        templates: (template, lead, time).
+        windows: (lead and time, beat and shift).
+        norm: (beat, shift) their lengths.
+    """
     size = np.sqrt((templates**2).sum(axis=(1, 2))) + 1e-12
-    product = np.tensordot(templates, windows, axes=([1, 2], [1, 3]))
+    product = np.dot(templates.reshape(len(templates), -1), windows).reshape(len(templates), *norm.shape)
     return np.asarray(product / size[:, None, None] / norm)
 
 

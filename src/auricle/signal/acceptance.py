@@ -168,7 +168,8 @@ def _reasons(names: Sequence[str], read: Floats, chance: Floats) -> tuple[Reason
 def _is_steep(recording: Recording, known: NDArray[np.bool_]) -> bool:
     """Whether in some lead a few samples are much steeper than the rest, as in a QRS."""
     slope, count = _slope(recording, known)
-    square, fourth = (slope**2).sum(axis=1) / count, (slope**4).sum(axis=1) / count
+    power = slope**2  # its square, because a fourth power takes ten times as long
+    square, fourth = power.sum(axis=1) / count, (power**2).sum(axis=1) / count
     return float((fourth / np.maximum(square**2, 1e-30)).max(initial=0.0)) > _LEAST_KURTOSIS
 
 
