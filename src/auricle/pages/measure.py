@@ -119,10 +119,9 @@ def _quality(recording: Recording, assessment: Assessment, measurements: Measure
     used = heads["beats"].format(
         used=measurements.n_used, n=len(measurements.beats), rate=f"{measurements.recorded_hz:g}"
     )
-    shown = [f'<p class="note remark">{escape(text)}</p>' for text in remarks] or [
-        f"<p>{escape(heads['no_remarks'])}</p>"
-    ]
+    shown = [f'<p class="note remark">{escape(text)}</p>' for text in remarks]
     shown += [f'<p class="note">{escape(heads["notes"])}: {escape(note)}</p>' for note in recording.notes]
+    shown = shown or [f"<p>{escape(heads['no_remarks'])}</p>"]
     basis = wording.age_basis_text(assessment, language)
     shown += [f"<p>{escape(basis)}</p>"] if basis else []
     return "\n".join([*shown, f"<p>{escape(used)}</p>"])
