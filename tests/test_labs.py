@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from auricle.data.panel import DEFAULT_TESTS, LabPanel
 from auricle.data.store import Store
 from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError, UnknownNameError
-from auricle.labs import in_canonical_unit, lab_test, list_labs, parse_lab, source
+from auricle.labs import in_canonical_unit, lab_test, list_labs, parse_lab, parse_value, source
 from auricle.methods import Progress, create_method, init_encoder_from, load_method, save_method
 from auricle.nn.lab_code import LabCode
 from auricle.predict import Predictor
@@ -192,7 +194,54 @@ def test_values_as_one_types_them(text: str, expected: tuple[str, float, float |
     assert value.value == pytest.approx(expected[1])
 
 
-@pytest.mark.parametrize("text", ["troponin", "troponin=", "=4", "K=4.1.2", "K=four", "", "K=4 mmol/L @ noon"])
+@pytest.mark.parametrize(
+    ("text", "number", "bound"),
+    [
+        ("CRP<5", 5.0, "below"), ("CRP = <5 mg/L", 5.0, "below"), ("CRP <= 0,5", 0.5, "below"), ("CRP≤5", 5.0, "below"),
+        ("CRP > 300 mg/L @ -10", 300.0, "above"), ("CRP=≥300", 300.0, "above"), ("CRP=5,25", 5.25, None),
+    ],
+)  # fmt: skip
+def test_limits_of_a_method_and_decimal_commas_as_one_types_them(text: str, number: float, bound: str | None) -> None:
+    value = parse_lab(text)
+    assert (value.value, value.bound) == (number, bound)
+
+
+@given(
+    st.floats(-1e6, 1e6, allow_nan=False).map(lambda number: round(number, 4)),
+    st.sampled_from(["", "<", ">", "≤ ", "> "]),
+)
+def test_a_result_means_the_same_with_a_point_and_with_a_comma(number: float, sign: str) -> None:
+    written = f"{number:.4f}"
+    bound = {"": None, "<": "below", "≤": "below", ">": "above"}[sign.strip()]
+    assert parse_value(sign + written) == (number, bound)
+    assert parse_value(sign + written.replace(".", ",")) == (number, bound)
+
+
+@given(st.integers(1, 999), st.integers(0, 999), st.sampled_from(["", "-"]))
+def test_a_comma_that_may_part_thousands_is_never_guessed(front: int, back: int, sign: str) -> None:
+    with pytest.raises(DataError, match="thousands or decimals"):
+        parse_value(f"{sign}{front},{back:03}")
+
+
+@given(st.text(max_size=8))
+def test_what_a_cell_may_hold_is_a_number_or_refused(cell: str) -> None:
+    with suppress(DataError):
+        number, _ = parse_value(cell)
+        assert math.isfinite(number)
+        assert set(cell.strip()) <= set("0123456789.,+-eE<>≤≥= \t"), (
+            "what Python takes for a number beside: 1_0, inf, ３"
+        )
+
+
+@pytest.mark.parametrize("cell", ["1_0", "inf", "nan", "３", "0x10", "1,2,3", "1.2.3", "<", "<<5", "5>", "hemolyzed"])
+def test_what_is_no_result_is_no_number(cell: str) -> None:
+    with pytest.raises(DataError):
+        parse_value(cell)
+
+
+@pytest.mark.parametrize(
+    "text", ["troponin", "troponin=", "=4", "<4", "K=4.1.2", "K=four", "", "K=4 mmol/L @ noon", "K=1,234", "K==4"]
+)
 def test_what_is_no_value_is_refused(text: str) -> None:
     with pytest.raises(DataError, match="is no laboratory value"):
         parse_lab(text)
@@ -573,8 +622,12 @@ def test_values_on_the_command_line() -> None:
     assert values == {
         "labs": {"troponin_ng_l": 35.0, "haemoglobin_g_l": pytest.approx(131)},
         "lab_minutes": {"haemoglobin_g_l": -20.0},
+        "lab_bounds": None,
     }
-    assert known_labs([]) == {"labs": None, "lab_minutes": None}
+    assert known_labs(["CRP<5", "K=4,1"]) == {
+        "labs": {"crp_mg_l": 5.0, "potassium_mmol_l": 4.1}, "lab_minutes": None, "lab_bounds": {"crp_mg_l": "below"},
+    }  # fmt: skip
+    assert known_labs([]) == {"labs": None, "lab_minutes": None, "lab_bounds": None}
     with pytest.raises(DataError, match="twice"):
         known_labs(["K=4", "potassium=5"])
 

@@ -22,13 +22,19 @@ from auricle.errors import DataError, UnknownNameError
 
 Sex = Literal["F", "M"]
 SEXES: Final[tuple[Sex, ...]] = ("F", "M")
+# Of a value that is only known to lie below or above the limit of a method.
+Bound = Literal["below", "above"]
 
 _NOT_IN_A_NAME: Final = re.compile(r"[\W_]+")
 _NOT_IN_A_UNIT: Final = re.compile(r"[\s^*×·]+")
 _COUNT: Final = re.compile(r"^x?10e?(\d)")
+# What a laboratory writes before the limit of its method.
+_BOUND: Final[Mapping[str, Bound]] = {"<": "below", "≤": "below", ">": "above", "≥": "above"}
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+_THOUSANDS: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 _WRITTEN: Final = re.compile(
-    r"^\s*(?P<name>[^=]+?)\s*=\s*(?P<value>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^@]*?)\s*"
-    r"(?:@\s*(?P<minutes>[-+]?[\d.]+)\s*(?:min)?\s*)?$"
+    r"^\s*(?P<name>[^=<>≤≥]+?)\s*(?P<value>(?:[<>]\s*=?|[≤≥=])\s*(?:[<>]\s*=?|[≤≥])?\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?)"
+    r"\s*(?P<unit>[^@]*?)\s*(?:@\s*(?P<minutes>[-+]?[\d.,]+)\s*(?:min)?\s*)?$"
 )
 
 
@@ -208,30 +214,63 @@ def in_canonical_unit(name: str, value: float, unit: str | None = None) -> float
     return lab_test(name).check(value * unit_factor(name, unit), unit)
 
 
+def parse_number(text: str) -> float:
+    """A number as people write it: with a decimal point or a decimal comma.
+
+    Raises:
+        DataError: it is none, or its comma may as well part thousands (`1,234`); the message never repeats it.
+    """
+    written = text.strip()
+    if _THOUSANDS.fullmatch(written):
+        raise DataError("may mean thousands or decimals by its comma: write the number without it")
+    if not _NUMBER.fullmatch(written) or not math.isfinite(number := float(written.replace(",", "."))):
+        raise DataError("should be a number")
+    return number
+
+
+def parse_value(text: str) -> tuple[float, Bound | None]:
+    """A result as a laboratory writes it: `5,0`, or `<5` and `> 1000`, the limit of a method.
+
+    Returns:
+        The number, and on which side of it the true value lies; None where it is the value itself.
+
+    Raises:
+        DataError: it is none (`hemolyzed`), or its comma may part thousands; the message never repeats it.
+    """
+    written = text.strip()
+    bound = _BOUND.get(written[:1])
+    return parse_number(written[1:].removeprefix("=") if bound else written), bound
+
+
 @dataclass(frozen=True, slots=True)
 class LabValue:
-    """One value: canonical name, value in the canonical unit, and when it was drawn in minutes after the ECG."""
+    """One value: canonical name, value in the canonical unit, and when it was drawn in minutes after the ECG.
+
+    Where it is the limit of a method, `bound` says on which side of it the true value lies.
+    """
 
     name: str
     value: float
     minutes: float | None = None
+    bound: Bound | None = None
 
 
 def parse_lab(text: str) -> LabValue:
-    """Read a value as it is typed: `troponin=35 ng/L`, `Hb=13.1 g/dL`, `K=4.1`, `troponin=0.04 ng/mL @ -30`.
+    """Read a value as it is typed: `troponin=35 ng/L`, `Hb=13,1 g/dL`, `CRP<5`, `troponin=0.04 ng/mL @ -30`.
 
     What follows `@` is when it was drawn, in minutes after the ECG (negative before).
 
     Raises:
         UnknownNameError: no such test.
-        DataError: not of this form, an unknown unit, or a value that is not possible.
+        DataError: not of this form, a comma that may part thousands, an unknown unit, or a value that is not possible.
     """
     match = _WRITTEN.match(text)
+    if match is None:
+        raise DataError(f"{text!r} is no laboratory value: write for example 'troponin=35 ng/L'")
     try:
-        if match is None:
-            raise ValueError
-        value = float(match["value"])
-        minutes = float(match["minutes"]) if match["minutes"] else None
-    except ValueError:
-        raise DataError(f"{text!r} is no laboratory value: write for example 'troponin=35 ng/L'") from None
-    return LabValue(lab_test(match["name"]).name, in_canonical_unit(match["name"], value, match["unit"]), minutes)
+        number, bound = parse_value(match["value"].strip().removeprefix("="))
+        minutes = parse_number(match["minutes"]) if match["minutes"] else None
+    except DataError as error:
+        raise DataError(f"{text!r} is no laboratory value: it {error}, as in 'troponin=35 ng/L'") from None
+    value = in_canonical_unit(match["name"], number, match["unit"])
+    return LabValue(lab_test(match["name"]).name, value, minutes, bound)

@@ -14,10 +14,9 @@ from auricle import leads as lead_names
 from auricle.age import Age, describe_gestation
 from auricle.amplitude import doubt_of
 from auricle.errors import DataError
+from auricle.labs import Bound
 
 Sex = Literal["F", "M"]
-# Of a laboratory value that is only known to lie below or above the limit of a method.
-Bound = Literal["below", "above"]
 # No converter has more bits than this many steps; what is larger was never a sample.
 _LARGEST: Final = 2.0**32
 

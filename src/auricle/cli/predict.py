@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +39,7 @@ def predict(
     lab: Annotated[
         list[str] | None,
         typer.Option(
-            help="'troponin=35 ng/L', or 'K=4.1 @ -30' drawn 30 min before the ECG. May be given several times."
+            help="'troponin=35 ng/L', 'CRP<5', or 'K=4.1 @ -30' drawn 30 min before the ECG. May be given again."
         ),
     ] = None,
     image: Annotated[
@@ -96,7 +96,7 @@ def refusal(file: Path, error: UnreadableError) -> dict[str, object]:
     return {"record_id": record_name(file), "scores": {}, "quality": error.quality, "refused": str(error)}
 
 
-def known_labs(texts: Sequence[str]) -> dict[str, dict[str, float] | None]:
+def known_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
     """What `--lab` says, as context of a recording.
 
     Raises:
@@ -112,25 +112,27 @@ def known_labs(texts: Sequence[str]) -> dict[str, dict[str, float] | None]:
     if twice:
         raise DataError(f"--lab gives {twice[0]} twice: give one value")
     minutes = {value.name: value.minutes for value in given if value.minutes is not None}
-    return {"labs": {value.name: value.value for value in given} or None, "lab_minutes": minutes or None}
+    bounds = {value.name: value.bound for value in given if value.bound is not None}
+    return {
+        "labs": {value.name: value.value for value in given} or None,
+        "lab_minutes": minutes or None,
+        "lab_bounds": bounds or None,
+    }
 
 
 def parse_sex(text: str | None) -> Sex | None:
-    """F or M from what people type.
+    """F or M from what people type, in the words that files have.
 
     Raises:
-        DataError: neither.
+        DataError: neither: "Mädchen" begins with an M and is none.
     """
     from auricle.errors import DataError
+    from auricle.io.header_comments import sex_of
 
-    if text is None:
-        return None
-    letter = text.strip().upper()[:1]
-    if letter == "F":
-        return "F"
-    if letter == "M":
-        return "M"
-    raise DataError(f"--sex {text!r}: give F or M, or leave it out")
+    known = sex_of(text)
+    if text is not None and known is None:
+        raise DataError(f"--sex {text!r}: give F or M, or leave it out")
+    return known
 
 
 def show(prediction: Prediction, console: Console, title: str) -> None:

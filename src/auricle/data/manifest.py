@@ -11,7 +11,6 @@ because a misspelt one would be lost in silence; a column that is to be ignored 
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,8 +27,8 @@ from auricle.data.table import read_table
 from auricle.errors import DataError, UnknownNameError
 from auricle.io.header_comments import sex_of
 from auricle.io.names import holds_signals, record_name, suffix_of
-from auricle.labs import in_canonical_unit, lab_test, unit_factor
-from auricle.recording import Bound, Sex
+from auricle.labs import Bound, in_canonical_unit, lab_test, parse_number, parse_value, unit_factor
+from auricle.recording import Sex
 
 COLUMNS: Final = (
     "file", "image", "record_id", "patient_id", "age", "age_days", "age_years", "birth_date", "recording_date", "sex",
@@ -39,8 +38,6 @@ LAB_PREFIX: Final = "lab:"
 MINUTES_PREFIX: Final = "lab_minutes:"
 LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
-# What a laboratory writes before the limit of its method.
-_BOUND: Final[Mapping[str, Bound]] = {"<": "below", "≤": "below", ">": "above", "≥": "above"}
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
 
 
@@ -398,17 +395,18 @@ def _labs(
         text = (cells[name] or "").strip()
         if not text:
             continue
-        sign = text[0] if column.prefix == LAB_PREFIX and text[0] in _BOUND else ""
-        number = _number(text.lstrip(sign + "= "), name)
-        if sign:
-            bounds[column.test] = _BOUND[sign]
         if column.prefix == MINUTES_PREFIX:
-            minutes[column.test] = number
+            minutes[column.test] = _number(text, name)
             continue
+        try:
+            number, bound = parse_value(text)
+        except DataError as error:
+            raise DataError(f"{name} {error}") from None
         try:
             labs[column.test] = in_canonical_unit(column.test, number, column.unit)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
+        bounds |= {column.test: bound} if bound else {}
     return labs, {test: drawn for test, drawn in minutes.items() if test in labs}, bounds
 
 
@@ -419,14 +417,10 @@ def _columns_of(header: tuple[str | None, ...]) -> Mapping[str, LabColumn]:
 
 
 def _number(text: str, what: str) -> float:
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})+", text):
-        raise DataError(f"{what} may mean thousands or decimals by its comma: write the number without it")
-    if not re.fullmatch(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?", text, re.IGNORECASE | re.ASCII):
-        raise DataError(f"{what} should be a number")
-    number = float(text.replace(",", "."))
-    if not math.isfinite(number):
-        raise DataError(f"{what} should be a number")
-    return number
+    try:
+        return parse_number(text)
+    except DataError as error:
+        raise DataError(f"{what} {error}") from None
 
 
 def _whole(text: str) -> int:

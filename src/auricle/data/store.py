@@ -26,7 +26,8 @@ from auricle.data.format import (
     unpack,
 )
 from auricle.errors import StoreError, require
-from auricle.recording import Bound, Recording, Sex
+from auricle.labs import Bound
+from auricle.recording import Recording, Sex
 
 # What `record` reads of each row.
 _OF_A_RECORD: Final = (

@@ -17,6 +17,9 @@ from auricle.recording import Recording
 
 _FORMATS: Final[tuple[ModuleType, ...]] = (arrays, hdf5, wfdb, mat, picture)
 _HEAD_BYTES: Final = 512
+# What a caller may know better than a file that says it too. No reader sees it, so that whatever the format the file's
+# own is read as well, and a note says which of two that differ is used.
+_OF_THE_PERSON: Final = ("age", "sex", "gestation_days")
 
 
 def read(path: Path | str, **context: object) -> Recording:
@@ -27,7 +30,8 @@ def read(path: Path | str, **context: object) -> Recording:
             picture of an ECG (PNG, JPEG, TIFF, BMP, GIF), for models that read pictures. A name with dots in it is
             tried as it stands first.
         **context: what the caller knows and the file may not: age, sex, report ...; None changes nothing. A bare
-            array (.npy, .mat, HDF5) also needs `rate_hz` and `leads`.
+            array (.npy, .mat, HDF5) also needs `rate_hz` and `leads`. What the file says otherwise of age, sex and
+            gestation is named in a note.
 
     Returns:
         The recording; each of its `notes` is also a `ReadingNote`, a Python warning that names the file.
@@ -46,10 +50,11 @@ def read(path: Path | str, **context: object) -> Recording:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise ReadError(f"{path}: cannot be opened ({error.strerror})") from None
+    person = {name: context.pop(name, None) for name in _OF_THE_PERSON}
     for format_module in _FORMATS:
         if format_module.sniff(target, head):
             try:
-                recording: Recording = format_module.read(target, **context)
+                recording: Recording = format_module.read(target, **context).with_context(**person)
             except ReadError:
                 raise
             except AuricleError as error:
