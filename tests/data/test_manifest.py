@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from auricle.data.ingest import ingest
 from auricle.data.manifest import read_manifest
@@ -51,6 +55,31 @@ def test_every_way_a_spreadsheet_writes_it(tmp_path: Path, text: str | bytes) ->
 def test_another_encoding_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="CSV UTF-8"):
         read_manifest(write(tmp_path, "file,age\n心电/a.hea,3岁\n".encode("gbk")))
+
+
+def test_what_another_encoding_seems_to_be_is_named(tmp_path: Path) -> None:
+    for text, codec, words in (
+        ("心电,3岁", "gbk", "GBK"),
+        ("für,3d", "latin-1", "is not UTF-8: save"),
+        ("é,3d", "utf-16-le", "UTF-16"),
+    ):
+        path = write(tmp_path, f"file,age\n{text}\n".encode(codec))
+        with pytest.raises(DataError, match=words):
+            read_manifest(path)
+        (encoding,) = [finding for finding in examine(path, read_files=False).errors if finding.code == "encoding"]
+        assert words in encoding.message
+
+
+@settings(deadline=None)
+@given(st.lists(st.decimals(0, 100, places=3), min_size=1, max_size=6), st.booleans())
+def test_numbers_mean_the_same_whichever_sign_a_table_writes(numbers: list[Decimal], comma: bool) -> None:
+    """A column `0,5` beside tells that `1,234` is no thousand."""
+    cells = [str(number).replace(".", ",") if comma else str(number) for number in numbers]
+    rows = "".join(f"f{row}.hea;{cell};0{',' if comma else '.'}5\n" for row, cell in enumerate(cells))
+    with tempfile.TemporaryDirectory() as folder:
+        listed = read_manifest(write(Path(folder), f"file;age_days;lab:troponin\n{rows}"))
+    assert [row.problem for row in listed] == [""] * len(numbers)
+    assert [row.age.days for row in listed if row.age] == pytest.approx([float(number) for number in numbers])
 
 
 @pytest.mark.parametrize("cell", ['"NORM,RVH"', "NORM|RVH", "\"['NORM', 'RVH']\"", "4.26783E+08"])

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
 from auricle.age import Age
+from auricle.data.measured import read_measured
 from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.paediatrics import limits, lms, quantile_splines
 from auricle.paediatrics.findings import assess
 from auricle.paediatrics.fit import Settings, fit_norms
-from auricle.paediatrics.normal_records import NormalRecords, gather, parameter_of, read_csv
+from auricle.paediatrics.normal_records import NormalRecords, gather, parameter_of
 from auricle.paediatrics.own_norms import OwnNorms
 from auricle.pages.norms import compare, norms_page
 from auricle.recording import Recording
@@ -269,14 +270,14 @@ def test_a_csv_is_read_as_hospitals_write_it(tmp_path):
             ["7yr", "M", "p2", "RVH", "80", "0.5", "90", ""],
         ],
     )
-    read = read_csv(path)
+    read = read_measured(path)
     assert len(read) == 2
     assert read.left_out == {"age unknown": 1, "not NORM": 1}
     assert read.sex.tolist() == ["F", "M"]
     assert read.patient.tolist() == ["p1", "p1"]
     assert set(read.values) == {"qrs", "r_v1", "heart_rate"}
     np.testing.assert_array_equal(read.values["qrs"], [60, np.nan])
-    assert len(read_csv(path, None)) == 3
+    assert len(read_measured(path, None)) == 3
     assert parameter_of("T_V4R") == "t_v4r"
     assert parameter_of("weight") is None
 
@@ -297,7 +298,7 @@ def test_a_csv_is_read_as_hospitals_write_it(tmp_path):
 )
 def test_a_wrong_csv_is_one_clear_line(tmp_path, header, row, words):
     with pytest.raises(DataError) as caught:
-        read_csv(write(tmp_path / "a.csv", header, [row]))
+        read_measured(write(tmp_path / "a.csv", header, [row]))
     assert words in str(caught.value)
     assert "Smith" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -23,7 +23,7 @@ from typing import Final
 
 from auricle import age as ages
 from auricle.age import Age
-from auricle.data.table import read_table
+from auricle.data.table import Table, read_table
 from auricle.errors import DataError, UnknownNameError
 from auricle.io.header_comments import sex_of
 from auricle.io.names import holds_signals, record_name, suffix_of
@@ -38,6 +38,8 @@ LAB_PREFIX: Final = "lab:"
 MINUTES_PREFIX: Final = "lab_minutes:"
 LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
+_NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
+_NUMBERS: Final = frozenset({"age", "age_days", "age_years", "fold"})
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
 
 
@@ -83,10 +85,10 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     """
     table = read_table(path)
     if table.garbled:
-        raise DataError(f"{path}: is not UTF-8 (line {table.garbled[0]}); save it as CSV UTF-8")
+        raise DataError(f"{path}:{table.garbled[0]}: {table.garbled_reason}")
     header = canonical_header(table.header)
     check_header(path, list(header))
-    rows = [_row_or_problem(path, line, header, cells) for line, cells in table.records]
+    rows = [_row_or_problem(path, line, header, cells) for line, cells in records_of(table, header)]
     if not rows:
         raise DataError(f"{path}: lists no recording")
     taken = Taken()
@@ -140,6 +142,17 @@ def _file_key(named: str) -> str:
 def canonical_header(header: Sequence[str]) -> tuple[str, ...]:
     """Names of columns in small letters, as far as they are known: spreadsheets capitalise them."""
     return tuple(_canonical_name(name) for name in header)
+
+
+def records_of(table: Table, header: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...] | None]]:
+    """The line and the cells of each record; numbers of a table with decimal commas have a point, whatever they are."""
+    numbers = {column for column, name in enumerate(header) if name in _NUMBERS or name.startswith(LAB_PREFIXES)}
+    for line, values in table.records:
+        yield (
+            line,
+            values
+            and tuple(table.number_text(value) if column in numbers else value for column, value in enumerate(values)),
+        )
 
 
 def cells_of(header: Sequence[str], values: Sequence[str] | None) -> dict[str | None, str | None]:
@@ -291,9 +304,6 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             raise DataError("names no file")
         if lies_ahead(cell("recording_date")):
             raise DataError("the recording date lies in the future")
-        sex = sex_of(cell("sex"))
-        if sex is None and cell("sex").casefold() not in {"", "unknown", "nan", "u", "?", "other", "o", "x", "未知"}:
-            raise DataError("sex should be F, M or empty; of a code like 1 or 0 write which it means")
         fold = cell("fold")
         labs, lab_minutes, lab_bounds = _labs(cells)
         return ManifestRow(
@@ -303,14 +313,14 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             record_id=cell("record_id") or _record_name(cell("file") or cell("image")),
             patient_id=cell("patient_id") or None,
             age=_age(cell),
-            sex=sex,
+            sex=sex_of_cell(cell("sex")),
             report=cell("report") or None,
-            labels=_labels(cell("labels")),
+            labels=labels_of(cell("labels")),
             fold=_whole(fold) if fold else None,
             labs=labs,
             lab_minutes=lab_minutes,
             lab_bounds=lab_bounds,
-            gestation_days=_gestation(cell("gestational_age")),
+            gestation_days=gestation_of(cell("gestational_age")),
         )
     except DataError as error:
         raise DataError(f"{path}:{line}: {error}") from None
@@ -356,7 +366,19 @@ def lies_ahead(written: str) -> bool:
     return False
 
 
-def _gestation(text: str) -> float | None:
+def sex_of_cell(text: str) -> Sex | None:
+    """The sex of a cell; None where it says that it is unknown.
+
+    Raises:
+        DataError: something else, a code like 1 among it; the message never repeats the cell.
+    """
+    sex = sex_of(text)
+    if sex is None and text.casefold() not in _NO_SEX:
+        raise DataError("sex should be F, M or empty; of a code like 1 or 0 write which it means")
+    return sex
+
+
+def gestation_of(text: str) -> float | None:
     """Days of gestation; the message never repeats the cell."""
     try:
         return ages.parse_gestation(text) if text else None
@@ -366,7 +388,7 @@ def _gestation(text: str) -> float | None:
         ) from None
 
 
-def _labels(text: str) -> tuple[str, ...]:
+def labels_of(text: str) -> tuple[str, ...]:
     """The labels of a cell.
 
     Raises:

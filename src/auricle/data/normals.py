@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from auricle.data.manifest import read_manifest
+from auricle.data.manifest import canonical_header, read_manifest
+from auricle.data.measured import read_measured
 from auricle.data.sources.manifest import Manifest
 from auricle.data.store import Store
+from auricle.data.table import read_table
 from auricle.errors import DataError
-from auricle.paediatrics.normal_records import NormalRecords, gather, read_csv, with_values
+from auricle.paediatrics.normal_records import NormalRecords, gather, with_values
 from auricle.progress import OnProgress, counted
 from auricle.recording import Recording
 
@@ -33,18 +34,9 @@ def read_normals(
         raise DataError(f"{source}: no such file or folder")
     if source.is_dir():
         return gather(with_values(_stored(source, label, on_progress), given), label)
-    if "file" in _header(source):
+    if "file" in canonical_header(read_table(source).header):
         return gather(with_values(_listed(source, label, on_progress), given), label)
-    return read_csv(source, label)
-
-
-def _header(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-    except (OSError, UnicodeDecodeError):
-        raise DataError(f"{path}: cannot be read as a CSV in UTF-8") from None
-    return [cell.strip() for cell in next(csv.reader([first], delimiter=max(",;\t", key=first.count)), [])]
+    return read_measured(source, label)
 
 
 def _stored(folder: Path, label: str | None, on_progress: OnProgress | None) -> Iterator[Recording]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +21,16 @@ from auricle.errors import DataError
 
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS: Final = ",;\t"
+# Numbers whose comma cannot part thousands, numbers with a point, and numbers whose comma may be either.
+_COMMA: Final = re.compile(r"[+-]?(?:0,[0-9]+|[0-9]+,(?:[0-9]{1,2}|[0-9]{4,}))")
+_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]+")
+_EITHER: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
+# Two bytes from here to the end are a character of GB 2312, the common part of GBK; Latin-1 has letters one by one.
+_GB_PAIRS: Final = re.compile(rb"(?:[\xb0-\xf7][\xa1-\xfe])+")
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """The header, and each record with the line it begins on.
 
@@ -29,11 +38,23 @@ class Table:
         header: names of the columns, blanks cut off; empty names at its end are left out.
         records: (line, cells) of each record that is not empty; None instead of cells where the CSV is damaged.
         garbled: lines with characters that are not of the encoding; empty in a sound file.
+        garbled_reason: what is wrong with the encoding, with the remedy; empty in a sound file.
     """
 
     header: tuple[str, ...]
     records: tuple[tuple[int, tuple[str, ...] | None], ...]
     garbled: tuple[int, ...] = ()
+    garbled_reason: str = ""
+
+    @cached_property
+    def decimal_comma(self) -> bool:
+        """Whether the numbers of the table have a decimal comma: some can mean nothing else, and none has a point."""
+        cells = {cell.strip() for _, record in self.records for cell in record or ()}
+        return any(map(_COMMA.fullmatch, cells)) and not any(map(_POINT.fullmatch, cells))
+
+    def number_text(self, cell: str) -> str:
+        """A cell that holds a number, with a decimal point: beside `0,95` even `1,234` is no thousand."""
+        return cell.replace(",", ".") if self.decimal_comma and _EITHER.fullmatch(cell.strip()) else cell
 
 
 def read_table(path: Path) -> Table:
@@ -52,13 +73,25 @@ def read_table(path: Path) -> Table:
     text = content.decode(codec, errors="replace")
     lines = list(io.StringIO(text, newline=""))
     garbled = tuple(number for number, line in enumerate(lines, start=1) if "\ufffd" in line)
+    reason = _encoding_of(content) if garbled else ""
     delimiter, skipped = _delimiter(lines)
     records = list(_records(lines, delimiter, skipped))
     header = [name.strip() for name in (records[0][1] or ())] if records else []
     while header and not header[-1]:
         header.pop()
     body = [(line, _without_empty_end(cells, len(header))) for line, cells in records[1:]]
-    return Table(tuple(header), tuple((line, cells) for line, cells in body if cells is None or any(cells)), garbled)
+    filled = tuple((line, cells) for line, cells in body if cells is None or any(map(str.strip, cells)))
+    return Table(tuple(header), filled, garbled, reason)
+
+
+def _encoding_of(content: bytes) -> str:
+    """What a file that is not UTF-8 seems to be, and the remedy. It is not guessed: a byte may be anybody's letter."""
+    remedy = "save it as CSV UTF-8"
+    if b"\0" in content:
+        return f"is not UTF-8 but UTF-16 without its mark: {remedy}"
+    if all(map(_GB_PAIRS.fullmatch, _NOT_ASCII.findall(content))):
+        return f"is not UTF-8 but seems to be GBK, as a Chinese Windows writes it: {remedy} (iconv -f GB18030 -t UTF-8)"
+    return f"is not UTF-8: {remedy}"
 
 
 def _delimiter(lines: Sequence[str]) -> tuple[str, int]:

@@ -27,6 +27,7 @@ from auricle.data.manifest import (
     lab_columns,
     lies_ahead,
     parse_row,
+    records_of,
     written_age,
 )
 from auricle.data.table import read_table
@@ -37,7 +38,6 @@ from auricle.errors import AuricleError, DataError
 Cells = Mapping[str | None, str | None]
 
 _AGE_COLUMNS: Final = ("age", "age_days", "age_years", "birth_date", "recording_date")
-_ENCODING: Final = "the file is not UTF-8: save it as CSV UTF-8"
 _TOO_OLD: Final = "the age is not possible: more than 130 years"
 _FUTURE: Final = "the recording date lies in the future"
 _YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is treated as unknown: write 0d, 3wk or 5mo"
@@ -61,7 +61,10 @@ def scan(manifest: Path) -> Scan:
     """
     # The header, and what is wrong with it.
     table = read_table(manifest)
-    findings = [Finding("error", "encoding", _ENCODING, tuple((n,) for n in table.garbled))] if table.garbled else []
+    findings: list[Finding] = []
+    if table.garbled:
+        places = tuple((line,) for line in table.garbled)
+        findings.append(Finding("error", "encoding", f"the file {table.garbled_reason}", places))
     header = list(canonical_header(table.header))
     findings += _header_findings(manifest, header)
     if not {"file", "image"} & set(header):
@@ -77,7 +80,7 @@ def scan(manifest: Path) -> Scan:
     n_lines, taken = 0, Taken()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for line, values in table.records:
+        for line, values in records_of(table, header):
             n_lines, n_caught = n_lines + 1, len(caught)
             reasons, case = _line(manifest, line, header, values)
             repeated = taken.take(case.row) if case and not case.rejected else None
