@@ -155,6 +155,10 @@ class Age:
         """Days to give to a model: the middle of the interval where it is longer than two months, else `days`."""
         return self.days + (self.resolution_days / 2 if self.resolution_days > 2 * DAYS_PER_MONTH else 0.0)
 
+    def agrees_with(self, other: Age) -> bool:
+        """Whether both may stand for one and the same day."""
+        return self.days < other.days + other.resolution_days and other.days < self.days + self.resolution_days
+
     def __str__(self) -> str:
         return describe(self.days)
 

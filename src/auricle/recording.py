@@ -131,10 +131,8 @@ class Recording:
 
 
 def _other_age(own: Age | None, given: object) -> str:
-    if own is None or not isinstance(given, Age):
+    if own is None or not isinstance(given, Age) or own.agrees_with(given):
         return ""
-    if own.days < given.days + given.resolution_days and given.days < own.days + own.resolution_days:
-        return ""  # one day may be meant by both
     return f"the age given ({given}) is used; the file says {own}"
 
 

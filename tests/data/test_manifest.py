@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auricle.age import DAYS_PER_YEAR
 from auricle.data.ingest import ingest
 from auricle.data.manifest import read_manifest
 from auricle.data.store import Store
 from auricle.doctor import examine
 from auricle.errors import DataError
 from fakes import heart, write_wfdb
+from running import auricle
 
 STANDARD = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -87,6 +89,20 @@ def test_labels_that_are_one_by_mistake_reject_their_row(tmp_path: Path, cell: s
     good, bad = read_manifest(write(tmp_path, f"file,labels\na.hea,NORM;RVH\nb.hea,{cell}\n"))
     assert good.labels == ("NORM", "RVH")
     assert bad.problem.startswith("labels ")
+
+
+def test_a_bare_age_beside_ages_with_a_unit_is_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"m.csv: ages without a unit .*\(1, the first in line 3\)"):
+        rows = read_manifest(write(tmp_path, "file,age\na.hea,3d\nb.hea,3\nc.hea,\n"))
+    assert [row.age and row.age.days for row in rows] == [3, 3 * DAYS_PER_YEAR, None]
+
+
+def test_ingest_counts_labels_that_no_task_knows(tmp_path: Path) -> None:
+    for number, name in enumerate("abc"):
+        record(tmp_path, name, number)
+    path = write(tmp_path, "file,labels\na.hea,NORM\nb.hea,NORM;clinic\nc.hea,NORM/RVH\n")
+    done = auricle("ingest", "manifest", path, tmp_path / "store", "--workers", "1")
+    assert "2 records have labels that no task knows" in " ".join(done.stderr.split())
 
 
 def test_check_and_ingest_agree_on_every_row(tmp_path: Path) -> None:

@@ -252,6 +252,29 @@ def test_doubts_about_labels_reports_and_identity(tmp_path: Path) -> None:
     assert "missing_age" not in codes(report)
 
 
+def test_labels_that_no_task_knows_or_that_join_two_are_told_without_naming_anybody(tmp_path: Path) -> None:
+    rows = rows_of(12)
+    for row in rows[:4]:
+        row["labels"] = "clinic A"
+    rows[4]["labels"], rows[5]["labels"], rows[6]["labels"] = NAME, "NORM/RVH", "NORM;LAFB/LPFB"
+    report = examine(write(tmp_path, rows), read_files=False)
+    unknown, joined = named(report, "label_unknown"), named(report, "label_joined")
+    assert (unknown.severity, unknown.lines) == ("warning", ((2,), (3,), (4,), (5,), (6,), (8,)))
+    assert "“clinic A”, 2 that cannot be named" in unknown.message
+    assert joined.lines == ((7,),), "LAFB/LPFB is one subclass of PTB-XL"
+    assert "NORM/RVH" in joined.message
+    assert NAME not in json.dumps(report.to_dict())
+
+
+def test_bare_ages_beside_ages_with_a_unit_are_told(tmp_path: Path) -> None:
+    rows = rows_of(6)
+    rows[1]["age"], rows[2]["age"] = "3", "2.5"
+    assert named(examine(write(tmp_path, rows), read_files=False), "age_without_unit").lines == ((3,), (4,))
+    for row in rows:
+        row["age"] = "3"
+    assert "age_without_unit" not in codes(examine(write(tmp_path, rows), read_files=False)), "all are years"
+
+
 @pytest.mark.parametrize("independent", [False, True])
 def test_nine_leads_betray_newborns_only_where_they_do(tmp_path: Path, independent: bool) -> None:
     rows = rows_of(60)

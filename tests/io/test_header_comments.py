@@ -59,7 +59,8 @@ def test_every_way_of_writing_it(lines: list[str], field: str, value: object) ->
     ("lines", "field", "word"),
     [
         (["#Age: 5 d", "#Age: 60"], "age", "more than one age"),
-        (["#Age: 38+4"], "age", "no sense"),
+        (["#Age: 38+4"], "age", "that of a gestation"),
+        (["#Age: 300"], "age", "a code for more than 89 years"),
         (["#Age: 1_0"], "age", "no sense"),
         (["#Age: 0"], "age", "first year"),
         (["#Age: -3"], "age", "no sense"),

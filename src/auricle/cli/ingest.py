@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.console import Console
 from auricle.cli.options import OutArgument
 from auricle.errors import ConfigError, DataError
 from auricle.progress import progress_bar
+
+if TYPE_CHECKING:
+    from auricle.data.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +103,20 @@ def ingest_with_progress(
             "something to say (column notes)",
             highlight=False,
         )
+    strange = _unknown_to_tasks(store) if source == "manifest" else 0
+    if strange:
+        console.print(
+            f"  {strange} records have labels that no task knows: `auricle check` names them and their lines",
+            highlight=False,
+        )
     if done.n_rejected:
         table = require("pyarrow.parquet", "train").read_table(out / "rejected.parquet")
         first = table["reason"][0].as_py()
         console.print(f"  the first rejected: {first}; all reasons are in {out / 'rejected.parquet'}", highlight=False)
+
+
+def _unknown_to_tasks(store: Store) -> int:
+    """How many records have a label that is no code of any task: a class of one's own, or a slip of the pen."""
+    from auricle.tasks import known_codes
+
+    return sum(not known_codes().issuperset(labels) for labels in store.column("labels"))

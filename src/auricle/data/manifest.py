@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -40,6 +41,7 @@ LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
 _NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
 _NUMBERS: Final = frozenset({"age", "age_days", "age_years", "fold"})
+WITHOUT_UNIT: Final = "ages without a unit beside others that name theirs count years: write 3yr or 3d"
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
 
 
@@ -88,6 +90,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         raise DataError(f"{path}:{table.garbled[0]}: {table.garbled_reason}")
     header = canonical_header(table.header)
     check_header(path, list(header))
+    bare = ages_without_unit(table, header)
+    if bare:
+        warnings.warn(f"{path.name}: {WITHOUT_UNIT} ({len(bare)}, the first in line {bare[0]})", stacklevel=2)
     rows = [_row_or_problem(path, line, header, cells) for line, cells in records_of(table, header)]
     if not rows:
         raise DataError(f"{path}: lists no recording")
@@ -142,6 +147,16 @@ def _file_key(named: str) -> str:
 def canonical_header(header: Sequence[str]) -> tuple[str, ...]:
     """Names of columns in small letters, as far as they are known: spreadsheets capitalise them."""
     return tuple(_canonical_name(name) for name in header)
+
+
+def ages_without_unit(table: Table, header: Sequence[str]) -> list[int]:
+    """Lines whose age is a bare number in a column whose other ages name their unit: days may have been meant."""
+    if "age" not in header:
+        return []
+    column = list(header).index("age")
+    written = {line: cells[column].strip() for line, cells in table.records if cells and len(cells) > column}
+    bare = [line for line, age in written.items() if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?", age) and age != "300"]
+    return bare if any(re.match(r"[0-9][0-9.,]*\s*[^\W\d_]", age) for age in written.values()) else []
 
 
 def records_of(table: Table, header: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...] | None]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.doctor.case import Case, each_line, family, grouped, lines_of
 from auricle.doctor.model import Finding
-from auricle.tasks import known_codes
+from auricle.tasks import joined_codes, known_codes
 
 _YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
 _WHOLE_YEAR_DAYS: Final = 365.0
@@ -29,9 +29,6 @@ _FEWEST_STUCK: Final = 10
 _PLACEHOLDER: Final = 0.05
 _FEWEST_PLACEHOLDER: Final = 20
 _MISSING: Final = 0.05
-# Two ages of one record, in the manifest and in the file, within this share and these days are the same age.
-_AGE_SHARE: Final = 0.1
-_AGE_DAYS: Final = 2.0
 
 
 def find_doubts(cases: Sequence[Case], labels: Sequence[str]) -> list[Finding]:
@@ -110,13 +107,7 @@ def _about_ages(cases: Sequence[Case]) -> Iterator[Finding]:
 def _ages_differ(case: Case) -> bool:
     """Whether the ages of the manifest and of the file exclude each other."""
     listed, in_file = case.row.age, case.trace.age if case.trace else None
-    if listed is None or in_file is None:
-        return False
-    slack = max(_AGE_DAYS, _AGE_SHARE * listed.days)
-    return (
-        listed.days > in_file.days + in_file.resolution_days + slack
-        or in_file.days > listed.days + listed.resolution_days + slack
-    )
+    return listed is not None and in_file is not None and not listed.agrees_with(in_file)
 
 
 def _about_signals(cases: Sequence[Case]) -> Iterator[Finding]:
@@ -155,14 +146,23 @@ def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Find
             rare = [case for case in cases if set(case.labels) & set(names[1:])]
             written = ", ".join(f"“{name}”" for name in names)
             yield from _warning("label_spelling", f"one label in {len(names)} spellings: {written}", each_line(rare))
-    # Beside codes of a known vocabulary, another one is a slip of the pen or a class of the hospital's own.
-    unknown = [label for label in labels if label not in known_codes()]
-    if unknown and len(unknown) < len(labels):
-        written = ", ".join(f"“{name}”" for name in unknown[:_MOST_NAMED])
-        message = f"labels that no task knows, beside others that are known: {written}"
-        yield from _warning(
-            "label_unknown", message, each_line([case for case in cases if set(case.labels) & set(unknown)])
-        )
+    joined = {label for case in cases for label in case.labels if joined_codes(label)}
+    if joined:  # of known codes alone, so they name nobody
+        written = ", ".join(f"“{name}”" for name in sorted(joined)[:_MOST_NAMED])
+        message = f"labels that join codes of tasks and count as one: {written}: separate them by ;"
+        yield from _warning("label_joined", message, _with_any(cases, joined))
+    # A slip of the pen, or a class of the hospital's own, which needs a task of its own.
+    unknown = {label for case in cases for label in case.labels} - known_codes() - joined
+    if unknown:
+        named = [f"“{name}”" for name in labels if name in unknown][:_MOST_NAMED]
+        rest = len(unknown) - len(named)
+        written = ", ".join([*named, *([f"{rest} that cannot be named" if named else str(rest)] if rest else [])])
+        message = f"labels that no task knows; classes of your own need a task of your own: {written}"
+        yield from _warning("label_unknown", message, _with_any(cases, unknown))
+
+
+def _with_any(cases: Sequence[Case], labels: Collection[str]) -> tuple[tuple[int, ...], ...]:
+    return each_line([case for case in cases if not set(labels).isdisjoint(case.labels)])
 
 
 def _about_reports(cases: Sequence[Case]) -> Iterator[Finding]:

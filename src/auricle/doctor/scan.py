@@ -18,9 +18,11 @@ from auricle.data.manifest import (
     COLUMNS,
     LAB_PREFIXES,
     MINUTES_PREFIX,
+    WITHOUT_UNIT,
     ManifestRow,
     Repeated,
     Taken,
+    ages_without_unit,
     canonical_header,
     cells_of,
     check_header,
@@ -95,6 +97,9 @@ def scan(manifest: Path) -> Scan:
     # One finding for each kind of problem.
     for (code, message), where in problems.items():
         findings.append(Finding("error", code, message, tuple(where)))
+    bare = ages_without_unit(table, header)
+    if bare:
+        findings.append(Finding("warning", "age_without_unit", WITHOUT_UNIT, tuple((line,) for line in bare)))
     if ahead:
         findings.append(Finding("warning", "date_ahead", _FUTURE, tuple((line,) for line in ahead)))
     if zeros:

@@ -103,9 +103,12 @@ def _age(values: Sequence[str], notes: list[str]) -> Age | None:
             try:
                 age = ages.parse(value)
             except DataError:
-                notes.append("the age in its header makes no sense and is treated as unknown")
+                what = "is that of a gestation" if _is_gestation(value) else "makes no sense"
+                notes.append(f"the age in its header {what} and is treated as unknown")
                 return None
             found += [age] if age is not None else []
+    if not found and any(re.match(r"300\b", value) for value in values):
+        notes.append("the age in its header is a code for more than 89 years and is treated as unknown")
     if zero:
         notes.append("an age of 0 without a unit can be any day of the first year and is treated as unknown")
     if not found:
@@ -114,6 +117,15 @@ def _age(values: Sequence[str], notes: list[str]) -> Age | None:
         notes.append("its header gives more than one age, which is treated as unknown")
         return None
     return min(found, key=lambda age: age.resolution_days)  # `5` and `5y4m` are one age, known the better by the second
+
+
+def _is_gestation(value: str) -> bool:
+    """Whether a value that is no age is one of a gestation."""
+    try:
+        ages.parse_gestation(value)
+    except DataError:
+        return False
+    return True
 
 
 def _sex(values: Sequence[str], notes: list[str]) -> Sex | None:

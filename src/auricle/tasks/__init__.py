@@ -7,6 +7,7 @@ files and prompts that others published are read from where their user has them 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -163,6 +164,17 @@ def list_tasks() -> list[str]:
 def known_codes() -> frozenset[str]:
     """The codes that any class of any task that comes with auricle is told by."""
     return frozenset(code for name in list_tasks() for one in load_task(name).classes for code in one.codes)
+
+
+def joined_codes(label: str) -> tuple[str, ...]:
+    """The codes that a label joins by mistake, such as `NORM/RVH`; empty for a code that is known and for any other.
+
+    `LAFB/LPFB` is one subclass of PTB-XL, so only the codes that come with auricle can tell.
+    """
+    if any(code.rpartition(":")[2] == label for code in known_codes()):
+        return ()
+    parts = tuple(part for part in re.split(r"[\s/+&、]+", label) if part)
+    return parts if len(parts) > 1 and set(parts) <= known_codes() else ()
 
 
 def load_task(
