@@ -13,22 +13,19 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
 from functools import lru_cache
-from itertools import zip_longest
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from posixpath import normpath
 from typing import Final
 
-from auricle import age as ages
 from auricle.age import Age
-from auricle.data.table import Table, read_table
+from auricle.data.cells import age_of, gestation_of, labels_of, lies_ahead, number_of, sex_of_cell, whole_number_of
+from auricle.data.table import Table, cells_of, read_table
 from auricle.errors import DataError, UnknownNameError
-from auricle.io.header_comments import sex_of
 from auricle.io.names import holds_signals, record_name, suffix_of
-from auricle.labs import Bound, in_canonical_unit, lab_test, parse_number, parse_value, unit_factor
+from auricle.labs import Bound, in_canonical_unit, lab_test, parse_value, unit_factor
 from auricle.recording import Sex
 
 COLUMNS: Final = (
@@ -39,7 +36,6 @@ LAB_PREFIX: Final = "lab:"
 MINUTES_PREFIX: Final = "lab_minutes:"
 LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
-_NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
 _NUMBERS: Final = frozenset({"age", "age_days", "age_years", "fold"})
 WITHOUT_UNIT: Final = "ages without a unit beside others that name theirs count years: write 3yr or 3d"
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
@@ -168,20 +164,6 @@ def records_of(table: Table, header: Sequence[str]) -> Iterator[tuple[int, tuple
             values
             and tuple(table.number_text(value) if column in numbers else value for column, value in enumerate(values)),
         )
-
-
-def cells_of(header: Sequence[str], values: Sequence[str] | None) -> dict[str | None, str | None]:
-    """The cells of a record by column; None stands for a cell too many or too few.
-
-    Raises:
-        DataError: the record is damaged.
-    """
-    if values is None:
-        raise DataError("the line is damaged CSV: look for a quotation mark that is not closed or not doubled")
-    cells: dict[str | None, str | None] = dict(zip_longest(header, values[: len(header)]))
-    if len(values) > len(header):
-        cells[None] = None
-    return cells
 
 
 def _canonical_name(name: str) -> str:
@@ -327,11 +309,11 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             image=cell("image"),
             record_id=cell("record_id") or _record_name(cell("file") or cell("image")),
             patient_id=cell("patient_id") or None,
-            age=_age(cell),
+            age=age_of(cell),
             sex=sex_of_cell(cell("sex")),
             report=cell("report") or None,
             labels=labels_of(cell("labels")),
-            fold=_whole(fold) if fold else None,
+            fold=whole_number_of(fold, "fold") if fold else None,
             labs=labs,
             lab_minutes=lab_minutes,
             lab_bounds=lab_bounds,
@@ -339,83 +321,6 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
         )
     except DataError as error:
         raise DataError(f"{path}:{line}: {error}") from None
-
-
-def _age(cell: Callable[[str], str]) -> Age | None:
-    """The age of a row; the message never repeats the cell, which may hold a name by mistake."""
-    try:
-        return written_age(cell)
-    except DataError as error:
-        if "negative age" in str(error):
-            raise DataError("negative age: the dates or numbers are wrong") from None
-        if cell("birth_date"):
-            raise DataError(f"the age from dates: {error}") from None  # which repeat no cell
-        raise DataError("the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m") from None
-
-
-def written_age(cell: Callable[[str], str]) -> Age | None:
-    """The age of a row, from its age, its days or its two dates; None where none of them is filled in.
-
-    Args:
-        cell: the text of a column of the row, by name.
-
-    Raises:
-        DataError: not an age or a date, or a negative age.
-    """
-    if cell("birth_date") and cell("recording_date"):
-        return ages.between(cell("birth_date"), cell("recording_date"))
-    if cell("age_days"):
-        days = _number(cell("age_days"), "age_days")
-        if days < 0:
-            raise DataError(f"negative age {days:g}: age_days counts from birth")
-        return Age(days)
-    return ages.parse(cell("age") or cell("age_years"))
-
-
-def lies_ahead(written: str) -> bool:
-    """Whether a date is later than tomorrow, which has begun elsewhere; False for what is no date."""
-    try:
-        ages.between(written, date.today() + timedelta(days=1))
-    except DataError as error:
-        return "negative age" in str(error)
-    return False
-
-
-def sex_of_cell(text: str) -> Sex | None:
-    """The sex of a cell; None where it says that it is unknown.
-
-    Raises:
-        DataError: something else, a code like 1 among it; the message never repeats the cell.
-    """
-    sex = sex_of(text)
-    if sex is None and text.casefold() not in _NO_SEX:
-        raise DataError("sex should be F, M or empty; of a code like 1 or 0 write which it means")
-    return sex
-
-
-def gestation_of(text: str) -> float | None:
-    """Days of gestation; the message never repeats the cell."""
-    try:
-        return ages.parse_gestation(text) if text else None
-    except DataError:
-        raise DataError(
-            "the gestational age cannot be read: write weeks and days, as in 30+2 (20 to 45 weeks)"
-        ) from None
-
-
-def labels_of(text: str) -> tuple[str, ...]:
-    """The labels of a cell.
-
-    Raises:
-        DataError: they are separated otherwise, written as a list of a programming language, or rounded numbers.
-    """
-    labels = tuple(label.strip() for label in text.split(";") if label.strip())
-    for label in labels:
-        if re.fullmatch(r"\d+(?:[.,]\d+)?e\+?\d+", label, re.IGNORECASE):
-            raise DataError("labels hold a code that a spreadsheet has rounded: format the column as text")
-        if set(label) & set(",|[]{}'\""):
-            raise DataError("labels are separated by ; alone, without commas, bars, brackets and quotation marks")
-    return labels
 
 
 def _labs(
@@ -433,7 +338,7 @@ def _labs(
         if not text:
             continue
         if column.prefix == MINUTES_PREFIX:
-            minutes[column.test] = _number(text, name)
+            minutes[column.test] = number_of(text, name)
             continue
         try:
             number, bound = parse_value(text)
@@ -451,17 +356,3 @@ def _labs(
 def _columns_of(header: tuple[str | None, ...]) -> Mapping[str, LabColumn]:
     """`lab_columns` of a header that has been checked, resolved once and not for every line."""
     return lab_columns(header)
-
-
-def _number(text: str, what: str) -> float:
-    try:
-        return parse_number(text)
-    except DataError as error:
-        raise DataError(f"{what} {error}") from None
-
-
-def _whole(text: str) -> int:
-    number = _number(text, "fold")
-    if number != int(number):
-        raise DataError("fold should be a whole number")
-    return int(number)

@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.data.manifest import cells_of, gestation_of, labels_of, sex_of_cell, written_age
-from auricle.data.table import Table, read_table
+from auricle.data.cells import gestation_of, labels_of, sex_of_cell, written_age
+from auricle.data.table import Table, cells_of, read_table
 from auricle.errors import DataError
 from auricle.io.units import millivolts_per
 from auricle.labs import parse_number

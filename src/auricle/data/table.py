@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -82,6 +83,20 @@ def read_table(path: Path) -> Table:
     body = [(line, _without_empty_end(cells, len(header))) for line, cells in records[1:]]
     filled = tuple((line, cells) for line, cells in body if cells is None or any(map(str.strip, cells)))
     return Table(tuple(header), filled, garbled, reason)
+
+
+def cells_of(header: Sequence[str], values: Sequence[str] | None) -> dict[str | None, str | None]:
+    """The cells of a record by column; None stands for a cell too many or too few.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    if values is None:
+        raise DataError("the line is damaged CSV: look for a quotation mark that is not closed or not doubled")
+    cells: dict[str | None, str | None] = dict(zip_longest(header, values[: len(header)]))
+    if len(values) > len(header):
+        cells[None] = None
+    return cells
 
 
 def _encoding_of(content: bytes) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from auricle.data.cells import lies_ahead, written_age
 from auricle.data.manifest import (
     COLUMNS,
     LAB_PREFIXES,
@@ -24,15 +25,12 @@ from auricle.data.manifest import (
     Taken,
     ages_without_unit,
     canonical_header,
-    cells_of,
     check_header,
     lab_columns,
-    lies_ahead,
     parse_row,
     records_of,
-    written_age,
 )
-from auricle.data.table import read_table
+from auricle.data.table import cells_of, read_table
 from auricle.doctor.case import Case
 from auricle.doctor.model import Finding
 from auricle.errors import AuricleError, DataError

@@ -1,0 +1,129 @@
+"""What the cells of a hospital's table say: ages and dates, sexes, gestations, labels, numbers.
+
+A message never repeats its cell, which may hold a name by mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Final
+
+from auricle import age as ages
+from auricle.age import Age
+from auricle.errors import DataError
+from auricle.io.header_comments import sex_of
+from auricle.labs import parse_number
+from auricle.recording import Sex
+
+_NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
+
+
+def age_of(cell: Callable[[str], str]) -> Age | None:
+    """`written_age`, whose messages say how to write an age.
+
+    Raises:
+        DataError: not an age or a date, or a negative age.
+    """
+    try:
+        return written_age(cell)
+    except DataError as error:
+        if "negative age" in str(error):
+            raise DataError("negative age: the dates or numbers are wrong") from None
+        if cell("birth_date"):
+            raise DataError(f"the age from dates: {error}") from None  # which repeat no cell
+        raise DataError("the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m") from None
+
+
+def written_age(cell: Callable[[str], str]) -> Age | None:
+    """The age of a row, from its age, its days or its two dates; None where none of them is filled in.
+
+    Args:
+        cell: the text of a column of the row, by name.
+
+    Raises:
+        DataError: not an age or a date, or a negative age.
+    """
+    if cell("birth_date") and cell("recording_date"):
+        return ages.between(cell("birth_date"), cell("recording_date"))
+    if cell("age_days"):
+        days = number_of(cell("age_days"), "age_days")
+        if days < 0:
+            raise DataError(f"negative age {days:g}: age_days counts from birth")
+        return Age(days)
+    return ages.parse(cell("age") or cell("age_years"))
+
+
+def lies_ahead(written: str) -> bool:
+    """Whether a date is later than tomorrow, which has begun elsewhere; False for what is no date."""
+    try:
+        ages.between(written, date.today() + timedelta(days=1))
+    except DataError as error:
+        return "negative age" in str(error)
+    return False
+
+
+def sex_of_cell(text: str) -> Sex | None:
+    """The sex of a cell; None where it says that it is unknown.
+
+    Raises:
+        DataError: something else, a code like 1 among it; the message never repeats the cell.
+    """
+    sex = sex_of(text)
+    if sex is None and text.casefold() not in _NO_SEX:
+        raise DataError("sex should be F, M or empty; of a code like 1 or 0 write which it means")
+    return sex
+
+
+def gestation_of(text: str) -> float | None:
+    """Days of gestation of a cell; None where it is empty.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return ages.parse_gestation(text) if text else None
+    except DataError:
+        raise DataError(
+            "the gestational age cannot be read: write weeks and days, as in 30+2 (20 to 45 weeks)"
+        ) from None
+
+
+def labels_of(text: str) -> tuple[str, ...]:
+    """The labels of a cell.
+
+    Raises:
+        DataError: they are separated otherwise, written as a list of a programming language, or rounded numbers.
+    """
+    labels = tuple(label.strip() for label in text.split(";") if label.strip())
+    for label in labels:
+        if re.fullmatch(r"\d+(?:[.,]\d+)?e\+?\d+", label, re.IGNORECASE):
+            raise DataError("labels hold a code that a spreadsheet has rounded: format the column as text")
+        if set(label) & set(",|[]{}'\""):
+            raise DataError("labels are separated by ; alone, without commas, bars, brackets and quotation marks")
+    return labels
+
+
+def number_of(text: str, what: str) -> float:
+    """The number of a cell.
+
+    Raises:
+        DataError: it is none, or its comma may part thousands; the message begins with `what`.
+    """
+    try:
+        return parse_number(text)
+    except DataError as error:
+        raise DataError(f"{what} {error}") from None
+
+
+def whole_number_of(text: str, what: str) -> int:
+    """The whole number of a cell.
+
+    Raises:
+        DataError: it is none; the message begins with `what`.
+    """
+    number = number_of(text, what)
+    if number != int(number):
+        raise DataError(f"{what} should be a whole number")
+    return int(number)
