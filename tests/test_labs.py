@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +187,8 @@ def test_simulated_healthy_medians_lie_in_the_reference_range_at_every_age() -> 
         ("K=4.1", ("potassium_mmol_l", 4.1, None)),
         ("hs-cTnT=0.04 ng/mL @ -30", ("troponin_ng_l", 40.0, -30.0)),
         ("WBC=7.1 x10^9/L@15 min", ("white_cells_g_l", 7.1, 15.0)),
+        ("K=4,1", ("potassium_mmol_l", 4.1, None)),
+        ("troponin=<5 ng/L", ("troponin_ng_l", 5.0, None)),
     ],
 )
 def test_values_as_one_types_them(text: str, expected: tuple[str, float, float | None]) -> None:
@@ -228,12 +231,13 @@ def test_what_a_cell_may_hold_is_a_number_or_refused(cell: str) -> None:
     with suppress(DataError):
         number, _ = parse_value(cell)
         assert math.isfinite(number)
-        assert set(cell.strip()) <= set("0123456789.,+-eE<>≤≥= \t"), (
-            "what Python takes for a number beside: 1_0, inf, ３"
+        plain = unicodedata.normalize("NFKC", cell).replace("\u2212", "-")
+        assert set(plain.strip()) <= set("0123456789.,+-eE<>≤≥≦≧= \t"), (
+            "what Python takes for a number beside: 1_0, inf"
         )
 
 
-@pytest.mark.parametrize("cell", ["1_0", "inf", "nan", "３", "0x10", "1,2,3", "1.2.3", "<", "<<5", "5>", "hemolyzed"])
+@pytest.mark.parametrize("cell", ["1_0", "inf", "nan", "0x10", "1,2,3", "1.2.3", "<", "<<5", "5>", "hemolyzed"])
 def test_what_is_no_result_is_no_number(cell: str) -> None:
     with pytest.raises(DataError):
         parse_value(cell)
@@ -283,7 +287,7 @@ def test_a_manifests_wrong_columns_are_named(tmp_path: Path, text: str, message:
     [
         ("13.57,0", "lab:Hb: haemoglobin_g_l is not possible in g/L"),
         ("120,soon", "lab_minutes:Hb should be a number"),
-        ("haemolysed,", "lab:Hb should be a number"),
+        ("high,", "lab:Hb should be a number"),
         ('"1,234",', "lab:Hb may mean thousands or decimals"),
         ("1_0,", "lab:Hb should be a number"),
     ],
@@ -292,7 +296,18 @@ def test_a_wrong_value_rejects_its_row_and_is_never_repeated(tmp_path: Path, cel
     good, bad = read_manifest(manifest(tmp_path, f"file,lab:Hb,lab_minutes:Hb\na,120,0\nb,{cells}\n"))
     assert not good.problem
     assert bad.problem.startswith(problem)
-    assert not {"13.57", "soon", "haemolysed", "1,234"} & set(bad.problem.split())
+    assert not {"13.57", "soon", "high", "1,234"} & set(bad.problem.split())
+
+
+def test_a_remark_in_place_of_a_number_is_a_missing_value_and_a_note(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "file,lab:K,lab:Hb\na,Hemolyzed!,120\nb,溶血,\nc,n/a,\n")
+    one, two, three = read_manifest(path)
+    assert (one.labs, one.problem, two.labs) == ({"haemoglobin_g_l": 120.0}, "", {})
+    assert "remark of the laboratory" in one.notes[0]
+    assert "emoly" not in one.notes[0]
+    assert three.notes == ()
+    (finding,) = (each for each in examine(path, read_files=False).warnings if each.code == "lab_remark")
+    assert finding.lines == ((2,), (3,))
 
 
 def test_laboratories_write_commas_and_limits(tmp_path: Path) -> None:
@@ -618,6 +633,7 @@ def test_a_prediction_says_what_was_absent_and_what_is_unusual() -> None:
 
 
 def test_values_on_the_command_line() -> None:
+    assert known_labs(["troponin=>1000 ng/L"])["lab_bounds"] == {"troponin_ng_l": "above"}
     values = known_labs(["troponin=35 ng/L", "Hb=13.1 g/dL @ -20"])
     assert values == {
         "labs": {"troponin_ng_l": 35.0, "haemoglobin_g_l": pytest.approx(131)},

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import DataError, UnknownNameError
+from auricle.numerals import Mark, read_number
 
 Sex = Literal["F", "M"]
 SEXES: Final[tuple[Sex, ...]] = ("F", "M")
@@ -29,12 +30,66 @@ _NOT_IN_A_NAME: Final = re.compile(r"[\W_]+")
 _NOT_IN_A_UNIT: Final = re.compile(r"[\s^*×·]+")
 _COUNT: Final = re.compile(r"^x?10e?(\d)")
 # What a laboratory writes before the limit of its method.
-_BOUND: Final[Mapping[str, Bound]] = {"<": "below", "≤": "below", ">": "above", "≥": "above"}
-_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?(?:e[+-]?[0-9]+)?", re.IGNORECASE)
-_THOUSANDS: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
+_BOUND: Final[Mapping[str, Bound]] = {
+    "<": "below",
+    "≤": "below",
+    ">": "above",
+    "≥": "above",
+    "≦": "below",
+    "≧": "above",
+}
 _WRITTEN: Final = re.compile(
     r"^\s*(?P<name>[^=<>≤≥]+?)\s*(?P<value>(?:[<>]\s*=?|[≤≥=])\s*(?:[<>]\s*=?|[≤≥])?\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?)"
     r"\s*(?P<unit>[^@]*?)\s*(?:@\s*(?P<minutes>[-+]?[\d.,]+)\s*(?:min)?\s*)?$"
+)
+
+# What laboratories write where a sample gave no number. "High" and "positive" are results and not among them.
+_REMARKS: Final = (
+    "hemoly",
+    "haemoly",
+    "hämoly",
+    "溶血",
+    "clotted",
+    "coagulated",
+    "geronnen",
+    "koaguliert",
+    "凝固",
+    "lipemic",
+    "lipaemic",
+    "lipäm",
+    "脂血",
+    "icteric",
+    "ikterisch",
+    "黄疸",
+    "insufficient",
+    "qns",
+    "zu wenig",
+    "量不足",
+    "not done",
+    "not measured",
+    "not performed",
+    "not available",
+    "not determined",
+    "no sample",
+    "kein material",
+    "nicht bestimm",
+    "nicht messbar",
+    "nicht gemessen",
+    "未查",
+    "未测",
+    "未做",
+    "pending",
+    "to follow",
+    "folgt",
+    "cancelled",
+    "canceled",
+    "storniert",
+    "取消",
+    "contaminated",
+    "kontaminiert",
+    "invalid",
+    "ungültig",
+    "无效",
 )
 
 
@@ -214,32 +269,29 @@ def in_canonical_unit(name: str, value: float, unit: str | None = None) -> float
     return lab_test(name).check(value * unit_factor(name, unit), unit)
 
 
-def parse_number(text: str) -> float:
-    """A number as people write it: with a decimal point or a decimal comma.
-
-    Raises:
-        DataError: it is none, or its comma may as well part thousands (`1,234`); the message never repeats it.
-    """
-    written = text.strip()
-    if _THOUSANDS.fullmatch(written):
-        raise DataError("may mean thousands or decimals by its comma: write the number without it")
-    if not _NUMBER.fullmatch(written) or not math.isfinite(number := float(written.replace(",", "."))):
-        raise DataError("should be a number")
-    return number
-
-
-def parse_value(text: str) -> tuple[float, Bound | None]:
+def parse_value(text: str, mark: Mark = "") -> tuple[float, Bound | None]:
     """A result as a laboratory writes it: `5,0`, or `<5` and `> 1000`, the limit of a method.
+
+    Args:
+        text: as written, in whatever unit.
+        mark: what the table around it proves about decimals (`auricle.numerals`).
 
     Returns:
         The number, and on which side of it the true value lies; None where it is the value itself.
 
     Raises:
-        DataError: it is none (`hemolyzed`), or its comma may part thousands; the message never repeats it.
+        DataError: it is none, or its mark may stand for thousands or for decimals; the message, which is to follow the
+            name of the test, never repeats it.
     """
-    written = text.strip()
+    written = unicodedata.normalize("NFKC", text).strip()
     bound = _BOUND.get(written[:1])
-    return parse_number(written[1:].removeprefix("=") if bound else written), bound
+    return read_number(written[1:].removeprefix("=") if bound else written, mark), bound
+
+
+def is_remark(text: str) -> bool:
+    """Whether a cell is a laboratory's remark that there is no number (`haemolysed`, `pending`, 溶血)."""
+    folded = text.casefold()
+    return any(word in folded for word in _REMARKS) and not any(letter.isnumeric() for letter in folded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +321,7 @@ def parse_lab(text: str) -> LabValue:
         raise DataError(f"{text!r} is no laboratory value: write for example 'troponin=35 ng/L'")
     try:
         number, bound = parse_value(match["value"].strip().removeprefix("="))
-        minutes = parse_number(match["minutes"]) if match["minutes"] else None
+        minutes = read_number(match["minutes"]) if match["minutes"] else None
     except DataError as error:
         raise DataError(f"{text!r} is no laboratory value: it {error}, as in 'troponin=35 ng/L'") from None
     value = in_canonical_unit(match["name"], number, match["unit"])

@@ -122,7 +122,7 @@ def test_check_and_ingest_agree_on_every_row(tmp_path: Path) -> None:
         "gone.hea,g,3d,F,4.1,NORM",
         "noise.npz,noise,3d,F,4.1,NORM",
         "flat.npz,flat,3d,F,4.1,NORM",
-        "a.hea,h,3d,F,haemolysed,NORM",
+        "a.hea,h,3d,F,high,NORM",
     )
     path = write(tmp_path, "\n".join(rows) + "\n")
     wrong = {line for finding in examine(path).errors for lines in finding.lines for line in lines}
@@ -214,3 +214,26 @@ def test_notes_of_the_reader_and_a_poor_trace_are_warnings(tmp_path: Path) -> No
     assert not report.errors
     (poor,) = (finding for finding in report.warnings if finding.code == "not_acceptable")
     assert "V3" in poor.message
+
+
+@pytest.mark.parametrize(
+    "cell", ["NORM，RVH", "NORM；RVH", "NORM、RVH", '"NORM\tRVH"', '"NORM\nRVH"', "426783006.0", "4E8"]
+)
+def test_other_separators_and_numbers_of_spreadsheets_reject_their_row(tmp_path: Path, cell: str) -> None:
+    good, bad = read_manifest(write(tmp_path, f"file,labels\na.hea,1AVB;PRC(S);LAO/LAE;sinus rhythm\nb.hea,{cell}\n"))
+    assert good.labels == ("1AVB", "PRC(S)", "LAO/LAE", "sinus rhythm")
+    assert bad.problem.startswith("labels ")
+
+
+def test_labels_that_no_task_knows_are_counted(tmp_path: Path) -> None:
+    rows = [f"{n}.hea,p{n},{label}" for n, label in enumerate(["NORM", "OURS", "OURS", "OURS", "NORM/RVH", "LAO/LAE"])]
+    path = write(tmp_path, "\n".join(["file,patient_id,labels", *rows]) + "\n")
+    found = {finding.code: finding for finding in examine(path, read_files=False).warnings}
+    assert "“OURS” (3)" in found["label_unknown"].message
+    assert found["label_unknown"].lines == ((3,), (4,), (5,))
+    assert found["label_joined"].lines == ((6,),)
+
+
+def test_a_column_without_a_name_is_told_by_its_number(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="column 2 has no name"):
+        read_manifest(write(tmp_path, "file,,age\na.hea,0,3d\n"))

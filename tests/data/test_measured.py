@@ -134,3 +134,19 @@ def test_a_child_born_early_counts_at_its_corrected_age(tmp_path: Path) -> None:
     records = read_measured(path, None)
     assert records.age_days.tolist() == [14, 84, 84]
     assert records.left_out == {"before term": 1}
+
+
+@pytest.mark.parametrize(("column", "value"), [("pr", 900.0), ("qrs", 25.0), ("heart_rate", 12.0)])
+def test_a_median_that_no_group_of_people_has_is_refused(tmp_path: Path, column: str, value: float) -> None:
+    rows = "\n".join(f"{5 + n % 5}y,{value * (1 + n / 100):.6f}" for n in range(30))
+    path = tmp_path / "normals.csv"
+    path.write_text(f"age,{column}\n{rows}\n")
+    with pytest.raises(DataError, match="a median of"):
+        read_measured(path, None)
+
+
+def test_points_beside_decimal_commas_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "normals.csv"
+    path.write_text("age;r_v5\n5y;0,95\n6y;1.236\n")
+    with pytest.raises(DataError, match=r":3: r_v5 .*thousands"):
+        read_measured(path, None)

@@ -260,7 +260,7 @@ def test_labels_that_no_task_knows_or_that_join_two_are_told_without_naming_anyb
     report = examine(write(tmp_path, rows), read_files=False)
     unknown, joined = named(report, "label_unknown"), named(report, "label_joined")
     assert (unknown.severity, unknown.lines) == ("warning", ((2,), (3,), (4,), (5,), (6,), (8,)))
-    assert "“clinic A”, 2 that cannot be named" in unknown.message
+    assert "“clinic A” (4), 2 that cannot be named" in unknown.message
     assert joined.lines == ((7,),), "LAFB/LPFB is one subclass of PTB-XL"
     assert "NORM/RVH" in joined.message
     assert NAME not in json.dumps(report.to_dict())

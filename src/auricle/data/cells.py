@@ -14,20 +14,24 @@ from auricle import age as ages
 from auricle.age import Age
 from auricle.errors import DataError
 from auricle.io.header_comments import sex_of
-from auricle.labs import parse_number
+from auricle.numerals import UNKNOWN, Mark, read_number
 from auricle.recording import Sex
 
 _NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
+# A blank belongs to a label, and so may a slash (LAO/LAE of PTB-XL).
+_NO_SEPARATORS: Final = frozenset(",|[]{}'\"，、；｜“”„\\\t\r\n")
+# 4.26783E+08 of a spreadsheet, 426783006.0 of a table that knew numbers only.
+_ROUNDED: Final = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+|[0-9]+\.0*")
 
 
-def age_of(cell: Callable[[str], str]) -> Age | None:
+def age_of(cell: Callable[[str], str], mark: Mark = "") -> Age | None:
     """`written_age`, whose messages say how to write an age.
 
     Raises:
         DataError: not an age or a date, or a negative age.
     """
     try:
-        return written_age(cell)
+        return written_age(cell, mark)
     except DataError as error:
         if "negative age" in str(error):
             raise DataError("negative age: the dates or numbers are wrong") from None
@@ -36,19 +40,20 @@ def age_of(cell: Callable[[str], str]) -> Age | None:
         raise DataError("the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m") from None
 
 
-def written_age(cell: Callable[[str], str]) -> Age | None:
+def written_age(cell: Callable[[str], str], mark: Mark = "") -> Age | None:
     """The age of a row, from its age, its days or its two dates; None where none of them is filled in.
 
     Args:
         cell: the text of a column of the row, by name.
+        mark: what the table proves about decimals (`auricle.numerals`).
 
     Raises:
         DataError: not an age or a date, or a negative age.
     """
     if cell("birth_date") and cell("recording_date"):
         return ages.between(cell("birth_date"), cell("recording_date"))
-    if cell("age_days"):
-        days = number_of(cell("age_days"), "age_days")
+    if cell("age_days").casefold() not in UNKNOWN:
+        days = number_of(cell("age_days"), "age_days", mark)
         if days < 0:
             raise DataError(f"negative age {days:g}: age_days counts from birth")
         return Age(days)
@@ -98,32 +103,34 @@ def labels_of(text: str) -> tuple[str, ...]:
     """
     labels = tuple(label.strip() for label in text.split(";") if label.strip())
     for label in labels:
-        if re.fullmatch(r"\d+(?:[.,]\d+)?e\+?\d+", label, re.IGNORECASE):
+        if _ROUNDED.fullmatch(label):
             raise DataError("labels hold a code that a spreadsheet has rounded: format the column as text")
-        if set(label) & set(",|[]{}'\""):
+        if set(label) & _NO_SEPARATORS:
             raise DataError("labels are separated by ; alone, without commas, bars, brackets and quotation marks")
     return labels
 
 
-def number_of(text: str, what: str) -> float:
+def number_of(text: str, what: str, mark: Mark = "") -> float:
     """The number of a cell.
 
     Raises:
-        DataError: it is none, or its comma may part thousands; the message begins with `what`.
+        DataError: it is none, or its mark may be of thousands or decimals; the message begins with `what`.
     """
     try:
-        return parse_number(text)
+        return read_number(text, mark)
     except DataError as error:
         raise DataError(f"{what} {error}") from None
 
 
-def whole_number_of(text: str, what: str) -> int:
-    """The whole number of a cell.
+def whole_number_of(text: str, what: str, mark: Mark = "") -> int | None:
+    """The whole number of a cell; None where it says that there is none.
 
     Raises:
-        DataError: it is none; the message begins with `what`.
+        DataError: something else; the message begins with `what`.
     """
-    number = number_of(text, what)
+    if text.casefold() in UNKNOWN:
+        return None
+    number = number_of(text, what, mark)
     if number != int(number):
         raise DataError(f"{what} should be a whole number")
     return int(number)

@@ -3,9 +3,9 @@
 Columns: `file` (relative to the manifest), and as known: `image`, a picture of the ECG beside it or, where `file` is
 empty, instead of it; `record_id` (default: the file's name), `patient_id`, one form of age (`age` as text such as 3d or
 5y4m; `age_days`; `age_years`; or `birth_date` with `recording_date`), `sex`, `report`, `labels` (separated by `;`),
-`fold`; laboratory values as `lab:NAME` or `lab:NAME [unit]`, by any name and in any unit of `auricle list labs`, and
-when they were drawn as `lab_minutes:NAME`, in minutes after the ECG (negative before). Other columns are errors,
-because a misspelt one would be lost in silence; a column that is to be ignored starts with `#`.
+`fold`, `gestational_age` (30+2); laboratory values as `lab:NAME` or `lab:NAME [unit]`, by any name and in any unit of
+`auricle list labs`, and when they were drawn as `lab_minutes:NAME`, in minutes after the ECG (negative before). Other
+columns are errors, because a misspelt one would be lost in silence; a column that is to be ignored starts with `#`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -25,7 +25,8 @@ from auricle.data.cells import age_of, gestation_of, labels_of, lies_ahead, numb
 from auricle.data.table import Table, cells_of, read_table
 from auricle.errors import DataError, UnknownNameError
 from auricle.io.names import holds_signals, record_name, suffix_of
-from auricle.labs import Bound, in_canonical_unit, lab_test, parse_value, unit_factor
+from auricle.labs import Bound, in_canonical_unit, is_remark, lab_test, parse_value, unit_factor
+from auricle.numerals import UNKNOWN, Mark
 from auricle.recording import Sex
 
 COLUMNS: Final = (
@@ -36,7 +37,7 @@ LAB_PREFIX: Final = "lab:"
 MINUTES_PREFIX: Final = "lab_minutes:"
 LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
-_NUMBERS: Final = frozenset({"age", "age_days", "age_years", "fold"})
+_NUMBERS: Final = frozenset({"age_days", "age_years", "fold"})
 WITHOUT_UNIT: Final = "ages without a unit beside others that name theirs count years: write 3yr or 3d"
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
 
@@ -71,6 +72,7 @@ class ManifestRow:
     lab_minutes: Mapping[str, float] = field(default_factory=dict)
     lab_bounds: Mapping[str, Bound] = field(default_factory=dict)
     gestation_days: float | None = None
+    notes: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -89,7 +91,8 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     bare = ages_without_unit(table, header)
     if bare:
         warnings.warn(f"{path.name}: {WITHOUT_UNIT} ({len(bare)}, the first in line {bare[0]})", stacklevel=2)
-    rows = [_row_or_problem(path, line, header, cells) for line, cells in records_of(table, header)]
+    mark = decimals_of(table, header)
+    rows = [_row_or_problem(path, line, header, cells, mark) for line, cells in table.records]
     if not rows:
         raise DataError(f"{path}: lists no recording")
     taken = Taken()
@@ -155,15 +158,10 @@ def ages_without_unit(table: Table, header: Sequence[str]) -> list[int]:
     return bare if any(re.match(r"[0-9][0-9.,]*\s*[^\W\d_]", age) for age in written.values()) else []
 
 
-def records_of(table: Table, header: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...] | None]]:
-    """The line and the cells of each record; numbers of a table with decimal commas have a point, whatever they are."""
-    numbers = {column for column, name in enumerate(header) if name in _NUMBERS or name.startswith(LAB_PREFIXES)}
-    for line, values in table.records:
-        yield (
-            line,
-            values
-            and tuple(table.number_text(value) if column in numbers else value for column, value in enumerate(values)),
-        )
+def decimals_of(table: Table, header: Sequence[str]) -> Mark:
+    """What the columns of numbers prove about decimals: beside `0,95` even `1,234` is no thousand."""
+    places = [place for place, name in enumerate(header) if name in _NUMBERS or name.startswith(LAB_PREFIXES)]
+    return table.decimal_mark(places)
 
 
 def _canonical_name(name: str) -> str:
@@ -174,9 +172,11 @@ def _canonical_name(name: str) -> str:
     return prefix + name[len(prefix) :]
 
 
-def _row_or_problem(path: Path, line: int, header: Sequence[str], values: Sequence[str] | None) -> ManifestRow:
+def _row_or_problem(
+    path: Path, line: int, header: Sequence[str], values: Sequence[str] | None, mark: Mark
+) -> ManifestRow:
     try:
-        return parse_row(path, line, cells_of(header, values))
+        return parse_row(path, line, cells_of(header, values), mark)
     except DataError as error:
         named = dict(zip(header, values or (), strict=False))
         file, own = named.get("file", "").strip(), named.get("record_id", "").strip()
@@ -223,6 +223,9 @@ def check_header(path: Path, header: list[str]) -> None:
     if "file" not in header and "image" not in header:
         # The line is not repeated: where the header was forgotten, it is a patient's.
         raise DataError(f"{path}: has no column `file`; its first line should name the columns: {', '.join(COLUMNS)}")
+    if "" in header:
+        number = header.index("") + 1
+        raise DataError(f"{path}: column {number} has no name: give it one; one that begins with # is ignored")
     doubled = {name for name in header if header.count(name) > 1}
     if doubled:
         raise DataError(f"{path}: column {sorted(doubled)[0]!r} occurs twice")
@@ -277,13 +280,14 @@ def lab_columns(header: Iterable[str | None]) -> dict[str, LabColumn]:
     return found
 
 
-def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> ManifestRow:
+def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None], mark: Mark = "") -> ManifestRow:
     """One line of a manifest.
 
     Args:
         path: the manifest, for messages.
         line: where it begins.
         cells: by column; a key or a value of None stands for a cell too many or too few.
+        mark: what the table proves about decimals (`auricle.numerals`).
 
     Raises:
         DataError: the first thing wrong with the line, by file and line; never a value that could identify a patient.
@@ -301,47 +305,53 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None]) -> 
             raise DataError("names no file")
         if lies_ahead(cell("recording_date")):
             raise DataError("the recording date lies in the future")
-        fold = cell("fold")
-        labs, lab_minutes, lab_bounds = _labs(cells)
+        labs, lab_minutes, lab_bounds, notes = _labs(cells, mark)
         return ManifestRow(
             line=line,
             file=cell("file"),
             image=cell("image"),
             record_id=cell("record_id") or _record_name(cell("file") or cell("image")),
             patient_id=cell("patient_id") or None,
-            age=age_of(cell),
+            age=age_of(cell, mark),
             sex=sex_of_cell(cell("sex")),
             report=cell("report") or None,
             labels=labels_of(cell("labels")),
-            fold=whole_number_of(fold, "fold") if fold else None,
+            fold=whole_number_of(cell("fold"), "fold", mark),
             labs=labs,
             lab_minutes=lab_minutes,
             lab_bounds=lab_bounds,
+            notes=notes,
             gestation_days=gestation_of(cell("gestational_age")),
         )
     except DataError as error:
         raise DataError(f"{path}:{line}: {error}") from None
 
 
-def _labs(
-    cells: Mapping[str | None, str | None],
-) -> tuple[dict[str, float], dict[str, float], dict[str, Bound]]:
-    """Values in canonical units, when they were drawn, and which are bounds, by canonical name.
+_Labs = tuple[dict[str, float], dict[str, float], dict[str, Bound], tuple[str, ...]]
 
-    `<5` is kept as 5 and "below". Messages begin with their column.
+
+def _labs(cells: Mapping[str | None, str | None], mark: Mark) -> _Labs:
+    """Values in canonical units, when they were drawn, which are bounds, and notes on values that are not there.
+
+    `<5` is kept as 5 and "below". A remark such as "haemolysed" in place of a number says that there is no value; any
+    other word may be a result, or a cell of another column. Messages begin with their column.
     """
     labs: dict[str, float] = {}
     minutes: dict[str, float] = {}
     bounds: dict[str, Bound] = {}
+    notes: list[str] = []
     for name, column in _columns_of(tuple(cells)).items():
         text = (cells[name] or "").strip()
-        if not text:
+        if text.casefold() in UNKNOWN:
             continue
         if column.prefix == MINUTES_PREFIX:
-            minutes[column.test] = number_of(text, name)
+            minutes[column.test] = number_of(text, name, mark)
+            continue
+        if is_remark(text):
+            notes.append(f"{column.test}: a remark of the laboratory stands in place of a number; the value is missing")
             continue
         try:
-            number, bound = parse_value(text)
+            number, bound = parse_value(text, mark)
         except DataError as error:
             raise DataError(f"{name} {error}") from None
         try:
@@ -349,7 +359,7 @@ def _labs(
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
         bounds |= {column.test: bound} if bound else {}
-    return labs, {test: drawn for test, drawn in minutes.items() if test in labs}, bounds
+    return labs, {test: drawn for test, drawn in minutes.items() if test in labs}, bounds, tuple(notes)
 
 
 @lru_cache(maxsize=8)

@@ -22,8 +22,8 @@ from auricle.data.cells import gestation_of, labels_of, sex_of_cell, written_age
 from auricle.data.table import Table, cells_of, read_table
 from auricle.errors import DataError
 from auricle.io.units import millivolts_per
-from auricle.labs import parse_number
 from auricle.measure.measurements import UNITS
+from auricle.numerals import UNKNOWN, Mark, read_number
 from auricle.paediatrics.normal_records import Gathered, NormalRecords, parameter_of, unit_in
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,6 @@ Floats = NDArray[np.float64]
 AGE_COLUMNS: Final = ("age", "age_days", "age_years")
 _OTHER_COLUMNS: Final = ("sex", "patient_id", "record_id", "labels", "gestational_age")
 _KNOWN_COLUMNS: Final = (*AGE_COLUMNS, *_OTHER_COLUMNS)
-_MISSING: Final = frozenset({"", "nan", "na", "n/a", "none", "null"})
 # Factors to the units of the limits.
 _FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
     "ms": {"ms": 1.0, "msec": 1.0, "s": 1000.0, "sec": 1000.0, "us": 0.001, "µs": 0.001},
@@ -52,6 +51,17 @@ _POSSIBLE: Final[Mapping[str, tuple[float, float]]] = {
     "qt": (60.0, 1500.0),
     "qtc_bazett": (100.0, 1500.0),
     "qtc_fridericia": (100.0, 1500.0),
+}
+# Medians of any group of people, from newborns to the old.
+_USUAL: Final[Mapping[str, tuple[float, float]]] = {
+    "heart_rate": (40.0, 220.0),
+    "rr": (270.0, 1500.0),
+    "p_duration": (25.0, 160.0),
+    "pr": (60.0, 260.0),
+    "qrs": (30.0, 160.0),
+    "qt": (180.0, 520.0),
+    "qtc_bazett": (300.0, 520.0),
+    "qtc_fridericia": (240.0, 520.0),
 }
 # R and S of half of all people are larger than this in every lead, and what is smaller is below a converter's step.
 _LEAST_MEDIAN_MV, _STEP_MV = 0.01, 0.003
@@ -76,9 +86,10 @@ def read_measured(path: Path, label: str | None = "NORM") -> NormalRecords:
     columns = _columns(path, header)
     factors = {name: _factor(path, name, parameter) for name, parameter in columns.items()}
     gathered = Gathered(label if "labels" in header else None)
+    mark = _decimals_of(table, header, columns)
     for line, values in table.records:
         try:
-            _add(gathered, table, cells_of(header, values), line, columns, factors)
+            _add(gathered, mark, cells_of(header, values), line, columns, factors)
         except DataError as error:
             raise DataError(f"{path}:{line}: {error}") from None
     records = gathered.done()
@@ -115,9 +126,15 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
     return found
 
 
+def _decimals_of(table: Table, header: list[str], columns: Mapping[str, str]) -> Mark:
+    """What the columns of numbers prove about decimals."""
+    numbers = {*columns, "age_days", "age_years"}
+    return table.decimal_mark([place for place, name in enumerate(header) if name in numbers])
+
+
 def _add(
     gathered: Gathered,
-    table: Table,
+    mark: Mark,
     cells: Mapping[str | None, str | None],
     line: int,
     columns: Mapping[str, str],
@@ -134,11 +151,9 @@ def _add(
 
     if None in cells or None in cells.values():
         raise DataError("has another number of cells than the header")
-    numbers = {
-        parameter: factors[name] * _number(table.number_text(cell(name)), name) for name, parameter in columns.items()
-    }
+    numbers = {parameter: factors[name] * _number(cell(name), name, mark) for name, parameter in columns.items()}
     try:
-        age = written_age(lambda name: table.number_text(cell(name)))
+        age = written_age(cell, mark)
     except DataError:
         raise DataError("the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m") from None
     patient = cell("patient_id") or f"line:{line}"
@@ -152,11 +167,11 @@ def _add(
     )
 
 
-def _number(text: str, name: str) -> float:
-    if text.casefold() in _MISSING:
+def _number(text: str, name: str, mark: Mark) -> float:
+    if text.casefold() in UNKNOWN:
         return math.nan
     try:
-        return parse_number(text)
+        return read_number(text, mark)
     except DataError as error:
         raise DataError(f"{name} {error}; a unit goes into the name of the column, as in qrs [ms]") from None
 
@@ -197,6 +212,7 @@ def _check_unit(path: Path, name: str, parameter: str, values: Floats) -> None:
         below = np.ones(len(known), dtype=bool)
     wrong = int((below | above).sum())
     if not wrong:
+        _check_middle(path, name, parameter, unit, known)
         return
     all_of_it = "" if wrong == len(known) else ", mixed with others that are not"
     written = unit_in(name)
@@ -207,6 +223,20 @@ def _check_unit(path: Path, name: str, parameter: str, values: Floats) -> None:
         said = f"{unit}: they look like {seem}{all_of_it}" if seem else f"{unit}: look at the unit{all_of_it}"
         remedy = f"give all in {unit}, or name the unit, as in {parameter} [{other}]"
     raise DataError(f"{path}: column {name!r}: {wrong} of {len(known)} values are not possible in {said}; {remedy}")
+
+
+def _check_middle(path: Path, name: str, parameter: str, unit: str, known: Floats) -> None:
+    """Refuse a column of possible values whose median no group of people has: another quantity under this name.
+
+    Raises:
+        DataError: with the column, its median and what it should be.
+    """
+    low, high = _USUAL.get(parameter, (-np.inf, np.inf))
+    if len(known) >= _FEWEST_TOLD and not low <= (middle := float(np.median(known))) <= high:
+        raise DataError(
+            f"{path}: column {name!r}: a median of {middle:.3g} {unit} is that of no group of people "
+            f"({low:g} to {high:g} {unit}): look at the unit and at the name of the column"
+        )
 
 
 # What values below (True) or above what is possible look like, and how that unit is written.

@@ -11,27 +11,23 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
 from auricle.errors import DataError
+from auricle.numerals import Mark, decimal_mark
 
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS: Final = ",;\t"
-# Numbers whose comma cannot part thousands, numbers with a point, and numbers whose comma may be either.
-_COMMA: Final = re.compile(r"[+-]?(?:0,[0-9]+|[0-9]+,(?:[0-9]{1,2}|[0-9]{4,}))")
-_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]+")
-_EITHER: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
 # Two bytes from here to the end are a character of GB 2312, the common part of GBK; Latin-1 has letters one by one.
 _GB_PAIRS: Final = re.compile(rb"(?:[\xb0-\xf7][\xa1-\xfe])+")
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """The header, and each record with the line it begins on.
 
@@ -47,15 +43,10 @@ class Table:
     garbled: tuple[int, ...] = ()
     garbled_reason: str = ""
 
-    @cached_property
-    def decimal_comma(self) -> bool:
-        """Whether the numbers of the table have a decimal comma: some can mean nothing else, and none has a point."""
-        cells = {cell.strip() for _, record in self.records for cell in record or ()}
-        return any(map(_COMMA.fullmatch, cells)) and not any(map(_POINT.fullmatch, cells))
-
-    def number_text(self, cell: str) -> str:
-        """A cell that holds a number, with a decimal point: beside `0,95` even `1,234` is no thousand."""
-        return cell.replace(",", ".") if self.decimal_comma and _EITHER.fullmatch(cell.strip()) else cell
+    def decimal_mark(self, columns: Collection[int]) -> Mark:
+        """What the numbers in some columns, by place, prove about the table's decimals."""
+        cells = (record for _, record in self.records if record)
+        return decimal_mark(record[column] for record in cells for column in columns if column < len(record))
 
 
 def read_table(path: Path) -> Table:

@@ -115,6 +115,8 @@ def _about_signals(cases: Sequence[Case]) -> Iterator[Finding]:
     for doubt, message in _AMPLITUDES.items():
         doubted = [case for case, trace in traced if trace.doubt == doubt]
         yield from _warning(f"unit_{doubt}", message, each_line(doubted))
+    for note in dict.fromkeys(note for case in cases for note in case.row.notes):
+        yield from _warning("lab_remark", note, each_line(case for case in cases if note in case.row.notes))
     rates = grouped([case for case, _ in traced], lambda case: case.trace.rate_hz if case.trace else None)
     if len(rates) > 1:
         names = ", ".join(f"{rate:g}" for rate in sorted(rates))
@@ -154,7 +156,8 @@ def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Find
     # A slip of the pen, or a class of the hospital's own, which needs a task of its own.
     unknown = {label for case in cases for label in case.labels} - known_codes() - joined
     if unknown:
-        named = [f"“{name}”" for name in labels if name in unknown][:_MOST_NAMED]
+        shown = [name for name in labels if name in unknown][:_MOST_NAMED]
+        named = [f"“{name}” ({sum(name in case.labels for case in cases)})" for name in shown]
         rest = len(unknown) - len(named)
         written = ", ".join([*named, *([f"{rest} that cannot be named" if named else str(rest)] if rest else [])])
         message = f"labels that no task knows; classes of your own need a task of your own: {written}"

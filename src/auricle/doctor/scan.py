@@ -26,14 +26,15 @@ from auricle.data.manifest import (
     ages_without_unit,
     canonical_header,
     check_header,
+    decimals_of,
     lab_columns,
     parse_row,
-    records_of,
 )
 from auricle.data.table import cells_of, read_table
 from auricle.doctor.case import Case
 from auricle.doctor.model import Finding
 from auricle.errors import AuricleError, DataError
+from auricle.numerals import Mark
 
 Cells = Mapping[str | None, str | None]
 
@@ -77,12 +78,12 @@ def scan(manifest: Path) -> Scan:
     cases: list[Case] = []
     zeros: list[int] = []
     ahead: list[int] = []
-    n_lines, taken = 0, Taken()
+    n_lines, taken, mark = 0, Taken(), decimals_of(table, header)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for line, values in records_of(table, header):
+        for line, values in table.records:
             n_lines, n_caught = n_lines + 1, len(caught)
-            reasons, case = _line(manifest, line, header, values)
+            reasons, case = _line(manifest, line, header, values, mark)
             repeated = taken.take(case.row) if case and not case.rejected else None
             if case and repeated:
                 problems[_code_of(repeated, case, cases), repeated.in_general()].append((repeated.line, line))
@@ -118,7 +119,9 @@ def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
     strange = [name for name in dict.fromkeys(header) if name not in (*COLUMNS, *labs) and not name.startswith("#")]
     doubled = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     messages = []
-    for columns in [known, *(["file", name] for name in strange), *(["file", name, name] for name in doubled)]:
+    # A column without a name is told by its number.
+    alone = [header[: header.index("") + 1] if not name else ["file", name] for name in strange]
+    for columns in [known, *alone, *(["file", name, name] for name in doubled if name)]:
         try:
             check_header(manifest, columns)
         except DataError as error:
@@ -146,7 +149,7 @@ def _is_time(column: str) -> bool:
 
 
 def _line(
-    manifest: Path, line: int, header: list[str], values: Sequence[str] | None
+    manifest: Path, line: int, header: list[str], values: Sequence[str] | None, mark: Mark
 ) -> tuple[list[tuple[str, str]], Case | None]:
     """What is wrong with a line, as (code, message), and the case that can be made of it, if any."""
     try:
@@ -154,7 +157,7 @@ def _line(
     except DataError as error:
         return [("line", str(error))], None
     problems: list[tuple[str, str]] = []
-    row = _salvaged(manifest, line, cells, problems)
+    row = _salvaged(manifest, line, cells, mark, problems)
     if row is None:
         return problems, None
     recorded = _moment(cells, "recording_date") or _moment(cells, "#recording_date")
@@ -164,21 +167,23 @@ def _line(
     )
 
 
-def _salvaged(manifest: Path, line: int, cells: Cells, problems: list[tuple[str, str]]) -> ManifestRow | None:
+def _salvaged(
+    manifest: Path, line: int, cells: Cells, mark: Mark, problems: list[tuple[str, str]]
+) -> ManifestRow | None:
     """The row without the cells that are to blame; None if the line as a whole is."""
     while True:
         try:
-            return parse_row(manifest, line, cells)
+            return parse_row(manifest, line, cells, mark)
         except DataError as error:
             reason = str(error).removeprefix(f"{manifest}:{line}: ")
-        code, message, blamed = _blamed(reason, cells)
+        code, message, blamed = _blamed(reason, cells, mark)
         problems.append((code, message))
         if not any(cells.get(name) for name in blamed):
             return None
         cells = {**cells, **dict.fromkeys(blamed, "")}
 
 
-def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
+def _blamed(reason: str, cells: Cells, mark: Mark) -> tuple[str, str, tuple[str, ...]]:
     """Code, message and columns of a reason that `parse_row` gives."""
     if reason.startswith("sex "):
         return "sex", reason, ("sex",)
@@ -193,14 +198,14 @@ def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
     if reason.startswith(("negative age", _FUTURE)):
         return "age_impossible", reason, _AGE_COLUMNS
     if reason.startswith("the age "):
-        too_old = _is_too_old(cells)
+        too_old = _is_too_old(cells, mark)
         return ("age_impossible", _TOO_OLD, _AGE_COLUMNS) if too_old else ("age", reason, _AGE_COLUMNS)
     return "line", reason, ()
 
 
-def _is_too_old(cells: Cells) -> bool:
+def _is_too_old(cells: Cells, mark: Mark) -> bool:
     try:
-        written_age(lambda name: (cells.get(name) or "").strip())
+        written_age(lambda name: (cells.get(name) or "").strip(), mark)
     except DataError as error:
         return "not possible" in str(error)
     return False

@@ -55,6 +55,7 @@ class Manifest:
             "lab_bounds": listed.lab_bounds or None,
             "fold": listed.fold,
             "source": self.name,
+            "notes": listed.notes or None,
         }
         if file is not None:
             image = read_picture(image_file) if image_file is not None else None
