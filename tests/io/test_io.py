@@ -254,7 +254,7 @@ def test_a_manifests_wrong_columns_are_named(tmp_path: Path, text: str, message:
         ("file,age\na,Secret Name\n", "the age cannot be read"),
         ("file,fold\na,inf\n", "fold should be a number"),
         ("file,fold\na,2.7\n", "fold should be a whole number"),
-        ("file,lab:crp\na,nan\n", "lab:crp should be a number"),
+        ("file,lab:crp\na,inf\n", "lab:crp should be a number"),
         ("file,age\na,3d,extra\n", "has another number of cells"),
         ("file,age\n,3d\n", "names no file"),
     ],
