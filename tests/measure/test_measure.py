@@ -307,6 +307,12 @@ def test_a_clipped_lead_is_saturated() -> None:
     assert [(r.code, r.leads) for r in measure_recording(clipped).remarks] == [("saturated", ("V5",))]
 
 
+def test_the_last_step_of_a_silent_baseline_is_no_limit_of_the_amplifier() -> None:
+    recording = drawn()
+    quiet = np.maximum(lead(recording, "V5"), np.float32(-0.1))
+    assert "saturated" not in codes(measure_recording(changed(recording, V5=quiet)))
+
+
 def test_pacing_spikes_are_not_qrs() -> None:
     recording = drawn(noise_mv=0.005)
     signal = recording.signal.copy()

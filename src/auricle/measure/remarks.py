@@ -32,6 +32,8 @@ _NOISY_MV: Final = 0.15
 _NOISY_SHARE: Final = 0.35
 _CLIPPED_S: Final = 0.02
 _CLIPPED_EPISODES: Final = 2
+# A limit lies away from where a lead rests: so much of its range. Nearer, it is the last step of a silent baseline.
+_CLIPPED_AWAY: Final = 0.25
 _SLOW_HZ: Final = 250.0
 _LOW_PASS_HZ: Final = 150.0
 _FEW_BEATS: Final = 4
@@ -204,7 +206,10 @@ def _clipped(trace: NDArray[np.float32], rate_hz: float) -> bool:
     least = max(3, round(_CLIPPED_S * rate_hz))
     if len(known) < 2 * least:
         return False
+    away = _CLIPPED_AWAY * float(np.ptp(known))
     for extreme in (known.max(), known.min()):
+        if abs(float(extreme - np.median(known))) < away:
+            continue
         places = np.flatnonzero(known == extreme)
         if len(places) < _CLIPPED_EPISODES * least or len(places) > 0.5 * len(known):
             continue
