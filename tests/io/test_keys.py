@@ -88,7 +88,16 @@ def test_ages_in_archives(tmp_path: Path, arrays: dict[str, Any], days: float | 
 
 
 @pytest.mark.parametrize(
-    "arrays", [{"age": "-3"}, {"age": "old"}, {"age": [3, 4]}, {"sex": "x"}, {"sex": 1}, {"age_days": -2}]
+    ("arrays", "days"),
+    [({"gestational_age": "30+2"}, 212), ({"GA": 30.5}, 213.5), ({"gestation_days": 212.0}, 212),
+     ({"ga_weeks": 38}, 266), ({"gestational_age_days": "31+0"}, 217), ({"gestation": "unknown"}, None)],
+)  # fmt: skip
+def test_gestations_in_archives(tmp_path: Path, arrays: dict[str, Any], days: float | None) -> None:
+    assert read(npz(tmp_path, **arrays)).gestation_days == (None if days is None else pytest.approx(days))
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"age": "-3"}, {"age": "old"}, {"age": [3, 4]}, {"sex": "x"}, {"sex": 1}, {"age_days": -2}, {"ga": 12}]
 )
 def test_what_makes_no_sense_is_unknown_and_named(tmp_path: Path, arrays: dict[str, Any]) -> None:
     (name,) = arrays
@@ -96,7 +105,7 @@ def test_what_makes_no_sense_is_unknown_and_named(tmp_path: Path, arrays: dict[s
         UserWarning, match=f"a.npz: {name} in the file cannot be read and is treated as unknown"
     ) as caught:
         recording = read(npz(tmp_path, **arrays))
-    assert (recording.age, recording.sex) == (None, None)
+    assert (recording.age, recording.sex, recording.gestation_days) == (None, None, None)
     assert "old" not in str(caught[0].message), "no cell is repeated"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,8 @@ _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "unit": ("unit", "units"),
     "age": ("age", "age_days", "age_d", "age_weeks", "age_months", "age_years", "age_yr", "age_y"),
     "sex": ("sex", "gender"),
+    "gestation_days": ("gestation_days", "gestational_age_days", "ga_days", "gestational_age", "gestation", "ga",
+                       "gestational_age_weeks", "gestation_weeks", "ga_weeks"),
     "labels": ("labels", "label", "dx", "diagnoses", "scp_codes", "codes"),
     "patient_id": ("patient_id", "patient", "subject_id", "patientid"),
     "record_id": ("record_id", "record", "record_name"),
@@ -99,6 +102,8 @@ def _value(key: str, name: str, stored: Any) -> Any:
         return None
     if key == "age":
         return _age(text, name)
+    if key == "gestation_days":
+        return _gestation(text, name)
     if key == "sex":
         if sex_of(text) is None:
             raise DataError("neither F nor M")
@@ -113,6 +118,13 @@ def _age(text: str, name: str) -> ages.Age | None:
     except ValueError:
         unit = ""  # it says its own
     return ages.parse(f"{text}{unit}")
+
+
+def _gestation(text: str, name: str) -> float:
+    if _plain(name).endswith("_days"):
+        with suppress(ValueError):  # of a text that says its own unit
+            text = f"{float(text):g} d"
+    return ages.parse_gestation(text)
 
 
 def _texts(stored: Any) -> list[str]:
