@@ -1,4 +1,4 @@
-"""Values of all processes of a distributed run: rows gathered with or without gradients, and means over all of them.
+"""Where a process computes, and values of all processes of a distributed run: rows gathered, and means over all.
 
 In a contrastive loss each process keeps its own rows and compares them with the columns of all processes. Gradients
 flow back to the process that made a column, so that several processes with a share of the batch each compute what one
@@ -7,6 +7,7 @@ process with the whole batch would.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -34,6 +35,13 @@ class _AllGather(torch.autograd.Function):
         first = dist.get_rank() * ctx.rows
         own: Tensor = total[first : first + ctx.rows]
         return own
+
+
+def accelerator() -> str:
+    """The device that computes where nothing else is said: this process's CUDA device if there is one, else `cpu`."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
 def world() -> tuple[int, int]:

@@ -17,6 +17,10 @@ from auricle.errors import DataError
 from auricle.labs import Bound
 
 Sex = Literal["F", "M"]
+NO_CLASS: Final = "none"
+"""The label of a record that was looked at and has none of the classes; no label at all says that nothing is known."""
+DOUBT: Final = "?"
+"""What ends a label that may be so (`RVH?`): the record counts neither for that class nor against it."""
 # No converter has more bits than this many steps; what is larger was never a sample.
 _LARGEST: Final = 2.0**32
 
@@ -35,7 +39,8 @@ class Recording:
         sex: "F" or "M".
         gestation_days: days of gestation at birth, where a child was born early or it is known.
         report: free text as written.
-        labels: codes as the source spells them (SCP for PTB-XL, SNOMED CT for the Challenge sets).
+        labels: codes as the source spells them (SCP for PTB-XL, SNOMED CT for the Challenge sets); empty where nothing
+            is known, `none` where it was looked at and has none, `RVH?` where it may have it.
         labs: laboratory values by canonical name, in canonical units (see `auricle.labs`).
         lab_bounds: which of them are limits, the true value lying "below" or "above".
         lab_minutes: when they were drawn, in minutes after the ECG (negative before), where it is known.

@@ -150,6 +150,7 @@ def test_mimic_reports_labels_and_intervals(tmp_path: Path) -> None:
     assert first.report == "Sinus rhythm. Left bundle branch block. *** Abnormal ECG ***"
     assert {"SR", "CLBBB"} <= set(first.labels)
     assert second.report is None
+    assert second.labels == ()  # nothing was stated, which is not normal
     assert "AFIB" in third.labels
     assert not {"CRBBB", "IRBBB"} & set(third.labels)  # denied
     assert first.measurements["heart_rate"] == 75

@@ -131,7 +131,8 @@ def test_labels_match_by_exact_code(tmp_path: Path) -> None:
     names = task.class_names
     assert targets[0, names.index("NORM")] == 1
     assert targets[1, names.index("MI")] == targets[1, names.index("HYP")] == 1
-    assert targets[2:].sum() == 0
+    assert targets[2].sum() == 0
+    assert np.isnan(targets[3]).all()
     own = (tmp_path / "own.toml").resolve()
     own.write_text(
         'id="own"\ntitle="t"\nsource="manifest"\n[split]\nby="patient"\ntrain=0.8\nvalidation=0.1\ntest=0.1\n[[classes]]\nname="a"\ncodes=["A"]\n'

@@ -257,7 +257,7 @@ def _figure_sections(page: Page, folders: _Folders, setting: Setting, predictor:
     from auricle.explain.gates import gate_curves
     from auricle.pages.page import Section
 
-    rows = setting.task.parts(setting.store)["test"]
+    rows = setting.parts("test")["test"]
     _, batch = next(iter(windows(setting.view(rows), batch_size=64)))
     ages = np.expm1(np.linspace(0, np.log1p(40 * 365.25), _CURVE_AGES))
     curves = gate_curves(predictor.method, batch, ages.tolist())

@@ -15,9 +15,10 @@ from auricle.age import Age
 from auricle.errors import DataError
 from auricle.io.header_comments import sex_of
 from auricle.numerals import UNKNOWN, Mark, read_number
-from auricle.recording import Sex
+from auricle.recording import NO_CLASS, Sex
 
 _NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
+_NO_LABELS: Final = frozenset((name,) for name in ("nan", "NaN", "NAN", "null", "NULL", "<NA>"))
 # A blank belongs to a label, and so may a slash (LAO/LAE of PTB-XL).
 _NO_SEPARATORS: Final = frozenset(",|[]{}'\"，、；｜“”„\\\t\r\n")
 # 4.26783E+08 of a spreadsheet, 426783006.0 of a table that knew numbers only.
@@ -96,13 +97,21 @@ def gestation_of(text: str) -> float | None:
 
 
 def labels_of(text: str) -> tuple[str, ...]:
-    """The labels of a cell.
+    """The labels of a cell; none where it is empty or says `nan`, which a program writes into an empty cell.
 
     Raises:
-        DataError: they are separated otherwise, written as a list of a programming language, or rounded numbers.
+        DataError: `None`, which may mean two things, or labels that are separated otherwise, written as a list of a
+            programming language, or rounded numbers.
     """
     labels = tuple(label.strip() for label in text.split(";") if label.strip())
+    if labels in _NO_LABELS:
+        return ()
     for label in labels:
+        if label.casefold() == NO_CLASS and label != NO_CLASS:
+            raise DataError(
+                "labels say None, which may mean that nothing is known (leave the cell empty) or that none of the "
+                f"classes is there (write {NO_CLASS} in small letters)"
+            )
         if _ROUNDED.fullmatch(label):
             raise DataError("labels hold a code that a spreadsheet has rounded: format the column as text")
         if set(label) & _NO_SEPARATORS:

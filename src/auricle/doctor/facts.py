@@ -19,6 +19,7 @@ from auricle.doctor.betrayal import lead_set
 from auricle.doctor.case import BANDS, Case
 from auricle.doctor.doubts import missing_shares
 from auricle.doctor.model import BandCount, Endpoint, Facts
+from auricle.recording import DOUBT, NO_CLASS
 
 # The shares of a split by patient, as tasks that come along have them.
 _SHARES: Final[Mapping[str, float]] = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -142,7 +143,10 @@ def _endpoints(cases: Sequence[Case], labels: Sequence[str], parts: Mapping[str,
     for case in cases:
         for label in case.labels:
             carriers[label].append(case.patient)
-    return tuple(_endpoint(label, carriers[label], parts, in_test) for label in labels)
+    asked = [label for label in labels if label != NO_CLASS and not label.endswith(DOUBT)]
+    return tuple(
+        _endpoint(label, carriers[label], parts, in_test.difference(carriers[label + DOUBT])) for label in asked
+    )
 
 
 def _endpoint(label: str, carriers: Sequence[str], parts: Mapping[str, str], in_test: set[str]) -> Endpoint:

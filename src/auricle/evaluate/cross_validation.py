@@ -109,7 +109,7 @@ def cross_validated(
         return embed(batch if leads is None else only_leads(batch, leads))
 
     # Features (n, d) of all labelled records, and the fold of each.
-    rows = np.sort(np.concatenate(list(setting.task.parts(setting.store).values())))
+    rows = np.sort(np.concatenate(list(setting.parts("train").values())))
     truth = setting.targets(rows).astype(np.float64)
     patients = [str(patient) for patient in setting.store.patients[rows]]
     fold = stratified_folds(truth, patients, n_folds, seed)

@@ -6,7 +6,7 @@ Every protocol asks for an ability (`AlignsText`, `Classifies`), never for a cla
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from auricle.batch import ECGBatch
 from auricle.data.loader import View
-from auricle.data.splits import share_of_patients
+from auricle.data.splits import Parts, share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.embed import over_records
@@ -24,8 +24,9 @@ from auricle.evaluate.metrics import summarise, write_result
 from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
+from auricle.processes import accelerator
 from auricle.progress import OnProgress
-from auricle.tasks import Task
+from auricle.tasks import PARTS, Task
 from auricle.tasks.prompts import embed_prompts
 
 FRACTIONS: Final = (0.01, 0.1, 1.0)
@@ -51,7 +52,7 @@ class Setting:
     preset: str = ""
     pretrained_on: tuple[str, ...] = ()
     overlap: bool = False
-    device: str = "cpu"
+    device: str = field(default_factory=accelerator)
     on_progress: OnProgress | None = None
 
     @property
@@ -69,8 +70,19 @@ class Setting:
         self.method.to(self.device).eval()
         return over_records(function, self.view(rows), device=self.device, on_progress=self.on_progress)
 
+    def parts(self, *needed: str) -> Parts:
+        """Row numbers of the annotated records of train, validation and test.
+
+        Args:
+            needed: parts that must have some; by default all.
+
+        Raises:
+            DataError: a needed part has none.
+        """
+        return self.task.annotated_parts(self.store, needed or PARTS)
+
     def targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, c) 0/1 of the task."""
+        """(n, c) 0, 1, or NaN where not annotated."""
         return self.task.store_targets(self.store)[rows]
 
 
@@ -119,7 +131,7 @@ def zero_shot(setting: Setting) -> Path:
         raise ConfigError(f"{setting.name} is not aligned with text: zero-shot needs a method such as lisa")
     # Always from the task's own sentences: those that travel with the weights may be of another version of it.
     method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
-    parts = task.parts(setting.store)
+    parts = setting.parts("test")
     scored = {
         part: predictions_of(
             setting,
@@ -129,8 +141,9 @@ def zero_shot(setting: Setting) -> Path:
             scores_are_probabilities=False,
         )
         for part in ("test", "validation")
+        if len(parts[part])
     }
-    return save(setting, "zero_shot", scored["test"], scored["validation"])
+    return save(setting, "zero_shot", scored["test"], scored.get("validation"))
 
 
 def linear_probe(setting: Setting, fractions: Iterable[float] = FRACTIONS, seeds: Iterable[int] = SEEDS) -> list[Path]:
@@ -143,7 +156,7 @@ def probe_features(
 ) -> list[Path]:
     """The linear probe on what any function makes of a batch."""
     seeds = tuple(seeds)
-    parts = setting.task.parts(setting.store)
+    parts = setting.parts()
     features = {part: setting.each(function, rows) for part, rows in parts.items()}
     targets = {part: setting.targets(rows) for part, rows in parts.items()}
     patients = setting.store.patients[parts["train"]]
@@ -172,13 +185,13 @@ def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: i
     method = setting.method
     if not isinstance(method, Classifies) or tuple(method.class_names) != setting.task.class_names:
         raise ConfigError(f"{setting.name} was not trained for the classes of {setting.task.id}: fine-tune it first")
-    parts = setting.task.parts(setting.store)
+    parts = setting.parts("test")
     meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
     scored = {}
-    for part in ("test", "validation"):
+    for part in ("test", "validation") if len(parts["validation"]) else ("test",):
         logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()
         scored[part] = predictions_of(setting, parts[part], method.probabilities(logits).numpy(), **meta)
-    return save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored["validation"])
+    return save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored.get("validation"))
 
 
 def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, float]:

@@ -62,8 +62,10 @@ def reference_rows(
 
 def class_prior(setting: Setting) -> Path:
     """Every record gets the training part's class frequencies."""
-    parts = setting.task.parts(setting.store)
-    prior = setting.targets(parts["train"]).mean(0)
+    parts = setting.parts()
+    truth = setting.targets(parts["train"])
+    known = (~np.isnan(truth)).sum(axis=0)
+    prior = np.where(known > 0, np.nansum(truth, axis=0) / np.maximum(known, 1), 0.5)
     meta = {"protocol": "linear_probe", "fraction": 1.0, "n_train": len(parts["train"])}
     scored = {
         part: predictions_of(setting, parts[part], np.tile(prior, (len(parts[part]), 1)), **meta)
@@ -85,7 +87,7 @@ def rocket(setting: Setting, fractions: Iterable[float], seeds: Iterable[int]) -
 
 def rocket_kernels(setting: Setting) -> Rocket:
     """Random convolutions of what the setting's method reads, their biases from a few training records."""
-    view = setting.view(setting.task.parts(setting.store)["train"])
+    view = setting.view(setting.parts()["train"])
     few = view.rows[:: max(1, len(view.rows) // _ROCKET_EXAMPLES)][:_ROCKET_EXAMPLES]
     return Rocket(setting.method.config.input, view.batch(few, [0] * len(few)))
 
@@ -93,7 +95,7 @@ def rocket_kernels(setting: Setting) -> Rocket:
 def supervised(setting: Setting, watcher: Watcher) -> Path:
     """A ResNet18-1D from scratch on all training labels, reading what the setting's method reads."""
     folder = setting.folder / "run"
-    n_train = len(setting.task.parts(setting.store)["train"])
+    n_train = len(setting.parts()["train"])
     if not (folder / "model").is_dir():
         batch_size = min(_SUPERVISED_BATCH, n_train)
         encoder = {"name": "resnet1d", "preset": "nano"}

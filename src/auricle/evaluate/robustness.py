@@ -137,7 +137,7 @@ CONDITIONS: Final = (
 def robustness(setting: Setting, conditions: Sequence[Condition] = CONDITIONS) -> None:
     """Score the test part under every condition: by the method's own classes, or by a probe of all training records."""
     score, how = _scorer(setting)
-    rows = setting.task.parts(setting.store)["test"]
+    rows = setting.parts("test")["test"]
     for number, condition in enumerate(conditions):
         if setting.store.rate_hz <= condition.above_hz:
             continue
@@ -154,10 +154,12 @@ def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDA
         classes = method
 
         def own(rows: NDArray[np.int64], change: Change) -> NDArray[np.floating]:
-            return setting.each(lambda batch: classes.probabilities(classes.logits(change(batch))), rows)
+            # Windows are pooled as logits, as `finetuned` does, so that both say the same of the same weights.
+            logits = torch.from_numpy(setting.each(lambda batch: classes.logits(change(batch)), rows)).double()
+            return classes.probabilities(logits).numpy()
 
         return own, "its classes"
-    parts = setting.task.parts(setting.store)
+    parts = setting.parts()
     features = {part: setting.each(method.embed, parts[part]) for part in ("train", "validation")}
     targets = {part: setting.targets(parts[part]) for part in ("train", "validation")}
     probe = fit_probe(features["train"], targets["train"], features["validation"], targets["validation"])

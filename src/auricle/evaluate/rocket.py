@@ -62,7 +62,7 @@ class Rocket:
         parts = []
         for group in self._groups:
             found, valid = _convolve(group, ready)
-            above = (found > group.bias[:, None]) & valid
+            above = (found > group.bias.to(found)[:, None]) & valid
             highest = found.masked_fill(~valid, -torch.inf).amax(-1)
             parts += [highest.nan_to_num(neginf=0.0), above.sum(-1) / valid.sum(-1).clamp_min(1)]
         return torch.cat(parts, dim=1)
@@ -94,5 +94,6 @@ def _convolve(group: _Group, batch: ECGBatch) -> tuple[Tensor, Tensor]:
     """(b, kernel, t) outputs, and (b, 1, t) inside the record; beyond its ends the signal is zero."""
     reach = (group.weight.shape[-1] - 1) * group.dilation
     pad = (reach // 2, reach - reach // 2)
-    found = F.conv1d(F.pad(batch.signal[:, group.leads], pad), group.weight, dilation=group.dilation)
+    read = batch.signal[:, group.leads.to(batch.signal.device)]
+    found = F.conv1d(F.pad(read, pad), group.weight.to(read), dilation=group.dilation)
     return found, batch.time_mask[:, None]

@@ -21,11 +21,13 @@ from auricle.config import Catalogue, Config, read_toml, validate
 from auricle.data.splits import Parts, by_fold, by_patient, by_record
 from auricle.data.store import Store
 from auricle.errors import DataError, UnknownNameError
+from auricle.recording import DOUBT, NO_CLASS
 from auricle.tasks.published import Published, PublishedTable, read_published
 
 _TASKS: Final = Catalogue("task", Path(__file__).parent)
 
 Language = Literal["en", "de", "zh"]
+PARTS: Final = ("train", "validation", "test")
 TRACKS: Final = ("clean", "legacy")
 
 
@@ -98,12 +100,18 @@ class Task(Config):
         return tuple(entry.name for entry in self.classes)
 
     def targets(self, labels: Iterable[Sequence[str]]) -> NDArray[np.float32]:
-        """(record, class) 1 where one of a record's labels is a code of the class, else 0; codes are matched whole."""
+        """(record, class) 1 where a label of the record is a code of the class, matched whole, 0 where it has others.
+
+        A record without any label is not annotated, which is NaN for every class and not 0; `none` (`NO_CLASS`) is a
+        label of no class. NaN as well is a class whose code only occurs in doubt (`RVH?`), and one whose codes are of a
+        vocabulary of which the record has none: diseases (`ICD:Q21.0`) say nothing of the ECG, nor the reverse.
+        """
         code_sets = [set(entry.codes) for entry in self.classes]
-        return np.array([[float(not codes.isdisjoint(own)) for codes in code_sets] for own in labels], dtype=np.float32)
+        rows = [[_answer(codes, own) for codes in code_sets] for own in labels]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), len(code_sets))
 
     def store_targets(self, store: Store) -> NDArray[np.float32]:
-        """(record, class) of all of a store: 0/1, or NaN for a record the `legacy` track has no labels of."""
+        """(record, class) of all of a store: 0, 1, or NaN where it is not annotated."""
         if self.track == "clean":
             return self.targets(store.column("labels"))
         table = self._published_table().labels(self.class_names)
@@ -123,8 +131,28 @@ class Task(Config):
         shares = self.split.model_dump(exclude={"by"})
         parts = by_fold(store, shares, rows) if self.split.by == "fold" else by_patient(store, shares, rows)
         if self.require_any:
-            labelled = np.asarray(self.targets(store.column("labels")).any(axis=1))
+            labelled = np.asarray((self.targets(store.column("labels")) == 1).any(axis=1))
             parts = {name: rows[labelled[rows]] for name, rows in parts.items()}
+        return parts
+
+    def annotated_parts(self, store: Store, needed: Sequence[str] = PARTS) -> Parts:
+        """`parts` without the records that are annotated for no class: nothing is learned or scored on those.
+
+        Args:
+            store: the store.
+            needed: the parts that must have annotated records; others may be left without any.
+
+        Raises:
+            DataError: a needed part holds no annotated record, a part is empty, or a patient is in two of them.
+        """
+        annotated = np.asarray(~np.isnan(self.store_targets(store)).all(axis=1))
+        parts = {name: rows[annotated[rows]] for name, rows in self.parts(store).items()}
+        bare = [name for name in needed if not len(parts[name])]
+        if bare:
+            raise DataError(
+                f"{store.path}: no record of the {bare[0]} part has labels, and {self.id} asks for them; a record that "
+                f"was looked at and has none of the classes says `{NO_CLASS}`"
+            )
         return parts
 
     def prompt_sentences(self, language: Language = "en") -> tuple[tuple[str, ...], ...]:
@@ -155,6 +183,20 @@ class Task(Config):
         return read_published(self.published, self.published_folder)
 
 
+def _answer(codes: set[str], labels: Sequence[str]) -> float:
+    """1, 0 or NaN: whether a record with these labels is of the class with these codes."""
+    if not codes.isdisjoint(labels):
+        return 1.0
+    doubted = {label.removesuffix(DOUBT).rstrip() for label in labels if label.endswith(DOUBT)}
+    annotated = NO_CLASS in labels or not {*map(_vocabulary, codes)}.isdisjoint(map(_vocabulary, labels))
+    return 0.0 if annotated and codes.isdisjoint(doubted) else float("nan")
+
+
+def _vocabulary(code: str) -> str:
+    """What a code belongs to: `ICD` of `ICD:Q21.0`; empty for a bare one."""
+    return code.rpartition(":")[0]
+
+
 def list_tasks() -> list[str]:
     """Ids of the tasks that come with auricle."""
     return _TASKS.names()
@@ -162,8 +204,9 @@ def list_tasks() -> list[str]:
 
 @cache
 def known_codes() -> frozenset[str]:
-    """The codes that any class of any task that comes with auricle is told by."""
-    return frozenset(code for name in list_tasks() for one in load_task(name).classes for code in one.codes)
+    """The codes that any class of any task that comes with auricle is told by, and the one that says no class."""
+    classes = (entry for name in list_tasks() for entry in load_task(name).classes)
+    return frozenset(code for entry in classes for code in entry.codes) | {NO_CLASS}
 
 
 def joined_codes(label: str) -> tuple[str, ...]:

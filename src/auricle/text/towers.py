@@ -98,6 +98,10 @@ class _Transformer:
         for parameter in self._model.parameters():  # the cache must not mix two revisions under one name
             weights.update(parameter.detach().flatten()[:64].float().numpy().tobytes())
         self.name = f"{name}-{weights.hexdigest()[:12]}"
+        from auricle.processes import accelerator  # which imports torch
+
+        self._device = accelerator()
+        self._model.to(self._device)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, width) unit vectors of n texts, in their order; texts of similar length are encoded together."""
@@ -113,11 +117,11 @@ class _Transformer:
                 truncation=True,
                 max_length=_MOST_TOKENS,
                 return_tensors="pt",
-            )
+            ).to(self._device)
             with torch.inference_mode():
                 states = self._model(**tokens).last_hidden_state
             mask = tokens["attention_mask"][..., None].to(states)
-            vectors[rows] = ((states * mask).sum(1) / mask.sum(1)).numpy()
+            vectors[rows] = ((states * mask).sum(1) / mask.sum(1)).cpu().numpy()
         return _unit(vectors)
 
 

@@ -29,7 +29,9 @@ from auricle.data.loader import Steps, training_loader
 from auricle.data.order import Share
 from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
 from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
+from auricle.processes import accelerator
 from auricle.tasks import Task
+from auricle.tasks.answers import Answers, count_answers, unanswered
 from auricle.tasks.prompts import embed_prompts
 from auricle.train.config import RunConfig
 from auricle.train.parallel import shard, strategy, whole_state
@@ -39,6 +41,7 @@ from auricle.train.watch import Estimate, Watcher
 RESUME_POINTS: Final = "checkpoints"
 # Steps timed before a run, after one that warms caches up.
 _TIMED_STEPS: Final = 2
+_TIMED_S: Final = 2.0
 
 
 def fit(
@@ -175,24 +178,43 @@ def _cut_log(path: Path, first: int) -> None:
 
 
 def _estimate(config: RunConfig, method: Method, steps: Steps, first: int) -> Estimate:
-    """Time a few forward and backward passes and leave the method as it was."""
+    """Time a few forward and backward passes on the device of the run, and leave the method as it was."""
     state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
-    method.train()
+    device = accelerator()
+    method.train().to(device)
+    begun = time.perf_counter()
     seconds = math.inf
     for number in range(_TIMED_STEPS + 1):
-        begun = time.perf_counter()
-        torch.autograd.backward(method.step(steps[number], Progress(0, config.train.steps)).loss)
-        seconds = min(seconds, time.perf_counter() - begun)
+        if number and time.perf_counter() - begun > _TIMED_S:
+            break  # the first step, slower than the others, is told rather than waited for twice more
+        started = time.perf_counter()
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled="bf16" in str(config.train.precision)):
+            loss = method.step(steps[number].to(device), Progress(0, config.train.steps)).loss
+        torch.autograd.backward(loss)
+        loss.item()  # waits for the device
+        seconds = min(seconds, time.perf_counter() - started)
     method.zero_grad(set_to_none=True)
-    method.load_state_dict(state)
+    method.cpu().load_state_dict(state)
     remaining = (config.train.steps - first) * config.train.accumulate
+    answers, gaps = _labels_of(config, steps)
     return Estimate(
         n_parameters=sum(parameter.numel() for parameter in method.parameters()),
         n_records=len(steps.view.rows),
         records_per_second=config.train.batch_size / seconds,
         seconds=remaining * seconds,
         first_step=first,
+        answers=answers,
+        unanswered=gaps,
     )
+
+
+def _labels_of(config: RunConfig, steps: Steps) -> tuple[tuple[Answers, ...], tuple[str, ...]]:
+    """What the labels of a run can teach, where it is trained on labels."""
+    task, view = config.data.load_task(), steps.view
+    if task is None or view.targets is None:
+        return (), ()
+    answers = count_answers(task, view.targets[view.rows])
+    return answers, tuple(unanswered(task, view.store, answers))
 
 
 def schedule(step: int, n_steps: int, warmup: float) -> float:

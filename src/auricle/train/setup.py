@@ -19,6 +19,7 @@ from auricle.errors import ConfigError
 from auricle.methods import METHODS, Method, ReadsEmbeddings, ReadsTokens, build_method, init_encoder_from, load_card
 from auricle.registry import merge
 from auricle.tasks import Task
+from auricle.tasks.answers import check_answers, count_answers
 from auricle.train.config import RunConfig, read_recipe
 
 _TEXT_NEEDS = {"embedding", "findings", "tokens"}
@@ -77,7 +78,13 @@ def with_classes(config: RunConfig, task: Task | None) -> RunConfig:
 
 def training_rows(store: Store, config: RunConfig, task: Task | None) -> NDArray[np.int64]:
     """Row numbers the run trains on."""
-    rows = task.parts(store)[config.data.part] if task else np.arange(len(store))
+    if task is None:
+        rows = np.arange(len(store))
+    elif "target" in METHODS.get(config.model.name).cls.needs:
+        part = config.data.part
+        rows = task.annotated_parts(store, (part,))[part]  # what is not annotated teaches no class
+    else:
+        rows = task.parts(store)[config.data.part]
     if config.data.label_share < 1:
         rows = rows[share_of_patients(store.patients[rows], config.data.label_share, config.train.seed)]
     return rows
@@ -99,7 +106,10 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
         corpus = Corpus.from_store(store, rows, *_text_side(method))
     if method.picture_size is None:
         rows = rows[store.column("n_samples")[rows] > 0]  # a picture alone teaches nothing to who reads signals
-    targets = task.store_targets(store) if task and "target" in method.needs else None
+    targets = None
+    if task and "target" in method.needs:
+        targets = task.store_targets(store)
+        check_answers(task, store, count_answers(task, targets[rows]))
     view = View(store, rows, method.config.input, corpus, targets, method.config.labs)
     method.prepare(view)
     return config, method, Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from auricle.tasks.answers import Answers
     from auricle.train.config import RunConfig
 
 # Steps over which speed and loss are averaged for the eye.
@@ -19,17 +20,30 @@ _LINE_EVERY_S: Final = 15.0
 _BAR_WIDTH: Final = 20
 # The first terms of a method, its loss before all; log.jsonl has them all.
 _TERMS_SHOWN: Final = 3
+_CLASSES_SHOWN: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run will take, measured on its own first batches."""
+    """What a run will take, measured on its own first batches, and what its labels can teach.
+
+    Attributes:
+        n_parameters: of the method.
+        n_records: it is trained on.
+        records_per_second: measured.
+        seconds: that are left.
+        first_step: 0, or where it goes on.
+        answers: records of each class, where it is trained on labels.
+        unanswered: a sentence for each class that cannot be learned from them.
+    """
 
     n_parameters: int
     n_records: int
     records_per_second: float
     seconds: float
     first_step: int
+    answers: tuple[Answers, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
 
 class Watcher:
@@ -75,6 +89,7 @@ class ConsoleWatcher(Watcher):
             highlight=False,
             soft_wrap=True,
         )
+        self._say_answers(estimate)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(_BAR_WIDTH), TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(compact=True), TextColumn("{task.fields[terms]}"),
@@ -84,6 +99,21 @@ class ConsoleWatcher(Watcher):
         if self.console.is_terminal:
             self._bar.start()
         self._last_line = time.monotonic()
+
+    def _say_answers(self, estimate: Estimate) -> None:
+        """Positives and negatives of each class, those with the fewest positives first where they are many."""
+        fewest = sorted(estimate.answers, key=lambda one: one.positive)
+        shown = estimate.answers if len(fewest) <= _CLASSES_SHOWN else fewest[:_CLASSES_SHOWN]
+        rows = [
+            f"{one.name} {one.positive} / {one.negative}" + (f" ({one.unknown} unknown)" if one.unknown else "")
+            for one in shown
+        ]
+        if rows:
+            rest = len(fewest) - len(shown)
+            more = f"; {rest} classes with more" if rest else ""
+            self.console.print(f"  with / without: {', '.join(rows)}{more}", highlight=False, markup=False)
+        for sentence in estimate.unanswered:
+            self.console.print(f"  ! {sentence}", highlight=False, markup=False)
 
     def step(self, step: int, terms: dict[str, float], n_records: int) -> None:
         """Move the bar."""

@@ -1,6 +1,6 @@
 """Sources: data sets as they come. A source is one file here whose class has the file's name in CamelCase.
 
-The docstring of such a file gives source, licence, format, labels, split origin and paper.
+The docstring of such a file gives source, licence, format, labels, what their absence means, split origin and paper.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 Source: PhysioNet, content/challenge-2021. Licence: CC BY 4.0 (each collection's own terms are in its folder). Format:
 WFDB with the samples in a MATLAB file (`16x1+24`), 257 to 1000 Hz, 5 s to 30 min; headers vary (`mv` and `mV`, gains
-with and without baseline, `#Dx:` and `# Dx:`). Labels: SNOMED CT codes of the header's Dx line, whole codes. Split:
-none; ours, by record, as the headers name no patient. Papers: Perez Alday et al. 2020, Reyna et al. 2021.
+with and without baseline, `#Dx:` and `# Dx:`). Labels: SNOMED CT codes of the header's Dx line, whole codes. Absence:
+the collections were read for different lists of diagnoses, so a code of another collection's list is absent everywhere;
+ask one collection at a time (`subset`). A record without Dx is not annotated. Split: none; ours, by record, as the
+headers name no patient. Papers: Perez Alday et al. 2020, Reyna et al. 2021.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Source: 2018.icbeb.org; the same records are the `cpsc` part of the PhysioNet Challenges. Licence: CC BY 4.0 in the
 PhysioNet edition. Format: native MATLAB structs (`ECG.data` (lead, time) in millivolts, 500 Hz) with REFERENCE.csv, or
 the Challenge's WFDB edition: whichever lies in the folder. Labels: up to three of nine classes per record, as names
-(native) or SNOMED CT codes (WFDB). Split: ours, by record; the published benchmark's as an option. Paper: Liu et al.,
-J Med Imaging Health Inform 8:1368 (2018).
+(native) or SNOMED CT codes (WFDB). Absence: every record of REFERENCE.csv was read for all nine classes; one that is
+not listed there is not annotated. Split: ours, by record; the published benchmark's as an option. Paper: Liu et al., J
+Med Imaging Health Inform 8:1368 (2018).
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Source: PhysioNet, content/ecg-arrhythmia. Licence: CC BY 4.0. Format: WFDB, 500 Hz, 10 s. Labels: SNOMED CT codes of
 the header's Dx line, whole codes; the published benchmark matched substrings (atrial flutter 4,753 where 3,340 are
-real) and its age column is the number of leads, so age is read from the header. Split: ours, by record, as the headers
-name no patient; the published benchmark's as an option. Papers: Zheng et al. 2020 (Scientific Data 7:48; Scientific
-Reports 10:2898).
+real) and its age column is the number of leads, so age is read from the header. Absence: every record was read by
+physicians for the same list of codes, so an absent code is a negative; a record without Dx is not annotated. Split:
+ours, by record, as the headers name no patient; the published benchmark's as an option. Papers: Zheng et al. 2020
+(Scientific Data 7:48; Scientific Reports 10:2898).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A hospital's own recordings, listed in a CSV manifest.
 
 Source, licence, labels and split are the owner's. Format: any that `auricle.io.read` knows, named by the columns of
-`data/manifest.py`, with a picture of the ECG beside it or instead of it. Ages keep the resolution they were written
-with.
+`data/manifest.py`, with a picture of the ECG beside it or instead of it. Absence: an empty cell says that nothing is
+known; a label, and `none` if there is none to give, says that the others are not there; `RVH?` leaves that one open.
+Ages keep the resolution they were written with.
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ Source: PhysioNet, content/mimic-iv-ecg. Licence: Open Database License; MIMIC-I
 Format: WFDB, 500 Hz, 10 s, listed in `record_list.csv`; statements and intervals in `machine_measurements.csv`. The
 files order the limb leads I, II, III, aVR, aVF, aVL; leads are read by name, so the order does not matter. Report: the
 18 statement columns joined; a report under four words counts as absent. Labels: SCP codes of the statements that the
-cart affirms without doubt; infarctions have none. Ages: MIMIC-IV `patients` (anchor age and year), whole years, over 89
-unknown. Laboratory values: MIMIC-IV `labevents`, the latest *drawn* in the hours before the ECG; nothing from after it.
-Split: by patient. Paper: Gow et al. 2023.
+cart affirms without doubt; infarctions have none. Absence: the cart reads every record by the same rules, so what it
+does not state is a negative; what it calls possible is in doubt (`LVH?`), a report without any code says `none`, and a
+record without a report is not annotated. Ages: MIMIC-IV `patients` (anchor age and year), whole years, over 89 unknown.
+Laboratory values: MIMIC-IV `labevents`, the latest *drawn* in the hours before the ECG; nothing from after it. Split:
+by patient. Paper: Gow et al. 2023.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from auricle.age import DAYS_PER_YEAR, Age
 from auricle.data.sources._lists import read_list, read_wfdb
 from auricle.errors import DataError, require
 from auricle.io.header_comments import sex_of
+from auricle.recording import DOUBT, NO_CLASS
 from auricle.text.findings import codes, parse
 from auricle.text.reports import clean
 
@@ -85,8 +88,13 @@ class MimicIvEcg:
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
         """One record with its report, labels, intervals, and what `patients` and `labevents` know of it."""
         report = str(row["report"])
-        stated = [statement for statement in parse(clean(report)) if not statement.possible]
-        found = [code for statement in stated for code in codes(statement, "scp")]
+        found = [
+            f"{code}{DOUBT}" if statement.possible else code
+            for statement in parse(clean(report))
+            for code in codes(statement, "scp")
+        ]
+        if report and not found:
+            found = [NO_CLASS]
         labs = {name: float(row[f"lab:{name}"]) for name, _ in _ITEMS.values() if row.get(f"lab:{name}")}
         return read_wfdb(
             root,

@@ -2,9 +2,10 @@
 
 Source: PhysioNet, content/ptb-xl. Licence: CC BY 4.0. Format: WFDB format 16, 10 s, `records500` (500 Hz) and
 `records100` (100 Hz), listed in `ptbxl_database.csv`. Labels: SCP-ECG statements with likelihoods (all are kept,
-whatever the likelihood, as in the published benchmark). Split: the data set's ten patient-disjoint folds.
-Reports are German, English and Swedish. Ages are whole years; 300 stands for "over 89". Paper: Wagner et al.,
-Scientific Data 7:154 (2020).
+whatever the likelihood, as in the published benchmark). Absence: each record carries all statements of its report, so
+an absent one is a negative; records with no statement of a task's kind are left out of it, as in the published
+benchmark. Split: the data set's ten patient-disjoint folds. Reports are German, English and Swedish. Ages are whole
+years; 300 stands for "over 89". Paper: Wagner et al., Scientific Data 7:154 (2020).
 """
 
 from __future__ import annotations

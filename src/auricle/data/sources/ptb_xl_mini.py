@@ -2,8 +2,9 @@
 
 Source: derived from PTB-XL (Wagner et al. 2020). Licence: CC BY 4.0. Format: `signals_100hz_zscore_milli.npz` (`signal`
 (record, lead, time) int16, a thousandth of a standard deviation per step, leads in the standard order; `ecg_id`) and
-`labels.csv`. Labels: the four tasks' classes, named by task (`super_class:CD`). Split: PTB-XL's folds; no ages and no
-reports. `amplitude_known` is false: only a model with `input.scale = "amplitude_unknown"` may read it.
+`labels.csv`. Labels: the four tasks' classes, named by task (`super_class:CD`). Absence: a record with classes of a
+task is negative for its others; one without any is not annotated for it. Split: PTB-XL's folds; no ages and no reports.
+`amplitude_known` is false: only a model with `input.scale = "amplitude_unknown"` may read it.
 """
 
 from __future__ import annotations

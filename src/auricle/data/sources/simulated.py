@@ -1,8 +1,8 @@
 """Simulated recordings as a data set: records follow from (seed, number), so nothing lies on disk before ingest.
 
 Source: `auricle.simulate`. Licence: none needed. Format: none. Labels: SCP codes of what was simulated, never of what
-was measured. Split: by patient, every record being a patient of its own. `docs/simulator.md` compares it with real
-records.
+was measured. Absence: everything that was simulated is in the labels, NORM for the healthy. Split: by patient, every
+record being a patient of its own. `docs/simulator.md` compares it with real records.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """SPH, Shandong Provincial Hospital: 25,770 12-lead ECGs of 24,666 patients.
 
 Source: figshare, collection 5779802. Licence: CC BY 4.0. Format: one HDF5 file per record (`records/A00001.h5`, array
-`ecg` (lead, time) in millivolts, half precision, 500 Hz, 10 to 60 s) and `metadata.csv`. Labels: AHA statement codes;
-a modifier is kept behind a plus sign (`30+308`) and the statement alone is a label as well. Split: ours, by patient.
-Paper: Liu et al., Scientific Data 9:272 (2022).
+`ecg` (lead, time) in millivolts, half precision, 500 Hz, 10 to 60 s) and `metadata.csv`. Labels: AHA statement codes; a
+modifier is kept behind a plus sign (`30+308`) and the statement alone is a label as well. Absence: every record was
+read for the whole list of statements (a normal one has its own), so an absent one is a negative. Split: ours, by
+patient. Paper: Liu et al., Scientific Data 9:272 (2022).
 """
 
 from __future__ import annotations

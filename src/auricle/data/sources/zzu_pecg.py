@@ -3,9 +3,10 @@
 Source: figshare 27078763. Licence: CC BY 4.0. Format: WFDB (`Child_ecg/P00/P00001/P00001_E01`), 500 Hz, 5 to 120 s,
 listed in `AttributesDictionary.csv`; 13 % of the records, and 94 % of those of the first month, have nine leads (no V2,
 V4, V6): they are absent and never invented. Labels: AHA statements as they are coded (`C21`, `D30+Modifier308`, the
-statement alone being a label as well) and diseases as `ICD:Q21.0`, with the group that may stand before the code. Ages
-are days. Split: ours, by patient. Paper: Scientific Data 2025, "A pediatric ECG database with disease diagnosis
-covering 11643 children".
+statement alone being a label as well) and diseases as `ICD:Q21.0`, with the group that may stand before the code.
+Absence: every ECG was read for the whole list of statements (A1 is a normal one), so an absent one is a negative; a
+child without a disease code is not annotated for diseases. Ages are days. Split: ours, by patient. Paper: Scientific
+Data 2025, "A pediatric ECG database with disease diagnosis covering 11643 children".
 """
 
 from __future__ import annotations
