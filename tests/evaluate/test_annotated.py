@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from typer.testing import CliRunner
 
 from auricle.config import validate
 from auricle.data.cells import labels_of
@@ -172,3 +173,27 @@ def test_what_is_asked_as_recorded_is_what_evaluation_says(stores: dict[str, Sto
 def test_every_source_says_what_an_absent_label_means(name: str) -> None:
     module = __import__(type(get_source(name)).__module__, fromlist=["_"])
     assert "Absence:" in (module.__doc__ or ""), describe_source(name)
+
+
+def test_verbs_take_the_runs_own_task_and_a_file_wherever_a_task_is_asked_for(
+    stores: dict[str, Store], tmp_path: Path
+) -> None:
+    from auricle.cli import app
+
+    task, out = task_of(tmp_path), tmp_path / "out"
+    fit(run(stores["labelled"], task), tmp_path / "run")
+
+    def typed(*words: object) -> Any:
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    evaluated = typed("evaluate", tmp_path / "run", stores["labelled"].path, out, "--rows", "")
+    assert evaluated.exit_code == 0, evaluated.output
+    assert "**mine**" in evaluated.output
+    by_file, by_id, alone = (typed("table", out, *words) for words in (["--task", task.origin], ["--task", "mine"], []))
+    assert by_file.output == by_id.output == alone.output
+    assert "run (supervised, fine-tuned)" in alone.output
+    other = typed("table", out, "--task", "ptb_xl/super")
+    assert isinstance(other.exception, DataError)
+    assert "there are results of mine" in str(other.exception)
+    typed("table", out, "--metric", "sensitivity", "--format", "csv", "--out", tmp_path / "t.csv")
+    assert "100 % low" in (tmp_path / "t.csv").read_text()

@@ -136,7 +136,7 @@ def test_thresholds_maximise_f1_and_may_not_come_from_the_test_part():
     expected = [f1_score(test.truth[:, c], test.score[:, c] >= thresholds[c]) for c in range(3)]
     np.testing.assert_allclose(got, expected)
     assert summarise(test, n_bootstrap=5)["macro"]["f1"] is None
-    assert summarise(test, validation, n_bootstrap=5)["macro"]["f1"] == pytest.approx(np.mean(expected))
+    assert summarise(test, validation, n_bootstrap=5)["macro"]["f1"]["value"] == pytest.approx(np.mean(expected))
 
 
 def test_a_class_without_validation_positive_is_never_called():
@@ -251,3 +251,36 @@ def test_unusable_predictions_are_refused(tmp_path):
 
 def test_unknown_patients_are_persons_of_their_own():
     assert patient_codes(["a", None, "a", None, "b"]).tolist() == [0, 1, 0, 2, 3]
+
+
+def test_every_metric_has_the_interval_of_a_bootstrap_over_patients():
+    case = make(n=150, patients=60)
+    case.truth[5, 1] = np.nan
+    result = summarise(case, case, n_bootstrap=100)
+    weights = metrics.patient_weights(case, 100, 0)
+    thresholds = metrics.best_thresholds(case.truth, case.score)
+    for name in metrics.METRICS:
+        overall = result["macro"][name]
+        assert overall["low"] < overall["value"] < overall["high"], name
+    # Drawn again record by record instead of by weights.
+    for name in ("f1", "accuracy"):
+        metric = getattr(metrics, name)
+        drawn = [[np.repeat(part, times, axis=0) for part in (case.truth, case.score)] for times in weights]
+        slow = np.array([metric(truth, score, thresholds) for truth, score in drawn])
+        low, high = np.quantile(slow[:, 1], (0.025, 0.975))
+        entry = result["classes"]["class 1"][name]
+        assert (entry["low"], entry["high"]) == pytest.approx((low, high))
+
+
+def test_sensitivity_is_read_where_the_specificity_is_ninety_per_cent():
+    random = np.random.default_rng(4)
+    truth = (random.random(300) < 0.3).astype(float)
+    score = np.round(truth * 0.4 + random.random(300), 2)  # with ties
+    positive, negative = truth == 1, truth == 0
+    cuts = [score >= cut for cut in np.unique(score)]
+    slow = max(called[positive].mean() for called in cuts if (~called)[negative].mean() >= 0.9)
+    (found,) = metrics.sensitivity(truth[:, None], score[:, None])
+    assert found == pytest.approx(slow)
+    assert metrics.sensitivity(truth[:, None], score[:, None], np.full((1, 300), 2.0))[0, 0] == pytest.approx(slow)
+    assert np.isnan(metrics.sensitivity(np.ones((4, 1)), np.arange(4.0)[:, None]))[0]
+    assert metrics.sensitivity(np.array([[1.0], [0.0], [0.0]]), np.ones((3, 1)))[0] == 0

@@ -1,6 +1,9 @@
 """Tables: the sanity rows cannot be left out, what is not comparable says so, and the published numbers are exact."""
 
+import csv
+import io
 import math
+import re
 
 import pytest
 
@@ -113,3 +116,29 @@ def test_collect_reads_every_result_under_a_folder(tmp_path):
     (tmp_path / "result.json").write_text('{"meta": {}}')
     with pytest.raises(DataError, match="not a result"):
         table.collect(tmp_path)
+
+
+def test_csv_gives_every_number_a_column_of_its_own():
+    built = table.build([result(0.80), result(0.82, seed=1), result(preset="a,b")], TASK)
+    rows = list(csv.DictReader(io.StringIO(built.to_csv())))
+    assert [row["method"] for row in rows] == [*table.SANITY_ROWS, "lisa", "lisa (a,b)"]
+    (ours,) = (row for row in rows if row["method"] == "lisa")
+    assert [ours[f"1 %{part}"] for part in ("", " sd", " low", " high")] == ["81.0", "1.4", "79.0", "84.0"]
+    assert rows[0]["1 %"] == table.NOT_RUN
+    assert "10 % sd" not in rows[0]
+
+
+def test_latex_has_one_cell_for_each_column_and_no_bare_letters():
+    text = table.build([result(preset="a_b&c", overlap=True)], TASK, published=True).to_latex()
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {len(table.FRACTIONS) + 2}
+    assert r"lisa (a\_b\&c)" in text
+    assert r"\textbf{yes}" in text
+    assert r"\emph{MELP (2025)}" in text
+    assert not re.search(r"(?<!\\)[%_#]", text)
+    assert text.count(r"\begin{") == text.count(r"\end{") == 2
+
+
+def test_a_task_without_results_is_named_beside_those_there_are():
+    with pytest.raises(DataError, match="no result of the task mine; there are results of ptb_xl/form"):
+        table.asked_of([result()], "mine")

@@ -25,7 +25,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder or folder of saved weights.")],
     store: StoreArgument,
     out: Annotated[Path, typer.Argument(help="Folder for predictions and results; several runs may share one.")],
-    task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
+    task: Annotated[
+        str | None, typer.Option(help="Task id or a TOML file of your own; by default the run's own.")
+    ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(

@@ -19,30 +19,36 @@ def robustness(
     store: StoreArgument,
     out: Annotated[Path, typer.Argument(help="Folder for predictions, robustness.md and robustness.png.")],
     runs: Annotated[list[str], typer.Argument(help="Run folders or saved weights, one or more; or NAME=FOLDER.")],
-    task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
+    task: Annotated[
+        str | None, typer.Option(help="Task id or a TOML file of your own; by default the one of the runs.")
+    ] = None,
 ) -> None:
     """Score runs on the test part as recorded and under harder conditions, without learning anything again."""
     from rich.console import Console
 
     from auricle.atomic import write_bytes, write_with
     from auricle.data.store import Store
+    from auricle.errors import ConfigError
     from auricle.evaluate import robustness as ask
-    from auricle.evaluate.lineage import setting_of
+    from auricle.evaluate.lineage import setting_of, task_of
     from auricle.evaluate.table import collect
     from auricle.explain.figures import robustness as draw
     from auricle.tasks import load_task
 
-    opened, question, console = Store(store), load_task(task), Console(stderr=True)
-    for run in runs:
-        given, _, folder = run.rpartition("=")
-        setting = setting_of(Path(folder), opened, question, out, given)
+    named = [(name, Path(folder)) for name, _, folder in (run.rpartition("=") for run in runs)]
+    own = [] if task else list(dict.fromkeys(task_of(folder) for _, folder in named))
+    if len(own) > 1:
+        raise ConfigError(f"the runs were trained for {', '.join(own)}: say with --task what all of them are asked")
+    opened, question, console = Store(store), load_task(task or own[0]), Console(stderr=True)
+    for given, folder in named:
+        setting = setting_of(folder, opened, question, out, given)
         with console.status(f"{setting.name}: {len(ask.CONDITIONS)} conditions"):
             ask.robustness(setting)
     results = collect(out)
     table = ask.table(results, question.id).to_markdown()
     figure = draw(
         [(condition.name, condition.family) for condition in ask.CONDITIONS],
-        ask.by_condition(results, question.id),
+        ask.with_intervals(ask.by_condition(results, question.id)),
         title=f"{question.title}: what is left under harder conditions",
     )
     write_bytes(out / "robustness.md", table.encode())

@@ -1,13 +1,11 @@
-"""auricle table: results as Markdown."""
+"""auricle table: results as Markdown, CSV or LaTeX."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-_METRICS = ("auroc", "auprc", "f1", "accuracy")
 
 
 def register(app: typer.Typer) -> None:
@@ -17,15 +15,35 @@ def register(app: typer.Typer) -> None:
 
 def table(
     results: Annotated[Path, typer.Argument(help="Folder that evaluate wrote to.")],
-    task: Annotated[str, typer.Option(help="Task id.")] = "ptb_xl/super",
-    metric: Annotated[str, typer.Option(help="auroc, auprc, f1 or accuracy, macro.")] = "auroc",
+    task: Annotated[
+        str | None, typer.Option(help="Task id or a TOML file of your own; by default the one there are results of.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="auroc, auprc, sensitivity (at a specificity of 90 %), f1 or accuracy, macro.")
+    ] = "auroc",
     published: Annotated[bool, typer.Option(help="Print other people's published rows beside ours.")] = False,
+    form: Annotated[
+        Literal["markdown", "csv", "latex"], typer.Option("--format", help="How it is written.")
+    ] = "markdown",
+    out: Annotated[Path | None, typer.Option(help="File to write to instead of the screen.")] = None,
 ) -> None:
-    """Print the results below a folder as a Markdown table."""
-    from auricle.errors import UnknownNameError
-    from auricle.evaluate.table import collect, to_markdown
+    """Print the results below a folder as a table."""
+    from auricle.atomic import write_bytes
+    from auricle.errors import DataError, UnknownNameError
+    from auricle.evaluate.metrics import METRICS
+    from auricle.evaluate.table import asked_of, build, collect
+    from auricle.tasks import load_task
 
-    if metric not in _METRICS:
-        raise UnknownNameError("metric", metric, _METRICS)
-
-    typer.echo(to_markdown(collect(results), task, metric=metric, published=published))
+    if metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRICS)
+    found = collect(results)
+    there = sorted({str(result["meta"]["task"]) for result in found})
+    if task is None and len(there) > 1:
+        raise DataError(f"{results}: holds results of {', '.join(there)}: give one of them as --task")
+    asked = there[0] if task is None else task if task in there else load_task(task).id
+    built = build(asked_of(found, asked), asked, metric=metric, published=published)
+    text = {"markdown": built.to_markdown, "csv": built.to_csv, "latex": built.to_latex}[form]()
+    if out is None:
+        typer.echo(text)
+    else:
+        write_bytes(out, text.encode())

@@ -7,9 +7,11 @@ from typing import Any
 
 from auricle.data.sources import share_recordings
 from auricle.data.store import Store
+from auricle.errors import ConfigError, UnknownNameError
 from auricle.evaluate.protocols import Setting
 from auricle.methods import load_card, load_method
-from auricle.tasks import Task
+from auricle.tasks import Task, load_task
+from auricle.train.setup import load_run
 
 
 def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -> Setting:
@@ -32,6 +34,25 @@ def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -
         pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in seen)),
         overlap=any(saw_the_test(entry, store.info["source"], task.id) for entry in seen),
     )
+
+
+def task_of(run: Path) -> str:
+    """The task a run was trained for, as its configuration names it: an id, or a TOML file of its owner's.
+
+    Raises:
+        ConfigError: it names none, or one that is not there any more.
+    """
+    written = run / "run.toml"
+    named = load_run(run).data.task if written.exists() else load_card(run)[0]["about"].get("task")
+    if not named:
+        raise ConfigError(f"{run}: was trained for no task: say with --task what it is asked")
+    try:
+        load_task(named)
+    except (UnknownNameError, ConfigError):
+        raise ConfigError(
+            f"{run}: was trained for the task {named}, which is not here: give its file as --task"
+        ) from None
+    return str(named)
 
 
 def saw_the_test(entry: dict[str, Any], source: str, task: str) -> bool:

@@ -5,7 +5,7 @@ A class without a positive or a negative has no AUROC: it is NaN, left out of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,19 @@ from auricle.age import AGE_BANDS, AgeBand
 from auricle.atomic import write_json
 from auricle.errors import DataError
 from auricle.evaluate.predictions import Predictions, patient_codes
-from auricle.evaluate.ranking import Metric, Values, auroc, average_precision, divide, macro, rank
+from auricle.evaluate.ranking import (
+    SPECIFICITY,
+    Metric,
+    Values,
+    Weights,
+    auroc,
+    average_precision,
+    divide,
+    macro,
+    rank,
+    sensitivity,
+    weighted,
+)
 
 __all__ = [
     "Interval",
@@ -33,10 +45,14 @@ __all__ = [
     "over_age",
     "patient_weights",
     "reliability",
+    "sensitivity",
     "summarise",
     "write_result",
 ]
 
+_RANKING: Final[Mapping[str, Metric]] = {"auroc": auroc, "auprc": average_precision, "sensitivity": sensitivity}
+METRICS: Final = (*_RANKING, "f1", "accuracy")
+"""What a table can be asked for."""
 _CONFIDENCE: Final = 0.95
 # Guo et al. 2017, "On calibration of modern neural networks", use 15 bins of equal width.
 _CALIBRATION_BINS: Final = 15
@@ -114,33 +130,48 @@ def best_thresholds(truth: ArrayLike, score: ArrayLike) -> Values:
     return chosen
 
 
-def f1(truth: ArrayLike, score: ArrayLike, thresholds: Values) -> Values:
-    """(c,) F1 when a class is called from its threshold on; NaN for a class without a positive.
+def f1(truth: ArrayLike, score: ArrayLike, thresholds: Values, weights: Weights | None = None) -> Values:
+    """F1 of each class when it is called from its threshold on; NaN for a class without a positive.
 
     Args:
         truth: (n, c) 0, 1, or NaN where not annotated.
         score: (n, c) larger means more likely.
         thresholds: (c,) scores from which a class is called.
+        weights: (r, n) weights of the records, one row for each replicate; None weighs all alike.
+
+    Returns:
+        (c,), or (r, c) with weights.
     """
     truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
-    annotated, positive = ~np.isnan(truth), truth == 1
-    found = (called & positive).sum(axis=0).astype(np.float64)
-    total = (called & annotated).sum(axis=0) + positive.sum(axis=0)
-    return np.where(positive.any(axis=0), divide(2 * found, total.astype(np.float64)), np.nan)
+    positives = weighted(truth == 1, weights)
+    total = weighted(called & ~np.isnan(truth), weights) + positives
+    return np.where(positives > 0, divide(2 * weighted(called & (truth == 1), weights), total), np.nan)
 
 
-def accuracy(truth: ArrayLike, score: ArrayLike, thresholds: Values) -> Values:
-    """(c,) share of annotated records on the right side of the threshold.
+def accuracy(truth: ArrayLike, score: ArrayLike, thresholds: Values, weights: Weights | None = None) -> Values:
+    """Share of annotated records of each class on the right side of the threshold.
 
     Args:
         truth: (n, c) 0, 1, or NaN where not annotated.
         score: (n, c) larger means more likely.
         thresholds: (c,) scores from which a class is called.
+        weights: (r, n) weights of the records, one row for each replicate; None weighs all alike.
+
+    Returns:
+        (c,), or (r, c) with weights; NaN where no record is annotated.
     """
     truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
     annotated = ~np.isnan(truth)
-    right = (annotated & (called == (truth == 1))).sum(axis=0)
-    return divide(right.astype(np.float64), annotated.sum(axis=0).astype(np.float64))
+    return divide(weighted(annotated & (called == (truth == 1)), weights), weighted(annotated, weights))
+
+
+def _from(threshold_metric: Callable[..., Values], thresholds: Values) -> Metric:
+    """A metric that takes thresholds, at given ones."""
+
+    def metric(truth: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Values:
+        return threshold_metric(truth, score, thresholds, weights)
+
+    return metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +264,10 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything a table or a figure needs from one predictions file: the content of `result.json`.
 
-    AUROC and AUPRC come with 95 % patient-bootstrap intervals, per class and as macro mean, also within age bands.
-    F1 and accuracy need thresholds, and those come from `validation` only; without it they are None. Values that do
-    not exist (no positive, no negative, scores that are no probabilities) are None.
+    AUROC, AUPRC, sensitivity (at a specificity of 90 %), F1 and accuracy come with 95 % patient-bootstrap intervals,
+    per class and as macro mean, the first two also within age bands. F1 and accuracy need thresholds, and those come
+    from `validation` only; without it they are None. Values that do not exist (no positive, no negative, scores that
+    are no probabilities) are None.
 
     Args:
         predictions: of the test part.
@@ -249,13 +281,14 @@ def summarise(
     """
     if validation is not None and validation.classes != predictions.classes:
         raise DataError(f"validation predictions of {predictions.meta.task} have other classes than the test part")
-    columns = _ranking_columns(predictions, n_bootstrap, seed)
-    macros = {name: columns[name].pop("macro") for name in ("auroc", "auprc")}
-    columns |= _threshold_columns(predictions, validation)
+    columns = _columns(predictions, _metrics(validation), n_bootstrap, seed)
+    macros = {name: column.pop("macro") for name, column in columns.items()}
+    plain = _plain_columns(predictions, validation)
     defined = np.isfinite(columns["auroc"]["value"])
     classes = {
         name: {"n": int((~np.isnan(truth)).sum()), "n_positive": int((truth == 1).sum())}
-        | {key: _plain(value, number) for key, value in columns.items()}
+        | dict.fromkeys(METRICS)
+        | {key: _plain(value, number) for key, value in {**columns, **plain}.items()}
         for number, (name, truth) in enumerate(zip(predictions.classes, predictions.truth.T, strict=True))
     }
     return {
@@ -266,15 +299,27 @@ def summarise(
         "n_skipped": int((~defined).sum()),
         "skipped": [name for name, has in zip(predictions.classes, defined, strict=True) if not has],
         "bootstrap": {"n": n_bootstrap, "seed": seed, "unit": "patient", "confidence": _CONFIDENCE},
-        "macro": macros | {name: _number(float(macro(columns[name]))) for name in ("f1", "accuracy", "ece")},
+        "specificity": SPECIFICITY,
+        "macro": dict.fromkeys(METRICS) | macros | {"ece": _number(float(macro(plain["ece"])))},
         "classes": classes,
         "bands": [_band(predictions, band, n_bootstrap, seed) for band in bands],
     }
 
 
-def _ranking_columns(predictions: Predictions, n_bootstrap: int, seed: int) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for name, metric in (("auroc", auroc), ("auprc", average_precision)):
+def _metrics(validation: Predictions | None) -> dict[str, Metric]:
+    """The metrics that can be told by name; those at a threshold need a validation part to choose it on."""
+    if validation is None:
+        return dict(_RANKING)
+    thresholds = best_thresholds(validation.truth, validation.score)
+    return {**_RANKING, "f1": _from(f1, thresholds), "accuracy": _from(accuracy, thresholds)}
+
+
+def _columns(
+    predictions: Predictions, metrics: Mapping[str, Metric], n_bootstrap: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """By metric: (c,) values with their bounds, and the macro mean with its own."""
+    columns: dict[str, dict[str, Any]] = {}
+    for name, metric in metrics.items():
         value = metric(predictions.truth, predictions.score)
         interval = bootstrap_over_patients(predictions, metric, n_bootstrap, seed)
         overall = {"value": float(macro(value)), "low": interval.macro_low, "high": interval.macro_high}
@@ -283,23 +328,20 @@ def _ranking_columns(predictions: Predictions, n_bootstrap: int, seed: int) -> d
     return columns
 
 
-def _threshold_columns(predictions: Predictions, validation: Predictions | None) -> dict[str, Any]:
+def _plain_columns(predictions: Predictions, validation: Predictions | None) -> dict[str, Values]:
+    """(c,) columns without an interval: the thresholds, and the calibration error of probabilities."""
     unknown = np.full(len(predictions.classes), np.nan)
     truth, score = predictions.truth, predictions.score
-    columns = {"threshold": unknown, "f1": unknown, "accuracy": unknown, "ece": unknown}
-    if validation is not None:
-        thresholds = best_thresholds(validation.truth, validation.score)
-        columns["threshold"] = thresholds
-        columns["f1"], columns["accuracy"] = f1(truth, score, thresholds), accuracy(truth, score, thresholds)
-    if predictions.meta.scores_are_probabilities:
-        columns["ece"] = expected_calibration_error(truth, score)
-    return columns
+    return {
+        "threshold": unknown if validation is None else best_thresholds(validation.truth, validation.score),
+        "ece": expected_calibration_error(truth, score) if predictions.meta.scores_are_probabilities else unknown,
+    }
 
 
 def _band(predictions: Predictions, band: AgeBand, n_bootstrap: int, seed: int) -> dict[str, Any]:
     inside = (predictions.age_days >= band.low_days) & (predictions.age_days < band.high_days)
     part = predictions.select(np.flatnonzero(inside))
-    columns = _ranking_columns(part, n_bootstrap, seed)
+    columns = _columns(part, {name: _RANKING[name] for name in ("auroc", "auprc")}, n_bootstrap, seed)
     return {
         "name": band.name,
         "n_records": len(part),

@@ -19,6 +19,9 @@ Weights = NDArray[np.floating] | NDArray[np.integer]
 # Weighted sums run over blocks of at most this many (record, replicate) numbers, 32 MB, so that a thousand replicates
 # of a large test part never exist at once in full precision.
 _BLOCK: Final = 4_000_000
+SPECIFICITY: Final = 0.9
+"""At which `sensitivity` is asked for."""
+_ROUNDING: Final = 1e-9
 
 
 class Metric(Protocol):
@@ -83,6 +86,20 @@ def average_precision(truth: ArrayLike, score: ArrayLike, weights: Weights | Non
     return _by_class(_average_precision_of_runs, truth, score, weights)
 
 
+def sensitivity(truth: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Values:
+    """The largest share of positives that is found at a specificity of 90 % or more; ties are called whole or not.
+
+    Args:
+        truth: (n, c) 0, 1, or NaN where not annotated.
+        score: (n, c).
+        weights: (r, n) weights of the records, one row for each replicate; None weighs all alike.
+
+    Returns:
+        (c,), or (r, c) with weights; NaN where a class has no positive or no negative.
+    """
+    return _by_class(_sensitivity_of_runs, truth, score, weights)
+
+
 def _by_class(
     measure: Callable[[Values, Values], Values], truth: ArrayLike, score: ArrayLike, weights: Weights | None
 ) -> Values:
@@ -96,6 +113,17 @@ def _by_class(
         for column, ranks in enumerate(ranked):
             result[start : start + block, column] = measure(*ranks.sums(chosen))
     return result[0] if weights is None else result
+
+
+def weighted(numerator: NDArray[np.bool_], weights: Weights | None) -> Values:
+    """(c,) number of records of a (n, c) mask, or (r, c) their weight in each replicate."""
+    if weights is None:
+        return np.asarray(numerator.sum(axis=0), dtype=np.float64)
+    counted, block = numerator.astype(np.float64), max(1, _BLOCK // max(1, len(numerator)))
+    result = np.zeros((len(weights), numerator.shape[1]))
+    for at in range(0, len(weights), block):
+        result[at : at + block] = np.asarray(weights[at : at + block], dtype=np.float64) @ counted
+    return result
 
 
 def rank(truth: Values, score: Values) -> Ranked:
@@ -129,6 +157,13 @@ def _average_precision_of_runs(positive: Values, negative: Values) -> Values:
     precision = np.nan_to_num(divide(found, found + np.cumsum(negative, axis=0)))
     area = divide((positive * precision).sum(axis=0), positive.sum(axis=0))
     return np.where(negative.sum(axis=0) > 0, area, np.nan)
+
+
+def _sensitivity_of_runs(positive: Values, negative: Values) -> Values:
+    negatives = negative.sum(axis=0)
+    allowed = (1 - SPECIFICITY) * negatives + _ROUNDING
+    found = np.where(np.cumsum(negative, axis=0) <= allowed, np.cumsum(positive, axis=0), 0).max(axis=0, initial=0)
+    return np.where(negatives > 0, divide(found, positive.sum(axis=0)), np.nan)
 
 
 def divide(numerator: Values, denominator: Values) -> Values:

@@ -21,7 +21,7 @@ from torch import Tensor
 from auricle.batch import ECGBatch
 from auricle.evaluate.probe import fit_probe
 from auricle.evaluate.protocols import Setting, predictions_of, save
-from auricle.evaluate.table import Result, Table
+from auricle.evaluate.table import Result, Table, cell
 from auricle.leads import LIMB, STANDARD
 from auricle.methods import Classifies
 from auricle.signal.resample import resample
@@ -172,20 +172,31 @@ def table(results: Sequence[Result], task: str) -> Table:
     names = list(found)
     known = {condition.name: condition for condition in CONDITIONS}
     rows = [
-        (name, *(f"{100 * found[method][name]:.1f}" if name in found[method] else "–" for method in names))
+        (name, *(cell([found[method][name]], "auroc") if name in found[method] else "–" for method in names))
         for name in known
         if any(name in found[method] for method in names)
     ]
     caption = f"**{task}**: macro AUROC in per cent of the test part under each condition, nothing learned again."
-    return Table(("condition", *names), tuple(rows), caption, ())
+    notes = ("In brackets the 95 % interval of a bootstrap over patients.",)
+    return Table(("condition", *names), tuple(rows), caption, notes)
 
 
-def by_condition(results: Sequence[Result], task: str) -> dict[str, dict[str, float]]:
-    """Row name -> condition -> macro AUROC."""
-    found: dict[str, dict[str, float]] = {}
+def by_condition(results: Sequence[Result], task: str) -> dict[str, dict[str, Result]]:
+    """Row name -> condition -> result."""
+    found: dict[str, dict[str, Result]] = {}
     for result in results:
         protocol, _, condition = result["meta"]["protocol"].partition("/")
         if protocol == PROTOCOL and result["meta"]["task"] == task:
-            value = result["macro"]["auroc"]["value"]
-            found.setdefault(result["meta"]["method"], {})[condition] = float("nan") if value is None else value
+            found.setdefault(result["meta"]["method"], {})[condition] = result
     return found
+
+
+def with_intervals(found: Mapping[str, Mapping[str, Result]]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Row name -> condition -> macro AUROC with the bounds of its interval, NaN where it has no value."""
+
+    def three(result: Result) -> tuple[float, float, float]:
+        entry = result["macro"]["auroc"]
+        value, low, high = (np.nan if entry[key] is None else entry[key] for key in ("value", "low", "high"))
+        return value, low, high
+
+    return {name: {condition: three(result) for condition, result in each.items()} for name, each in found.items()}

@@ -11,7 +11,7 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
 from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
-from auricle.evaluate.lineage import setting_of
+from auricle.evaluate.lineage import setting_of, task_of
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import ROWS, reference_rows
 from auricle.evaluate.table import TRAINED, Result, collect, to_markdown
@@ -44,7 +44,7 @@ def evaluate_run(
     store: Path | str,
     out: Path | str,
     *,
-    task: str | Path = "ptb_xl/super",
+    task: str | Path | None = None,
     protocols: str | Sequence[str] = (),
     rows: Sequence[str] = ROWS,
     fractions: Sequence[float] = FRACTIONS,
@@ -63,7 +63,7 @@ def evaluate_run(
         run: run folder or folder of saved weights.
         store: folder of an ingested store.
         out: folder for predictions and results; several runs may share one.
-        task: id or TOML file of a task.
+        task: id or TOML file of a task; by default the one the run was trained for.
         protocols: of `PROTOCOLS`; by default all that the weights can do with the task's own parts.
         rows: reference rows to make beside them; none where empty.
         fractions: shares of the training patients, in (0, 1].
@@ -84,7 +84,7 @@ def evaluate_run(
     run, out = Path(run), Path(out)
     protocols = (protocols,) if isinstance(protocols, str) else protocols
     kept = _leads(leads, protocols)
-    opened, question = Store(store), load_task(task, published=published, track=track, prompts=prompts)
+    opened, question = Store(store), load_task(task or task_of(run), published=published, track=track, prompts=prompts)
     if (name or run.resolve().name) in ROWS:
         raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another name (--name)")
     setting = replace(setting_of(run, opened, question, out, name), on_progress=on_progress)

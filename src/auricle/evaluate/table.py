@@ -6,8 +6,11 @@ they were not run. Published numbers can stand beside ours, marked as other peop
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +36,14 @@ PUBLISHED_NOTE: Final = (
 )
 
 
+# A cell as `cell` writes it: mean, deviation over seeds, interval.
+_NUMBER: Final = re.compile(r"(-?\d+\.\d+)(?: ± (\d+\.\d+))?(?: \[(-?\d+\.\d+), (-?\d+\.\d+)\])?")
+_LATEX: Final = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "²": r"$^2$",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
     """Published macro AUROC in per cent of one method on one task, by fraction of the training part."""
@@ -55,6 +66,47 @@ class Table:
         """The table in Markdown, with its caption and notes as paragraphs."""
         lines = [_line(self.header), _line(["---"] + ["---:"] * (len(self.header) - 1)), *map(_line, self.rows)]
         return "\n\n".join([self.caption, "\n".join(lines), *self.notes]) + "\n"
+
+    def to_csv(self) -> str:
+        """The table as CSV; a column of numbers becomes four: the mean, its deviation over seeds, and its interval.
+
+        Caption and notes are left out, and cells without a number are as in the table.
+        """
+        numbers = [[_NUMBER.fullmatch(cell) for cell in row] for row in self.rows]
+        split = [any(row[place] for row in numbers) for place in range(len(self.header))]
+        written = io.StringIO()
+        writer = csv.writer(written, lineterminator="\n")
+        header = []
+        for name, wide in zip(self.header, split, strict=True):
+            header += [f"{name}{part}" for part in ("", " sd", " low", " high")] if wide else [name]
+        writer.writerow(header)
+        for row, found in zip(self.rows, numbers, strict=True):
+            cells: list[str] = []
+            for text, number, wide in zip(row, found, split, strict=True):
+                cells += [value or "" for value in number.groups()] if number else [text]
+                cells += ["", "", ""] if wide and not number else []
+            writer.writerow(cells)
+        return written.getvalue()
+
+    def to_latex(self) -> str:
+        """The table as a LaTeX `table` that needs no package, notes below it."""
+        body = [" & ".join(map(_latex, cells)) + r" \\" for cells in (self.header, *self.rows)]
+        notes = [rf"\par\footnotesize {_latex(note)}" for note in self.notes]
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(self.caption)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
+            r"\hline",
+            body[0],
+            r"\hline",
+            *body[1:],
+            r"\hline",
+            r"\end{tabular}",
+            *notes,
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def collect(folder: str | Path) -> list[Result]:
@@ -90,6 +142,20 @@ def published_rows(task: str) -> list[PublishedRow]:
     return rows
 
 
+def asked_of(results: Iterable[Result], task: str) -> list[Result]:
+    """The results of one task.
+
+    Raises:
+        DataError: there are none; names the tasks there are results of.
+    """
+    results = list(results)
+    own = [result for result in results if result["meta"]["task"] == task]
+    if not own:
+        there = sorted({str(result["meta"]["task"]) for result in results})
+        raise DataError(f"no result of the task {task}; there are results of {', '.join(there)}: give one as the task")
+    return own
+
+
 def to_markdown(
     results: Iterable[Result],
     task: str,
@@ -123,7 +189,8 @@ def build(
         results: as from `collect`.
         task: task id.
         protocols: what fills the columns of fractions; fine-tuned weights are rows of their own beside probed ones.
-        metric: `auroc`, `auprc`, `f1` or `accuracy`, macro; the last two at thresholds chosen on validation.
+        metric: of `auricle.evaluate.metrics.METRICS`, macro; F1 and accuracy at thresholds chosen on validation,
+            sensitivity at a specificity of 90 %.
         fractions: shares of the training patients.
         published: add the published rows; they exist for the linear probe's AUROC only.
 
@@ -199,8 +266,8 @@ def cell(results: Sequence[Result], metric: str) -> str:
     """
     if not results:
         return NOT_RUN
-    # Ranking metrics come with an interval, those at a threshold as a number.
-    entries = [r["macro"][metric] for r in results]
+    # Results of before have plain numbers, and not every metric.
+    entries = [r["macro"].get(metric) for r in results]
     entries = [entry if isinstance(entry, Mapping) else {"value": entry, "low": None} for entry in entries]
     measured = [entry for entry in entries if entry["value"] is not None]
     if not measured:
@@ -268,6 +335,13 @@ def _is_sanity(meta: Mapping[str, Any]) -> bool:
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:g}"
+
+
+def _latex(text: str) -> str:
+    """Text for LaTeX, with the emphasis of Markdown as that of LaTeX."""
+    escaped = "".join(_LATEX.get(letter, letter) for letter in text)
+    bold = re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", escaped)
+    return re.sub(r"\*(.+?)\*", r"\\emph{\1}", bold)
 
 
 def _line(cells: Iterable[str]) -> str:

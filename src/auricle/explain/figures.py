@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Shapes tell methods apart in print and to the colour-blind.
+_SHAPES: Final = "osD^vPX"
+_BESIDE: Final = 0.16
 _SEQUENTIAL: Final = "viridis"
 # t-SNE of more points takes minutes, and the points cover each other.
 TSNE_POINTS: Final = 3000
@@ -277,13 +280,16 @@ def metric_over_age(
 
 
 def robustness(
-    conditions: Sequence[tuple[str, str]], scores: Mapping[str, Mapping[str, float]], *, title: str = ""
+    conditions: Sequence[tuple[str, str]],
+    scores: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    *,
+    title: str = "",
 ) -> Figure:
-    """Macro AUROC of each method under each condition.
+    """Macro AUROC of each method under each condition, with its interval; methods differ by colour and by shape.
 
     Args:
         conditions: (name, family) in the order they are drawn; a gap separates families.
-        scores: method -> condition -> macro AUROC.
+        scores: method -> condition -> macro AUROC in 0 to 1, with the lower and the upper bound of its interval.
         title: headline.
     """
     shown = [(name, family) for name, family in conditions if any(name in found for found in scores.values())]
@@ -291,8 +297,14 @@ def robustness(
     place = -(np.arange(len(shown)) + 0.6 * gaps)
     figure, axes = canvas(title or "What is left under harder conditions", height=0.32 * len(shown) + 1.4)
     for number, (method, found) in enumerate(scores.items()):
-        values = [100 * found.get(name, np.nan) for name, _ in shown]
-        axes.plot(values, place, "o", ms=7, color=COLOURS[number % len(COLOURS)], label=method, alpha=0.85)
+        missing = (np.nan, np.nan, np.nan)
+        value, low, high = 100 * np.array([found.get(name, missing) for name, _ in shown]).T
+        # Methods stand a little apart, so that their intervals do not cover each other.
+        apart = _BESIDE * (number - (len(scores) - 1) / 2)
+        axes.errorbar(
+            value, place - apart, xerr=np.maximum(0, [value - low, high - value]), label=method, alpha=0.85,
+            fmt=_SHAPES[number % len(_SHAPES)], ms=6, lw=1, color=COLOURS[number % len(COLOURS)],
+        )  # fmt: skip
     axes.axvline(50, color=MUTED, lw=1)
     axes.set_yticks(place, [name for name, _ in shown])
     axes.set_xlabel("macro AUROC, per cent (50 is chance)")
