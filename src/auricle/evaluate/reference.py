@@ -26,13 +26,20 @@ from auricle.train.watch import Watcher
 
 ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
 # Passes over the training part for the supervised row; more of them overfit the small sets it is used on.
-_SUPERVISED_EPOCHS: Final = 12
+SUPERVISED_EPOCHS: Final = 12
 _SUPERVISED_BATCH: Final = 32
 _ROCKET_EXAMPLES: Final = 64
 
 
 def reference_rows(
-    setting: Setting, rows: Sequence[str], fractions: Iterable[float], seeds: Iterable[int], watcher: Watcher
+    setting: Setting,
+    rows: Sequence[str],
+    fractions: Iterable[float],
+    seeds: Iterable[int],
+    watcher: Watcher,
+    *,
+    n_kernels: int = N_KERNELS,
+    epochs: int = SUPERVISED_EPOCHS,
 ) -> None:
     """Make the named rows beside a setting's own results.
 
@@ -42,6 +49,8 @@ def reference_rows(
         fractions: shares of the training patients, for rows that are probed.
         seeds: of the training subsets.
         watcher: told of the progress of the supervised row.
+        n_kernels: of the row `rocket`, two features each.
+        epochs: passes over the training part for the row `supervised`.
 
     Raises:
         UnknownNameError: no such row.
@@ -53,9 +62,9 @@ def reference_rows(
         elif row == "random_encoder":
             linear_probe(replace(plain, name=row, method=untrained(setting.method)), fractions, seeds)
         elif row == "rocket":
-            rocket(replace(plain, name=row, preset=f"{N_KERNELS} kernels"), fractions, seeds)
+            rocket(replace(plain, name=row, preset=f"{n_kernels} kernels"), fractions, seeds, n_kernels)
         elif row == "supervised":
-            supervised(replace(plain, name=row, preset="resnet1d nano"), watcher)
+            supervised(replace(plain, name=row, preset="resnet1d nano"), watcher, epochs)
         else:
             raise UnknownNameError("reference row", row, ROWS)
 
@@ -80,19 +89,21 @@ def untrained(method: Method, seed: int = 0) -> Method:
     return build_method(method.config).eval()
 
 
-def rocket(setting: Setting, fractions: Iterable[float], seeds: Iterable[int]) -> list[Path]:
+def rocket(
+    setting: Setting, fractions: Iterable[float], seeds: Iterable[int], n_kernels: int = N_KERNELS
+) -> list[Path]:
     """A linear probe on random convolutions of what the setting's method reads."""
-    return probe_features(setting, rocket_kernels(setting).features, fractions, seeds)
+    return probe_features(setting, rocket_kernels(setting, n_kernels).features, fractions, seeds)
 
 
-def rocket_kernels(setting: Setting) -> Rocket:
+def rocket_kernels(setting: Setting, n_kernels: int = N_KERNELS) -> Rocket:
     """Random convolutions of what the setting's method reads, their biases from a few training records."""
     view = setting.view(setting.parts()["train"])
     few = view.rows[:: max(1, len(view.rows) // _ROCKET_EXAMPLES)][:_ROCKET_EXAMPLES]
-    return Rocket(setting.method.config.input, view.batch(few, [0] * len(few)))
+    return Rocket(setting.method.config.input, view.batch(few, [0] * len(few)), n_kernels)
 
 
-def supervised(setting: Setting, watcher: Watcher) -> Path:
+def supervised(setting: Setting, watcher: Watcher, epochs: int = SUPERVISED_EPOCHS) -> Path:
     """A ResNet18-1D from scratch on all training labels, reading what the setting's method reads."""
     folder = setting.folder / "run"
     n_train = len(setting.parts()["train"])
@@ -107,7 +118,7 @@ def supervised(setting: Setting, watcher: Watcher) -> Path:
                 "published": setting.task.published_folder,
                 "track": setting.task.track,
             },
-            "train": {"steps": _SUPERVISED_EPOCHS * n_train // batch_size, "batch_size": batch_size},
+            "train": {"steps": max(1, epochs * n_train // batch_size), "batch_size": batch_size},
         }
         config = validate(RunConfig, values, "supervised row")
         fit(config, folder, resume=(folder / "run.toml").exists(), watcher=watcher)
