@@ -67,7 +67,7 @@ def make_batch(
             report_id=torch.arange(n),
             embedding=torch.nn.functional.normalize(torch.randn(n, 384, generator=generator), dim=-1),
             findings=findings,
-            concepts=findings,
+            diagnoses=findings,
             token_ids=torch.randint(3, 259, (n, 12), generator=generator),  # bytes, known to every vocabulary
             token_mask=torch.arange(12) < 6 + torch.arange(n)[:, None] % 7,
         ),

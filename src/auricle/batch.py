@@ -31,14 +31,14 @@ class TextBatch:
         embedding: (b, d) of a frozen text tower, computed once per distinct report.
         findings: (b, f) statements, each column scaled by the square root of its weight, so that a product of two
             rows is the weight they share (see `auricle.text.findings`).
-        concepts: (b, k) 1 where the report mentions a concept, affirmed or denied, to any degree.
+        diagnoses: (b, f) `findings` without what is denied or names no diagnosis, such as sinus rhythm.
         token_ids: (b, token) for methods that train their text encoder, with `token_mask`.
     """
 
     report_id: Int[Tensor, " b"]
     embedding: Float[Tensor, "b d"] | None = None
     findings: Float[Tensor, "b f"] | None = None
-    concepts: Float[Tensor, "b k"] | None = None
+    diagnoses: Float[Tensor, "b f"] | None = None
     token_ids: Int[Tensor, "b token"] | None = None
     token_mask: Bool[Tensor, "b token"] | None = None
 

@@ -112,14 +112,16 @@ def test_no_weighting_is_plain_info_nce_equal_reports_included() -> None:
 
 def test_the_ramp_is_fitted_in_order() -> None:
     generator = torch.Generator().manual_seed(0)
-    for similarity in (torch.rand(5000, generator=generator), torch.zeros(100), torch.ones(100)):
-        s0, s1 = fit_ramp(similarity)
-        assert 0 <= s0 < s1 <= 1
+    for kind in ("cosine", "findings", "both"):
+        for similarity in (torch.rand(5000, generator=generator), torch.full((100,), 0.01), torch.ones(100)):
+            s0, s1 = fit_ramp(similarity, kind)
+            assert 0 <= s0 < s1 <= 1
+    assert fit_ramp(torch.zeros(100), "findings") is None
 
 
 def reports(ids: list[int], findings: list[list[float]]) -> TextBatch:
     matrix = torch.tensor(findings)
-    return TextBatch(torch.tensor(ids), findings=matrix, concepts=(matrix > 0).float())
+    return TextBatch(torch.tensor(ids), findings=matrix, diagnoses=matrix)
 
 
 def test_equal_text_or_equal_findings_are_the_same_report() -> None:
@@ -144,8 +146,8 @@ def test_pairs_that_differ_by_side_negation_or_degree_keep_their_full_weight() -
         "sinus rhythm. third degree av block.",
     ]
     space = FindingsSpace.fit(texts + ["sinus rhythm. normal ecg."] * 3)
-    findings, concepts = (torch.from_numpy(matrix) for matrix in space.encode(texts))
-    batch = TextBatch(torch.arange(6), findings=findings, concepts=concepts)
+    findings, diagnoses = (torch.from_numpy(matrix) for matrix in space.encode(texts))
+    batch = TextBatch(torch.arange(6), findings=findings, diagnoses=diagnoses)
     similarity = report_similarity("findings", batch, batch)
     weight = negative_weights(similarity, same_report(batch, batch), "ramp", (0.2, 0.5))
     for i, j in ((0, 1), (2, 3), (4, 5)):

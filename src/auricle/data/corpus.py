@@ -27,7 +27,7 @@ class Corpus:
         n_records: (R,) how many training records carry each report; 0 for reports of other parts.
         embedding: (R, d) of the frozen tower, or None if not asked for.
         space: the statements that training reports make, with their weights.
-        findings: (R, f) and `concepts`: (R, k), see `FindingsSpace`.
+        findings: (R, f) and `diagnoses`: (R, f), see `FindingsSpace.encode`.
         vocabulary: learnt from the training reports, or None if not asked for. A method copies it into its weights when
             it is prepared, so that they can read new sentences without a corpus.
         token_ids: (R, token) entries of that vocabulary, and `token_mask` where they are not padding.
@@ -38,7 +38,7 @@ class Corpus:
     embedding: Tensor | None
     space: FindingsSpace
     findings: Tensor
-    concepts: Tensor
+    diagnoses: Tensor
     vocabulary: Vocabulary | None = None
     token_ids: Tensor | None = None
     token_mask: Tensor | None = None
@@ -74,12 +74,12 @@ class Corpus:
             raise DataError(f"{store.path}: has no reports to train on, and aligning with text needs them")
         seen = [text for text, count in zip(english, counts, strict=True) if count]
         space = FindingsSpace.fit(seen)
-        findings, concepts = space.encode(english)
+        findings, diagnoses = space.encode(english)
         embedding = None
         if "embedding" in needs:
             embedding = torch.from_numpy(embed_reports(english, load_tower(tower), store.path / "text"))
         corpus = cls(
-            english, torch.from_numpy(counts), embedding, space, torch.from_numpy(findings), torch.from_numpy(concepts)
+            english, torch.from_numpy(counts), embedding, space, torch.from_numpy(findings), torch.from_numpy(diagnoses)
         )
         if "tokens" not in needs:
             return corpus
@@ -96,7 +96,7 @@ class Corpus:
         def take(matrix: Tensor | None) -> Tensor | None:
             return None if matrix is None else torch.where(has, matrix[rows], 0.0)
 
-        text = TextBatch(ids, take(self.embedding), take(self.findings), take(self.concepts))
+        text = TextBatch(ids, take(self.embedding), take(self.findings), take(self.diagnoses))
         if self.token_ids is None or self.token_mask is None:
             return text
         token_mask = has & self.token_mask[rows]

@@ -1,7 +1,7 @@
 """DiagSim: how much a pair of records should repel, from how alike their reports are (LISA proposal, section 3.3).
 
 The proposal lowers the weight a_ij of a negative pair as S_ij, the similarity of the two reports, rises. S may be the
-cosine of frozen text embeddings (the proposal's), the weighted Jaccard of parsed findings (ours), or their product.
+cosine of frozen text embeddings (the proposal's), the weighted Jaccard of parsed diagnoses (ours), or their product.
 Reports that are equal, as text or as findings, never repel.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Similarity = Literal["cosine", "findings", "both"]
 Weighting = Literal["ramp", "step", "power", "none"]
 
-# Pairs of records on which the ramp is fitted: enough for a stable 99th centile.
+# Pairs of records on which the ramp is fitted: enough for a stable tail.
 _FIT_PAIRS: Final = 20_000
 _PAIRS_AT_ONCE: Final = 512
 
@@ -80,9 +80,9 @@ def report_similarity(kind: Similarity, rows: TextBatch, columns: TextBatch) -> 
         cosine = F.normalize(rows.embedding, dim=-1) @ F.normalize(columns.embedding, dim=-1).T
         parts.append(cosine.clamp(0, 1))
     if kind in ("findings", "both"):
-        if rows.findings is None or rows.concepts is None or columns.findings is None or columns.concepts is None:
+        if rows.diagnoses is None or columns.diagnoses is None:
             raise ValueError("similarity of findings needs parsed findings in the batch")
-        parts.append(findings_similarity(rows.findings, rows.concepts, columns.findings, columns.concepts))
+        parts.append(findings_similarity(rows.diagnoses, columns.diagnoses))
     return torch.stack(parts).prod(0)
 
 
@@ -98,17 +98,26 @@ def same_report(rows: TextBatch, columns: TextBatch) -> Bool[Tensor, "r c"]:
     return equal
 
 
-def fit_ramp(similarity: Float[Tensor, " pairs"]) -> tuple[float, float]:
-    """s0 and s1 of the ramp, fitted once on pairs of a corpus: where similarity becomes unusual, and where extreme.
+def fit_ramp(similarity: Float[Tensor, " pairs"], kind: Similarity) -> tuple[float, float] | None:
+    """s0 and s1 of the ramp, fitted once on pairs of a corpus (ours): from where a pair repels less, and not at all.
 
-    They are the 90th and 99th centile of S over random pairs of records with different reports (ours), at least .05
-    apart so that the ramp keeps a finite slope.
+    Of findings, S is above 0 exactly where two reports share a diagnosis, so every such pair has to repel less, s0 = 0,
+    and the most alike tenth of them not at all: s1 is the 90th centile of S over the pairs that share one. A cosine is
+    above 0 for any two reports: there s0 and s1 are the 90th and 99th centile over all pairs, at least .05 apart.
 
     Args:
         similarity: (pairs,) S of each pair.
+        kind: which similarity it is.
+
+    Returns:
+        (s0, s1), or None where no two reports share anything.
     """
-    s0, s1 = torch.quantile(similarity.float(), torch.tensor([0.90, 0.99])).tolist()
-    return min(s0, 0.90), min(max(s1, s0 + 0.05), 1.0)
+    values = similarity.float()
+    if kind == "cosine":
+        s0, s1 = torch.quantile(values, torch.tensor([0.90, 0.99])).tolist()
+        return min(s0, 0.90), min(max(s1, s0 + 0.05), 1.0)
+    sharing = values[values > 0]
+    return (0.0, max(float(torch.quantile(sharing, 0.90)), 0.05)) if len(sharing) else None
 
 
 def fit_ramp_to(corpus: Corpus, kind: Similarity) -> tuple[float, float] | None:
@@ -119,7 +128,7 @@ def fit_ramp_to(corpus: Corpus, kind: Similarity) -> tuple[float, float] | None:
         kind: which similarity.
 
     Returns:
-        (s0, s1), or None where all records have one report, so that there is no pair to compare.
+        (s0, s1), or None where all records have one report or no two of them share anything.
     """
     generator = torch.Generator().manual_seed(0)
     share = (corpus.n_records / corpus.n_records.sum()).double()
@@ -132,7 +141,7 @@ def fit_ramp_to(corpus: Corpus, kind: Similarity) -> tuple[float, float] | None:
         report_similarity(kind, first.select(chunk), second.select(chunk)).diagonal()
         for chunk in torch.split(torch.arange(pairs.shape[1]), _PAIRS_AT_ONCE)
     ]
-    return fit_ramp(torch.cat(chunks))
+    return fit_ramp(torch.cat(chunks), kind)
 
 
 def negative_weights(

@@ -12,6 +12,7 @@ drops leads so that any subset is a legal input.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
@@ -101,7 +102,13 @@ class Lisa(Aligned):
         share = corpus.n_records / corpus.n_records.sum()
         self.text_mean.copy_((share[:, None] * corpus.embedding).sum(0))
         ramp = fit_ramp_to(corpus, self.config.diag_sim.similarity)
-        if ramp is not None:
+        if ramp is None:
+            warnings.warn(
+                "no two reports of the training records share a diagnosis, so DiagSim lets all of them repel alike: "
+                "are they in English, German, Swedish or Chinese, and are there enough of them?",
+                stacklevel=2,
+            )
+        else:
             self.ramp.copy_(torch.tensor(ramp))
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:

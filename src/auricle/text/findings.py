@@ -2,7 +2,9 @@
 
 Two reports A+B+C and A+D+E share a diagnosis and should not repel each other; "LBBB" and "RBBB" share all words but one
 and should. Sentence embeddings get both wrong (see `similarity`). With parsed statements the similarity S of the LISA
-proposal (section 3.3) is the weighted Jaccard of findings, rare ones weighing more, and 0 where reports contradict.
+proposal (section 3.3) is the weighted Jaccard of the diagnoses that reports affirm, rare ones weighing more. A concept
+on which two reports contradict each other (side, degree, territory, denial) adds nothing to what they share, and what
+else they share still counts. Sinus rhythm, a normal axis and "normal" or "abnormal ECG" name no diagnosis.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ _DEGREES: Final = {
 _SIDES: Final = {
     "lv": "left", "rv": "right", "within normal limits": "normal", "northwest": "superior", "extreme": "superior",
 }  # fmt: skip
+ABSENT: Final = "absent"
+"""The value of a concept that a report denies."""
 # Degrees of severity do not contradict each other: mild and marked hypertrophy of one side agree.
 _SEVERITIES: Final = frozenset({"mild", "moderate", "marked", "borderline"})
 _TERRITORY: Final = re.compile(
@@ -90,7 +94,7 @@ class Statement:
     def value(self) -> str:
         """Text that is equal for two statements that agree on the concept: "absent", or side, degree and territory."""
         degree = "" if self.degree in _SEVERITIES else self.degree
-        return "absent" if self.negated else "/".join((self.side, degree, self.territory))
+        return ABSENT if self.negated else "/".join((self.side, degree, self.territory))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,13 @@ class _Concept:
     scp: tuple[str, ...]
     snomed: tuple[str, ...]
     codes: Mapping[str, Mapping[str, list[str]]]
+    trivial: bool
+    trivial_sides: frozenset[str]
+
+    def tells(self, value: str) -> bool:
+        """Whether a value (`Statement.value`, several of them joined by `|`) names a diagnosis."""
+        sides = {part.split("/")[0] for part in value.split("|")}
+        return not self.trivial and value != ABSENT and not sides <= self.trivial_sides
 
 
 @lru_cache(maxsize=1)
@@ -119,6 +130,8 @@ def vocabulary() -> dict[str, _Concept]:
             tuple(entry.get("scp", ())),
             tuple(entry.get("snomed", ())),
             entry.get("codes", {}),
+            entry.get("trivial", False),
+            frozenset(entry.get("trivial_sides", ())),
         )
         for name, entry in table["concepts"].items()
     }
@@ -216,43 +229,32 @@ def _leads(text: str) -> list[str]:
     return [f"v{number}" for number in numbers]
 
 
-def similarity(
-    rows: Float[Tensor, "r f"], row_concepts: Float[Tensor, "r k"], columns: Float[Tensor, "c f"],
-    column_concepts: Float[Tensor, "c k"],
-) -> Float[Tensor, "r c"]:  # fmt: skip
-    """(r, c) S of encoded reports: weighted Jaccard of findings, 0 where they contradict each other on a concept.
+def similarity(rows: Float[Tensor, "r f"], columns: Float[Tensor, "c f"]) -> Float[Tensor, "r c"]:
+    """(r, c) S of encoded reports: the weight of the diagnoses they share over that of all they name, 0 to 1.
 
-    A report has one column per concept, so two reports contradict each other exactly if they share more concepts than
-    columns.
+    A concept has one column for each value, so that two reports that contradict each other on it share nothing there.
 
     Args:
-        rows, columns: (r, f) and (c, f) findings, as square roots of weights (see `FindingsSpace.encode`).
-        row_concepts, column_concepts: (r, k) and (c, k), 1 where a report mentions a concept.
+        rows, columns: (r, f) and (c, f) diagnoses, as square roots of weights (see `FindingsSpace.encode`).
     """
     shared = rows @ columns.T
     total = rows.square().sum(-1)[:, None] + columns.square().sum(-1)[None] - shared
-    jaccard = torch.where(total > 0, shared / total.clamp_min(1e-9), 0.0)
-    agreeing = (rows > 0).to(rows) @ (columns > 0).to(rows).T
-    contradicting = row_concepts @ column_concepts.T > agreeing + 0.5
-    return torch.where(contradicting, 0.0, jaccard).clamp(0, 1)
+    return torch.where(total > 0, shared / total.clamp_min(1e-9), 0.0).clamp(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class FindingsSpace:
     """Columns for the (concept, value) pairs of a corpus, with weights; fitted once and reused.
 
-    A value at encoding time that the corpus never had gets no column and its concept is still marked, so it equals no
-    other value and contradicts all of them.
+    A value at encoding time that the corpus never had gets no column, so it equals no other value.
 
     Attributes:
         columns: number of each (concept, value).
         weights: (f,) smoothed inverse document frequency, 1 for a finding in every report.
-        concepts: number of each concept of the vocabulary.
     """
 
     columns: dict[tuple[str, str], int]
     weights: NDArray[np.float32]
-    concepts: dict[str, int]
 
     @classmethod
     def fit(cls, texts: Sequence[str]) -> FindingsSpace:
@@ -261,24 +263,23 @@ class FindingsSpace:
         columns = {pair: number for number, pair in enumerate(sorted(counts))}
         n = len(texts)
         weights = np.array([1 + np.log((1 + n) / (1 + counts[pair])) for pair in columns], dtype=np.float32)
-        return cls(columns, weights, {name: number for number, name in enumerate(vocabulary())})
+        return cls(columns, weights)
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Findings and concepts of n English reports.
+        """Findings and diagnoses of n English reports.
 
         Returns:
-            (n, f) the square root of a finding's weight where a report states it, and (n, k) 1 where a report mentions
-            a concept.
+            (n, f) the square root of a finding's weight where a report states it, affirmed or denied; and the same with
+            only the findings that name a diagnosis.
         """
         findings = np.zeros((len(texts), len(self.columns)), dtype=np.float32)
-        mentioned = np.zeros((len(texts), len(self.concepts)), dtype=np.float32)
         for row, text in enumerate(texts):
             for pair in _values(text).items():
-                mentioned[row, self.concepts[pair[0]]] = 1
                 column = self.columns.get(pair)
                 if column is not None:
                     findings[row, column] = np.sqrt(self.weights[column])
-        return findings, mentioned
+        tells = np.array([vocabulary()[concept].tells(value) for concept, value in self.columns], dtype=bool)
+        return findings, np.where(tells, findings, np.float32(0))
 
     def to_dict(self) -> dict[str, Any]:
         """Columns and weights as plain data for JSON."""
@@ -289,7 +290,7 @@ class FindingsSpace:
         """The space whose columns and weights `to_dict` wrote."""
         columns = {(concept, value): number for number, (concept, value) in enumerate(values["columns"])}
         weights = np.array(values["weights"], dtype=np.float32)
-        return cls(columns, weights, {name: number for number, name in enumerate(vocabulary())})
+        return cls(columns, weights)
 
 
 def _values(text: str) -> dict[str, str]:
@@ -298,6 +299,6 @@ def _values(text: str) -> dict[str, str]:
     for statement in parse(text):
         by_concept.setdefault(statement.concept, set()).add(statement.value)
     return {
-        concept: "|".join(sorted(values - {"absent"} if len(values) > 1 else values))
+        concept: "|".join(sorted(values - {ABSENT} if len(values) > 1 else values))
         for concept, values in by_concept.items()
     }

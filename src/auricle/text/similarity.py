@@ -65,11 +65,11 @@ def pair_table(tower: Tower) -> list[PairRow]:
     rows = []
     for number, (first, second, what, repel) in enumerate(PAIRS):
         plain, translated = tower.embed(raw[number]), tower.embed(english[number])
-        findings, concepts = (torch.from_numpy(matrix) for matrix in space.encode(english[number]))
+        _, diagnoses = (torch.from_numpy(matrix) for matrix in space.encode(english[number]))
         rows.append(
             PairRow(
                 first, second, what, repel, float(plain[0] @ plain[1]), float(translated[0] @ translated[1]),
-                float(similarity(findings[:1], concepts[:1], findings[1:], concepts[1:])[0, 0]),
+                float(similarity(diagnoses[:1], diagnoses[1:])[0, 0]),
             )
         )  # fmt: skip
     return rows
