@@ -95,7 +95,7 @@ class TestFusion:
         encoder = {"series": {"depth": 0, "readout_depth": 0}, "image": {"depth": 0}, "labs": "late"}
         method = fresh(encoder={"name": "series_image", "preset": "tiny", **encoder}, labs={})
         assert isinstance(method.encoder, SeriesImage)
-        assert [p.name for part in method.encoder.parts() for p in part.modulation_points] == ["fusion0"]
+        assert [p.name for part in method.encoder.parts() for p in part.modulation_points] == ["fusion0", "fusion1"]
         assert math.isfinite(step(method.train(), with_labs(make_batch()))["loss"])
 
     def test_another_encoder_is_refused(self) -> None:
@@ -111,7 +111,7 @@ class TestLaboratoryValues:
         gated = {m.point.name for m in encoder.modules() if isinstance(m, FiLM) and m.source == "labs"}
         branch_points = {p.name for part in encoder.parts()[1:] for p in part.modulation_points}
         assert gated == branch_points
-        assert {p.name for p in encoder.modulation_points} == {"fusion0"}
+        assert {p.name for p in encoder.modulation_points} == {"fusion0", "fusion1"}
 
     def test_without_them_there_is_no_film(self) -> None:
         method = fresh()

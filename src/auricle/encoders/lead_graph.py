@@ -26,7 +26,7 @@ from auricle.nn.transformer import Block
 from auricle.signal.preprocess import InputSpec
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {"width": 16, "depth": 1, "n_heads": 2},
+    "tiny": {"width": 16, "depth": 2, "n_heads": 2},
     "nano": {"width": 96, "depth": 2, "n_heads": 4},
     "small": {"width": 256, "depth": 3, "n_heads": 4, "readout_depth": 2},
     "base": {"width": 512, "depth": 6, "n_heads": 8, "readout_depth": 2},

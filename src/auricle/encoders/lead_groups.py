@@ -29,7 +29,7 @@ from auricle.nn.transformer import Block, Rotary
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {"width": 16, "depth": 1, "n_heads": 2, "patch_ms": (100, 250, 500)},
+    "tiny": {"width": 16, "depth": 2, "n_heads": 2, "patch_ms": (100, 250, 500)},
     "nano": {"width": 64, "depth": 2, "n_heads": 4, "patch_ms": (100, 250, 1000)},
     "small": {"width": 192, "depth": 4, "n_heads": 6},
     "base": {"width": 256, "depth": 6, "n_heads": 8},

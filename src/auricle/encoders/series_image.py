@@ -34,7 +34,7 @@ def _preset(size: str, width: int, n_heads: int, **fusion: Any) -> dict[str, Any
 
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": _preset("tiny", 16, 2, depth=1, feed_forward=32),
+    "tiny": _preset("tiny", 16, 2, depth=2, feed_forward=32),
     "nano": _preset("nano", 64, 4, depth=2, feed_forward=256),
     "small": _preset("small", 256, 4),
     "base": _preset("base", 512, 8),

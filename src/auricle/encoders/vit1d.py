@@ -21,7 +21,7 @@ from auricle.nn.transformer import Block, Rotary
 from auricle.signal.preprocess import InputSpec
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {"width": 32, "depth": 1, "n_heads": 2},
+    "tiny": {"width": 32, "depth": 2, "n_heads": 2},
     "nano": {"width": 128, "depth": 4, "n_heads": 4},
     "small": {"width": 384, "depth": 6, "n_heads": 6},
     "base": {"width": 768, "depth": 12, "n_heads": 12},

@@ -32,7 +32,7 @@ _INK_MEAN, _INK_SD = 0.08, 0.26
 _POSITION_SD: Final = 0.02  # as in ViT
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {"raster": {"height": 48, "width": 64}, "width": 16, "depth": 1, "n_heads": 2},
+    "tiny": {"raster": {"height": 48, "width": 64}, "width": 16, "depth": 2, "n_heads": 2},
     "nano": {"width": 96, "depth": 3, "n_heads": 4},
     "small": {"width": 384, "depth": 6, "n_heads": 6},
     "base": {"width": 768, "depth": 12, "n_heads": 12},
