@@ -25,6 +25,7 @@ import signal
 import sys
 import time
 import tomllib
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ TESTS: Final = (
 LONGEST_S: Final = 60
 # So many seconds of tests are tried against one fault, the quickest first; `left_out` counts the others.
 TESTS_S: Final = 30.0
+# Packages that pytest would rewrite are imported before the fork, which is no fault.
+_QUIET: Final = ("-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 _COMPARISONS: Final[dict[type, type]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -223,8 +226,11 @@ def in_child(work: Callable[[], int], log: Path, longest_s: float) -> int | None
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             status = work()
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(status)
     ends = time.monotonic() + longest_s
     while True:
@@ -258,7 +264,6 @@ class Tree:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
         sys.path[:0] = [str(self.root / "src"), str(self.root / "tests")]
         # What every child would import; of the project itself nothing, because the fault must be read.
-        import hypothesis
         import lightning
         import matplotlib
         import pandas
@@ -269,7 +274,7 @@ class Tree:
         import transformers
 
         assert "auricle" not in sys.modules
-        del hypothesis, lightning, matplotlib, pandas, scipy, sklearn, torch, transformers
+        del lightning, matplotlib, pandas, scipy, sklearn, torch, transformers
         self.pytest = pytest.main
 
     def run(self, arguments: list[str], plugin: object, log: str, longest_s: float, after: Callable[[], None]) -> Any:
@@ -277,7 +282,7 @@ class Tree:
 
         def work() -> int:
             os.chdir(self.root)
-            status = int(self.pytest([*arguments, "-p", "no:cacheprovider", "-p", "no:xdist"], plugins=[plugin]))
+            status = int(self.pytest([*arguments, *_QUIET], plugins=[plugin]))
             import auricle
 
             assert str(auricle.__file__).startswith(str(self.root))
@@ -412,9 +417,8 @@ def report(folder: Path, n: int, seed: int) -> None:
     for file, of_file in [*sorted(counts.items()), ("all", total)]:
         print(f"| {file} | " + " | ".join(str(number) for number in of_file.values()) + " |")
     for row in lived:
-        print(
-            f"{row['file']}:{row['line']} {row['function']}: {row['before']} -> {row['after']}: {row['why'] or 'NO REASON'}"
-        )
+        place = f"{row['file']}:{row['line']} {row['function']}"
+        print(f"{place}: {row['before']} -> {row['after']}: {row['why'] or 'NO REASON'}")
 
 
 if __name__ == "__main__":
