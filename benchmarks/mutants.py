@@ -42,7 +42,7 @@ TESTS: Final = (
 )  # fmt: skip
 LONGEST_S: Final = 60
 # So many seconds of tests are tried against one fault, the quickest first; `left_out` counts the others.
-TESTS_S: Final = 30.0
+TESTS_S: Final = 15.0
 # Packages that pytest would rewrite are imported before the fork, which is no fault.
 _QUIET: Final = ("-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
@@ -222,6 +222,7 @@ def in_child(work: Callable[[], int], log: Path, longest_s: float) -> int | None
         status = 99
         try:
             os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with log.open("w") as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
@@ -233,19 +234,19 @@ def in_child(work: Callable[[], int], log: Path, longest_s: float) -> int | None
             sys.stderr.flush()
             os._exit(status)
     ends = time.monotonic() + longest_s
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        late = time.monotonic() > ends
-        if done or late:
-            # What the tests started themselves, in the group of the child.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if late:
+    try:
+        while time.monotonic() < ends:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        return None
+    finally:
+        # The child where it is late or this process is told to end, and what its tests started themselves.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(child, 0)
-            return None
-        time.sleep(0.02)
 
 
 class Tree:
@@ -429,6 +430,7 @@ if __name__ == "__main__":
     parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if given.report:
         report(given.folder, given.n, given.seed)
     else:
