@@ -72,6 +72,15 @@ def test_a_lead_is_known_by_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_what_happens_counts(name: str) -> None:
+    """The two seconds change places: an encoder of patches without positions would see nothing of it."""
+    encoder, batch = tiny(name), make_batch()
+    halves = torch.cat([batch.signal[..., 250:], batch.signal[..., :250]], dim=-1)
+    one, other = run(encoder, batch), run(encoder, batch, signal=halves)
+    assert ((one - other).norm(dim=1) / one.norm(dim=1)).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_any_lead_subset_is_an_input(name: str) -> None:
     encoder, batch = tiny(name), make_batch()
     for kept in (["I"], ["I", "II", "V2"], ["V1", "V3"], [lead for lead in STANDARD if lead not in ("V2", "V4", "V6")]):

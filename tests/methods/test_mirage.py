@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from auricle.batch import ECGBatch
 from auricle.config import configure
-from auricle.encoders import ENCODERS, build_encoder
+from auricle.encoders import ENCODERS, Tokens, build_encoder
 from auricle.encoders.lead_graph import standardised
 from auricle.encoders.series_image import SeriesImage
 from auricle.errors import ConfigError
@@ -199,6 +201,130 @@ class TestPictures:
             drawn, out = method.embed(batch), method.embed(mixed)
         changed = (drawn - out).abs().amax(-1) > 1e-4
         assert torch.equal(changed, mask)
+
+
+class TestLoss:
+    def test_it_is_the_labels_and_a_share_of_the_agreement(self) -> None:
+        batch = make_batch()
+        for weight, settings in ((0.445, {}), (2.0, {"contrast": 2.0}), (0.0, {"contrast": 0.0})):
+            terms = step(fresh(**settings), batch)
+            expected = terms["classification"] + weight * terms["contrast"]
+            assert terms["loss"] == pytest.approx(expected, rel=1e-5)
+            assert (terms["contrast"] > 0.1) == (weight > 0)
+
+    def test_the_agreement_is_symmetric_info_nce_of_the_class_tokens(self) -> None:
+        """Row by row in both directions, over the records that have a series."""
+        torch.manual_seed(0)
+        pooled = {"series": torch.randn(5, 6), "image": 3 * torch.randn(5, 6)}
+        branches = {name: SimpleNamespace(pooled=vector) for name, vector in pooled.items()}
+        cosine = torch.nn.functional.cosine_similarity(pooled["series"][:, None], pooled["image"][None], dim=-1)
+        has = torch.tensor([True, True, False, True, True])
+        rows = [0, 1, 3, 4]
+        for temperature in (0.1, 0.5):
+            total = 0.0
+            for table in (cosine / temperature, cosine.T / temperature):
+                for i in rows:
+                    every = sum(math.exp(float(table[i, j])) for j in rows)
+                    total -= math.log(math.exp(float(table[i, i])) / every)
+            settings = {} if temperature == 0.1 else {"temperature": temperature}
+            assert fresh(**settings)._agreement(branches, has).item() == pytest.approx(total / 8, rel=1e-4)
+
+    def test_the_agreement_trains_both_branches_and_without_it_the_labels_alone_do(self) -> None:
+        """With a head that is blind the labels teach nothing; what is left is the agreement."""
+        batch = make_batch()
+        for contrast, learns in ((0.445, True), (0.0, False)):
+            method = fresh(contrast=contrast).train()
+            torch.nn.init.zeros_(method.head[-1].weight)
+            method.step(batch, Progress(0, 1)).loss.backward()
+            for branch in method.encoder.branches.values():
+                assert any(p.grad is not None and bool(p.grad.any()) for p in branch.parameters()) is learns
+
+    def test_a_picture_alone_is_nobodys_partner(self) -> None:
+        """A record without a series does not count in the agreement, and in the labels it does."""
+        method, batch = fresh(augment={"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0}).eval(), make_batch()
+        lead_mask = batch.lead_mask.clone()
+        lead_mask[2] = False
+        rows = torch.tensor([0, 1, 3, 4, 5, 6, 7])
+        silent = replace(batch, lead_mask=lead_mask)
+        one, other = step(method, silent), step(method, silent.select(rows))
+        assert one["contrast"] == pytest.approx(other["contrast"], rel=1e-4)
+        assert one["classification"] != pytest.approx(other["classification"], rel=1e-4)
+
+    def test_rare_classes_weigh_more_by_default(self) -> None:
+        method = fresh(
+            classes=("a", "b"), dropout=0.0, augment={"lead_drop_records": 0.0, "gain": 0.0, "noise_mv": 0.0}
+        )
+        target = torch.tensor([[1.0, 0.0]] * 2 + [[0.0, 0.0]] * 5 + [[0.0, 1.0]])
+        batch = replace(make_batch(), target=target)
+        method.eval().prepare(SimpleNamespace(targets=target.numpy(), rows=np.arange(8)))
+        weight = balancing_weights(target, exclusive=False)
+        assert weight[1, 1] == 4
+        assert torch.equal(method.get_buffer("class_weight"), weight)
+        with torch.no_grad():
+            expected = masked_bce(method.logits(batch), target, weight).item()
+            plain = masked_bce(method.logits(batch), target).item()
+        assert step(method, batch)["classification"] == pytest.approx(expected, rel=1e-5)
+        assert expected != pytest.approx(plain, rel=1e-2)
+
+    def test_settings_are_the_documents(self) -> None:
+        config = create_method("mirage", "paper").config
+        assert (config.contrast, config.temperature, config.class_weights) == (0.445, 0.1, True)
+        recipe = config.recipe
+        assert (recipe.lr, recipe.weight_decay, recipe.betas, recipe.warmup) == (3.26e-5, 0.01, (0.9, 0.999), 0.13)
+        assert (config.input.rate_hz, config.input.band_hz) == (100, (0.05, 50))
+
+
+class TestWhatTheFusionReads:
+    """Class tokens are held still and other tokens are changed: only a fusion that attends to them notices."""
+
+    def fused(self, method: Method, branches: dict[str, Tokens]) -> torch.Tensor:
+        encoder = method.encoder
+        assert isinstance(encoder, SeriesImage)
+        with torch.no_grad():
+            return encoder.fuse(branches, None).pooled
+
+    def branches(self, method: Method) -> dict[str, Tokens]:
+        encoder, batch = method.encoder, make_batch()
+        assert isinstance(encoder, SeriesImage)
+        lead_mask = batch.lead_mask.clone()
+        lead_mask[:, 3] = False
+        with torch.no_grad():
+            return encoder.read_branches(method.preprocess(replace(batch, lead_mask=lead_mask)), None)
+
+    @pytest.mark.parametrize("branch", ["series", "image"])
+    @pytest.mark.parametrize(("fusion", "reads"), [("transformer", True), ("concat", False)])
+    def test_the_tokens_of_both_branches(self, branch: str, fusion: str, reads: bool) -> None:
+        method = fresh(encoder={"name": "series_image", "preset": "tiny", "fusion": fusion}).eval()
+        branches = self.branches(method)
+        other = {**branches, branch: replace(branches[branch], tokens=branches[branch].tokens.flip(0))}
+        assert torch.equal(self.fused(method, branches), self.fused(method, other)) is not reads
+
+    @pytest.mark.parametrize("branch", ["series", "image"])
+    @pytest.mark.parametrize("fusion", ["transformer", "concat"])
+    def test_the_class_tokens_of_both_branches(self, branch: str, fusion: str) -> None:
+        method = fresh(encoder={"name": "series_image", "preset": "tiny", "fusion": fusion}).eval()
+        branches = self.branches(method)
+        other = {**branches, branch: replace(branches[branch], pooled=branches[branch].pooled.flip(0))}
+        assert not torch.allclose(self.fused(method, branches), self.fused(method, other), atol=1e-4)
+
+    def test_the_token_of_an_absent_lead_is_not_read(self) -> None:
+        method = fresh().eval()
+        branches = self.branches(method)
+        series = branches["series"]
+        absent = ~series.mask
+        assert absent.sum() == 8
+        other = replace(series, tokens=torch.where(absent[..., None], 9.0, series.tokens))
+        assert torch.equal(self.fused(method, branches), self.fused(method, {**branches, "series": other}))
+
+    def test_an_image_of_a_lead_says_more_than_nothing(self) -> None:
+        """The whole way: with the series masked, two pictures are two answers."""
+        method, batch = fresh().eval(), make_batch()
+        encoder = method.encoder
+        assert isinstance(encoder, SeriesImage)
+        ready = method.preprocess(batch)
+        whole = encoder.read_branches(ready, None)
+        still = {**whole, "image": encoder.read_branches(replace(ready, signal=ready.signal.flip(-1)), None)["image"]}
+        assert (self.fused(method, whole) - self.fused(method, still)).abs().amax(-1).min() > 1e-4
 
 
 class TestWeightsOfClasses:
