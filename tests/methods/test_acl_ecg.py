@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
+from auricle.augment.views import view
 from auricle.batch import ECGBatch
 from auricle.config import dump, validate
 from auricle.errors import ConfigError
@@ -192,6 +193,54 @@ def test_a_region_vector_reads_its_own_leads_only() -> None:
         before, after = (method.regions(method.encode(replace(batch, signal=s)))[0] for s in (batch.signal, signal))
     moved = (before - after).abs().amax((0, 2)) > 1e-4
     assert dict(zip(REGIONS, moved.tolist(), strict=True)) == {name: name == "septal" for name in REGIONS}
+
+
+def test_a_region_vector_is_a_map_of_its_mean_at_each_scale() -> None:
+    """Recomputed: mean of the present tokens of a region and scale, a norm and a matrix per scale, sum, projection."""
+    method, batch = fresh().eval(), make_batch()
+    time_mask = batch.time_mask.clone()
+    time_mask[3, 260:] = False
+    head = method.regions
+    with torch.no_grad():
+        tokens = method.encoder(batch.signal, batch.lead_mask, time_mask)
+        got, _ = head(tokens)
+        for b in range(8):
+            for region in range(4):
+                total = torch.zeros(tokens.tokens.shape[-1])
+                for scale, of_scale in enumerate(head.of_scale):
+                    chosen = (tokens.group == region) & (tokens.scale == scale) & tokens.mask[b]
+                    total = total + of_scale(tokens.tokens[b, chosen].mean(0))
+                assert torch.allclose(got[b, region], normalize(head.project(total), dim=-1), atol=1e-5)
+    assert (len(head.of_scale), head.n_regions) == (3, 4)
+
+
+def test_the_loss_of_a_step_is_of_two_views_of_every_record() -> None:
+    """The same seed gives the same views; records, regions and temperature enter as the equations say."""
+    for changes in ({}, {"temperature": 0.5, "region": {"weight": 2.0, "repels": "same_region"}}):
+        method, batch = fresh(**changes).eval(), make_batch()
+        torch.manual_seed(3)
+        step = method.step(batch, Progress(0, 1))
+        torch.manual_seed(3)
+        with torch.no_grad():
+            ready = method.preprocess(batch)
+            pair = [method.encoder.read(view(ready, method.config.views)) for _ in range(2)]
+            first, second = (normalize(method.project(tokens.pooled), dim=-1) for tokens in pair)
+            regions, present = (torch.stack(part, 1) for part in zip(*map(method.regions, pair), strict=True))
+        assert not torch.allclose(first, second), "two views, not one twice"
+        config = method.config
+        instance = slow_nt_xent(first, second, 1 / config.temperature)
+        region = slow_regions(regions, present, 1 / config.temperature, config.region.repels)
+        assert step.terms["instance"].item() == pytest.approx(instance, rel=1e-4)
+        assert step.terms["region"].item() == pytest.approx(region, rel=1e-4)
+        assert step.loss.item() == pytest.approx(instance + config.region.weight * region, rel=1e-4)
+
+
+def test_without_its_region_objective_a_record_is_still_compared() -> None:
+    method, batch = fresh(region={"weight": 0.0}).train(), make_batch()
+    step = method.step(batch, Progress(0, 1))
+    assert step.loss > 0.1
+    step.loss.backward()
+    assert any(p.grad.any() for p in method.project.parameters())
 
 
 def test_the_switch_takes_regions_out_of_the_loss() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from auricle.augment.masking import chosen
+from auricle.augment.signal import augment
 from auricle.batch import ECGBatch, TextBatch
 from auricle.config import validate
 from auricle.data.collate import collate
@@ -42,7 +43,7 @@ from auricle.nn.standardise import Standardise
 from auricle.processes import mean_over_active
 from auricle.simulate import cohort
 from auricle.tasks import load_task
-from auricle.text.vocabulary import Vocabulary
+from auricle.text.vocabulary import CLS, MASK, Vocabulary
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 from auricle.train.setup import build
@@ -357,6 +358,164 @@ class TestAlignment:
         assert step.terms["align"] == step.terms["words"] == 0
         step.loss.backward()
         assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+class TestStep:
+    def test_the_loss_is_the_weighted_sum_of_its_terms(self) -> None:
+        """`doubted` has no name among the terms; with the drawing's weight at nothing it is gone as well."""
+        batch = make_batch()
+        weights = {"word_weight": 0.7, "align_weight": 1.3, "decorrelate_weight": 2.0}
+
+        def terms(**more: float) -> dict[str, float]:
+            method = tiny(**weights, **more).train()
+            torch.manual_seed(2)
+            return {name: value.item() for name, value in method.step(batch, Progress(0, 1)).terms.items()}
+
+        none, whole, double = terms(draw_weight=0.0), terms(draw_weight=1.0), terms(draw_weight=2.0)
+        rest = 0.7 * none["words"] + 1.3 * none["align"] + 2.0 * none["apart"]
+        assert none["loss"] == pytest.approx(rest, rel=1e-4)
+        assert double["loss"] - rest == pytest.approx(2 * (whole["loss"] - rest), rel=1e-3)
+        method = tiny(**weights).train()
+        torch.manual_seed(2)
+        ready = ready_of(method, batch)
+        gained = augment(ready, method.config.augment.model_copy(update={"lead_drop_records": 0.0}))
+        drawn = method._draw(gained, method.encoder.read(method.hide(gained)))
+        assert whole["drawn"] == pytest.approx(drawn[0].item(), rel=1e-3)
+        assert whole["level"] == pytest.approx(drawn[1].item(), rel=1e-3)
+        assert whole["loss"] - rest == pytest.approx(sum(part.item() for part in drawn), rel=1e-3)
+        config = tiny().config
+        assert (config.draw_weight, config.word_weight, config.align_weight) == (1, 1, 1)
+        assert config.decorrelate_weight == 0.1
+
+    def test_what_is_drawn_is_compared_patch_by_patch(self) -> None:
+        """Shape, half of the level and doubt, over the places that were recorded and hidden."""
+        method, batch = tiny(augment=STILL).eval(), make_batch()
+        lead_mask, time_mask = batch.lead_mask.clone(), batch.time_mask.clone()
+        lead_mask[1, 4], time_mask[2, 430:] = False, False
+        ready = ready_of(method, replace(batch, lead_mask=lead_mask, time_mask=time_mask))
+        torch.manual_seed(1)
+        with torch.no_grad():
+            method.decoder.doubt.weight.normal_()
+            tokens = method.encoder.read(method.hide(ready))
+            got = method._draw(ready, tokens)
+            patch = method.encoder.patch
+            columns = patch_mask(ready.time_mask, patch)
+            drawing = method.decoder(tokens.tokens, tokens.mask, columns)
+            mv = drawing.millivolts()
+        seen = tokens.mask.view(8, 12, -1)
+        shape, level, doubted = [], [], []
+        for b in range(8):
+            for lead in range(12):
+                for n in range(columns.shape[1]):
+                    if not (ready.lead_mask[b, lead] and columns[b, n]) or seen[b, lead, n]:
+                        continue
+                    stretch = slice(n * patch, (n + 1) * patch)
+                    there = ready.time_mask[b, stretch].numpy()
+                    truth = ready.signal[b, lead, stretch].numpy()[there].astype(float)
+                    spread = math.sqrt(truth.var() + 0.05**2)
+                    of_shape = drawing.shape[b, lead, n, : len(there)].numpy()[there]
+                    shape.append(((of_shape - (truth - truth.mean()) / spread) ** 2).mean())
+                    level.append(
+                        0.5 * (float(drawing.mean[b, lead, n]) - truth.mean() / 0.2) ** 2
+                        + 0.5 * (float(drawing.log_spread[b, lead, n]) - math.log(spread / 0.2)) ** 2
+                    )
+                    missed = (((mv[b, lead, n, : len(there)].numpy()[there] - truth) / 0.2) ** 2).mean()
+                    log_sd = float(drawing.log_doubt[b, lead, n])
+                    doubted.append(min(missed, 9 * math.exp(2 * log_sd)) / (2 * math.exp(2 * log_sd)) + log_sd)
+        assert got[0].item() == pytest.approx(np.mean(shape), rel=1e-3)
+        assert got[1].item() == pytest.approx(np.mean(level), rel=1e-3)
+        assert got[2].item() == pytest.approx(np.mean(doubted), rel=1e-3, abs=1e-4)
+
+    def test_the_sigmoid_starts_where_the_configuration_says(self) -> None:
+        method = tiny()
+        assert method.scale.item() == pytest.approx(10)
+        assert method.logit_bias.item() == -5
+        other = tiny(temperature=0.5, bias=-1.0)
+        assert other.scale.item() == pytest.approx(2)
+        assert other.logit_bias.item() == -1
+
+    def test_the_alignment_is_its_equation(self) -> None:
+        method = tiny()
+        generator = torch.Generator().manual_seed(2)
+        signal, report = (torch.nn.functional.normalize(torch.randn(4, 6, generator=generator), dim=-1) for _ in "ab")
+        ids = torch.tensor([0, 3, 0, -1])  # the first report has the number 0
+        rows = []
+        for i in range(3):
+            z = [10 * float(signal[i] @ report[j]) - 5 for j in range(4)]
+            repels = [j for j in range(3) if ids[j] != ids[i]]
+            rows.append(math.log1p(math.exp(-z[i])) + sum(math.log1p(math.exp(z[j])) for j in repels))
+        assert method._align(signal, report, TextBatch(ids)).item() == pytest.approx(sum(rows) / 3, rel=1e-4)
+
+    def test_a_share_of_the_words_is_hidden_and_never_the_first_token(self) -> None:
+        method, seen = tiny(), []
+        text = TextBatch(
+            torch.arange(400),
+            token_ids=torch.cat([torch.full((400, 1), CLS), torch.randint(3, 259, (400, 11))], dim=1),
+            token_mask=torch.arange(12).expand(400, -1) < 9,
+        )
+        method.text_encoder.register_forward_pre_hook(lambda _, given: seen.append(given))
+        torch.manual_seed(0)
+        loss, *_ = method._read(text)
+        ids, mask = seen[0]
+        hidden = ids[:400] == MASK
+        assert not hidden[:, 0].any()
+        assert not hidden[:, 9:].any(), "padding"
+        assert hidden[:, 1:9].float().mean().item() == pytest.approx(0.15, abs=0.03)
+        assert torch.equal(ids[400:], text.token_ids), "the reports are aligned whole"
+        assert torch.equal(torch.where(hidden, text.token_ids, ids[:400]), text.token_ids)
+        assert torch.equal(mask, torch.cat([text.token_mask, text.token_mask]))
+        shared, specific = (part[:400][hidden] for part in method.text_encoder(ids, mask))
+        guessed = method.text_encoder.guess_words(shared, specific)
+        expected = torch.nn.functional.cross_entropy(guessed, text.token_ids[hidden])
+        assert torch.allclose(loss, expected, rtol=1e-4)
+
+    @pytest.mark.parametrize("part", ["shared", "specific"])
+    def test_a_decoder_that_reads_one_part_gets_zeros_for_the_other(self, part: str) -> None:
+        parts = torch.randn(2, 3, 8)
+        got = tiny(decoders_read=part)._for_decoder(parts)
+        expected = parts.clone()
+        expected[..., 4:] *= part == "specific"
+        expected[..., :4] *= part == "shared"
+        assert torch.equal(got, expected)
+        assert tiny()._for_decoder(parts) is parts
+
+    def test_leads_are_also_dropped_as_augmentation_says(self) -> None:
+        batch = make_batch()
+        for augment_settings, least in ((STILL, 9), ({**STILL, "lead_drop_records": 1.0, "lead_drop": 0.5}, 0)):
+            method = tiny(augment=augment_settings)
+            torch.manual_seed(0)
+            left = torch.cat([method.hide(ready_of(method, batch)).lead_mask.sum(1) for _ in range(5)])
+            assert (left == 9).all() if least else (left < 9).all()
+            assert left.min() >= 1
+
+    def test_alignment_reads_the_shared_parts_alone(self) -> None:
+        method, batch = tiny().eval(), make_batch()
+        with torch.no_grad():
+            tokens = method.encode(batch)
+            other = tokens.pooled.clone()
+            other[:, tokens.pooled.shape[1] // 2 :] += 1.0
+            assert torch.equal(method.signal_vector(tokens), method.signal_vector(replace(tokens, pooled=other)))
+            other[:, :3] += 1.0
+            assert not torch.allclose(method.signal_vector(tokens), method.signal_vector(replace(tokens, pooled=other)))
+
+
+@torch.no_grad()
+def test_a_drawing_is_in_millivolts_with_the_doubt_of_its_patch() -> None:
+    method, batch = tiny().eval(), make_batch(seconds=1.9)
+    method.decoder.doubt.weight.normal_()
+    ready = ready_of(method, batch)
+    tokens = method.encode_ready(ready)
+    mean, std = method.drawn(ready, tokens)
+    patch = method.encoder.patch
+    drawing = method.decoder(tokens.tokens, tokens.mask, patch_mask(ready.time_mask, patch))
+    n = ready.signal.shape[-1]
+    assert n % patch
+    assert mean.shape == std.shape == ready.signal.shape
+    for t in (0, patch - 1, patch, n - 1):
+        at, inside = divmod(t, patch)
+        expected = 0.2 * (drawing.mean[..., at] + drawing.log_spread[..., at].exp() * drawing.shape[..., at, inside])
+        assert torch.allclose(mean[..., t], expected, atol=1e-5)
+        assert torch.allclose(std[..., t], 0.2 * drawing.log_doubt[..., at].exp(), atol=1e-5)
 
 
 def test_it_learns_to_draw_hidden_leads() -> None:

@@ -197,6 +197,149 @@ def test_the_kl_rises_over_half_of_the_run_and_no_further() -> None:
     assert end == half
 
 
+class TestLoss:
+    def records(self) -> ECGBatch:
+        """Leads are absent, records end early, and one record is empty."""
+        records = only(batch(), tuple(lead for lead in STANDARD if lead != "V3"))
+        time_mask = records.time_mask.clone()
+        time_mask[2, 120:] = False
+        lead_mask = records.lead_mask.clone()
+        lead_mask[4, 2:] = False
+        lead_mask[7] = False
+        return replace(records, time_mask=time_mask, lead_mask=lead_mask)
+
+    def test_terms_and_their_weights(self) -> None:
+        """mse_weight * squares + a * KL + agreement * apart, each recomputed with the same samples."""
+        records = self.records()
+        for settings in ({}, {"mse_weight": 3.0, "agreement": 7.0, "anneal": 1.0}):
+            made = method(hidden_records=0.0, **settings)
+            mse_weight, agreement, anneal = (made.config.mse_weight, made.config.agreement, made.config.anneal)
+            torch.manual_seed(4)
+            step = made.step(records, Progress(20, 100))
+            ready, encoder = made.preprocess(records), made.encoder
+            assert isinstance(encoder, LeadVae)
+            with torch.no_grad():
+                mean, log_var = encoder.experts(ready.signal, ready.lead_mask, ready.time_mask, None)
+                mixture = encoder.fuse(mean, log_var, ready.lead_mask).sampled
+                torch.manual_seed(4)
+                drawn = made.draw(mixture.sample(), ready.signal.shape[-1])
+                squares, of_samples, apart = [], [], []
+                for b in range(8):
+                    of_components, per_sample = [], torch.zeros(12)
+                    leads = [lead for lead in range(12) if ready.lead_mask[b, lead]]
+                    inside = ready.time_mask[b]
+                    for g in range(mixture.mean.shape[1]):
+                        if not mixture.present[b, g]:
+                            continue
+                        errors = {
+                            lead: float(((drawn[b, g, lead] - ready.signal[b, lead])[inside] ** 2).sum())
+                            for lead in leads
+                        }
+                        of_components.append(sum(errors.values()))
+                        for lead, error in errors.items():
+                            per_sample[lead] += error / int(inside.sum()) / int(mixture.present[b].sum())
+                    squares.append(sum(of_components) / max(1, len(of_components)))
+                    of_samples += [(lead, float(per_sample[lead])) for lead in leads if mixture.present[b].any()]
+                    centre = mean[b, leads].mean(0) if leads else 0.0
+                    distances = [float((mean[b, lead] - centre).square().mean()) for lead in leads]
+                    apart.append(sum(distances) / max(1, len(leads)))
+                kl = kl_bound(mixture).mean().item()
+            expected = mse_weight * sum(squares) / 8 + min(0.2 / anneal, 1) * kl + agreement * sum(apart) / 8
+            assert step.terms["kl"].item() == pytest.approx(kl, rel=1e-4)
+            assert step.terms["apart"].item() == pytest.approx(sum(apart) / 8, rel=1e-4)
+            assert step.terms["loss"].item() == pytest.approx(expected, rel=1e-4)
+            mse = sum(value for _, value in of_samples) / len(of_samples)
+            assert step.terms["mse_mv2"].item() == pytest.approx(mse, rel=1e-4)
+            # The residual stands beside the loss: Gaussian, one deviation per lead, of leads that were read.
+            sd = made.log_noise.detach()[:12].exp()
+            slow = [
+                float(made.log_noise[lead].detach()) + value / (2 * float(sd[lead]) ** 2) for lead, value in of_samples
+            ]
+            noise = step.loss.item() - step.terms["loss"].item()
+            assert noise == pytest.approx(sum(slow) / len(slow), rel=1e-2, abs=1e-3)
+
+    def test_the_residual_learns_and_teaches_nothing(self) -> None:
+        made = method(hidden_records=0.0).train()
+        with torch.no_grad():
+            made.log_noise.normal_()
+        grads = []
+        for shift in (0.0, 2.0):
+            with torch.no_grad():
+                made.log_noise += shift
+            made.zero_grad()
+            torch.manual_seed(0)
+            made.step(batch(), Progress(1, 2)).loss.backward()
+            grads.append(made.decoder.layers[-1].weight.grad.clone())
+        assert torch.equal(*grads)
+
+    def test_agreement_draws_the_leads_together_and_only_where_asked(self) -> None:
+        spread = {}
+        for weight in (0.0, 1e4):
+            made = method(hidden_records=0.0, agreement=weight, mse_weight=1e-6).train()
+            optimiser = torch.optim.Adam(made.encoder.parameters(), lr=1e-3)
+            for number in range(8):
+                torch.manual_seed(number)
+                optimiser.zero_grad()
+                step = made.step(batch(), Progress(0, 100))  # the KL weighs nothing yet
+                step.loss.backward()
+                optimiser.step()
+            spread[weight] = step.terms["apart"].item()
+        assert spread[1e4] < 0.8 * spread[0.0]
+
+    def test_the_residual_has_a_rate_of_its_own_and_no_decay(self) -> None:
+        made = method()
+        groups = made.param_groups()
+        own = [group for group in groups if group["lr_scale"] == 20]
+        assert [id(p) for group in own for p in group["params"]] == [id(made.log_noise)]
+        assert own[0]["weight_decay"] == 0
+        listed = [id(p) for group in groups for p in group["params"]]
+        assert sorted(listed) == sorted(id(p) for p in made.parameters())
+        assert {group["lr_scale"] for group in groups} == {1.0, 20.0}
+        assert made.log_noise.exp().tolist() == pytest.approx([0.1] * 24)
+
+    @torch.no_grad()
+    def test_a_drawing_has_the_doubt_of_latents_and_residual(self) -> None:
+        """Leads that were read and leads that were not have their own; where latents say one thing it is all."""
+        made, records = method(), only(batch(), LIMB)
+        made.log_noise.copy_(torch.linspace(-3, 0, 24))
+        residual = torch.cat([made.log_noise[:6], made.log_noise[18:]]).exp()
+        first = made.reconstruct(records)
+        assert (first.std > residual[:, None]).all()
+        for parameter in made.decoder.parameters():
+            parameter.zero_()
+        flat = made.reconstruct(records)
+        assert torch.allclose(flat.std, residual[None, :, None].expand_as(flat.std), atol=1e-5)
+        assert (flat.mean == 0).all()
+
+    @torch.no_grad()
+    def test_a_drawing_is_the_mean_over_opposite_samples_of_the_present_components(self) -> None:
+        made, records = method(), only(batch(), LIMB)
+        ready, encoder = made.preprocess(records), made.encoder
+        assert isinstance(encoder, LeadVae)
+        mean, log_var = encoder.experts(ready.signal, ready.lead_mask, ready.time_mask, None)
+        mixture = encoder.fuse(mean, log_var, ready.lead_mask).sampled
+        generator = torch.Generator().manual_seed(0)
+        half = torch.randn(4, *mixture.mean.shape[1:], generator=generator)
+        drawn = torch.stack([made.draw(mixture.sample(noise), 200) for noise in torch.cat([half, -half])])
+        there = drawn[:, :, mixture.present[0]].transpose(0, 1).flatten(1, 2)  # (b, sample and component, l, t)
+        got = made.reconstruct(records)
+        assert torch.allclose(got.mean, there.mean(1), atol=1e-4)
+        residual = torch.where(ready.lead_mask, *made.log_noise.chunk(2)).exp()[..., None]
+        assert torch.allclose(got.std, (there.var(1, correction=0) + residual**2).sqrt(), atol=1e-4)
+
+    @torch.no_grad()
+    def test_waves_are_cut_and_filled_to_the_length_asked_for(self) -> None:
+        made = method()
+        z = torch.randn(2, 3, made.encoder.latent)
+        whole = made.draw(z, 200)
+        assert whole.shape == (2, 3, 12, 200)
+        assert torch.equal(made.draw(z, 150), whole[..., :150])
+        longer = made.draw(z, 230)
+        assert torch.equal(longer[..., :200], whole)
+        assert (longer[..., 200:] == 0).all()
+        assert whole[..., 180:].std() > 0
+
+
 @pytest.mark.parametrize("kl", ["bound", "monte_carlo"])
 @pytest.mark.parametrize("groups", [{"all": STANDARD}, {"a": ("I", "II"), "b": ("V1", "V2", "V3")}])
 def test_groups_and_both_forms_of_the_kl_are_configuration(kl: str, groups: dict[str, tuple[str, ...]]) -> None:
