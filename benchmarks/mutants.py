@@ -6,10 +6,12 @@ fails kills it. Faults are drawn by a fixed seed.
 
 python benchmarks/mutants.py FOLDER [--n 400] [--seed 1]      draw and try; goes on where it was when it was killed
 python benchmarks/mutants.py FOLDER --survivors               try those again that lived, against the tests of now
+python benchmarks/mutants.py FOLDER --parts                   leave out each part that makes a system, named in the TOML
 python benchmarks/mutants.py FOLDER --report                  benchmarks/results/mutants.json, from what was tried
 
 FOLDER, outside of the project, keeps the copy, the lines of each test (tests.json) and one line per tried fault
-(tried.jsonl). Why a survivor may live stands in benchmarks/mutants.toml, by what is changed and not by line.
+(tried.jsonl). benchmarks/mutants.toml names the parts, and why a survivor may live, by what is changed and not by line.
+After a change of the tests remove tests.json, or lines that they did not run before are thought to be untested.
 """
 
 from __future__ import annotations
@@ -167,6 +169,20 @@ def _negated(node: ast.If | ast.While) -> str:
     return ("\n" + " " * node.col_offset).join(ast.unparse(ast.fix_missing_locations(changed)).splitlines())
 
 
+def parts(root: Path) -> list[Mutant]:
+    """The parts that make the systems, each of which is left out by one change of a text that its file has once."""
+    found = []
+    for part in tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))["part"]:
+        source = (root / part["file"]).read_text(encoding="utf-8")
+        assert source.count(part["before"]) == 1, f"{part['what']}: its text is not once in {part['file']}"
+        first = len(source.partition(part["before"])[0].encode())
+        line = source[: source.index(part["before"])].count("\n") + 1
+        last = first + len(part["before"].encode())
+        place = part["file"], line, 0
+        found.append(Mutant(*place, "part", part["what"], part["before"], part["after"], first, last))
+    return found
+
+
 def drawn(root: Path, n: int, seed: int) -> list[Mutant]:
     """`n` faults by a fixed seed, in the order of the draw."""
     paths = sorted({path for pattern in TARGETS for path in (root / "src/auricle").glob(pattern)})
@@ -297,6 +313,7 @@ class Tree:
         kept = self.folder / "tests.json"
         if not kept.exists():
             files = {str(p) for pattern in TARGETS for p in (self.root / "src/auricle").glob(pattern)}
+            files |= {str(self.root / part.file) for part in parts(self.root)}
             plugin = Lines(files)
 
             def write() -> None:
@@ -361,13 +378,13 @@ def tried(folder: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rows}
 
 
-def try_all(folder: Path, n: int, seed: int, survivors: bool) -> None:
+def try_all(folder: Path, n: int, seed: int, only: str) -> None:
     tree = Tree(folder)
     tests, before = tree.lines(), tried(folder)
-    faults = drawn(tree.root, n, seed)
-    if survivors:
+    faults = parts(tree.root) if only == "parts" else drawn(tree.root, n, seed)
+    if only == "survivors":
         faults = [m for m in faults if before.get(m.name, {}).get("status") in ("survived", "timeout", "no test")]
-    else:
+    elif only != "parts":
         faults = [m for m in faults if m.name not in before]
     for number, mutant in enumerate(faults, start=1):
         began = time.monotonic()
@@ -393,11 +410,14 @@ def reason_for(row: dict[str, Any], reasons: list[dict[str, str]]) -> str:
     return ""
 
 
-def report(folder: Path, n: int, seed: int) -> None:
+def report(folder: Path, seed: int) -> None:
     """Counts by file, and the survivors with their reasons."""
     reasons = tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))["survivor"]
-    rows = tried(folder)
-    faults = [rows[m.name] for m in drawn(ROOT, n, seed) if m.name in rows]
+    rows = list(tried(folder).values())
+    left_out = [
+        {key: row[key] for key in ("function", "file", "status", "by")} for row in rows if row["kind"] == "part"
+    ]
+    faults = [row for row in rows if row["kind"] != "part"]
     counts: dict[str, dict[str, int]] = {}
     for row in faults:
         of_file = counts.setdefault(row["file"], {"killed": 0, "survived": 0, "timeout": 0, "no test": 0})
@@ -412,7 +432,14 @@ def report(folder: Path, n: int, seed: int) -> None:
         status: sum(of_file[status] for of_file in counts.values())
         for status in ("killed", "survived", "timeout", "no test")
     }
-    result = {"seed": seed, "drawn": len(faults), "total": total, "files": dict(sorted(counts.items())), "lived": lived}
+    result = {
+        "seed": seed,
+        "drawn": len(faults),
+        "total": total,
+        "parts": left_out,
+        "files": dict(sorted(counts.items())),
+        "lived": lived,
+    }
     (ROOT / "benchmarks/results/mutants.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print("| file | killed | survived | timeout | no test |\n|---|---:|---:|---:|---:|")
     for file, of_file in [*sorted(counts.items()), ("all", total)]:
@@ -427,11 +454,11 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--n", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--survivors", action="store_true")
-    parser.add_argument("--report", action="store_true")
+    for only in ("survivors", "parts", "report"):
+        parser.add_argument(f"--{only}", dest="only", action="store_const", const=only, default="")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if given.report:
-        report(given.folder, given.n, given.seed)
+    if given.only == "report":
+        report(given.folder, given.seed)
     else:
-        try_all(given.folder.resolve(), given.n, given.seed, given.survivors)
+        try_all(given.folder.resolve(), given.n, given.seed, given.only)
