@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from auricle import age as ages
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, between, parse, parse_gestation
+from auricle.age import (
+    AGE_BANDS,
+    DAYS_PER_MONTH,
+    DAYS_PER_YEAR,
+    Age,
+    between,
+    corrected,
+    correction_days,
+    describe_gestation,
+    parse,
+    parse_gestation,
+)
 from auricle.errors import DataError
 
 YEAR, MONTH = DAYS_PER_YEAR, DAYS_PER_MONTH
@@ -165,3 +177,158 @@ def test_gestational_ages(text: str, weeks: float) -> None:
 def test_what_is_no_gestational_age(text: str) -> None:
     with pytest.raises(DataError, match="gestational age"):
         parse_gestation(text)
+
+
+class TestAge:
+    @pytest.mark.parametrize("days", [-0.01, 130 * YEAR + 1, math.inf, math.nan])
+    def test_what_nobody_is_old_is_refused(self, days: float) -> None:
+        with pytest.raises(DataError, match="not possible: give 0 days to 130 years"):
+            Age(days)
+
+    @pytest.mark.parametrize("days", [0.0, 130 * YEAR])
+    def test_the_first_day_and_the_last_are_ages(self, days: float) -> None:
+        assert Age(days).resolution_days == 1.0
+
+    @pytest.mark.parametrize(
+        ("days", "resolution", "best"),
+        [
+            (3, 1, 3), (100, MONTH, 100), (100, 2 * MONTH, 100), (100, 2 * MONTH + 1, 101 + MONTH - 0.5),
+            (2 * YEAR, YEAR, 2.5 * YEAR),
+        ],
+    )  # fmt: skip
+    def test_a_year_is_given_to_a_model_by_its_middle_and_a_month_by_its_beginning(
+        self, days: float, resolution: float, best: float
+    ) -> None:
+        assert Age(days, resolution).best_days == pytest.approx(best)
+
+    @pytest.mark.parametrize(
+        ("one", "other", "agree"),
+        [
+            (Age(3, 1), Age(3, 1), True), (Age(3, 1), Age(4, 1), False), (Age(3, 1), Age(3.5, 1), True),
+            (Age(2 * YEAR, YEAR), Age(2.9 * YEAR, 1), True), (Age(2 * YEAR, YEAR), Age(3 * YEAR, 1), False),
+            (Age(2 * YEAR, YEAR), Age(2 * YEAR - 1, 1), False), (Age(2 * YEAR, YEAR), Age(2 * YEAR - 1, 2), True),
+        ],
+    )  # fmt: skip
+    def test_two_ages_agree_if_a_day_lies_in_both(self, one: Age, other: Age, agree: bool) -> None:
+        assert one.agrees_with(other) is agree
+        assert other.agrees_with(one) is agree
+
+    def test_bands_follow_each_other_from_birth_on_at_the_bounds_of_the_tables(self) -> None:
+        bounds = [0, 3, MONTH, 3 * MONTH, YEAR, 3 * YEAR, 8 * YEAR, 16 * YEAR, 40 * YEAR, 65 * YEAR]
+        assert [band.low_days for band in AGE_BANDS] == pytest.approx(bounds)
+        assert [band.high_days for band in AGE_BANDS] == pytest.approx([*bounds[1:], math.inf])
+
+    @pytest.mark.parametrize(
+        ("days", "text"),
+        [
+            (0, "0 d"), (0.125, "0.12 d"), (3.333, "3.33 d"), (13.9, "13.9 d"), (14, "2 wk"), (30, "4.3 wk"),
+            (89.9, "13 wk"), (90, "3 mo"), (1.9 * YEAR, "23 mo"), (2 * YEAR, "2 yr"), (7.5 * YEAR, "7.5 yr"),
+        ],
+    )  # fmt: skip
+    def test_an_age_is_written_in_the_unit_usual_at_it(self, days: float, text: str) -> None:
+        assert str(Age(days)) == text
+
+
+class TestGestation:
+    def test_it_is_written_in_weeks_and_days(self) -> None:
+        assert [describe_gestation(days) for days in (210, 212, 216, 280)] == ["30+0", "30+2", "30+6", "40+0"]
+
+    @pytest.mark.parametrize(
+        ("text", "days"),
+        [("20", 140), ("45", 315), ("30+6", 216), ("140 d", 140), ("315 d", 315), ("20+0", 140), ("37.5", 262.5)],
+    )
+    def test_from_twenty_to_forty_five_weeks(self, text: str, days: float) -> None:
+        assert parse_gestation(text) == days
+
+    @pytest.mark.parametrize("text", ["19+6", "45+1", "139 d", "316 d"])
+    def test_not_beyond(self, text: str) -> None:
+        with pytest.raises(DataError, match="from 20\\+0 to 45\\+0"):
+            parse_gestation(text)
+
+    @pytest.mark.parametrize(
+        ("days", "gestation", "off"),
+        [
+            (50, 37 * 7 - 1, 22), (50, 37 * 7, 0), (50, 210, 70), (50, None, 0),
+            (2 * YEAR - 1, 210, 70), (2 * YEAR, 210, 0),
+        ],
+    )  # fmt: skip
+    def test_who_was_born_before_37_weeks_is_corrected_until_two_years(
+        self, days: float, gestation: float | None, off: float
+    ) -> None:
+        assert correction_days(Age(days), gestation) == off
+        assert corrected(Age(days, 3), gestation) == (Age(days - off, 3) if days >= off else None)
+
+    def test_the_day_of_term_is_day_nought(self) -> None:
+        assert corrected(Age(70), 210) == Age(0)
+        assert corrected(Age(69.5), 210) is None
+
+
+def test_bounds_of_what_can_be_read() -> None:
+    """Just inside and just outside of what a year, a day of life and a least age may be."""
+    assert parse("130") == Age(130 * YEAR, YEAR)
+    assert parse(">= 18") == Age(18 * YEAR, 87 * YEAR)
+    assert parse("> 110") == Age(110 * YEAR, YEAR), "beyond 105 a year is left"
+    assert parse("DOL 1") == Age(0, 2)
+    assert parse("0 min") == Age(0, 1 / 24)
+    assert parse("6 mo") == Age(6 * MONTH, MONTH)
+    for text in ("131", ">= 17", "> 17.9", "5-5", "5-4"):
+        with pytest.raises(DataError):
+            parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [("0-1", None), ("0-1 yr", None), ("0.0", None), ("0 mo", 0.0), ("0.0 yr", 0.0), ("1-2 mo", MONTH)],
+)
+@pytest.mark.filterwarnings("ignore:an age of 0")
+def test_what_an_age_of_nothing_means_depends_on_how_finely_it_was_known(text: str, days: float | None) -> None:
+    age = parse(text)
+    assert (None if age is None else age.days) == days
+
+
+def test_numbers_of_a_table_are_read_as_they_are_written_there() -> None:
+    assert parse(2.0) == Age(2 * YEAR, YEAR)
+    assert parse(1e-5 * 1e5) == Age(YEAR, YEAR)
+    assert parse(0.3) == Age(0.3 * YEAR, YEAR / 10)
+    for wild in (1e6, -1e6, 1e300):
+        with pytest.raises(DataError, match=r"negative age|not an age|not possible"):
+            parse(wild)
+
+
+def test_both_warnings_of_an_age_point_at_the_caller() -> None:
+    with pytest.warns(UserWarning, match="write 0d or 5mo") as caught:
+        parse("0")
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("birth", "recording", "days", "resolution"),
+    [
+        (date(2024, 5, 31), datetime(2024, 6, 1, 12), 0.5, 1.0),
+        (datetime(2024, 5, 31, 12), date(2024, 6, 1), 0.5, 1.0),
+        (datetime(2024, 5, 31, 6, 0, 1), datetime(2024, 5, 31, 6, 0, 1), 0.0, 1 / 24),
+        (datetime(2024, 5, 31), datetime(2024, 5, 31), 0.0, 1.0),
+        ("2024-05-31T23:59", "2024-05-31", 0.0, 1.0),
+        ("2024-05-31T08:00+0530", "2024-05-31T08:00+0530", 0.0, 1 / 24),
+        ("2024-05-31T08:00+05:30", "2024-05-31T02:30Z", 0.0, 1 / 24),
+        ("2024-05-31T08:00-05:30", "2024-05-31T13:30Z", 0.0, 1 / 24),
+        ("2024-05-31T08:00:30", "2024-05-31T08:01:00", 30 / 86_400, 1 / 24),
+    ],
+)
+def test_dates_and_times_of_programs(birth: str | date, recording: str | date, days: float, resolution: float) -> None:
+    age = between(birth, recording)
+    assert age.days == pytest.approx(days, abs=1e-9)
+    assert age.resolution_days == resolution
+
+
+def test_a_zone_of_a_day_is_none() -> None:
+    with pytest.raises(DataError, match="its zone is none"):
+        between("2024-05-31T08:00+24:00", "2024-06-01T08:00Z")
+    assert between("2024-05-31T08:00+23:59", "2024-05-31T08:01Z").days == pytest.approx(1.0)
+
+
+def test_a_zone_on_one_side_of_two_times_is_refused_from_either_side() -> None:
+    for pair in (("2024-05-31T08:00Z", "2024-06-01T08:00"), ("2024-05-31T08:00", "2024-06-01T08:00Z")):
+        with pytest.raises(DataError, match="one of birth and recording has a time zone"):
+            between(*pair)
+    assert between("2024-05-31T00:00Z", "2024-06-01T08:00").days == pytest.approx(1 / 3), "a date has no zone to miss"
