@@ -146,7 +146,7 @@ def test_labels_match_by_exact_code(tmp_path: Path) -> None:
 def test_gate_curves_start_at_one_and_follow_the_gates() -> None:
     method, batch = create_method("supervised", "tiny", gate={}).eval(), make_batch()
     fresh = gate_curves(method, batch, [0.0, 100.0, 9000.0])
-    assert fresh.gamma.shape == (3, 7, 4)
+    assert fresh.gamma.shape == (3, 10, 4)
     assert (fresh.gamma[np.isfinite(fresh.gamma)] == 1).all()
     assert np.isnan(fresh.gamma[:, -1]).all(), "the gains of scales have no groups"
     assert np.allclose(fresh.contribution.sum(1), 1)

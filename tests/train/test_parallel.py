@@ -76,8 +76,8 @@ def features(method: Method) -> torch.Tensor:
 
 METHODS = {
     "lisa": {"name": "lisa", "text": {"tower": "ngrams"}, "augment": STILL},
-    "supervised": {"name": "supervised", "dropout": 0.0, "augment": STILL},
-    # Nothing at random, which every process would draw for itself.
+    # Nothing at random, which every process would draw for itself: no age is hidden either.
+    "supervised": {"name": "supervised", "dropout": 0.0, "gate": {"unknown_share": 0.0}, "augment": STILL},
     "cg_dmer": {
         "name": "cg_dmer", "lead_share": 0.0, "time_share": 0.0, "word_weight": 0.0, "decorrelate_weight": 1.0,
         "augment": STILL,
