@@ -28,6 +28,7 @@ from auricle.cli import (
     text,
 )
 from auricle.cli import list as list_verb
+from auricle.cli.output import note, speak
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import AuricleError, StoppedError
 
@@ -66,8 +67,9 @@ def _root(
 def main() -> None:
     """Run the command line."""
     console = Console(stderr=True)
+    speak("en")
     warnings.showwarning = lambda message, *_: console.print(
-        f"auricle: note: {message}", highlight=False, markup=False, soft_wrap=True
+        f"auricle: {note(str(message))}", highlight=False, markup=False, soft_wrap=True
     )
     try:
         app()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from auricle.cli.output import check_page_name, check_picture_name, write_page, write_picture
+from auricle.cli.output import check_page_name, check_picture_name, speak, write_page, write_picture
 from auricle.cli.predict import named, parse_sex
 from auricle.errors import ConfigError
 from auricle.progress import OnProgress, progress_bar
@@ -75,10 +76,9 @@ def measure(
     """Measure recordings and place every value among people of their age. Research use, not a diagnosis."""
     from auricle import age as ages
     from auricle.errors import DataError
-    from auricle.paediatrics import wording
     from auricle.paediatrics.report import to_dict
 
-    wording.words(lang)
+    speak(lang)
     check_page_name("--page", page)
     check_picture_name("--ages-figure", ages_figure)
     if len(files) > 1 and (page is not None or ages_figure is not None):
@@ -153,12 +153,13 @@ def _write_page(
 
 
 def _draw_ages(recording: Recording, values: Measurements, sex: Sex | None, path: Path, lang: str) -> None:
-    from auricle.pages.ages import ages_figure, drawable
+    from auricle.paediatrics import wording
+    from auricle.pages.ages import ages_figure
+    from auricle.pages.style import drawable
 
-    shown = drawable(lang)
-    if shown != lang:
-        typer.echo("auricle: note: no Chinese font is installed here; the picture is in English", err=True)
-    write_picture("--ages-figure", path, ages_figure(recording, values, sex=sex, language=shown), dpi=110)
+    if drawable(lang) != lang:
+        warnings.warn(wording.words(lang)["no_font"], stacklevel=2)
+    write_picture("--ages-figure", path, ages_figure(recording, values, sex=sex, language=lang), dpi=110)
 
 
 def _norms(path: Path | None) -> Norms:
@@ -202,9 +203,11 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
     console.print(table)
     hidden = len(recorded_rows(assessment, measurements)) - len(main_rows(assessment, measurements))
     notes += [heads["further"].format(n=hidden)] if hidden else []
-    console.print("; ".join(notes), style="dim", highlight=False)
+    console.print(said["semicolon"].join(notes), style="dim", highlight=False)
     console.print(heads["findings"], style="bold", highlight=False)
     grid = Table.grid(padding=(0, 1))
+    grid.add_column()
+    grid.add_column(overflow="fold")  # a Chinese sentence is one long word, which is otherwise cut
     for finding in assessment.findings:
         sentence = Text(wording.sentence(finding, assessment.compared_age, lang))
         grid.add_row(Text(" -", style=_STYLES[finding.kind]), sentence)
@@ -213,17 +216,9 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
     whole = wording.summary_text(assessment, lang)
     if whole:
         console.print(f" {whole}", highlight=False, style=_SUMMARIES.get(assessment.summary, ""))
-    for line in sources(assessment):
-        console.print(f"{heads['sources']}: {line}", style="dim", highlight=False)
+    for line in wording.source_lines(assessment, lang):
+        console.print(f"{heads['sources']}{said['colon']}{line}", style="dim", highlight=False)
     console.print(f"{said['weak']} [bold]{said['research']}[/bold]", highlight=False)
-
-
-def sources(assessment: Assessment) -> list[str]:
-    """Each source with its population, once."""
-    seen = [
-        f"{row.limits.source}; {row.limits.population}" for row in assessment.rows if row.limits and not row.refused
-    ]
-    return list(dict.fromkeys(seen))
 
 
 def _table(
@@ -243,7 +238,7 @@ def _table(
         table.add_column(heads["place"], no_wrap=True, width=_CELLS)
     if with_limits:
         table.add_column(heads["limits"], no_wrap=True, justify="right")
-    table.add_column("", no_wrap=True, min_width=3)
+    table.add_column("", min_width=3)  # the one that wraps where many notes would cut the values
     notes: list[str] = []
     for row in main_rows(assessment, measurements):
         cells: list[Text | str] = [wording.parameter_name(row.parameter, lang), wording.result_text(row, lang)]

@@ -1,4 +1,4 @@
-"""Files that verbs write beside what they print: pages and pictures, checked by name before the work begins."""
+"""What verbs say and write beside what they print: notes in a language; pages and pictures, checked by name first."""
 
 from __future__ import annotations
 
@@ -17,6 +17,31 @@ if TYPE_CHECKING:
 
 _PAGES: Final = (".html", ".htm")
 _PICTURES: Final = (".png", ".svg", ".pdf")
+
+
+_spoken = "en"
+
+
+def speak(language: str) -> None:
+    """Say the notes of this run in a language; a verb calls it that was asked for one.
+
+    Raises:
+        UnknownNameError: a language without words.
+    """
+    from auricle.paediatrics import wording
+
+    global _spoken
+    wording.words(language)
+    _spoken = language
+
+
+def note(message: str) -> str:
+    """A warning as a note, in the language of `speak`; one that is in that language already stays as it is."""
+    from auricle.paediatrics import wording
+
+    said = wording.words(_spoken)
+    text = message if message == said["no_font"] else wording.note_text(message, _spoken)
+    return f"{said['page']['notice']}{said['colon']}{text}"
 
 
 def check_page_name(option: str, path: Path | None) -> None:

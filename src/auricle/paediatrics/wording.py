@@ -1,41 +1,27 @@
-"""Findings, remarks and refusals in words: English, Chinese, German. The words lie in `wording.toml`."""
+"""Findings, remarks, refusals and notes in words: English, Chinese, German. The words lie in `wording.toml`."""
 
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 from auricle.age import Age, describe, describe_gestation
-from auricle.errors import UnknownNameError
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import Remark
 from auricle.paediatrics.assessment import Assessment, Finding, Row, lead_of
+from auricle.paediatrics.languages import languages, translated, words
 from auricle.signal.acceptance import Acceptance
 
 _DECIMALS: Final[Mapping[str, int]] = {"mV": 2, "1": 2}
 _SIGNS: Final[Mapping[str, str]] = {"above": ">", "below": "<"}
 _LEADS: Final = {name.casefold(): name for name in CANONICAL}
 
-
-def languages() -> tuple[str, ...]:
-    """The languages that have words: "en", "zh", "de"."""
-    return tuple(_everything())
-
-
-def words(language: str) -> Mapping[str, Any]:
-    """All words of a language.
-
-    Raises:
-        UnknownNameError: a language without words.
-    """
-    if language not in _everything():
-        raise UnknownNameError("language", language, languages())
-    table: Mapping[str, Any] = _everything()[language]
-    return table
+__all__ = [
+    "age_basis_text", "age_text", "bound_number", "centile_text", "direction_word", "interval_text", "languages",
+    "limits_text", "note_text", "notes", "number", "origin_text", "parameter_name", "quality_text", "quantity",
+    "refusal_text", "remark_text", "result_text", "sentence", "sex_text", "source_lines", "summary_text", "words",
+]  # fmt: skip
 
 
 def parameter_name(parameter: str, language: str) -> str:
@@ -141,8 +127,10 @@ def refusal_text(row: Row, language: str, recorded_hz: float = float("nan")) -> 
     """Why a row has no centile, with the reason of the measurement where there is one; empty where it has a centile."""
     if not row.refused:
         return ""
-    refusal = str(words(language)["refusals"][row.refused]).format(rate=f"{recorded_hz:g}")
-    return f"{refusal}: {row.measured.reason}" if row.refused == "not_measurable" and row.measured.reason else refusal
+    book = words(language)
+    refusal = str(book["refusals"][row.refused]).format(rate=f"{recorded_hz:g}")
+    reason = row.measured.reason if row.refused == "not_measurable" else ""
+    return f"{refusal}{book['colon']}{note_text(reason, language)}" if reason else refusal
 
 
 def notes(row: Row, language: str, recorded_hz: float = float("nan")) -> list[str]:
@@ -160,8 +148,49 @@ def remark_text(remark: Remark, language: str) -> str:
     shown = text.format(leads=leads).rstrip(":： ")
     if leads and "{leads}" not in text:
         shown = f"{shown} ({leads})"
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in remark.detail.items())
+    numbers = str(book["joint"]).join(
+        str(book["details"].get(name, f"{name.replace('_', ' ')} {{value}}")).format(value=f"{value:.4g}")
+        for name, value in remark.detail.items()
+    )
     return f"{shown} [{numbers}]" if numbers else shown
+
+
+def note_text(note: str, language: str) -> str:
+    """What a reader or a measurement said in English, in a language; marked as English where there are no words for it.
+
+    Args:
+        note: a note of `Recording.notes`, the reason of a `Measured`, or a warning of either, which may have the name
+            of a file in front.
+        language: as in `languages`.
+    """
+    whole = translated(note, language)
+    if whole is not None:
+        return whole
+    name, _, rest = note.partition(": ")
+    behind_name = translated(rest, language)
+    if behind_name is not None:
+        return f"{name}{words(language)['colon']}{behind_name}"
+    return str(words(language)["untranslated"]).format(text=note)
+
+
+def origin_text(origin: str, language: str) -> str:
+    """A source, population or method of limits in a language; the name of a hospital's own curves stays as it is."""
+    parts = [translated(part, language) for part in (origin, *origin.split(", "))]
+    if parts[0] is not None:
+        return parts[0]
+    known = [part or own for part, own in zip(parts[1:], origin.split(", "), strict=True)]
+    return str(words(language)["joint"]).join(known) if any(parts) else origin
+
+
+def source_lines(assessment: Assessment, language: str) -> list[str]:
+    """Each source of the limits that values were compared with, and its population, once."""
+    separator = words(language)["semicolon"]
+    seen = [
+        separator.join(origin_text(text, language) for text in (row.limits.source, row.limits.population))
+        for row in assessment.rows
+        if row.limits and not row.refused
+    ]
+    return list(dict.fromkeys(seen))
 
 
 def quality_text(quality: Acceptance, language: str) -> str:
@@ -170,10 +199,11 @@ def quality_text(quality: Acceptance, language: str) -> str:
         return ""
     book = words(language)
     said = [
-        (f"{book['joint'].join(reason.leads)}: " if reason.leads else "") + str(book["quality"][reason.code])
+        (f"{book['joint'].join(reason.leads)}{book['colon']}" if reason.leads else "")
+        + str(book["quality"][reason.code])
         for reason in quality.reasons
     ]
-    return str(book["quality"]["title"]).format(reasons="; ".join(said))
+    return str(book["quality"]["title"]).format(reasons=str(book["semicolon"]).join(said))
 
 
 def summary_text(assessment: Assessment, language: str) -> str:
@@ -207,7 +237,7 @@ def sentence(finding: Finding, age: Age | None, language: str) -> str:
         doubts = str(book["joint"]).join(str(book["warnings"][code]) for code in facts["doubts"])
         parts.append(str(sentences["doubts"]).format(doubts=doubts))
     hint = book["hints"].get(finding.code)
-    return ("；" if language == "zh" else "; ").join([*parts, *([str(hint)] if hint else [])])
+    return str(book["semicolon"]).join([*parts, *([str(hint)] if hint else [])])
 
 
 def _value(book: Mapping[str, Any], facts: Mapping[str, Any], unit: str, language: str) -> str:
@@ -233,8 +263,3 @@ def _word(book: Mapping[str, Any], parameter: str, direction: str | None) -> str
     if direction is None:
         return ""
     return str(book["words"].get(f"{parameter}.{direction}", book["words"][direction]))
-
-
-@cache
-def _everything() -> dict[str, Any]:
-    return tomllib.loads((files("auricle.paediatrics") / "wording.toml").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from auricle.paediatrics import wording
 from auricle.paediatrics.assessment import Assessment, Row
 from auricle.paediatrics.findings import assess
 from auricle.paediatrics.limits import Z_98
-from auricle.pages.style import COLOURS, blank_figure
+from auricle.pages.style import COLOURS, blank_figure, drawable, lettered
 from auricle.recording import Recording, Sex
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ _SECONDS: Final = 2.0
 _FARTHEST_Z: Final = 5.2
 _INSIDE, _OUTSIDE, _BAND, _INK, _MUTED = COLOURS[2], COLOURS[1], "#d3deea", "#22222a", "#6b6570"
 _GROUND, _PAPER = "#f5f6f8", "#f3d9d4"
-_CHINESE_FONTS: Final = (
-    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei", "Microsoft YaHei",
-    "PingFang SC",
-)  # fmt: skip
 _LINES: Final = 6  # of findings below a column
 
 
@@ -41,7 +37,7 @@ def ages_figure(
     ages: Sequence[Age] = AGES,
     sex: Sex | None = None,
     *,
-    title: str = "One waveform, read at four ages",
+    title: str | None = None,
     language: str = "en",
 ) -> Figure:
     """A trace, and below it the place of each of its values within the limits of each age.
@@ -51,12 +47,14 @@ def ages_figure(
         measurements: of that recording.
         ages: the ages asked, one column each.
         sex: "F", "M" or None.
-        title: headline.
-        language: of the names and findings.
+        title: headline; what the figure shows, in the language, where None.
+        language: of the names and findings: "en", "zh" or "de"; English where no installed font has its letters.
 
     Raises:
         DataError: nothing was measured.
     """
+    language = drawable(language)
+    headline = wording.words(language)["ages"]["title"] if title is None else title
     columns = [assess(measurements, age, sex) for age in ages]
     shown = [name for name in PARAMETERS if name in measurements.values and measurements.values[name].measurable]
     if not shown:
@@ -64,23 +62,13 @@ def ages_figure(
     heights = (2.2, 0.34 * len(shown), 0.17 * (_LINES + 1))
     figure = blank_figure(11.0, sum(heights) + 1.0)
     parts = figure.add_gridspec(3, len(ages), height_ratios=heights, wspace=0.05)
-    _trace(figure.add_subplot(parts[0, :]), recording, title)
+    _trace(figure.add_subplot(parts[0, :]), recording, headline)
     for number, assessment in enumerate(columns):
         axes = figure.add_subplot(parts[1, number])
         _bars(axes, assessment, shown, language, named=number == 0)
         axes.set_title(wording.age_text(assessment.age, language), fontsize=11, color=_INK, fontweight="bold")
         _outside_text(figure.add_subplot(parts[2, number]), assessment, language)
-    return figure
-
-
-def drawable(language: str) -> str:
-    """The language itself, or English where no installed font has its letters."""
-    from matplotlib import font_manager
-
-    if language != "zh":
-        return language
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return language if installed & set(_CHINESE_FONTS) else "en"
+    return lettered(figure, language)
 
 
 def _trace(axes: Axes, recording: Recording, title: str) -> None:
@@ -132,14 +120,15 @@ def _dot(axes: Axes, row: Row, height: float) -> None:
 
 def _outside_text(axes: Axes, assessment: Assessment, language: str) -> None:
     """The values outside of the limits in words, or that all are within them."""
+    said = wording.words(language)
     outside = [row for row in assessment.rows if row.position in ("low", "high") and row.parameter in PARAMETERS]
     lines = [
-        f"{wording.parameter_name(row.parameter, language)}: "
+        f"{wording.parameter_name(row.parameter, language)}{said['colon']}"
         f"{wording.direction_word(row.parameter, row.position or '', language)}"
         for row in outside
     ]
     compared = any(row.position is not None and row.parameter in PARAMETERS for row in assessment.rows)
-    within = wording.words(language)["all_within" if compared else "unknown"]
+    within = said["all_within" if compared else "unknown"]
     colour = _OUTSIDE if lines else _INSIDE
     axes.text(0.5, 1.0, "\n".join(lines[:_LINES]) or within, ha="center", va="top", fontsize=10, color=colour)
     axes.set_axis_off()

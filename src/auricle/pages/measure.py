@@ -81,7 +81,7 @@ def measure_page(
         (heads["quality"], _quality(recording, assessment, measurements, language)),
         (heads["findings"], _findings(assessment, language)),
         (heads["values"], _values(assessment, measurements, language)),
-        (heads["paper"], _paper(recording, heads, speed_mm_s, gain_mm_mv, name)),
+        (heads["paper"], _paper(recording, language, speed_mm_s, gain_mm_mv, name)),
         (heads["amplitudes"], _amplitudes(measurements, language)),
         (heads["beat"], _beat(measurements, heads, gain_mm_mv)),
         (heads["sources"], _sources(assessment, language)),
@@ -120,7 +120,9 @@ def _quality(recording: Recording, assessment: Assessment, measurements: Measure
         used=measurements.n_used, n=len(measurements.beats), rate=f"{measurements.recorded_hz:g}"
     )
     shown = [f'<p class="note remark">{escape(text)}</p>' for text in remarks]
-    shown += [f'<p class="note">{escape(heads["notes"])}: {escape(note)}</p>' for note in recording.notes]
+    colon = wording.words(language)["colon"]
+    read = [f"{heads['notes']}{colon}{wording.note_text(note, language)}" for note in recording.notes]
+    shown += [f'<p class="note">{escape(said)}</p>' for said in read]
     shown = shown or [f"<p>{escape(heads['no_remarks'])}</p>"]
     basis = wording.age_basis_text(assessment, language)
     shown += [f"<p>{escape(basis)}</p>"] if basis else []
@@ -181,15 +183,18 @@ def _amplitudes(measurements: Measurements, language: str) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _paper(recording: Recording, heads: dict[str, Any], speed: float, gain: float, name: str) -> str:
+def _paper(recording: Recording, language: str, speed: float, gain: float, name: str) -> str:
     """As many sheets of 250 mm as the recording needs, two at most."""
+    heads = wording.words(language)["table"]
     seconds = _TRACE_MM / speed
     n_sheets = min(_MOST_SHEETS, max(1, math.ceil(recording.seconds / seconds - 1e-6)))
     caption = heads["paper_caption"].format(speed=f"{speed:g}", gain=f"{gain:g}")
     drawn = []
     for number in range(n_sheets):
         start = number * seconds
-        svg = svg_paper(recording, speed_mm_s=speed, gain_mm_mv=gain, start_s=start, seconds=seconds, title=name)
+        svg = svg_paper(
+            recording, speed_mm_s=speed, gain_mm_mv=gain, start_s=start, seconds=seconds, title=name, language=language
+        )
         last = min(start + seconds, recording.seconds)
         part = heads["paper_more"].format(first=f"{start:.4g}", last=f"{last:.4g}", all=f"{recording.seconds:.4g}")
         drawn.append(_image(svg, f"{caption} {part}"))
@@ -213,11 +218,12 @@ def _image(svg: str, caption: str) -> str:
 
 def _sources(assessment: Assessment, language: str) -> str:
     heads = wording.words(language)["table"]
-    by_source: dict[tuple[str, str, str], list[str]] = {}
+    by_source: dict[tuple[str, ...], list[str]] = {}
     for row in assessment.rows:
         if row.limits is not None:
-            key = (row.limits.source, row.limits.population, row.limits.method)
-            by_source.setdefault(key, []).append(wording.parameter_name(row.parameter, language))
+            origin = (row.limits.source, row.limits.population, row.limits.method)
+            said = tuple(wording.origin_text(text, language) for text in origin)
+            by_source.setdefault(said, []).append(wording.parameter_name(row.parameter, language))
     if not by_source:
         return f"<p>{escape(heads['none_found'] if assessment.age else wording.summary_text(assessment, language))}</p>"
     names = ("source", "population", "method", "values")

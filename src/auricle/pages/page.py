@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from auricle.atomic import write_bytes
 from auricle.errors import DataError
+from auricle.paediatrics.languages import words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +80,7 @@ class Page:
         command: the command line that made it.
         date: when it was made.
         sections: in order.
-        language: of the texts, as a tag of BCP 47.
+        language: of the texts: "en", "zh" or "de".
         banner: in that language.
         style: CSS beside that of all pages.
     """
@@ -99,8 +100,19 @@ class Page:
         return self
 
     def to_html(self) -> str:
-        """The whole document."""
-        command = f"<div><dt>Command</dt><dd><code>{escape(self.command)}</code></dd></div>" if self.command else ""
+        """The whole document.
+
+        Raises:
+            UnknownNameError: a language without words.
+            DataError: a table whose rows differ in length, or a figure that is none.
+        """
+        said = words(self.language)["page"]
+        origin = {
+            said["date"]: escape(self.date.isoformat(sep=" ", timespec="minutes")),
+            said["version"]: f"auricle {escape(version('auricle'))}",
+        }
+        if self.command:
+            origin[said["command"]] = f"<code>{escape(self.command)}</code>"
         return Template(_resource("page.html")).substitute(
             title=escape(self.title),
             language=escape(self.language, quote=True),
@@ -108,11 +120,9 @@ class Page:
             banner=escape(self.banner.rest),
             style=_resource("page.css") + self.style,
             lead=_paragraphs(self.lead_paragraph),
-            contents=_contents(self.sections),
+            contents=_contents(self.sections, said["contents"]),
             sections="\n".join(_section(number, section) for number, section in enumerate(self.sections, start=1)),
-            date=escape(self.date.isoformat(sep=" ", timespec="minutes")),
-            version=escape(version("auricle")),
-            command=command,
+            origin="\n".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in origin.items()),
         )
 
     def write(self, path: str | Path) -> None:
@@ -130,11 +140,11 @@ def _paragraphs(text: str) -> str:
     return "\n".join(f"<p>{escape(part.strip())}</p>" for part in re.split(r"\n\s*\n", text) if part.strip())
 
 
-def _contents(sections: Sequence[Section]) -> str:
+def _contents(sections: Sequence[Section], title: str) -> str:
     if len(sections) < 3:  # shorter pages are seen at a glance
         return ""
     links = (f'<a href="#s{number}">{escape(section.heading)}</a>' for number, section in enumerate(sections, start=1))
-    return f'<nav aria-label="Contents">{" ".join(links)}</nav>'
+    return f'<nav aria-label="{title}">{" ".join(links)}</nav>'
 
 
 def _section(number: int, section: Section) -> str:

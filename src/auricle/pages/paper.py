@@ -17,6 +17,7 @@ at the edge of their row and the row says so. Missing samples stay gaps.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,9 +25,10 @@ import numpy as np
 from ecg_plot.renderers import Scene, render_matplotlib, render_svg
 from numpy.typing import NDArray
 
-from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import DataError, require
 from auricle.leads import STANDARD
+from auricle.paediatrics import wording
+from auricle.pages.style import drawable, lettered
 from auricle.recording import Recording
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def draw_paper(
     start_s: float = 0.0,
     seconds: float | None = None,
     title: str | None = None,
+    language: str = "en",
 ) -> Figure:
     """The recording on paper as a matplotlib figure whose size is the sheet's: save at any dpi, millimetres stay true.
 
@@ -97,15 +100,17 @@ def draw_paper(
         start_s: where the sheet begins.
         seconds: how much it shows; None for ten seconds or what there is.
         title: headline; the record id where None.
+        language: of the words on the sheet: "en", "zh" or "de".
 
     Raises:
         DataError: nothing of the recording lies in the wanted stretch, or a speed or gain that is not positive.
         MissingExtraError: matplotlib is not installed; `svg_paper` needs nothing further.
     """
     require("matplotlib.figure", "train")
-    figure, _ = render_matplotlib(_scene(recording, _Scale(speed_mm_s, gain_mm_mv), start_s, seconds, title))
+    scene = _scene(recording, _Scale(speed_mm_s, gain_mm_mv), start_s, seconds, title, drawable(language))
+    figure, _ = render_matplotlib(scene)
     drawn: Figure = figure
-    return drawn
+    return lettered(drawn, language)
 
 
 def svg_paper(
@@ -116,6 +121,7 @@ def svg_paper(
     start_s: float = 0.0,
     seconds: float | None = None,
     title: str | None = None,
+    language: str = "en",
 ) -> str:
     """The recording on paper as an SVG document whose width and height are millimetres.
 
@@ -126,16 +132,20 @@ def svg_paper(
         start_s: where the sheet begins.
         seconds: how much it shows; None for ten seconds or what there is.
         title: headline; the record id where None.
+        language: of the words on the sheet: "en", "zh" or "de".
 
     Raises:
         DataError: nothing of the recording lies in the wanted stretch, or a speed or gain that is not positive.
     """
-    drawn: str = render_svg(_scene(recording, _Scale(speed_mm_s, gain_mm_mv), start_s, seconds, title))
+    drawn: str = render_svg(_scene(recording, _Scale(speed_mm_s, gain_mm_mv), start_s, seconds, title, language))
     return drawn
 
 
-def _scene(recording: Recording, scale: _Scale, start_s: float, seconds: float | None, title: str | None) -> Scene:
+def _scene(
+    recording: Recording, scale: _Scale, start_s: float, seconds: float | None, title: str | None, language: str
+) -> Scene:
     """The sheet as shapes in millimetres."""
+    said = wording.words(language)["sheet"]
     if not (scale.speed > 0 and scale.gain > 0):
         raise DataError(f"{recording.record_id}: paper speed and gain must be positive, such as 25 mm/s and 10 mm/mV")
     end_s = min(start_s + (SECONDS if seconds is None else seconds), recording.seconds)
@@ -165,11 +175,11 @@ def _scene(recording: Recording, scale: _Scale, start_s: float, seconds: float |
     # Paper, traces, calibration pulses, and text.
     elements = paper_grid(paper)
     for number, (strip, trace, box) in enumerate(zip(strips, traces, boxes, strict=True)):
-        elements += _drawn_strip(strip, trace, box, float(above[strip.row]), number)
+        elements += _drawn_strip(strip, trace, box, float(above[strip.row]), number, said)
     elements += [drawn_path(_pulse(scale) + np.array([_MARGIN, baseline]), _PULSE_LINE) for baseline in tops + above]
     shown = title if title is not None else recording.record_id
-    footer = _footer(recording, scale)
-    elements += _texts(shown, _facts(recording, start_s, end_s), footer, paper)
+    footer = _footer(recording, scale, language)
+    elements += _texts(shown, _facts(recording, start_s, end_s, language), footer, paper)
     width, height = paper[2] + 2 * _MARGIN, _HEADER + paper[3] + _FOOTER_LINE * (len(footer) + 1)
     sheet = ("rect", None, {"x": 0, "y": 0, "width": width, "height": height, "fill": "#ffffff"})
     return Scene(width, height, shown, tuple(boxes), (sheet, *elements))
@@ -240,18 +250,20 @@ def _row_heights(strips: list[_Strip], traces: list[list[Points]]) -> tuple[Poin
     return whole[0], whole[1]
 
 
-def _drawn_strip(strip: _Strip, trace: list[Points], box: _Box, above: float, clip: int) -> list[Any]:
+def _drawn_strip(
+    strip: _Strip, trace: list[Points], box: _Box, above: float, clip: int, said: Mapping[str, str]
+) -> list[Any]:
     left, top, _, height = box
     baseline = top + above
     drawn = [drawn_text(left + INDENT, top + NAME_DOWN, strip.lead, NAME_MM, _INK)]
     if strip.x > _MARGIN + _PULSE_ROOM:
         drawn.append(drawn_path(np.array([[left, baseline - _TICK_MM], [left, baseline + _TICK_MM]]), _PULSE_LINE))
     if not trace:
-        drawn.append(drawn_text(left + INDENT, baseline, "not recorded", SMALL_MM, FAINT))
+        drawn.append(drawn_text(left + INDENT, baseline, said["not_recorded"], SMALL_MM, FAINT))
     for run in trace:
         drawn.append(drawn_path(np.stack([left + run[:, 0], baseline - run[:, 1]], axis=1), TRACE_LINE, clip))
     if any(run[:, 1].max() > above or -run[:, 1].min() > height - above for run in trace):
-        drawn.append(drawn_text(left + LARGE_SQUARE * 2, top + NAME_DOWN, "cut at the row's edge", SMALL_MM, _ALARM))
+        drawn.append(drawn_text(left + LARGE_SQUARE * 2, top + NAME_DOWN, said["cut"], SMALL_MM, _ALARM))
     return drawn
 
 
@@ -280,19 +292,28 @@ def _pulse(scale: _Scale) -> Points:
     return np.array([*steps, (3 * foot + wide, 0)], dtype=np.float64)
 
 
-def _facts(recording: Recording, start_s: float, end_s: float) -> str:
-    age = f"age {recording.age}" if recording.age else "age unknown"
-    sex = {"F": "female", "M": "male"}.get(recording.sex or "", "sex unknown")
-    stretch = f"{start_s:.4g} to {end_s:.4g} s of {recording.seconds:.4g} s"
-    return " · ".join([age, sex, f"{recording.rate_hz:g} Hz", stretch])
+def _facts(recording: Recording, start_s: float, end_s: float, language: str) -> str:
+    said = wording.words(language)["sheet"]
+    age = wording.age_text(recording.age, language)
+    seconds = {"first": f"{start_s:.4g}", "last": f"{end_s:.4g}", "all": f"{recording.seconds:.4g}"}
+    return " · ".join(
+        [
+            said["age"].format(age=age) if recording.age else age,
+            wording.sex_text(recording.sex, language),
+            f"{recording.rate_hz:g} Hz",
+            said["stretch"].format(**seconds),
+        ]
+    )
 
 
-def _footer(recording: Recording, scale: _Scale) -> list[str]:
-    lines = [f"{scale.speed:g} mm/s · {scale.gain:g} mm/mV · small square 1 mm · traces about their median"]
+def _footer(recording: Recording, scale: _Scale, language: str) -> list[str]:
+    """The lines below the sheet, of which the last says what it is for."""
+    book = wording.words(language)
+    lines = [book["sheet"]["scales"].format(speed=f"{scale.speed:g}", gain=f"{scale.gain:g}")]
     missing = [name for name in STANDARD if name not in recording.leads]
     if missing and len(recording.leads) < _SHEET_LEADS:
-        lines.append(f"not recorded: {', '.join(missing)}")
-    return [*lines, RESEARCH_USE]
+        lines.append(book["sheet"]["missing"].format(leads=book["joint"].join(missing)))
+    return [*lines, str(book["research"])]
 
 
 def _texts(title: str, facts: str, footer: list[str], paper: _Box) -> list[Any]:
@@ -301,7 +322,7 @@ def _texts(title: str, facts: str, footer: list[str], paper: _Box) -> list[Any]:
     title = title if len(title) <= fitting else f"{title[: fitting - 1]}…"
     lines = [drawn_text(left, 5.6, title, _TITLE_MM, _INK), drawn_text(left, 10.6, facts, _TEXT_MM, FAINT)]
     for number, line in enumerate(footer, start=1):
-        colour = _ALARM if line == RESEARCH_USE else FAINT
+        colour = _ALARM if number == len(footer) else FAINT
         lines.append(drawn_text(left, top + height + number * _FOOTER_LINE, line, SMALL_MM, colour))
     return lines
 

@@ -6,6 +6,7 @@ people with any colour vision tell apart; series also differ in their line, so t
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +23,14 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E
 LINES: Final = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 INK, MUTED, RULE = "#22222a", "#6b6570", "#dddde3"
 TITLE_PT, TEXT_PT, LINE_PT = 11.0, 9.0, 1.8
+# Families with Chinese letters, those of screens first; the Japanese and Korean ones of a family have them as well.
+CHINESE_FONTS: Final = (
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Microsoft YaHei", "PingFang SC",
+    "Hiragino Sans GB", "Heiti SC", "STHeiti", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "SimHei", "Noto Sans CJK TC",
+    "Noto Sans CJK HK", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Serif CJK SC", "Noto Serif SC", "SimSun",
+    "Songti SC", "AR PL UMing CN", "AR PL UKai CN", "Droid Sans Fallback", "Arial Unicode MS",
+)  # fmt: skip
+_LATIN_FONT: Final = "DejaVu Sans"  # matplotlib's own
 WIDTH, HEIGHT = 8.8, 3.8  # inches: the column of `page`, at 96 pixels an inch
 AGE_TICKS: Final = (
     (0.0, "birth"),
@@ -82,6 +91,49 @@ def series(number: int) -> dict[str, Any]:
         "linestyle": LINES[(number // 2) % len(LINES)],
         "linewidth": LINE_PT,
     }
+
+
+def chinese_font() -> str | None:
+    """The family of an installed font with Chinese letters, None where there is none.
+
+    matplotlib keeps a list of fonts from its first run; what was installed since is looked for and added to it.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    fonts = plotting("matplotlib.font_manager")
+    found = _installed(fonts)
+    if found is None:
+        listed = {font.fname for font in fonts.fontManager.ttflist}
+        for path in fonts.findSystemFonts():
+            if path not in listed:
+                # A file that is no font is none of ours.
+                with contextlib.suppress(OSError, RuntimeError):
+                    fonts.fontManager.addfont(path)
+        found = _installed(fonts)
+    return found
+
+
+def _installed(fonts: Any) -> str | None:
+    families = {font.name for font in fonts.fontManager.ttflist}
+    return next((family for family in CHINESE_FONTS if family in families), None)
+
+
+def drawable(language: str) -> str:
+    """The language itself, or English where no installed font has its letters.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    return "en" if language == "zh" and chinese_font() is None else language
+
+
+def lettered(figure: Figure, language: str) -> Figure:
+    """The figure, whose texts are drawn with a font that has the letters of a language; call it when all is drawn."""
+    if drawable(language) == "zh":
+        for text in figure.findobj(plotting("matplotlib.text").Text):
+            text.set_fontfamily([_LATIN_FONT, chinese_font()])
+    return figure
 
 
 def legend(axes: Axes, **options: Any) -> None:
