@@ -31,8 +31,9 @@ from auricle.measure.measurements import Remark
 from auricle.paediatrics import limits, wording
 from auricle.paediatrics.findings import assess, main_rows
 from auricle.paediatrics.report import to_dict
+from auricle.pages.ages import ages_figure
 from auricle.pages.beat import SPEED_MM_S, beat_svg
-from auricle.pages.measure import measure_page
+from auricle.pages.measure import bar_svg, measure_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
 from fakes import heart, write_wfdb
@@ -413,3 +414,50 @@ def test_a_right_sided_lead_is_on_the_terminal_and_on_the_page(folder, tmp_path)
     assert {key: more[key] for key in ("findings", "marks_ms", "quality", "remarks", "beats")} == {
         key: one[key] for key in ("findings", "marks_ms", "quality", "remarks", "beats")
     }
+
+
+def test_a_drawing_higher_than_a_sheet_is_shrunk_in_print_and_says_so():
+    given = with_beat(("I",))
+    low = measure_page(spikes(), given, assess(given, parse("3d"), "M")).to_html()
+    tall = replace(spikes(STANDARD), signal=spikes(STANDARD).signal * 4)
+    high = measure_page(tall, given, assess(given, parse("3d"), "M")).to_html()
+    said = wording.words("en")["table"]["shrunk"]
+    assert said not in low.partition("<body>")[2]
+    assert f'<strong class="print">{said}</strong>' in high
+    assert ".print { display: none; }" in high
+
+
+@pytest.mark.parametrize(("value", "shape"), [("normal", "<circle"), ("high", "<path"), (None, "<rect")])
+def test_marks_of_a_page_differ_by_shape(value, shape):
+    given = measured()
+    row = next(row for row in assess(given, parse("3d"), "F").rows if row.position == "normal")
+    moved = {
+        "normal": row,
+        "high": replace(row, z=3.0),
+        None: replace(row, measured=replace(row.measured, bound="above")),
+    }
+    drawn = bar_svg(moved[value])
+    kind = {"normal": "normal", "high": "outside", None: "open"}[value]
+    assert re.findall(r'(<\w+) class="(?:normal|outside|open)"', drawn)[-1] == shape
+    assert f'class="{kind}"' in drawn
+
+
+def test_the_figure_of_ages_marks_what_lies_beyond_its_scale():
+    values = measured({**NEWBORN, "heart_rate": (290.0, 2.0)})
+    drawn = ages_figure(spikes(("I", "V1", "V6")), values)
+    marks = [line.get_marker() for axes in drawn.axes for line in axes.get_lines()]
+    texts = [text.get_text() for axes in drawn.axes for text in axes.texts] + [text.get_text() for text in drawn.texts]
+    assert ">" in marks
+    assert any(re.fullmatch(r"\+\d+", text) for text in texts)
+    assert wording.words("en")["ages"]["beyond"] in texts
+    inside = ages_figure(spikes(("I", "V1", "V6")), measured(), (parse("3d"),))
+    assert wording.words("en")["ages"]["beyond"] not in [text.get_text() for text in inside.texts]
+
+
+def test_no_trace_of_the_figure_of_ages_is_cut_off_unsaid():
+    for factor, cut in ((1, False), (3, False), (8, True)):
+        recording = replace(spikes(("I",)), signal=spikes(("I",)).signal * factor)
+        axes = ages_figure(recording, measured()).axes[0]
+        assert (axes.get_ylim()[1] > factor) != cut
+        said = [text.get_text() for text in axes.texts]
+        assert any(wording.words("en")["sheet"]["cut"] in text for text in said) == cut

@@ -120,3 +120,26 @@ def test_a_page_in_another_language_keeps_every_section_and_its_banner():
     assert "Not a medical device" not in html
     assert html.index('<p class="mm">made here</p>') < html.index("<p>and a text</p>")
     assert ".mm { color: red; }" in html
+
+
+def test_a_printed_page_keeps_headings_rows_and_its_foot_with_what_they_belong_to():
+    html = Page("t", "l").to_html()
+    printed = html[html.index("@media print") :]
+    assert "size: A4" in printed
+    kept_after = re.search(r"([^{}]*)\{ break-after: avoid; \}", printed)[1]
+    assert {"h2", "thead"} <= set(re.findall(r"[\w]+", kept_after))
+    whole = re.search(r"([^{}]*)\{ break-inside: avoid; \}", printed)[1]
+    assert {"figure", "tr", "footer"} <= set(re.findall(r"[\w]+", whole))
+
+
+def test_wide_tables_scroll_inside_of_the_page():
+    html = Page("t", "l").add(Section("h", table=[["a"] * 40, ["1"] * 40])).to_html()
+    assert '<div class="scroll"><table>' in html
+    assert ".scroll { overflow-x: auto" in html
+
+
+def test_dots_and_bars_differ_without_colour():
+    assert len(set(style.MARKERS)) == len(style.COLOURS)
+    figure = figures.robustness([("clean", "clean")], {"one": {"clean": 0.8}, "two": {"clean": 0.7}})
+    drawn = [line.get_marker() for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1]
+    assert len(drawn) == len(set(drawn)) == 2

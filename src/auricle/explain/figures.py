@@ -16,6 +16,7 @@ from auricle.pages.style import (
     COLOURS,
     HEIGHT,
     INK,
+    MARKERS,
     MUTED,
     RULE,
     TEXT_PT,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Shapes tell methods apart in print and to the colour-blind.
-_SHAPES: Final = "osD^vPX"
 _BESIDE: Final = 0.16
 _SEQUENTIAL: Final = "viridis"
 # t-SNE of more points takes minutes, and the points cover each other.
@@ -216,7 +215,10 @@ def _scatter_by_label(axes: Axes, placed: NDArray[Any], labels: NDArray[np.str_]
         axes.scatter(*_xy(placed[rest]), s=6, color=RULE, linewidths=0, label="others", rasterized=True)
     for number, name in enumerate(shown):
         chosen = placed[labels == name]
-        axes.scatter(*_xy(chosen), s=8, color=COLOURS[number], linewidths=0, alpha=0.75, label=name, rasterized=True)
+        axes.scatter(
+            *_xy(chosen), s=10, color=COLOURS[number], marker=MARKERS[number], linewidths=0, alpha=0.75, label=name,
+            rasterized=True,
+        )  # fmt: skip
     legend(axes, markerscale=2.5)
 
 
@@ -303,7 +305,7 @@ def robustness(
         apart = _BESIDE * (number - (len(scores) - 1) / 2)
         axes.errorbar(
             value, place - apart, xerr=np.maximum(0, [value - low, high - value]), label=method, alpha=0.85,
-            fmt=_SHAPES[number % len(_SHAPES)], ms=6, lw=1, color=COLOURS[number % len(COLOURS)],
+            fmt=MARKERS[number % len(MARKERS)], ms=6, lw=1, color=COLOURS[number % len(COLOURS)],
         )  # fmt: skip
     axes.axvline(50, color=MUTED, lw=1)
     axes.set_yticks(place, [name for name, _ in shown])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auricle.age import Age
 from auricle.errors import DataError
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 AGES: Final = (Age(3), Age(91), Age(3 * 365.25), Age(30 * 365.25))
 PARAMETERS: Final = ("heart_rate", "pr", "qrs", "qtc_bazett", "qrs_axis", "r_v1", "s_v1", "r_v6", "s_v6")
 _LEADS: Final[tuple[str, ...]] = ("I", "aVF", "V1", "V6")
-_SECONDS: Final = 2.0
+_SECONDS, _BETWEEN_S = 2.0, 0.15
+_WIDTH: Final = 11.0
+# One second is as wide as 2.5 mV are high: 25 mm/s and 10 mm/mV.
+_S_PER_MV: Final = 0.4
+_LEAST_MV, _MOST_MV = 1.0, 5.0
 _FARTHEST_Z: Final = 5.2
 _INSIDE, _OUTSIDE, _BAND, _INK, _MUTED = COLOURS[2], COLOURS[1], "#d3deea", "#22222a", "#6b6570"
 _GROUND, _PAPER = "#f5f6f8", "#f3d9d4"
@@ -59,33 +64,61 @@ def ages_figure(
     shown = [name for name in PARAMETERS if name in measurements.values and measurements.values[name].measurable]
     if not shown:
         raise DataError(f"{recording.record_id}: nothing was measured, so there is nothing to draw")
-    heights = (2.2, 0.34 * len(shown), 0.17 * (_LINES + 1))
-    figure = blank_figure(11.0, sum(heights) + 1.0)
+    traces = _traces(recording)
+    low, high = _bounds(list(traces.values()))
+    wide = len(traces) * (_SECONDS + _BETWEEN_S)
+    heights = (_WIDTH * _S_PER_MV * (high - low) / wide + 0.2, 0.34 * len(shown), 0.17 * (_LINES + 2))
+    figure = blank_figure(_WIDTH, sum(heights) + 1.0)
     parts = figure.add_gridspec(3, len(ages), height_ratios=heights, wspace=0.05)
-    _trace(figure.add_subplot(parts[0, :]), recording, headline)
+    _draw_traces(figure.add_subplot(parts[0, :]), traces, recording.rate_hz, (low, high), headline, language)
     for number, assessment in enumerate(columns):
         axes = figure.add_subplot(parts[1, number])
         _bars(axes, assessment, shown, language, named=number == 0)
         axes.set_title(wording.age_text(assessment.age, language), fontsize=11, color=_INK, fontweight="bold")
         _outside_text(figure.add_subplot(parts[2, number]), assessment, language)
+    if any(_is_beyond(row) for assessment in columns for name in shown if (row := assessment.row(name)) is not None):
+        figure.text(0.99, 0.005, wording.words(language)["ages"]["beyond"], ha="right", fontsize=8, color=_MUTED)
     return lettered(figure, language)
 
 
-def _trace(axes: Axes, recording: Recording, title: str) -> None:
+def _traces(recording: Recording) -> dict[str, NDArray[np.float64]]:
+    """Two seconds of each lead drawn, in mV about its median."""
     names = [name for name in _LEADS if name in recording.leads] or list(recording.leads[:4])
-    first = round(0.5 * recording.rate_hz)
-    n = round(_SECONDS * recording.rate_hz)
-    for number, name in enumerate(names):
-        row = recording.signal[recording.leads.index(name), first : first + n]
-        time = np.arange(len(row)) / recording.rate_hz + number * (_SECONDS + 0.15)
-        axes.plot(time, row - np.nanmedian(row), color=_INK, lw=0.9)
-        axes.text(time[0], 1.55, name, fontsize=10, color=_MUTED)
-    end = len(names) * (_SECONDS + 0.15)
-    axes.hlines(np.arange(-2, 2.1, 0.5), 0, end, color=_PAPER, lw=0.6, zorder=0)
-    axes.vlines(np.arange(0, end, 0.2), -2, 2, color=_PAPER, lw=0.6, zorder=0)
-    axes.set_title(title, fontsize=13, loc="left", color=_INK, pad=8)
-    axes.set_ylim(-2, 2.1)
-    axes.set_aspect(0.4)  # one second is as wide as 2.5 mV are high: 25 mm/s and 10 mm/mV
+    first, n = round(0.5 * recording.rate_hz), round(_SECONDS * recording.rate_hz)
+    rows = {name: recording.signal[recording.leads.index(name), first : first + n].astype(np.float64) for name in names}
+    return {name: row - np.nanmedian(row) if np.isfinite(row).any() else row for name, row in rows.items()}
+
+
+def _bounds(traces: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """Lowest and highest millivolts drawn: whole large squares that hold every trace, as far as paper goes."""
+    known = np.concatenate([trace[np.isfinite(trace)] for trace in traces])
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    below, above = (np.clip(np.ceil(2 * (reach + 0.1)) / 2, _LEAST_MV, _MOST_MV) for reach in (-low, high))
+    return -float(below), float(above)
+
+
+def _draw_traces(
+    axes: Axes,
+    traces: Mapping[str, NDArray[np.float64]],
+    rate_hz: float,
+    bounds: tuple[float, float],
+    title: str,
+    language: str,
+) -> None:
+    low, high = bounds
+    cut = wording.words(language)["sheet"]["cut"]
+    for number, (name, row) in enumerate(traces.items()):
+        start = number * (_SECONDS + _BETWEEN_S)
+        axes.plot(np.arange(len(row)) / rate_hz + start, row, color=_INK, lw=0.9)
+        beyond = bool((np.nan_to_num(row) < low).any() or (np.nan_to_num(row) > high).any())
+        shown = f"{name} ({cut})" if beyond else name
+        axes.text(start, high + 0.08, shown, fontsize=10, color=_OUTSIDE if beyond else _MUTED)
+    end = len(traces) * (_SECONDS + _BETWEEN_S)
+    axes.hlines(np.arange(low, high + 0.1, 0.5), 0, end, color=_PAPER, lw=0.6, zorder=0)
+    axes.vlines(np.arange(0, end, 0.2), low, high, color=_PAPER, lw=0.6, zorder=0)
+    axes.set_title(title, fontsize=13, loc="left", color=_INK, pad=18)
+    axes.set_ylim(low, high)
+    axes.set_aspect(_S_PER_MV)
     axes.set_axis_off()
 
 
@@ -113,9 +146,18 @@ def _dot(axes: Axes, row: Row, height: float) -> None:
     low, high = np.clip(row.z_interval, -_FARTHEST_Z, _FARTHEST_Z)
     colour = _OUTSIDE if outside else _INSIDE
     axes.plot([low, high], [height, height], color=colour, lw=1.6, alpha=0.5)
-    beyond = abs(row.z) > _FARTHEST_Z
+    beyond = _is_beyond(row)
     mark = (">" if row.z > 0 else "<") if beyond else "D" if outside else "o"
     axes.plot([z], [height], mark, color=colour, ms=6.5)
+    if beyond:
+        inwards = -0.35 if row.z > 0 else 0.35
+        side = "right" if row.z > 0 else "left"
+        axes.text(z + inwards, height, f"{row.z:+.0f}", ha=side, va="center", fontsize=8, color=colour)
+
+
+def _is_beyond(row: Row) -> bool:
+    """Whether a value lies beyond the scale."""
+    return not row.refused and abs(row.z) > _FARTHEST_Z
 
 
 def _outside_text(axes: Axes, assessment: Assessment, language: str) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 
 from auricle.doctor import Betrayal, Facts, Finding, Report
 from auricle.pages.page import Page, Section
-from auricle.pages.style import COLOURS, INK, MUTED, TEXT_PT, age_axis, age_place, canvas, legend, plotting
+from auricle.pages.style import COLOURS, HATCHES, INK, MUTED, TEXT_PT, age_axis, age_place, canvas, legend, plotting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SEX_NAMES: Final = {"F": "girls and women", "M": "boys and men", "unknown": "sex unknown"}
 _SEX_COLOURS: Final = {"F": COLOURS[1], "M": COLOURS[0], "unknown": "#b9b7bf"}
+_SEX_HATCHES: Final = dict(zip(("F", "M", "unknown"), HATCHES, strict=True))
 _MOST_LABELS: Final = 24
 _MOST_BETRAYALS: Final = 16
 _MOST_TABLES: Final = 4
@@ -49,7 +50,7 @@ def age_histogram(facts: Facts) -> Figure:
         if any(values):
             axes.bar(
                 place[:-1], values, np.diff(place), bottom=below, align="edge", label=_SEX_NAMES[name],
-                color=_SEX_COLOURS[name], edgecolor="white", linewidth=0.6,
+                color=_SEX_COLOURS[name], hatch=_SEX_HATCHES[name], edgecolor="white", linewidth=0.6,
             )  # fmt: skip
             below += np.array(values)
     age_axis(axes, edges)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from html import escape
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ from auricle.recording import Recording
 # With margins and pulse 250 mm of trace are 282 mm of sheet: what an A4 page across holds.
 _TRACE_MM: Final = 250.0
 _MOST_SHEETS: Final = 2
+# What an A4 page across holds beside a heading and a caption; a higher drawing is shrunk in print, and says so.
+_TALLEST_MM: Final = 165.0
+_HEIGHT: Final = re.compile(r'<svg[^>]* height="([0-9.]+)mm"')
 _BAR_WIDTH, _BAR_HEIGHT = 180.0, 14.0
 _Z_SHOWN: Final = 4.0
 _STYLE: Final = """
@@ -39,7 +43,14 @@ main, footer { max-width: 74rem; }
 .findings .is-flag, .findings .is-outside { font-weight: 600; }
 .findings .is-borderline { font-weight: 500; }
 .remark { border-left-color: #c4302b; }
-@media print { @page { size: A4 landscape; margin: 7mm; } .mm { overflow: visible; break-inside: avoid; } }
+.print { display: none; }
+@media print {
+  @page { size: A4 landscape; margin: 7mm; }
+  .mm { overflow: visible; }
+  .mm img { max-height: none; }
+  .tall img { height: 165mm; width: auto; }
+  .print { display: inline; }
+}
 """
 
 
@@ -81,8 +92,8 @@ def measure_page(
         (heads["quality"], _quality(recording, assessment, measurements, language)),
         (heads["findings"], _findings(assessment, language)),
         (heads["values"], _values(assessment, measurements, language)),
-        (heads["paper"], _paper(recording, language, speed_mm_s, gain_mm_mv, name)),
         (heads["amplitudes"], _amplitudes(measurements, language)),
+        (heads["paper"], _paper(recording, language, speed_mm_s, gain_mm_mv, name)),
         (heads["beat"], _beat(measurements, heads, gain_mm_mv)),
         (heads["sources"], _sources(assessment, language)),
     ):
@@ -105,10 +116,19 @@ def bar_svg(row: Row) -> str:
     whole = f'<path d="M0 {middle}H{_BAR_WIDTH:g}" stroke="currentColor" stroke-width=".6" opacity=".5"/>'
     tick = f'<path d="M{x(0):.1f} 1V13" stroke="currentColor" stroke-width="1"/>'
     reach = f'<rect class="{kind}" x="{low:.1f}" y="{middle - 1}" width="{max(high - low, 1):.1f}" height="2"/>'
-    mark = f'<circle class="{kind}" cx="{x(row.z):.1f}" cy="{middle}" r="4"/>'
+    mark = _mark(kind, x(row.z), middle)
     label = escape(wording.interval_text(row), quote=True)
     size = f'width="{_BAR_WIDTH:g}" height="{_BAR_HEIGHT:g}" viewBox="0 0 {_BAR_WIDTH:g} {_BAR_HEIGHT:g}"'
     return f'<svg class="bar" {size} role="img" aria-label="{label}">{whole}{band}{tick}{reach}{mark}</svg>'
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    """The mark of a value: a disc within the limits, a diamond outside, a square where that is open."""
+    if kind == "normal":
+        return f'<circle class="{kind}" cx="{x:.1f}" cy="{y}" r="4"/>'
+    if kind == "outside":
+        return f'<path class="{kind}" d="M{x - 5:.1f} {y}l5 -5l5 5l-5 5z"/>'
+    return f'<rect class="{kind}" x="{x - 3.5:.1f}" y="{y - 3.5}" width="7" height="7"/>'
 
 
 def _quality(recording: Recording, assessment: Assessment, measurements: Measurements, language: str) -> str:
@@ -197,7 +217,7 @@ def _paper(recording: Recording, language: str, speed: float, gain: float, name:
         )
         last = min(start + seconds, recording.seconds)
         part = heads["paper_more"].format(first=f"{start:.4g}", last=f"{last:.4g}", all=f"{recording.seconds:.4g}")
-        drawn.append(_image(svg, f"{caption} {part}"))
+        drawn.append(_image(svg, f"{caption} {part}", heads["shrunk"]))
     return "\n".join(drawn)
 
 
@@ -206,14 +226,24 @@ def _beat(measurements: Measurements, heads: dict[str, Any], gain: float) -> str
         return f"<p>{escape(heads['no_marks'])}</p>"
     caption = heads["beat_caption"].format(speed=f"{BEAT_SPEED_MM_S:g}", gain=f"{gain:g}")
     missing = "" if measurements.marks_ms else f" {heads['no_marks']}"
-    return _image(beat_svg(measurements, gain, heads["beat"]), caption + missing)
+    return _image(beat_svg(measurements, gain, heads["beat"]), caption + missing, heads["shrunk"])
 
 
-def _image(svg: str, caption: str) -> str:
-    """An image element isolates an SVG's ids and runs nothing inside it; its width and height stay millimetres."""
+def _image(svg: str, caption: str, shrunk: str) -> str:
+    """An image element isolates an SVG's ids and runs nothing inside it; its width and height stay millimetres.
+
+    Args:
+        svg: a drawing in millimetres.
+        caption: below it.
+        shrunk: what is said in print below a drawing that is higher than a page.
+    """
+    height = _HEIGHT.search(svg)
+    tall = height is not None and float(height[1]) > _TALLEST_MM
+    said = f' <strong class="print">{escape(shrunk)}</strong>' if tall else ""
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')}"
     alt = escape(caption, quote=True)
-    return f'<figure class="mm"><img src="{source}" alt="{alt}"><figcaption>{escape(caption)}</figcaption></figure>'
+    below = f"<figcaption>{escape(caption)}{said}</figcaption>"
+    return f'<figure class="mm{" tall" if tall else ""}"><img src="{source}" alt="{alt}">{below}</figure>'
 
 
 def _sources(assessment: Assessment, language: str) -> str:

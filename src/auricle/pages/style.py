@@ -1,7 +1,8 @@
 """The one style of all figures: colours, sizes, and the axis of ages.
 
 Nothing touches matplotlib's global state: no pyplot, no rcParams. Colours are those of Okabe and Ito (2008), which
-people with any colour vision tell apart; series also differ in their line, so that a grey print stays readable.
+people with any colour vision tell apart; series also differ in their line, dots in their shape and bars in their
+hatching, so that a grey print stays readable.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6A00", "#444444")
 LINES: Final = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+HATCHES: Final = ("", "////", "....")
 INK, MUTED, RULE = "#22222a", "#6b6570", "#dddde3"
 TITLE_PT, TEXT_PT, LINE_PT = 11.0, 9.0, 1.8
 # Families with Chinese letters, those of screens first; the Japanese and Korean ones of a family have them as well.

@@ -1,0 +1,72 @@
+"""Batch normalisation over what was recorded: neither padding nor absent leads enter the mean or are shifted by it.
+
+Source: Ioffe and Szegedy 2015; the statistics are those of the batch of all processes, so that a run does not depend on
+how its batch is divided. Over all recorded samples of a batch there are thousands of values for each channel, and a
+batch of one record has statistics like any other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from auricle.processes import gather
+
+_EPSILON: Final = 1e-5
+_MOMENTUM: Final = 0.1
+
+
+class MaskedNorm(nn.Module):
+    """A tensor to the same, each channel with mean 0 and variance 1 over the entries that count, then affine.
+
+    In training by the entries of the batch of all processes; afterwards, and for a channel of which a batch has none,
+    by running values, which are the plain mean of the first batches and then of about the last ten.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    n_batches: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+        self.register_buffer("n_batches", torch.zeros(()))
+
+    def forward(self, x: Tensor, counts: Tensor, axis: int = -1) -> Tensor:
+        """Normalised `x`, in its shape; 0 where nothing counts.
+
+        Args:
+            x: of any shape, finite everywhere.
+            counts: true for the entries that count; broadcasts to `x`.
+            axis: of the channels in both.
+        """
+        mean, variance = self._moments(x, counts, axis) if self.training else (self.mean, self.variance)
+        scale = self.weight * (variance + _EPSILON).rsqrt()
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        shifted = x * scale.to(x).reshape(shape) + (self.bias - mean * scale).to(x).reshape(shape)
+        return torch.where(counts, shifted, 0.0)
+
+    def _moments(self, x: Tensor, counts: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance (channel,) over the entries that count in all processes, kept as running values."""
+        width = x.shape[axis]
+        others = [number for number in range(x.ndim) if number != axis % x.ndim]
+        kept = torch.where(counts, x.float(), 0.0)
+        n_own = counts.expand_as(x).sum(others).float()
+        # One row for each process: sums, sums of squares, and how many entries there are.
+        row = torch.cat([kept.sum(others), kept.square().sum(others), n_own])
+        sums, squares, n = torch.split(gather(row[None]).sum(0), width)
+        n = n.detach()
+        mean = sums / n.clamp_min(1)
+        variance = (squares / n.clamp_min(1) - mean.square()).clamp_min(0)
+        seen = n > 0
+        with torch.no_grad():
+            self.n_batches += 1
+            share = torch.maximum(1 / self.n_batches, torch.full_like(self.n_batches, _MOMENTUM))
+            self.mean.copy_(torch.where(seen, self.mean.lerp(mean, share), self.mean))
+            self.variance.copy_(torch.where(seen, self.variance.lerp(variance, share), self.variance))
+        return torch.where(seen, mean, self.mean), torch.where(seen, variance, self.variance)
