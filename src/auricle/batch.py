@@ -6,7 +6,7 @@ f finding, k concept, c class, h and w rows and columns of a picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeVar
 
@@ -136,6 +136,22 @@ class ECGBatch:
     def at_age(self, days: float) -> ECGBatch:
         """A copy of the batch in which every record has an age of `days` days, to see what age does to an answer."""
         return replace(self, age_days=torch.full_like(self.age_days, days))
+
+
+def joined(batches: Sequence[ECGBatch]) -> ECGBatch:
+    """The records of several batches as one, in order.
+
+    Args:
+        batches: at least one, without reports; of the same leads, rate and lengths, and each with the same of what a
+            batch may lack.
+    """
+    first = batches[0]
+    parts: dict[str, Any] = {
+        entry.name: torch.cat([getattr(batch, entry.name) for batch in batches])
+        for entry in fields(first)
+        if isinstance(getattr(first, entry.name), Tensor)
+    }
+    return replace(first, **parts, record_id=tuple(name for batch in batches for name in batch.record_id))
 
 
 def _map_tensors(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:

@@ -9,13 +9,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
-from auricle.batch import ECGBatch
+from auricle.batch import ECGBatch, joined
 from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
 from auricle.disclaimer import RESEARCH_USE
@@ -36,6 +37,10 @@ OTHER_AGES_DAYS: Final = (
     1.0, 7.0, DAYS_PER_MONTH, 6 * DAYS_PER_MONTH, DAYS_PER_YEAR, 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR,
     14 * DAYS_PER_YEAR, 30 * DAYS_PER_YEAR, 70 * DAYS_PER_YEAR,
 )  # fmt: skip
+
+
+# Recordings answered for in one pass: more take more memory and no less time.
+BATCH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,45 @@ class Prediction:
         return plain
 
 
+def to_row(plain: Mapping[str, Any]) -> dict[str, str | float | int | bool | None]:
+    """What `Prediction.to_dict` gives, as one line of a table: a missing number is None, texts are separated by `; `.
+
+    `score_CLASS` is the score of a class, `without_age_CLASS` what it had been without the age.
+    """
+    row: dict[str, Any] = {
+        "kind": plain["kind"],
+        "age_days": plain["age_days"],
+        "acceptable": plain["quality"]["acceptable"],
+        "quality_reasons": "; ".join(plain["quality"]["reasons"]),
+        "notes": "; ".join(plain["notes"]),
+        "leads_missing": "; ".join(plain["leads_missing"]),
+        "n_windows": plain["n_windows"],
+    }
+    row |= {f"score_{name}": score for name, score in plain["scores"].items()}
+    return row | {f"without_age_{name}": score for name, score in (plain["scores_without_age"] or {}).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A recording that a predictor can answer for.
+
+    Attributes:
+        recording: as it was read.
+        quality: of its trace.
+        windows: its windows at the rate and on the leads of the weights, side by side.
+    """
+
+    recording: Recording
+    quality: Acceptance
+    windows: ECGBatch
+
+    @property
+    def kind(self) -> object:
+        """What windows must have in common to be answered for in one batch."""
+        windows = self.windows
+        return windows.signal.shape[1:], windows.rate_hz, windows.image is None, windows.labs is None
+
+
 class Predictor:
     """Saved weights, ready to read recordings.
 
@@ -125,44 +169,112 @@ class Predictor:
         about = {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
         return cls(load_method(folder), about, task)
 
-    @torch.no_grad()
-    def __call__(self, recording: Recording, other_ages_days: Sequence[float] = OTHER_AGES_DAYS) -> Prediction:
-        """Answer for one recording; its age may be unknown and its leads may be any of those the weights read.
+    @overload
+    def __call__(self, recording: Recording, other_ages_days: Sequence[float] = ...) -> Prediction: ...
+
+    @overload
+    def __call__(self, recording: Sequence[Recording], other_ages_days: Sequence[float] = ...) -> list[Prediction]: ...
+
+    def __call__(
+        self, recording: Recording | Sequence[Recording], other_ages_days: Sequence[float] = OTHER_AGES_DAYS
+    ) -> Prediction | list[Prediction]:
+        """Answer for one recording or for each of several; an age may be unknown, and any leads may be there.
 
         Args:
-            recording: the recording, of any rate and length.
+            recording: the recording, of any rate and length; or a list of them, which is answered in batches.
             other_ages_days: further ages at which the trace is asked. An empty sequence skips them, which takes about
                 a third of the time.
 
+        Returns:
+            The prediction, or a list of them in the order of the recordings.
+
         Raises:
-            UnreadableError: there is no ECG in the recording: noise, no beats, or too short.
-            DataError: the recording has none of the leads, and no picture that the weights read; or its amplitudes are
+            UnreadableError: there is no ECG in a recording: noise, no beats, or too short.
+            DataError: a recording has none of the leads, and no picture that the weights read; or its amplitudes are
                 unknown, and the weights read millivolts.
         """
-        quality = self._judged(recording)
-        ready, n_windows = self._ready(recording)
-        usable = ready.lead_mask.any(0).tolist()
-        present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
+        if isinstance(recording, Recording):
+            return self.answer([self.prepare(recording)], other_ages_days)[0]
+        predictions: list[Prediction] = []
+        for first in range(0, len(recording), BATCH):
+            prepared = [self.prepare(one) for one in recording[first : first + BATCH]]
+            predictions += self.answer(prepared, other_ages_days)
+        return predictions
+
+    @torch.no_grad()
+    def prepare(self, recording: Recording) -> Prepared:
+        """Judge a recording and cut it into the windows that the weights read: all that can be wrong with one alone.
+
+        Raises:
+            UnreadableError, DataError: as by calling the predictor.
+        """
+        return Prepared(recording, self._judged(recording), self._ready(recording))
+
+    @torch.no_grad()
+    def answer(
+        self, prepared: Sequence[Prepared], other_ages_days: Sequence[float] = OTHER_AGES_DAYS
+    ) -> list[Prediction]:
+        """Answer for recordings that were prepared, in one pass where they are alike.
+
+        Args:
+            prepared: by `prepare`, of this predictor.
+            other_ages_days: as in a call.
+
+        Raises:
+            DataError: an answer is not finite.
+        """
+        alike: dict[object, list[int]] = {}
+        for place, one in enumerate(prepared):
+            alike.setdefault(one.kind, []).append(place)
+        answers: dict[int, Prediction] = {}
+        for places in alike.values():
+            group = [prepared[place] for place in places]
+            answers |= zip(places, self._answered(group, other_ages_days), strict=True)
+        return [answers[place] for place in range(len(prepared))]
+
+    def _answered(self, prepared: Sequence[Prepared], other_ages_days: Sequence[float]) -> list[Prediction]:
+        """Answers for recordings whose windows fit into one batch."""
         sees_age = "age" in self.method.encoder.codes
         others = (None, *other_ages_days) if sees_age else ()
-        tokens, (scores, *asked) = self._at_ages(ready, (ready.age_days[0].item(), *others))
-        contributions = {}
-        if tokens.group_contribution is not None:
-            shares = tokens.group_contribution[:n_windows].mean(0).tolist()
-            contributions = dict(zip(self.method.encoder.group_names, shares, strict=True))
+        ready = joined([one.windows for one in prepared])
+        sizes = [len(one.windows) for one in prepared]
+        tokens, scores = self._at_ages(ready, sizes, (ready.age_days, *others))
+        shares = (
+            None if tokens.group_contribution is None else torch.split(tokens.group_contribution[: len(ready)], sizes)
+        )
+        return [
+            self._prediction(one, scores[place], None if shares is None else shares[place].mean(0), other_ages_days)
+            for place, one in enumerate(prepared)
+        ]
+
+    def _prediction(
+        self, prepared: Prepared, asked: list[dict[str, float]], shares: Tensor | None, other_ages_days: Sequence[float]
+    ) -> Prediction:
+        """What is said of one recording.
+
+        Args:
+            prepared: the recording.
+            asked: scores by class at its own age; at an unknown one and at the others, where age plays a part.
+            shares: (g,) of each lead group in its representation.
+            other_ages_days: the other ages.
+        """
+        recording, sees_age = prepared.recording, len(asked) > 1
+        usable = prepared.windows.lead_mask.any(0).tolist()
+        present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
+        names = () if shares is None else self.method.encoder.group_names
         return Prediction(
             record_id=recording.record_id,
             kind=self.kind,
-            scores=scores,
-            group_contributions=contributions,
+            scores=asked[0],
+            group_contributions=dict(zip(names, [] if shares is None else shares.tolist(), strict=True)),
             age_days=recording.age.best_days if recording.age else None,
-            scores_without_age=asked[0] if sees_age else None,
-            age_effect=tuple(zip(other_ages_days, asked[1:], strict=True)) if sees_age else (),
+            scores_without_age=asked[1] if sees_age else None,
+            age_effect=tuple(zip(other_ages_days, asked[2:], strict=True)) if sees_age else (),
             leads_read=present,
             leads_missing=tuple(lead for lead in self.spec.leads if lead not in present),
-            n_windows=n_windows,
-            notes=tuple(self._notes(recording, sees_age, present, quality)),
-            quality=quality.to_dict(),
+            n_windows=len(prepared.windows),
+            notes=tuple(self._notes(recording, sees_age, present, prepared.quality)),
+            quality=prepared.quality.to_dict(),
             model=self.about,
         )
 
@@ -177,45 +289,54 @@ class Predictor:
             DataError: the recording has none of the leads, and no picture that the weights read.
         """
         with torch.no_grad():
-            _, answers = self._at_ages(self._ready(recording)[0], ages_days)
+            ready = self._ready(recording)
+            _, (answers,) = self._at_ages(ready, [len(ready)], ages_days)
         return {name: [answer[name] for answer in answers] for name in self.classes}
 
-    def _ready(self, recording: Recording) -> tuple[ECGBatch, int]:
-        """The recording's windows, preprocessed, and how many there are."""
+    def _ready(self, recording: Recording) -> ECGBatch:
+        """The recording's windows, preprocessed."""
         size = self.method.picture_size
         if recording.image is not None and size is not None:
             recording = recording.with_context(image=fit_picture(recording.image, *size))
         elif not recording.leads:
             raise DataError(f"{recording.record_id}: there is only a picture, and these weights read signals")
-        batch = windows_of(recording, self.spec, self.panel)
-        return self.method.preprocess(batch), len(batch)
+        ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
+        return ready
 
-    def _at_ages(self, ready: ECGBatch, ages_days: Sequence[float | None]) -> tuple[Tokens, list[dict[str, float]]]:
-        """Windows of one recording asked at several ages in one pass.
+    def _at_ages(
+        self, ready: ECGBatch, sizes: Sequence[int], ages_days: Sequence[Tensor | float | None]
+    ) -> tuple[Tokens, list[list[dict[str, float]]]]:
+        """Windows of recordings asked at several ages in one pass.
 
         Args:
-            ready: the windows, preprocessed.
-            ages_days: ages in days; None or NaN stands for an unknown age.
+            ready: the windows, preprocessed, those of a recording side by side.
+            sizes: how many windows each recording has.
+            ages_days: ages in days, of all windows or (window,) of each; None or NaN stands for an unknown age.
 
         Returns:
-            Tokens of all windows at all ages, the first age first, and the scores by class at each age.
+            Tokens of all windows at all ages, the first age first, and for each recording the scores by class at each
+            age.
         """
         # All windows at the first age, then all at the next: (age * window, l, t).
-        n_windows = len(ready)
-        ages = torch.tensor([math.nan if days is None else days for days in ages_days], dtype=torch.float32)
-        many = ready.select(torch.arange(n_windows).repeat(len(ages)))
-        many = replace(many, age_days=ages.repeat_interleave(n_windows))
+        n_windows, n_ages = len(ready), len(ages_days)
+        ages = [torch.as_tensor(math.nan if days is None else days, dtype=torch.float32) for days in ages_days]
+        many = ready.select(torch.arange(n_windows).repeat(n_ages))
+        many = replace(many, age_days=torch.cat([days.expand(n_windows) for days in ages]))
         method = self.method
         tokens = method.encode_ready(many)
         if isinstance(method, Classifies):
             # Windows are pooled as logits, as in evaluation, and become one probability at the end.
-            values = method.probabilities(method.classify(tokens).reshape(len(ages), n_windows, -1).mean(1))
+            by_window = method.classify(tokens)
         else:
             assert isinstance(method, AlignsText)
-            values = method.compare(tokens, self._task).reshape(len(ages), n_windows, -1).mean(1)
+            by_window = method.compare(tokens, self._task)
+        parts = torch.split(by_window.reshape(n_ages, n_windows, -1), list(sizes), dim=1)
+        values = torch.stack([part.mean(1) for part in parts])  # (recording, age, class)
+        if isinstance(method, Classifies):
+            values = method.probabilities(values.flatten(0, 1)).reshape(values.shape)
         if not torch.isfinite(values).all():
             raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
-        return tokens, [dict(zip(self.classes, row, strict=True)) for row in values.tolist()]
+        return tokens, [[dict(zip(self.classes, row, strict=True)) for row in rows] for rows in values.tolist()]
 
     def _judged(self, recording: Recording) -> Acceptance:
         """The quality of the trace.

@@ -342,7 +342,10 @@ def test_many_files_are_measured_and_one_that_cannot_be_read_stops_nothing(folde
     files = [folder / "twelve.npz", broken, tmp_path / "absent.hea", folder / "six.npz"]
     done = auricle("measure", *files, "--age", "3d", "--json")
     assert done.returncode == 2
-    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == ["twelve.npz", "six.npz"]
+    plain = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["path"] for one in plain] == [str(file) for file in files]
+    assert [one.get("file") for one in plain] == ["twelve.npz", None, None, "six.npz"]
+    assert ["broken.npz" in plain[1]["error"], "no such file" in plain[2]["error"]] == [True, True]
     said = [line for line in done.stderr.splitlines() if line.startswith("auricle: ") and "note:" not in line]
     assert len(said) == 2
     assert "broken.npz" in said[0]
@@ -351,7 +354,7 @@ def test_many_files_are_measured_and_one_that_cannot_be_read_stops_nothing(folde
     assert shown.returncode == 0
     assert shown.stdout.index("twelve.npz: 3 d") < shown.stdout.index("six.npz: 3 d")
     alone = auricle("measure", files[3], "--age", "3d", "--json")
-    assert json.loads(alone.stdout) == json.loads(done.stdout.splitlines()[1])
+    assert json.loads(alone.stdout) == plain[3]
 
 
 @pytest.mark.parametrize("option", ["--page", "--ages-figure"])

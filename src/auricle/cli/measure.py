@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Final
@@ -19,15 +16,27 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from auricle.cli.output import check_page_name, check_picture_name, speak, write_page, write_picture
-from auricle.cli.predict import named, parse_sex
+from auricle.cli.options import parse_sex
+from auricle.cli.output import check_page_name, check_picture_name, check_table_name, speak, write_page, write_picture
+from auricle.cli.recordings import (
+    AgeOption,
+    FilesArgument,
+    JsonOption,
+    SexOption,
+    TableOption,
+    Verb,
+    go_through,
+    only_one,
+)
 from auricle.errors import ConfigError
-from auricle.progress import OnProgress, progress_bar
 
 if TYPE_CHECKING:
+    from auricle.data.inputs import Input
     from auricle.measure.measurements import Measurements
     from auricle.paediatrics.assessment import Assessment, Norms, Row
     from auricle.recording import Recording, Sex
+
+    _Measured = tuple[Recording, Measurements, Assessment]
 
 # The bar shows z from -3.4 to 3.4, three cells to a standard deviation. Characters whose width does not depend on the
 # terminal's language ("neutral" in Unicode's East Asian Width), so that Chinese tables stay aligned.
@@ -43,8 +52,6 @@ _STYLES: Final = {
     "note": "dim",
 }
 _SUMMARIES: Final = {"within": "green", "not_compared": "yellow"}
-# From so many files on it takes seconds.
-_MANY: Final = 30
 _SPEEDS, _GAINS = (25.0, 50.0), (5.0, 10.0)
 
 
@@ -54,15 +61,16 @@ def register(app: typer.Typer) -> None:
 
 
 def measure(
-    files: Annotated[list[Path], typer.Argument(help="Recordings in any readable format.", show_default=False)],
-    age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
-    sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
+    files: FilesArgument,
+    age: AgeOption = None,
+    sex: SexOption = None,
     gestation: Annotated[
         str | None,
         typer.Option(help="Weeks+days of gestation at birth (30+2); one born early is compared at its corrected age."),
     ] = None,
     lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")] = False,
+    as_json: JsonOption = False,
+    out: TableOption = None,
     page: Annotated[
         Path | None, typer.Option(help="Write an HTML page of one recording here: paper, median beat, table.")
     ] = None,
@@ -75,68 +83,55 @@ def measure(
 ) -> None:
     """Measure recordings and place every value among people of their age. Research use, not a diagnosis."""
     from auricle import age as ages
-    from auricle.errors import DataError
-    from auricle.paediatrics.report import to_dict
+    from auricle.data.inputs import inputs
+    from auricle.paediatrics.report import to_dict, to_row
 
     speak(lang)
     check_page_name("--page", page)
     check_picture_name("--ages-figure", ages_figure)
-    if len(files) > 1 and (page is not None or ages_figure is not None):
-        raise ConfigError(f"{'--page' if page is not None else '--ages-figure'} shows one recording: give one file")
+    check_table_name("--out", out, files)
+    given = inputs(files)
+    only_one(given, "--page", page is not None)
+    only_one(given, "--ages-figure", ages_figure is not None)
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
     known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex)}
     known["gestation_days"] = None if gestation is None else ages.parse_gestation(gestation)
     command = {"--age": age, "--sex": sex, "--gestation": gestation}
     curves = _norms(norms)
-    console, failed = Console(), False
-    with _progress(len(files)) as on_progress:
-        for done, file in enumerate(files, start=1):
-            # One recording that cannot be read does not keep the values of the others.
-            try:
-                recording, values, assessment = _measured(file, known, curves)
-            except DataError as error:
-                failed = True
-                typer.echo(f"auricle: {named(error, file)}", err=True)
-            else:
-                if page is not None:
-                    scale, made_by = (speed, gain), _command(file, command)
-                    _write_page(page, recording, values, assessment, lang, scale, made_by, file.name)
-                if ages_figure is not None:
-                    _draw_ages(recording, values, recording.sex, ages_figure, lang)
-                if as_json:
-                    plain = {"file": file.name, **to_dict(assessment, values, recording.notes)}
-                    typer.echo(json.dumps(plain, allow_nan=False, ensure_ascii=False))
-                else:
-                    if done > 1:
-                        console.print()
-                    show(assessment, values, console, file.name, lang)
-            on_progress(done, len(files))
-    if failed:
-        raise typer.Exit(2)
+    console = Console()
+
+    def prepare(one: Input) -> _Measured:
+        recording, values, assessment = found = _measured(one, known, curves)
+        if page is not None:
+            scale, made_by = (speed, gain), _command(one.path, command)
+            _write_page(page, recording, values, assessment, lang, scale, made_by, one.path.name)
+        if ages_figure is not None:
+            _draw_ages(recording, values, recording.sex, ages_figure, lang)
+        return found
+
+    def plain(found: _Measured, one: Input) -> dict[str, object]:
+        recording, values, assessment = found
+        return {"file": one.path.name, **to_dict(assessment, values, recording.notes)}
+
+    def shown(found: _Measured, one: Input, is_further: bool) -> None:
+        if is_further:
+            console.print()
+        show(found[2], found[1], console, one.path.name, lang)
+
+    go_through(given, Verb("measure", prepare, list, plain, to_row, shown), as_json, out)
     for written in (page, ages_figure):
         if written is not None and not as_json:
             typer.echo(f"{written}")
 
 
-def _measured(file: Path, known: Mapping[str, object], norms: Norms) -> tuple[Recording, Measurements, Assessment]:
-    from auricle.io import read
+def _measured(one: Input, known: Mapping[str, object], norms: Norms) -> _Measured:
     from auricle.measure.recording import measure_recording
     from auricle.paediatrics.findings import assess
 
-    recording = read(file, **known)
+    recording = one.read(**known)
     values = measure_recording(recording)
     return recording, values, assess(values, recording.age, recording.sex, norms, recording.gestation_days)
-
-
-@contextmanager
-def _progress(n_files: int) -> Iterator[OnProgress]:
-    """A bar where the work takes seconds and its results are not themselves seen to come."""
-    if n_files < _MANY or sys.stdout.isatty():
-        yield lambda done, total: None
-        return
-    with progress_bar("measure") as on_progress:
-        yield on_progress
 
 
 def _write_page(

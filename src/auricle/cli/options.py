@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from auricle.recording import Sex
 
 StoreArgument = Annotated[Path, typer.Argument(help="Folder of an ingested store.", show_default=False)]
 OutArgument = Annotated[Path, typer.Argument(help="Folder to write to; made if needed.", show_default=False)]
@@ -37,3 +40,18 @@ def say_where(weights: Path) -> None:
     """Say where the weights of a run lie; with several devices the first process has written them."""
     if (weights / "auricle.json").exists():
         Console(stderr=True).print(f"weights: {weights}", highlight=False)
+
+
+def parse_sex(text: str | None) -> Sex | None:
+    """F or M from what people type, in the words that files have.
+
+    Raises:
+        DataError: neither: "Mädchen" begins with an M and is none.
+    """
+    from auricle.errors import DataError
+    from auricle.io.header_comments import sex_of
+
+    known = sex_of(text)
+    if text is not None and known is None:
+        raise DataError(f"--sex {text!r}: give F or M, or leave it out")
+    return known

@@ -1,14 +1,15 @@
-"""What verbs say and write beside what they print: notes in a language; pages and pictures, checked by name first."""
+"""What verbs say and write beside what they print: notes in a language; pages, pictures and tables, named first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auricle.atomic import write_with
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _PAGES: Final = (".html", ".htm")
 _PICTURES: Final = (".png", ".svg", ".pdf")
+_CSV, _PARQUET = ".csv", ".parquet"
+# A missing number is None, a missing text empty.
+Cell = str | float | int | bool | None
 
 
 _spoken = "en"
@@ -64,6 +68,25 @@ def check_picture_name(option: str, path: Path | None) -> None:
         raise ConfigError(f"{option} {path}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")
 
 
+def check_table_name(option: str, path: Path | None, read: Sequence[Path] = ()) -> None:
+    """Refuse a table that is not called like one, that would replace what is read, or that nothing here can write.
+
+    Raises:
+        ConfigError: another suffix than .csv or .parquet, a folder, or one of the files read.
+        MissingExtraError: .parquet without pyarrow.
+    """
+    if path is None:
+        return
+    if path.suffix.casefold() not in (_CSV, _PARQUET):
+        raise ConfigError(f"{option} {path}: is a table; give a name that ends in {_CSV} or {_PARQUET}")
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; give the name of a file")
+    if any(path.resolve() == one.resolve() for one in read):
+        raise ConfigError(f"{option} {path}: is the manifest that is read; give another name")
+    if path.suffix.casefold() == _PARQUET:
+        require("pyarrow.parquet", "train")
+
+
 def write_page(option: str, path: Path | None, make: Callable[[], Page]) -> None:
     """Make a page and write it where an option says; nothing where there is none.
 
@@ -93,6 +116,37 @@ def write_picture(option: str, path: Path, figure: Figure, dpi: int, tight: bool
     cut = "tight" if tight else None
     with _refused(option, path):
         write_with(path, lambda place: figure.savefig(place, dpi=dpi, format=kind, bbox_inches=cut))
+
+
+def write_table(option: str, path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
+    """Write lines of cells where an option says, whole or not at all.
+
+    Args:
+        option: for the message.
+        path: its suffix decides the format: CSV in UTF-8, or Parquet.
+        rows: the columns are those of all rows, in the order in which they first occur; what a row lacks is missing.
+
+    Raises:
+        ConfigError: it cannot be written there.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with _refused(option, path):
+        if path.suffix.casefold() == _CSV:
+            write_with(path, lambda place: _write_csv(place, columns, rows))
+        else:
+            arrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
+            values = {name: [row.get(name) for row in rows] for name in columns}
+            # A column without a single number is a column of numbers all the same: texts are never None.
+            empty = {name for name, column in values.items() if all(value is None for value in column)}
+            arrays = [arrow.array(values[name], arrow.float64() if name in empty else None) for name in columns]
+            write_with(path, lambda place: parquet.write_table(arrow.table(arrays, names=columns), place))
+
+
+def _write_csv(place: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> None:
+    with place.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""auricle predict: an answer for one recording, for a person or as JSON."""
+"""auricle predict: answers for recordings, for a person, as JSON or as a table."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +11,23 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from auricle.cli.options import parse_sex
+from auricle.cli.output import check_table_name
+from auricle.cli.recordings import (
+    AgeOption,
+    FilesArgument,
+    JsonOption,
+    SexOption,
+    TableOption,
+    Verb,
+    go_through,
+    only_one,
+)
+from auricle.errors import ConfigError
+
 if TYPE_CHECKING:
-    from auricle.errors import DataError, UnreadableError
+    from auricle.errors import DataError
     from auricle.predict import Prediction
-    from auricle.recording import Sex
 
 _BAR_WIDTH = 10
 # Every second of the ages asked, so that the table fits a terminal; JSON has them all.
@@ -29,12 +41,12 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Recordings in any readable format.", show_default=False)],
+    files: FilesArgument,
     weights: Annotated[
         str | None, typer.Option(help="Run folder, folder of weights, or a name on the hub; by default those shipped.")
     ] = None,
-    age: Annotated[str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own.")] = None,
-    sex: Annotated[str | None, typer.Option(help="F or M.")] = None,
+    age: AgeOption = None,
+    sex: SexOption = None,
     task: Annotated[str | None, typer.Option(help="Which stored prompts to ask, for zero-shot weights.")] = None,
     lab: Annotated[
         list[str] | None,
@@ -45,55 +57,47 @@ def predict(
     image: Annotated[
         Path | None, typer.Option(help="A picture of the same ECG, beside its file, for weights that read pictures.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")] = False,
+    as_json: JsonOption = False,
+    out: TableOption = None,
 ) -> None:
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
-    from auricle.errors import ConfigError, DataError, UnreadableError
-    from auricle.io import read
+    from auricle.data.inputs import inputs
     from auricle.io.picture import read_picture
-    from auricle.predict import SHIPPED_WEIGHTS, Predictor
+    from auricle.predict import BATCH, OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor, to_row
 
-    known_age, known_sex = ages.given(age), parse_sex(sex)
-    if image is not None and len(files) > 1:
-        raise ConfigError("--image is the picture of one recording: give one file")
-    picture = read_picture(image) if image is not None else None
-    values = known_labs(lab or [])
+    known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex), **known_labs(lab or [])}
+    if image is not None:
+        known["image"] = read_picture(image)
+    check_table_name("--out", out, files)
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
+    given = inputs(files, pictures=predictor.method.picture_size is not None)
+    only_one(given, "--image", image is not None)
+    if lab and any(one.listed for one in given):
+        raise ConfigError("--lab is of one recording: write the values of a manifest into its columns `lab:NAME`")
     console = Console()
-    failed = False
-    for file in files:
-        # One recording that cannot be answered for does not keep the answers for the others.
-        try:
-            recording = read(file, age=known_age, sex=known_sex, image=picture, **values)
-            prediction = predictor(recording)
-        except DataError as error:
-            failed = True
-            typer.echo(f"auricle: {named(error, file)}", err=True)
-            if as_json and isinstance(error, UnreadableError):
-                typer.echo(json.dumps(refusal(file, error)))
-            continue
-        if as_json:
-            typer.echo(json.dumps(prediction.to_dict()))
-        else:
-            show(prediction, console, file.name)
-    if failed:
-        raise typer.Exit(2)
+    # A table has no place for other ages.
+    other_ages = () if out is not None and not as_json and len(given) > 1 else OTHER_AGES_DAYS
+    verb = Verb(
+        "predict",
+        prepare=lambda one: predictor.prepare(one.read(**known)),
+        answer=lambda prepared: predictor.answer(prepared, other_ages),
+        to_dict=lambda prediction, one: prediction.to_dict(),
+        to_row=to_row,
+        show=lambda prediction, one, is_further: show(prediction, console, one.path.name),
+        refusal=refusal,
+        batch=BATCH,
+    )
+    go_through(given, verb, as_json, out)
 
 
-def named(error: DataError, file: Path) -> str:
-    """The message of an error, with the file in front where it does not say which."""
-    from auricle.io.names import record_name
+def refusal(error: DataError) -> dict[str, object]:
+    """What JSON says beside the message of a recording without an answer."""
+    from auricle.errors import UnreadableError
 
-    text = str(error).removeprefix(f"{record_name(file)}: ")
-    return text if file.name in text or str(file) in text else f"{file}: {text}"
-
-
-def refusal(file: Path, error: UnreadableError) -> dict[str, object]:
-    """What JSON says of a recording without an answer."""
-    from auricle.io.names import record_name
-
-    return {"record_id": record_name(file), "scores": {}, "quality": error.quality, "refused": str(error)}
+    if not isinstance(error, UnreadableError):
+        return {}
+    return {"scores": {}, "quality": error.quality, "refused": str(error)}
 
 
 def known_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
@@ -118,21 +122,6 @@ def known_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
         "lab_minutes": minutes or None,
         "lab_bounds": bounds or None,
     }
-
-
-def parse_sex(text: str | None) -> Sex | None:
-    """F or M from what people type, in the words that files have.
-
-    Raises:
-        DataError: neither: "Mädchen" begins with an M and is none.
-    """
-    from auricle.errors import DataError
-    from auricle.io.header_comments import sex_of
-
-    known = sex_of(text)
-    if text is not None and known is None:
-        raise DataError(f"--sex {text!r}: give F or M, or leave it out")
-    return known
 
 
 def show(prediction: Prediction, console: Console, title: str) -> None:

@@ -21,6 +21,8 @@ _SUFFIXES: Final = _SIGNALS | {
     _HEADER, ".npy", ".npz", ".h5", ".hdf5", ".hdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif",
     ".webp", ".jp2", ".pdf", ".xml", ".dcm", ".scp", ".edf", ".csv", ".txt",
 }  # fmt: skip
+_PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"})
+_ARCHIVES: Final = frozenset({".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"})
 _NO_FILE: Final = frozenset({"-", "~", "", ".", ".."})
 # A name written in one code page and read in another: what it was read in, what it may have been written in.
 _READ_IN: Final = ("gb18030", "latin-1", "cp1252")
@@ -57,6 +59,30 @@ def header_of(path: Path) -> Path | None:
             if path.with_name(name + suffix).is_file():
                 return path.with_name(name + suffix)
     return None
+
+
+def recordings_below(folder: Path, pictures: bool = False) -> list[Path]:
+    """The files in a folder and below it that are recordings by their names, one for each record, in order.
+
+    A header stands for its signal files, and a recording for the pictures of its name. What is hidden (a name that
+    begins with a dot) is left out.
+
+    Args:
+        folder: where to look.
+        pictures: take pictures that no recording of their name lies beside as well.
+    """
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        seen = sorted(name for name in names if not name.startswith("."))
+        headers = {record_name(name) for name in seen if suffix_of(name) == _HEADER}
+        chosen = [name for name in seen if suffix_of(name) == _HEADER]
+        chosen += [name for name in seen if suffix_of(name) in _ARCHIVES and record_name(name) not in headers]
+        if pictures:
+            taken = {record_name(name) for name in chosen}
+            chosen += [name for name in seen if suffix_of(name) in _PICTURES and record_name(name) not in taken]
+        found += [Path(place, name) for name in sorted(chosen)]
+    return found
 
 
 def signal_file(header: Path, name: str) -> Path:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auricle.measure.measurements import Measurements
-from auricle.paediatrics import wording
+from auricle.paediatrics import limits, wording
 from auricle.paediatrics.assessment import Assessment, Row
 
 
@@ -67,6 +67,35 @@ def to_dict(assessment: Assessment, measurements: Measurements, notes: Sequence[
         "recorded_hz": measurements.recorded_hz,
         "disclaimer": wording.words("en")["research"],
     }
+
+
+def to_row(plain: Mapping[str, Any]) -> dict[str, str | float | int | bool | None]:
+    """What `to_dict` gives, as one line of a table: a missing number is None, several texts are separated by `; `.
+
+    Every measurement has its name (`qrs`, `r_v1`, units as in `auricle.measure.measurements.UNITS`) and, with
+    `_uncertainty`, its standard error; those with limits have `_centile` and `_position` ("low", "normal", "high",
+    empty where that was refused) as well.
+    """
+    row: dict[str, Any] = {
+        "age_days": plain["age_days"],
+        "gestation_days": plain["gestation_days"],
+        "compared_age_days": plain["compared_age_days"],
+        "sex": plain["sex"] or "",
+        "acceptable": plain["quality"]["acceptable"],
+        "quality_reasons": "; ".join(plain["quality"]["reasons"]),
+        "remarks": "; ".join(remark["code"] for remark in plain["remarks"]),
+        "notes": "; ".join(plain["notes"]),
+        "summary": plain["summary"]["code"],
+        "findings": "; ".join(finding["code"] for finding in plain["findings"]),
+        "beats": plain["beats"],
+        "recorded_hz": plain["recorded_hz"],
+    }
+    with_limits = set(limits.parameters())
+    for name, value in plain["values"].items():
+        row |= {name: value["value"], f"{name}_uncertainty": value["uncertainty"]}
+        if name in with_limits or value["limits"] is not None:
+            row |= {f"{name}_centile": value["centile"], f"{name}_position": value["position"] or ""}
+    return row
 
 
 def _row(row: Row, recorded_hz: float) -> dict[str, Any]:

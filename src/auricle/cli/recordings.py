@@ -1,0 +1,184 @@
+"""What `measure` and `predict` share: one recording or thousands, gone through with a bar, told to persons or programs.
+
+Every recording is one outcome, an answer or the reason why there is none, in the order in which they were given; one
+that fails does not keep the others, and is counted in the exit status.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
+
+import typer
+
+from auricle.cli.output import Cell, write_table
+from auricle.errors import ConfigError, DataError
+from auricle.progress import OnProgress, progress_bar
+
+if TYPE_CHECKING:
+    from auricle.data.inputs import Input
+
+# From so many recordings on it takes seconds.
+_MANY: Final = 30
+
+Ready = TypeVar("Ready")
+Answer = TypeVar("Answer")
+
+FilesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Recordings in any readable format, folders of them, or a manifest (.csv) with their ages.",
+        show_default=False,
+    ),
+]
+AgeOption = Annotated[
+    str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own and the manifest's.")
+]
+SexOption = Annotated[str | None, typer.Option(help="F or M.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")]
+TableOption = Annotated[
+    Path | None, typer.Option("--out", help="Write a table with a line for each recording here (.csv, .parquet).")
+]
+
+
+@dataclass(frozen=True)
+class Verb(Generic[Ready, Answer]):
+    """What a verb does with a recording.
+
+    Attributes:
+        name: of the verb, in front of the bar.
+        prepare: reads an input and does all that can fail with it alone; raises `DataError`.
+        answer: answers for what was prepared, several at once.
+        to_dict: an answer as plain data.
+        to_row: that data as the cells of a line of a table.
+        show: prints an answer for a person; its last argument is whether something was printed before.
+        refusal: what JSON says of an error beside its message.
+        batch: how many are answered for at once.
+    """
+
+    name: str
+    prepare: Callable[[Input], Ready]
+    answer: Callable[[Sequence[Ready]], Sequence[Answer]]
+    to_dict: Callable[[Answer, Input], Mapping[str, Any]]
+    to_row: Callable[[Mapping[str, Any]], Mapping[str, Cell]]
+    show: Callable[[Answer, Input, bool], None]
+    refusal: Callable[[DataError], Mapping[str, Any]] = lambda error: {}
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class _Outcome(Generic[Answer]):
+    """What became of an input: an answer, or the error that says why there is none."""
+
+    one: Input
+    answer: Answer | None = None
+    error: DataError | None = None
+
+
+def only_one(given: Sequence[Input], option: str, is_used: bool) -> None:
+    """Refuse an option that is about one recording where several were given.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if is_used and len(given) > 1:
+        raise ConfigError(f"{option} is of one recording: give one file")
+
+
+def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool, out: Path | None) -> None:
+    """Answer for every recording, print what was asked for, and write the table.
+
+    Args:
+        given: the recordings.
+        verb: what is done with them.
+        as_json: print a JSON object for each.
+        out: the table, if any; its name was checked. With a table of several recordings, nothing is shown for a
+            person but how many there are.
+
+    Raises:
+        ConfigError: the table cannot be written there.
+        typer.Exit: with status 2, when all is done, if there is a recording without an answer.
+    """
+    shown = not as_json and (out is None or len(given) == 1)
+    rows: list[Mapping[str, Cell]] = []
+    failed = printed = 0
+    with _progress(verb.name, len(given), shown or as_json) as on_progress:
+        for done, outcome in enumerate(_outcomes(given, verb), start=1):
+            plain = _plain(outcome, verb)
+            if outcome.error is not None:
+                failed += 1
+                typer.echo(f"auricle: {plain['error']}", err=True)
+            elif shown:
+                assert outcome.answer is not None
+                verb.show(outcome.answer, outcome.one, printed > 0)
+                printed += 1
+            if as_json:
+                typer.echo(json.dumps(plain, allow_nan=False, ensure_ascii=False))
+            if out is not None:
+                cells = {} if outcome.error else verb.to_row(plain)
+                rows.append({**_about(outcome.one), "error": plain.get("error", ""), **cells})
+            on_progress(done, len(given))
+    if out is not None:
+        write_table("--out", out, rows)
+        said = f"{out}: {len(given)} recordings" + (f", {failed} of them without an answer" if failed else "")
+        typer.echo(said, err=as_json)
+    if failed:
+        raise typer.Exit(2)
+
+
+def _plain(outcome: _Outcome[Answer], verb: Verb[Ready, Answer]) -> dict[str, Any]:
+    """What JSON says of an input."""
+    about = _about(outcome.one)
+    if outcome.error is not None:
+        return {**about, "error": outcome.one.reason(outcome.error), **verb.refusal(outcome.error)}
+    assert outcome.answer is not None
+    return {**about, **verb.to_dict(outcome.answer, outcome.one)}
+
+
+def _outcomes(given: Sequence[Input], verb: Verb[Ready, Answer]) -> Iterator[_Outcome[Answer]]:
+    """What becomes of each input, in order, answered for in batches."""
+    waiting: list[tuple[Input, Ready | DataError]] = []
+    for place, one in enumerate(given, start=1):
+        try:
+            waiting.append((one, verb.prepare(one)))
+        except DataError as error:
+            waiting.append((one, error))
+        n_ready = sum(not isinstance(ready, DataError) for _, ready in waiting)
+        if n_ready in (0, verb.batch) or place == len(given):
+            yield from _answered(waiting, verb)
+            waiting = []
+
+
+def _answered(waiting: Sequence[tuple[Input, Ready | DataError]], verb: Verb[Ready, Answer]) -> list[_Outcome[Answer]]:
+    ready = [(one, found) for one, found in waiting if not isinstance(found, DataError)]
+    failed = {id(one): _Outcome[Answer](one, error=found) for one, found in waiting if isinstance(found, DataError)}
+    try:
+        answers = verb.answer([found for _, found in ready]) if ready else ()
+        answered = [_Outcome(one, answer) for (one, _), answer in zip(ready, answers, strict=True)]
+    except DataError as error:
+        if len(ready) == 1:
+            answered = [_Outcome[Answer](ready[0][0], error=error)]
+        else:  # of one of them: alone each says its own
+            answered = [outcome for pair in ready for outcome in _answered([pair], verb)]
+    in_order = iter(answered)
+    return [failed[id(one)] if id(one) in failed else next(in_order) for one, _ in waiting]
+
+
+def _about(one: Input) -> dict[str, Any]:
+    """What is said of every recording, whatever became of it."""
+    return {"path": str(one.path), "record_id": one.record_id}
+
+
+@contextmanager
+def _progress(title: str, n_recordings: int, printing: bool) -> Iterator[OnProgress]:
+    """A bar where the work takes seconds and its results are not themselves seen to come."""
+    if n_recordings < _MANY or (printing and sys.stdout.isatty()):
+        yield lambda done, total: None
+        return
+    with progress_bar(title) as on_progress:
+        yield on_progress

@@ -1,0 +1,158 @@
+"""measure and predict are given many recordings: files, folders and manifests, into JSON lines and tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auricle.leads import STANDARD
+from auricle.predict import Predictor
+from auricle.simulate.cohort import cohort
+from fakes import write_wfdb
+from running import auricle, refused
+
+VERBS = ("measure", "predict")
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three people as files in folders, with a manifest that knows their ages, and what is no recording."""
+    root = tmp_path_factory.mktemp("clinic")
+    (root / "files" / "b").mkdir(parents=True)
+    ages = [3.0, 1500.0, 9000.0]
+    people = list(cohort(3, 5, ages=ages, diagnoses={}, rate_hz=250, seconds=5, quality="clean").recordings())
+    for name, one in zip(("a.npz", "b/c.npz"), people[:2], strict=True):
+        np.savez(root / "files" / name, signal=one.signal, rate_hz=one.rate_hz, leads=list(one.leads))
+    write_wfdb(root / "files" / "b" / "d", np.nan_to_num(people[2].signal), people[2].leads, rate_hz=250)
+    (root / "files" / "letter.txt").write_text("Dear colleague")
+    (root / "files" / ".hidden.npz").write_bytes(b"no recording")
+    lines = ["file,record_id,age,sex", "files/a.npz,first,3d,F", "files/b/c.npz,,4yr,M", "files/b/d,third,,"]
+    (root / "records.csv").write_text("\n".join(lines))
+    return root
+
+
+def json_lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_folder_stands_for_the_recordings_in_it(clinic: Path, verb: str) -> None:
+    done = auricle(verb, clinic / "files", "--json")
+    assert done.returncode == 0, done.stderr
+    found = [Path(one["path"]).relative_to(clinic / "files").as_posix() for one in json_lines(done.stdout)]
+    assert found == ["a.npz", "b/c.npz", "b/d.hea"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_manifest_gives_ages_sex_and_names(clinic: Path, verb: str) -> None:
+    done = auricle(verb, "records.csv", "--json", cwd=clinic)
+    assert done.returncode == 0, done.stderr
+    plain = json_lines(done.stdout)
+    assert [one["record_id"] for one in plain] == ["first", "c", "third"]
+    assert [one["age_days"] for one in plain] == pytest.approx([3, 4 * 365.25 + (verb == "predict") * 365.25 / 2, None])
+    alone = auricle(verb, "files/a.npz", "--age", "3d", "--sex", "F", "--json", cwd=clinic)
+    values = "values" if verb == "measure" else "kind"
+    assert json.loads(alone.stdout)[values] == plain[0][values]
+    if verb == "measure":
+        assert [one["sex"] for one in plain] == ["F", "M", None]
+    else:
+        assert json.loads(alone.stdout)["scores"] == pytest.approx(plain[0]["scores"], abs=1e-5)
+    given = json_lines(auricle(verb, "records.csv", "--age", "2d", "--json", cwd=clinic).stdout)
+    assert [one["age_days"] for one in given] == [2, 2, 2], "what the caller says goes before the manifest"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_fails_is_a_line_of_its_own_and_stops_nothing(clinic: Path, tmp_path: Path, verb: str) -> None:
+    shutil.copytree(clinic, tmp_path / "c")
+    (tmp_path / "c" / "files" / "b" / "c.npz").write_bytes(b"PK\x03\x04 and no more")
+    lines = (tmp_path / "c" / "records.csv").read_text() + "\nfiles/gone.npz,,3d,F\nfiles/x.npz,,Mrs Miller,F"
+    (tmp_path / "c" / "records.csv").write_text(lines)
+    out = tmp_path / "out.csv"
+    done = auricle(verb, "records.csv", "absent", "--json", "--out", out, cwd=tmp_path / "c")
+    assert done.returncode == 2
+    plain = json_lines(done.stdout)
+    assert [one["record_id"] for one in plain] == ["first", "c", "third", "gone", "x", "absent"]
+    assert ["error" in one for one in plain] == [False, True, False, True, True, True]
+    assert "c.npz" in plain[1]["error"]
+    assert "records.csv:5" in plain[3]["error"]
+    assert "records.csv:6" in plain[4]["error"]
+    assert "Miller" not in done.stdout + done.stderr
+    rows = table(out)
+    assert [row["record_id"] for row in rows] == [one["record_id"] for one in plain]
+    assert [bool(row["error"]) for row in rows] == ["error" in one for one in plain]
+    assert "6 recordings, 4 of them without an answer" in done.stderr
+
+
+def test_a_table_has_the_numbers_of_json(clinic: Path, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    for verb, column, number in (
+        ("measure", "qrs", lambda one: one["values"]["qrs"]["value"]),
+        ("measure", "qrs_centile", lambda one: one["values"]["qrs"]["centile"]),
+        ("predict", "score_RVH", lambda one: one["scores"]["RVH"]),
+        ("predict", "without_age_RVH", lambda one: one["scores_without_age"]["RVH"]),
+    ):
+        out, parquet = tmp_path / f"{verb}.csv", tmp_path / f"{verb}.parquet"
+        done = auricle(verb, "records.csv", "--json", "--out", out, cwd=clinic)
+        assert done.returncode == 0, done.stderr
+        wanted = [number(one) for one in json_lines(done.stdout)]
+        assert [float(row[column]) if row[column] else None for row in table(out)] == wanted
+        made = auricle(verb, "records.csv", "--out", parquet, cwd=clinic)
+        assert made.stdout == f"{parquet}: 3 recordings\n", "a table is not printed as well"
+        read = pandas.read_parquet(parquet)
+        assert list(read.columns) == list(table(out)[0])
+        np.testing.assert_allclose(
+            read[column].to_numpy(float), np.array([np.nan if one is None else one for one in wanted]), atol=1e-5
+        )
+        assert read["path"].tolist() == ["files/a.npz", "files/b/c.npz", "files/b/d"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_table_that_cannot_be_written_is_refused_before_the_work(clinic: Path, tmp_path: Path, verb: str) -> None:
+    one = clinic / "files" / "a.npz"
+    refused(auricle(verb, one, "--out", tmp_path / "a.xlsx"), ".csv or .parquet")
+    (tmp_path / "b.csv").mkdir()
+    refused(auricle(verb, one, "--out", tmp_path / "b.csv"), "is a folder")
+    (tmp_path / "empty").mkdir()
+    refused(auricle(verb, tmp_path / "empty"), "no recording in this folder")
+    (tmp_path / "bad.csv").write_text("file,agee\na.hea,3d\n")
+    refused(auricle(verb, "bad.csv", "--out", "./bad.csv", cwd=tmp_path), "give another name")
+    refused(auricle(verb, ".", cwd=tmp_path / "empty"), "no recording in this folder")
+    refused(auricle(verb, tmp_path / "bad.csv"), "did you mean 'age'")
+
+
+def test_what_is_of_one_recording_is_refused_for_many(clinic: Path, tmp_path: Path) -> None:
+    refused(auricle("measure", clinic / "files", "--page", tmp_path / "a.html"), "--page", "one file")
+    refused(auricle("predict", clinic / "records.csv", "--lab", "CRP<5"), "--lab", "lab:NAME")
+    assert not list(tmp_path.iterdir())
+
+
+def test_leads_and_ages_of_a_batch_stay_with_their_recording() -> None:
+    people = list(cohort(5, 11, ages=[2.0, 40.0, 700.0, 4000.0, 20000.0], diagnoses={}, seconds=10).recordings())
+    rows = [people[1].leads.index(lead) for lead in STANDARD[:6]]
+    people[1] = replace(people[1], signal=people[1].signal[rows], leads=STANDARD[:6])
+    people[2] = replace(people[2], signal=people[2].signal[:, :2500], age=None)
+    predictor = Predictor.from_pretrained()
+    together, alone = predictor(people), [predictor(one) for one in people]
+    for one, other in zip(together, alone, strict=True):
+        assert one.record_id == other.record_id
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+        assert one.scores_without_age == pytest.approx(other.scores_without_age, abs=1e-5)
+        assert one.group_contributions == pytest.approx(other.group_contributions, abs=1e-5)
+        assert (one.leads_missing, one.n_windows, one.notes) == (other.leads_missing, other.n_windows, other.notes)
+        for (days, scores), (same, others) in zip(one.age_effect, other.age_effect, strict=True):
+            assert days == same
+            assert scores == pytest.approx(others, abs=1e-5)
+    assert together[1].leads_missing
+    assert together[2].n_windows == 1
+    assert predictor([]) == []
