@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from auricle.predict import Predictor
 from auricle.simulate.cohort import cohort
 from fakes import write_wfdb
 from running import auricle, refused
+from schema import faults
 
 VERBS = ("measure", "predict")
 
@@ -115,6 +117,34 @@ def test_a_table_has_the_numbers_of_json(clinic: Path, tmp_path: Path) -> None:
             read[column].to_numpy(float), np.array([np.nan if one is None else one for one in wanted]), atol=1e-5
         )
         assert read["path"].tolist() == ["files/a.npz", "files/b/c.npz", "files/b/d"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_line_is_as_the_schema_says(clinic: Path, tmp_path: Path, verb: str) -> None:
+    schema = json.loads(auricle(verb, "--schema").stdout)
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "noise.npz", signal=rng.normal(size=(2, 2500)), rate_hz=250, leads=["I", "II"])
+    np.savez(tmp_path / "V4R.npz", signal=np.load(clinic / "files" / "a.npz")["signal"][:1], rate_hz=250, leads=["V4R"])
+    before = datetime.now(UTC).replace(microsecond=0)
+    done = auricle(verb, clinic / "records.csv", tmp_path, clinic / "absent.hea", "--json")
+    assert done.returncode == 2
+    plain = json_lines(done.stdout)
+    assert len(plain) == 6
+    results, failures = schema["$defs"]["result"], schema["$defs"]["failure"]
+    for one in plain:
+        kind = failures if "error" in one else results
+        assert not list(faults(one, schema, schema))
+        assert not list(faults(one, kind, schema))
+        assert set(one) <= set(kind["properties"]), "a key that the schema does not describe"
+        assert one["program"] == "auricle"
+        assert one["version"] == auricle("--version").stdout.split()[1]
+        assert before <= datetime.fromisoformat(one["time"]) <= datetime.now(UTC)
+        assert one["time"].endswith("Z")
+    good = next(one for one in plain if "error" not in one)
+    assert list(faults({**good, "age_days": "3d"}, results, schema)), "the check can fail"
+    assert list(faults({name: value for name, value in good.items() if name != "quality"}, schema, schema))
+    if verb == "predict":
+        assert any("refused" in one for one in plain)
 
 
 @pytest.mark.parametrize("verb", VERBS)

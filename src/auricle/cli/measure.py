@@ -22,6 +22,7 @@ from auricle.cli.recordings import (
     AgeOption,
     FilesArgument,
     JsonOption,
+    SchemaOption,
     SexOption,
     TableOption,
     Verb,
@@ -70,6 +71,7 @@ def measure(
     ] = None,
     lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
     as_json: JsonOption = False,
+    show_schema: SchemaOption = False,
     out: TableOption = None,
     page: Annotated[
         Path | None, typer.Option(help="Write an HTML page of one recording here: paper, median beat, table.")
@@ -86,6 +88,7 @@ def measure(
     from auricle.data.inputs import inputs
     from auricle.paediatrics.report import to_dict, to_row
 
+    del show_schema  # its callback has answered
     speak(lang)
     check_page_name("--page", page)
     check_picture_name("--ages-figure", ages_figure)

@@ -17,6 +17,7 @@ from auricle.cli.recordings import (
     AgeOption,
     FilesArgument,
     JsonOption,
+    SchemaOption,
     SexOption,
     TableOption,
     Verb,
@@ -58,6 +59,7 @@ def predict(
         Path | None, typer.Option(help="A picture of the same ECG, beside its file, for weights that read pictures.")
     ] = None,
     as_json: JsonOption = False,
+    show_schema: SchemaOption = False,
     out: TableOption = None,
 ) -> None:
     """Predict. Research use, not a diagnosis."""
@@ -66,6 +68,7 @@ def predict(
     from auricle.io.picture import read_picture
     from auricle.predict import BATCH, OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor, to_row
 
+    del show_schema  # its callback has answered
     known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex), **known_labs(lab or [])}
     if image is not None:
         known["image"] = read_picture(image)

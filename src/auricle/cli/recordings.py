@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
 import typer
 
+from auricle import __version__
 from auricle.cli.output import Cell, write_table
 from auricle.errors import ConfigError, DataError
 from auricle.progress import OnProgress, progress_bar
@@ -26,8 +29,23 @@ if TYPE_CHECKING:
 # From so many recordings on it takes seconds.
 _MANY: Final = 30
 
+# Of the JSON lines: raised when a key changes its meaning or goes.
+SCHEMA_VERSION: Final = 1
+
 Ready = TypeVar("Ready")
 Answer = TypeVar("Answer")
+
+
+def schema(verb: str) -> str:
+    """The JSON Schema of the lines of a verb."""
+    return files("auricle.cli").joinpath("schemas", f"{verb}.json").read_text(encoding="utf-8")
+
+
+def _say_schema(context: typer.Context, asked: bool) -> None:
+    if asked:
+        typer.echo(schema(str(context.info_name)), nl=False)
+        raise typer.Exit
+
 
 FilesArgument = Annotated[
     list[Path],
@@ -41,6 +59,9 @@ AgeOption = Annotated[
 ]
 SexOption = Annotated[str | None, typer.Option(help="F or M.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")]
+SchemaOption = Annotated[
+    bool, typer.Option("--schema", callback=_say_schema, is_eager=True, help="Say the JSON Schema of --json and stop.")
+]
 TableOption = Annotated[
     Path | None, typer.Option("--out", help="Write a table with a line for each recording here (.csv, .parquet).")
 ]
@@ -107,9 +128,11 @@ def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool,
     shown = not as_json and (out is None or len(given) == 1)
     rows: list[Mapping[str, Cell]] = []
     failed = printed = 0
+    time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     with _progress(verb.name, len(given), shown or as_json) as on_progress:
         for done, outcome in enumerate(_outcomes(given, verb), start=1):
-            plain = _plain(outcome, verb)
+            about = _about(outcome.one, time)
+            plain = _plain(outcome, verb, about)
             if outcome.error is not None:
                 failed += 1
                 typer.echo(f"auricle: {plain['error']}", err=True)
@@ -121,7 +144,7 @@ def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool,
                 typer.echo(json.dumps(plain, allow_nan=False, ensure_ascii=False))
             if out is not None:
                 cells = {} if outcome.error else verb.to_row(plain)
-                rows.append({**_about(outcome.one), "error": plain.get("error", ""), **cells})
+                rows.append({**about, "error": plain.get("error", ""), **cells})
             on_progress(done, len(given))
     if out is not None:
         write_table("--out", out, rows)
@@ -131,9 +154,8 @@ def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool,
         raise typer.Exit(2)
 
 
-def _plain(outcome: _Outcome[Answer], verb: Verb[Ready, Answer]) -> dict[str, Any]:
+def _plain(outcome: _Outcome[Answer], verb: Verb[Ready, Answer], about: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON says of an input."""
-    about = _about(outcome.one)
     if outcome.error is not None:
         return {**about, "error": outcome.one.reason(outcome.error), **verb.refusal(outcome.error)}
     assert outcome.answer is not None
@@ -169,9 +191,10 @@ def _answered(waiting: Sequence[tuple[Input, Ready | DataError]], verb: Verb[Rea
     return [failed[id(one)] if id(one) in failed else next(in_order) for one, _ in waiting]
 
 
-def _about(one: Input) -> dict[str, Any]:
-    """What is said of every recording, whatever became of it."""
-    return {"path": str(one.path), "record_id": one.record_id}
+def _about(one: Input, time: str) -> dict[str, Any]:
+    """What is said of every recording, whatever became of it: which, by what, and when (`schemas/`)."""
+    program = {"program": "auricle", "version": __version__, "schema": SCHEMA_VERSION, "time": time}
+    return {"path": str(one.path), "record_id": one.record_id, **program}
 
 
 @contextmanager
