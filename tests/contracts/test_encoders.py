@@ -14,6 +14,8 @@ from conftest import make_batch
 
 SPEC = InputSpec(rate_hz=250, seconds=2.0)
 NAMES = ENCODERS.names()
+# Every encoder, and lead groups behind their other stems.
+FORMS = [(name, {}) for name in NAMES] + [("lead_groups", {"stem": stem}) for stem in ("conv", "per_lead")]
 
 
 def tiny(name: str, spec: InputSpec = SPEC, **more: object) -> EncoderModule:
@@ -40,9 +42,9 @@ def test_every_encoder_has_the_presets_and_keeps_the_protocol(name: str) -> None
     assert any(part.modulation_points for part in encoder.parts())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_masked_cannot_be_seen(name: str) -> None:
-    encoder, batch = tiny(name), make_batch()
+@pytest.mark.parametrize(("name", "more"), FORMS)
+def test_what_is_masked_cannot_be_seen(name: str, more: dict) -> None:
+    encoder, batch = tiny(name, **more), make_batch()
     lead_mask, time_mask = batch.lead_mask.clone(), batch.time_mask.clone()
     lead_mask[:, [1, 7]] = False
     time_mask[:, 400:] = False
@@ -55,9 +57,9 @@ def test_what_is_masked_cannot_be_seen(name: str) -> None:
     assert torch.allclose(expected, shorter, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_records_do_not_see_each_other(name: str) -> None:
-    encoder, batch = tiny(name), make_batch()
+@pytest.mark.parametrize(("name", "more"), FORMS)
+def test_records_do_not_see_each_other(name: str, more: dict) -> None:
+    encoder, batch = tiny(name, **more), make_batch()
     order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(run(encoder, batch)[order], run(encoder, batch.select(order)), atol=1e-5)
 
@@ -115,7 +117,7 @@ def test_bf16_runs(name: str) -> None:
     assert torch.isfinite(out.float()).all()
 
 
-@pytest.mark.parametrize("stem", ["group", "per_lead"])
+@pytest.mark.parametrize("stem", ["conv", "group", "per_lead"])
 @pytest.mark.parametrize("attention", ["se", "eca", "none"])
 def test_axis_and_septum_are_not_averaged_away(stem: str, attention: str) -> None:
     """Under a mean of leads, III with aVF fixed and V1 against V2 would be invisible."""
@@ -140,7 +142,32 @@ def test_overlapping_patches_see_their_neighbours_and_no_padding() -> None:
     assert torch.allclose(run(wide, batch), run(wide, batch, signal=longer, time_mask=mask), atol=1e-5)
 
 
-@pytest.mark.parametrize("stem", ["group", "per_lead"])
+def test_a_convolutional_stem_learns_from_one_record_shorter_than_its_longest_stride() -> None:
+    encoder, batch = tiny("lead_groups", stem="conv").train(), make_batch(1)
+    short = encoder(batch.signal[..., :60], batch.lead_mask, batch.time_mask[:, :60])
+    short.pooled.sum().backward()
+    assert torch.isfinite(short.pooled).all()
+    grads = [parameter.grad for parameter in encoder.waves.parameters()]
+    assert all(grad is not None and torch.isfinite(grad).all() for grad in grads)
+    nobody = encoder(batch.signal, torch.zeros_like(batch.lead_mask), batch.time_mask)
+    assert torch.isfinite(nobody.pooled).all()
+
+
+def test_nothing_passes_between_groups_in_the_stem() -> None:
+    encoder, batch = tiny("lead_groups", stem="conv"), make_batch()
+    with torch.no_grad():
+        before = encoder.waves(batch.signal, batch.lead_mask, batch.time_mask)
+        other = batch.signal.clone()
+        other[:, 6:8] = 3.0  # V1 and V2
+        after = encoder.waves(other, batch.lead_mask, batch.time_mask)
+    width = encoder.waves.width
+    changed = [
+        not torch.equal(before[:, g * width : (g + 1) * width], after[:, g * width : (g + 1) * width]) for g in range(4)
+    ]
+    assert changed == [name == "septal" for name in encoder.group_names]
+
+
+@pytest.mark.parametrize("stem", ["conv", "group", "per_lead"])
 def test_absent_groups_weigh_nothing(stem: str) -> None:
     encoder, batch = tiny("lead_groups", stem=stem), make_batch()
     mask = torch.tensor([lead not in ("V1", "V2") for lead in STANDARD]).expand(8, -1)

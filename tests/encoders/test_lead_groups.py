@@ -14,12 +14,12 @@ from auricle.encoders import ENCODERS, Tokens, build_encoder
 from auricle.encoders.lead_groups import GroupStem, LeadGroups, LeadGroupsConfig, PerLeadStem
 from auricle.leads import LISA_GROUPS, STANDARD
 from auricle.nn.film import Code, FiLM, Modulations
-from auricle.nn.patch import patchify
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 from conftest import make_batch
 
 SPEC = InputSpec(rate_hz=250, seconds=2.0)
 N_SCALES, DEPTH, WIDTH = 3, 2, 16
+NARROW = LeadGroupsConfig(width=5)
 
 
 class Given(Code):
@@ -135,7 +135,7 @@ class TestTime:
     @pytest.mark.parametrize(("overlap", "reach"), [(0.0, [0, 0, 0]), (0.5, [12, 31, 62]), (1.0, [25, 62, 125])])
     def test_overlap_is_a_share_of_the_patch(self, overlap: float, reach: list[int]) -> None:
         encoder = tiny(overlap=overlap)
-        assert [scale.reach for scale in encoder.scales] == reach
+        assert [scale.stem.reach for scale in encoder.scales] == reach
         widths = [scale.stem.kernels[0].shape[0] // 5 for scale in encoder.scales]
         assert widths == [patch + 2 * r for patch, r in zip((25, 62, 125), reach, strict=True)]
 
@@ -143,12 +143,12 @@ class TestTime:
 class TestStems:
     def test_a_group_is_the_sum_of_its_leads_kernels_rescaled(self) -> None:
         torch.manual_seed(0)
-        stem = GroupStem([[0, 3], [1, 2, 4]], 6, 5)
+        stem = GroupStem(NARROW, [[0, 3], [1, 2, 4]], 6)
         assert stem.n_streams == 2
         patches = torch.randn(3, 5, 7, 6)
         mask = torch.tensor([[True] * 5, [True, True, False, True, True], [False, True, False, False, False]])
         patches = torch.where(mask[..., None, None], patches, 0.0)
-        got = stem(patches, mask).detach().numpy()
+        got = stem(patches.flatten(2), mask, torch.ones(3, 7, dtype=torch.bool)).detach().numpy()
         for b in range(3):
             for g, members in enumerate(stem.groups):
                 kernel = stem.kernels[g].detach().numpy().reshape(len(members), 6, 5)
@@ -161,16 +161,16 @@ class TestStems:
 
     def test_a_lead_is_one_stream_of_one_kernel_and_its_identity(self) -> None:
         torch.manual_seed(0)
-        stem = PerLeadStem([[4, 0], [2]], 6, 5)
+        stem = PerLeadStem(NARROW, [[4, 0], [2]], 6)
         assert stem.n_streams == 3
         patches = torch.randn(2, 5, 7, 6)
-        got = stem(patches, torch.ones(2, 5, dtype=torch.bool))
+        got = stem(patches.flatten(2), torch.ones(2, 5, dtype=torch.bool), torch.ones(2, 7, dtype=torch.bool))
         for stream, lead in enumerate((4, 0, 2)):
             assert torch.allclose(got[:, stream], patches[:, lead] @ stem.kernel + stem.identity[stream], atol=1e-5)
 
     def test_leads_meet_by_a_softmax_over_those_present(self) -> None:
         torch.manual_seed(0)
-        stem, x = PerLeadStem([[4, 0, 1], [2, 3]], 6, 5), torch.randn(2, 5, 7, 5)
+        stem, x = PerLeadStem(NARROW, [[4, 0, 1], [2, 3]], 6), torch.randn(2, 5, 7, 5)
         mask = torch.tensor([[True] * 5, [False, True, True, False, True]])
         got = stem.gather(x, mask).detach().numpy()
         assert got.shape == (2, 2, 7, 5)
@@ -189,9 +189,9 @@ class TestStems:
         """Else the size of a token would depend on the length of the patch, the group and the unit."""
         torch.manual_seed(0)
         groups = [[0, 1, 2, 3], [4]]
-        made = stem(groups, patch, 64)
-        patches = patchify(TYPICAL_MV * torch.randn(4, 5, 16 * patch), patch)
-        bare = made(patches, torch.ones(4, 5, dtype=torch.bool)) - made.identity[:, None]
+        made = stem(LeadGroupsConfig(width=64), groups, patch)
+        signal, tokens = TYPICAL_MV * torch.randn(4, 5, 16 * patch), torch.ones(4, 16, dtype=torch.bool)
+        bare = made(signal, torch.ones(4, 5, dtype=torch.bool), tokens) - made.identity[:, None]
         assert torch.allclose(bare.std((0, 2, 3)), torch.ones(len(made.identity)), rtol=0.25)
         assert made.identity.std().item() == pytest.approx(0.5, rel=0.2), "and a group is known by half of that"
 

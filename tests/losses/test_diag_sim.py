@@ -20,7 +20,7 @@ from auricle.losses.diag_sim import (
     report_similarity,
     same_report,
 )
-from auricle.text.findings import FindingsSpace
+from auricle.text.findings import FindingsSpace, similarity
 
 TEXTS = (
     "sinus rhythm. normal ecg.",
@@ -32,9 +32,9 @@ TEXTS = (
 
 def corpus(texts: tuple[str, ...] = TEXTS, n_records: tuple[int, ...] = (5, 3, 1, 1)) -> Corpus:
     space = FindingsSpace.fit(list(texts))
-    findings, concepts = (torch.from_numpy(matrix) for matrix in space.encode(texts))
+    findings, diagnoses = (torch.from_numpy(matrix) for matrix in space.encode(texts))
     embedding = torch.nn.functional.normalize(torch.randn(len(texts), 5, generator=torch.Generator().manual_seed(0)))
-    return Corpus(texts, torch.tensor(n_records), embedding, space, findings, concepts)
+    return Corpus(texts, torch.tensor(n_records), embedding, space, findings, diagnoses)
 
 
 def text(ids: list[int]) -> TextBatch:
@@ -59,7 +59,7 @@ class TestSimilarity:
     @pytest.mark.parametrize(
         ("kind", "missing", "what"),
         [("cosine", "embedding", "text embeddings"), ("both", "embedding", "text embeddings"),
-         ("findings", "findings", "parsed findings"), ("both", "concepts", "parsed findings")],
+         ("findings", "diagnoses", "parsed findings"), ("both", "diagnoses", "parsed findings")],
     )  # fmt: skip
     def test_what_a_kind_needs_must_be_there_on_both_sides(self, kind: str, missing: str, what: str) -> None:
         rows = text([0, 1])
@@ -144,25 +144,37 @@ class TestWeights:
 
 
 class TestRamp:
-    def test_it_lies_between_the_90th_and_99th_centile(self) -> None:
-        assert fit_ramp(torch.linspace(0, 0.8, 1001)) == pytest.approx((0.72, 0.792), abs=1e-4)
+    def test_of_cosines_it_lies_between_the_90th_and_99th_centile(self) -> None:
+        assert fit_ramp(torch.linspace(0, 0.8, 1001), "cosine") == pytest.approx((0.72, 0.792), abs=1e-4)
 
-    def test_it_keeps_a_finite_slope_and_ends_at_one(self) -> None:
-        assert fit_ramp(torch.full((100,), 0.3)) == pytest.approx((0.3, 0.35))
-        assert fit_ramp(torch.ones(100)) == pytest.approx((0.9, 1.0))
-        assert fit_ramp(torch.full((100,), 0.97)) == pytest.approx((0.9, 1.0))
+    def test_of_cosines_it_keeps_a_finite_slope_and_ends_at_one(self) -> None:
+        assert fit_ramp(torch.full((100,), 0.3), "cosine") == pytest.approx((0.3, 0.35))
+        assert fit_ramp(torch.ones(100), "cosine") == pytest.approx((0.9, 1.0))
+        assert fit_ramp(torch.full((100,), 0.97), "cosine") == pytest.approx((0.9, 1.0))
+
+    @pytest.mark.parametrize("kind", ["findings", "both"])
+    def test_of_findings_it_begins_at_nothing_and_ends_where_a_tenth_of_those_that_share_is_more_alike(
+        self, kind: str
+    ) -> None:
+        sharing = torch.linspace(0.01, 0.81, 801)
+        assert fit_ramp(torch.cat([torch.zeros(9000), sharing]), kind) == pytest.approx((0.0, 0.73), abs=1e-4)
+        assert fit_ramp(torch.full((10,), 0.001), kind) == (0.0, 0.05)
+        assert fit_ramp(torch.zeros(10), kind) is None
 
     def test_pairs_are_drawn_by_how_many_records_carry_a_report(self) -> None:
-        """One report of a thousand records: nearly all pairs of different reports have it on one side."""
-        usual = corpus(n_records=(1000, 20, 1, 1))
-        rare = corpus(n_records=(1, 20, 1000, 1))
-        first, second = fit_ramp_to(usual, "findings"), fit_ramp_to(rare, "findings")
-        between = report_similarity("findings", text([0, 1, 2, 3]), text([0, 1, 2, 3]))
+        """Of nine pairs in ten the alike ones are those of the two reports that most records carry."""
+        texts = (
+            "left bundle branch block. first degree av block.", "left bundle branch block. low voltage. prolonged qt.",
+            "atrial fibrillation. prolonged qt. low voltage.",
+            "atrial fibrillation. t wave inversion. left axis deviation.",
+        )  # fmt: skip
+        first, second = (fit_ramp_to(corpus(texts, n), "findings") for n in ((900, 900, 1, 1), (1, 1, 900, 900)))
+        diagnoses = corpus(texts).diagnoses
+        between = similarity(diagnoses, diagnoses)
         assert first is not None
         assert second is not None
-        assert first[0] == pytest.approx(between[0, 1].item(), abs=1e-5)
-        assert second[0] == pytest.approx(between[2, 1].item(), abs=1e-5)
-        assert between[0, 1] < between[1, 2] < 0.9
+        assert first[1] == pytest.approx(between[0, 1].item(), abs=1e-5)
+        assert second[1] == pytest.approx(between[2, 3].item(), abs=1e-5)
 
     def test_it_is_of_the_similarity_that_is_used_and_the_same_every_time(self) -> None:
         made = corpus()

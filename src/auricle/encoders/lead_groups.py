@@ -17,19 +17,27 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from auricle import leads as lead_names
 from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
 from auricle.nn.channel_attention import ATTENTIONS, group_weights
 from auricle.nn.film import Condition, ModulationPoint
+from auricle.nn.masked_norm import MaskedNorm
 from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
 from auricle.nn.pooling import MeanAndAttention, masked_mean
 from auricle.nn.transformer import Block, Rotary
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
+# Of the stem `conv`: taps of the layers without a stride, the fewest samples of a stride after averaging, and how far
+# its last layer sees into the neighbours.
+_TAPS: Final = 7
+_FEWEST_TAPS: Final = 16
+_CONV_OVERLAP: Final = 0.5
+
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {"width": 16, "depth": 2, "n_heads": 2, "patch_ms": (100, 250, 500)},
+    "tiny": {"width": 16, "stem_width": 4, "depth": 2, "n_heads": 2, "patch_ms": (100, 250, 500)},
     "nano": {"width": 64, "depth": 2, "n_heads": 4, "patch_ms": (100, 250, 1000)},
     "small": {"width": 192, "depth": 4, "n_heads": 6},
     "base": {"width": 256, "depth": 6, "n_heads": 8},
@@ -43,11 +51,14 @@ class LeadGroupsConfig(ComponentConfig):
         width: channels per scale; the pooled representation is `len(patch_ms)` times as wide.
         depth: transformer blocks per scale.
         patch_ms: stride of each scale, in ms (ours: waveform, complex, rhythm), so they follow the rate.
-        overlap: how far a patch sees into its neighbours on either side, as a share of the stride; with 0 kernel and
-            stride are equal, as in the proposal, and a shift inside a patch matters more (`benchmarks/shift.py`).
+        overlap: how far a patch sees into its neighbours on either side, as a share of the stride. With 0 kernel and
+            stride are equal, and a shift inside a patch matters more (`benchmarks/shift.py`); with .5 the kernel is
+            twice the stride. None takes .5 for the stem `conv` and 0 for the others.
         groups: lead groups; a lead of the input in no group is not read.
-        stem: `group` (each lead its own kernel, summed in the group) or `per_lead` (the temporal encoder runs on
-            every lead, then attention pooling inside the group: the literal reading of 3.1, at more computation).
+        stem: `conv` (normalised convolutions on the leads of each group, then one with a stride for each scale),
+            `group` (one linear map of a patch: each lead its own kernel, summed in the group), or `per_lead` (the
+            temporal encoder runs on every lead, then attention pooling inside the group: the literal reading of 3.1).
+        stem_width: channels of each group in the stem `conv`.
         attention: inter-group attention: `se`, `eca`, or `none` (all present groups weigh 1).
     """
 
@@ -58,31 +69,115 @@ class LeadGroupsConfig(ComponentConfig):
     mlp_ratio: float = 4.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_ms: tuple[float, ...] = (40, 100, 500)
-    overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
+    overlap: Annotated[float, Field(ge=0, le=1)] | None = None
     groups: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict(lead_names.LISA_GROUPS))
-    stem: Literal["group", "per_lead"] = "group"
+    stem: Literal["conv", "group", "per_lead"] = "group"
+    stem_width: Annotated[int, Field(gt=0)] = 16
     attention: Literal["se", "eca", "none"] = "se"
+
+
+class Waves(nn.Module):
+    """What the stem `conv` makes of the leads of each group, before any stride: two layers of seven taps, a residual.
+
+    The first layer sums over the leads of a group, rescaled by how many are present; nothing passes between groups.
+    """
+
+    def __init__(self, groups: list[list[int]], width: int) -> None:
+        super().__init__()
+        self.groups, self.width = groups, width
+        channels = len(groups) * width
+        self.first = nn.ModuleList(
+            nn.Conv1d(len(members), width, _TAPS, padding=_TAPS // 2, bias=False) for members in groups
+        )
+        self.second = nn.Conv1d(channels, channels, _TAPS, padding=_TAPS // 2, groups=len(groups), bias=False)
+        self.first_norm, self.second_norm = MaskedNorm(channels), MaskedNorm(channels)
+
+    def forward(
+        self, signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b c t"]:
+        """(b, groups * width, t) features, group by group; 0 where a group has no lead and beyond the record.
+
+        Args:
+            signal: (b, l, t) zero where a lead is absent and beyond the record.
+            lead_mask: (b, l) leads that are present.
+            time_mask: (b, t) samples that were recorded.
+        """
+        parts, seen = [], []
+        for members, convolution in zip(self.groups, self.first, strict=True):
+            present = lead_mask[:, members].sum(-1)
+            parts.append(convolution(signal[:, members]) * (len(members) / present.clamp_min(1))[:, None, None])
+            seen.append((present > 0)[:, None].expand(-1, self.width))
+        counts = torch.cat(seen, dim=1)[:, :, None] & time_mask[:, None]
+        first = functional.gelu(self.first_norm(torch.cat(parts, dim=1), counts, axis=1))
+        return functional.gelu(first + self.second_norm(self.second(first), counts, axis=1))
+
+
+class ConvStem(nn.Module):
+    """Tokens of each group from its waves: a convolution with the stride of this scale, normalised."""
+
+    def __init__(self, config: LeadGroupsConfig, groups: list[list[int]], patch: int) -> None:
+        super().__init__()
+        self.groups, self.n_streams = groups, len(groups)
+        # A long stride reads means of a few samples: the kernel of a second needs no tap every 4 ms.
+        self.coarser = max(d for d in range(1, patch + 1) if patch % d == 0 and (d == 1 or patch // d >= _FEWEST_TAPS))
+        self.patch = patch // self.coarser
+        self.reach = round(self.patch * (_CONV_OVERLAP if config.overlap is None else config.overlap))
+        taps = config.stem_width * (self.patch + 2 * self.reach)
+        self.kernel = nn.Parameter(torch.randn(len(groups), taps, config.width) / taps**0.5)
+        self.norm = MaskedNorm(len(groups) * config.width)
+        self.identity = nn.Parameter(torch.randn(len(groups), config.width) * 0.5)
+
+    def forward(
+        self, waves: Float[Tensor, "b c t"], lead_mask: Bool[Tensor, "b l"], mask: Bool[Tensor, "b n"]
+    ) -> Float[Tensor, "b s n d"]:
+        """(b, group, n, d) one stream of tokens per group.
+
+        Args:
+            waves: (b, c, t) from `Waves`.
+            lead_mask: (b, l) leads that are present.
+            mask: (b, n) tokens with a recorded sample.
+        """
+        whole = functional.pad(waves, (0, mask.shape[1] * self.patch * self.coarser - waves.shape[-1]))
+        read = torch.unflatten(whole, -1, (-1, self.coarser)).mean(-1)
+        patches = torch.unflatten(patchify(read, self.patch, self.reach), 1, (self.n_streams, -1))  # (b, g, c, n, p)
+        tokens = torch.einsum("bgnk,gkd->bngd", patches.transpose(2, 3).flatten(3), self.kernel)
+        present = torch.stack([lead_mask[:, members].any(-1) for members in self.groups], dim=1)
+        counts = (mask[:, :, None] & present[:, None])[..., None].expand_as(tokens)
+        normal = torch.unflatten(self.norm(tokens.flatten(2), counts.flatten(2)), 2, (self.n_streams, -1))
+        return normal.transpose(1, 2) + self.identity[:, None]
+
+    def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
+        """(b, g, n, d) streams as they are: each is a group already."""
+        del lead_mask
+        return x
 
 
 class GroupStem(nn.Module):
     """Tokens of a group: the sum over its present leads of lead-specific kernels, rescaled by how many are present."""
 
-    def __init__(self, groups: list[list[int]], patch: int, width: int) -> None:
+    def __init__(self, config: LeadGroupsConfig, groups: list[list[int]], patch: int) -> None:
         super().__init__()
         self.groups, self.n_streams = groups, len(groups)
+        self.patch, self.reach = patch, round(patch * (config.overlap or 0.0))
+        taps = patch + 2 * self.reach
         self.kernels = nn.ParameterList(
-            nn.Parameter(torch.randn(len(members) * patch, width) / (TYPICAL_MV * (len(members) * patch) ** 0.5))
+            nn.Parameter(torch.randn(len(members) * taps, config.width) / (TYPICAL_MV * (len(members) * taps) ** 0.5))
             for members in groups
         )
-        self.identity = nn.Parameter(torch.randn(len(groups), width) * 0.5)
+        self.identity = nn.Parameter(torch.randn(len(groups), config.width) * 0.5)
 
-    def forward(self, patches: Float[Tensor, "b l n p"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b s n d"]:
+    def forward(
+        self, signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], mask: Bool[Tensor, "b n"]
+    ) -> Float[Tensor, "b s n d"]:
         """(b, group, n, d) one stream of tokens per group.
 
         Args:
-            patches: (b, l, n, p) zero where a lead is absent.
+            signal: (b, l, t) zero where a lead is absent.
             lead_mask: (b, l) leads that are present.
+            mask: (b, n) tokens with a recorded sample; not needed here.
         """
+        del mask
+        patches = patchify(signal, self.patch, self.reach)  # (b, l, n, p)
         streams = []
         for members, kernel in zip(self.groups, self.kernels, strict=True):
             present = lead_mask[:, members].sum(-1)
@@ -100,19 +195,24 @@ class GroupStem(nn.Module):
 class PerLeadStem(nn.Module):
     """A stream of tokens per lead under one kernel and a lead embedding; leads meet by attention inside their group."""
 
-    def __init__(self, groups: list[list[int]], patch: int, width: int) -> None:
+    def __init__(self, config: LeadGroupsConfig, groups: list[list[int]], patch: int) -> None:
         super().__init__()
         self.groups = groups
         self.order = [lead for members in groups for lead in members]
         self.n_streams = len(self.order)
-        self.kernel = nn.Parameter(torch.randn(patch, width) / (TYPICAL_MV * patch**0.5))
-        self.identity = nn.Parameter(torch.randn(self.n_streams, width) * 0.5)
-        self.score = nn.Linear(width, 1, bias=False)
+        self.patch, self.reach = patch, round(patch * (config.overlap or 0.0))
+        taps = patch + 2 * self.reach
+        self.kernel = nn.Parameter(torch.randn(taps, config.width) / (TYPICAL_MV * taps**0.5))
+        self.identity = nn.Parameter(torch.randn(self.n_streams, config.width) * 0.5)
+        self.score = nn.Linear(config.width, 1, bias=False)
 
-    def forward(self, patches: Float[Tensor, "b l n p"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b s n d"]:
-        """(b, lead, n, d) one stream of tokens per lead, in the order of the groups, from patches (b, l, n, p)."""
-        del lead_mask
-        return patches[:, self.order] @ self.kernel + self.identity[:, None]
+    def forward(
+        self, signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], mask: Bool[Tensor, "b n"]
+    ) -> Float[Tensor, "b s n d"]:
+        """(b, lead, n, d) one stream of tokens per lead, in the order of the groups, from signals (b, l, t)."""
+        del lead_mask, mask
+        patches = patchify(signal[:, self.order], self.patch, self.reach)
+        return patches @ self.kernel + self.identity[:, None]
 
     def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
         """(b, g, n, d) streams of leads pooled by attention over the present leads of each group."""
@@ -128,20 +228,23 @@ class PerLeadStem(nn.Module):
         return torch.stack(pooled, dim=1)
 
 
-_STEMS: Final[Mapping[str, type[GroupStem] | type[PerLeadStem]]] = {"group": GroupStem, "per_lead": PerLeadStem}
+_STEMS: Final[Mapping[str, type[ConvStem] | type[GroupStem] | type[PerLeadStem]]] = {
+    "conv": ConvStem,
+    "group": GroupStem,
+    "per_lead": PerLeadStem,
+}
 
 
 class _Scale(nn.Module):
     """One time scale: stem, transformer over time with weights shared by all streams, attention between groups."""
 
     patch: int
-    reach: int
 
     def __init__(self, encoder: LeadGroups, config: LeadGroupsConfig, number: int, patch: int) -> None:
         super().__init__()
-        self.patch, self.reach = patch, round(patch * config.overlap)
+        self.patch = patch
         n_groups = len(encoder.group_names)
-        self.stem = _STEMS[config.stem](encoder.group_rows, patch + 2 * self.reach, config.width)
+        self.stem = _STEMS[config.stem](config, encoder.group_rows, patch)
         self.rotary = Rotary(config.width // config.n_heads)
         self.blocks = nn.ModuleList(
             Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
@@ -159,12 +262,16 @@ class _Scale(nn.Module):
         self.mix = nn.Parameter(torch.randn(n_groups, config.width, config.width) / (n_groups * config.width) ** 0.5)
 
     def forward(
-        self, encoder: LeadGroups, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None
+        self, encoder: LeadGroups, read: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Tokens (b, g, n, d), their mask (b, n), the groups' parts of the pooled output (b, g, d), weights (b, g)."""
+        """What the stem reads, (b, channel, t), as tokens of groups.
+
+        Returns:
+            Tokens (b, g, n, d), their mask (b, n), the groups' parts of the pooled output (b, g, d), weights (b, g).
+        """
         # Tokens of each stream, and a transformer over time in which records and streams are one axis.
         mask = patch_mask(time_mask, self.patch)
-        x = self.stem(patchify(signal, self.patch, self.reach), lead_mask)
+        x = self.stem(read, lead_mask, mask)
         b, s, n, _ = x.shape
         turn = self.rotary(n)
         # Attention without a mask takes the fast path, and most batches have no padding.
@@ -199,6 +306,7 @@ class LeadGroups(EncoderModule):
         self.group_rows = [self.group_rows[number] for number in kept]
         self.group_names = tuple(list(config.groups)[number] for number in kept)
         patches = [max(1, round(ms * spec.rate_hz / 1000)) for ms in config.patch_ms]
+        self.waves = Waves(self.group_rows, config.stem_width) if config.stem == "conv" else None
         self.scales = nn.ModuleList(_Scale(self, config, i, patch) for i, patch in enumerate(patches))
         self.gain_point = self.add_point(ModulationPoint("scale_gain", 1, -1, len(patches), 1))
         self.width = config.width * len(patches)
@@ -212,11 +320,12 @@ class LeadGroups(EncoderModule):
 
         `pooled` (b, scales * d) is the scales side by side; `group_weight` and `group_contribution` are (b, g).
         """
+        read = signal if self.waves is None else self.waves(signal, lead_mask, time_mask)
         # Every scale by itself; its (b, g, n, d) tokens become one axis (b, g * n, d).
         tokens, masks, parts, weights, times, scale_of = [], [], [], [], [], []
         for number, scale in enumerate(self.scales):
             assert isinstance(scale, _Scale)
-            x, mask, part, weight = scale(self, signal, lead_mask, time_mask, condition)
+            x, mask, part, weight = scale(self, read, lead_mask, time_mask, condition)
             g, n = x.shape[1:3]
             present = self.groups_present(lead_mask)
             tokens.append(x.flatten(1, 2))
