@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -29,8 +30,10 @@ from auricle.cli import (
 )
 from auricle.cli import list as list_verb
 from auricle.cli.output import note, speak
+from auricle.cli.stop import interruptible, leave, stoppable, was_interrupted
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import AuricleError, StoppedError
+from auricle.progress import shown
 
 app = typer.Typer(
     name="auricle",
@@ -47,6 +50,9 @@ _VERBS = (
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)
+for one in (app, *(group.typer_instance for group in app.registered_groups)):
+    for command in one.registered_commands if one is not None else ():
+        command.callback = stoppable(command.callback) if command.callback else None
 
 
 def _version(show: bool) -> None:
@@ -67,20 +73,27 @@ def _root(
 def main() -> None:
     """Run the command line."""
     console = Console(stderr=True)
+
+    def say(text: str) -> None:
+        console.print(f"auricle: {text}", highlight=False, markup=False, soft_wrap=True)
+
     speak("en")
-    warnings.showwarning = lambda message, *_: console.print(
-        f"auricle: {note(str(message))}", highlight=False, markup=False, soft_wrap=True
-    )
+    warnings.showwarning = lambda message, *_: say(note(str(message)))
     try:
-        app()
+        with interruptible(say), shown(console):
+            app()
     except StoppedError as error:
-        console.print(f"auricle: {error}", highlight=False, markup=False, soft_wrap=True)
+        say(str(error))
+        if error.signal == signal.SIGINT:
+            leave(128 + error.signal)
         sys.exit(128 + error.signal)
     except AuricleError as error:
-        console.print(f"auricle: {error}", highlight=False, markup=False, soft_wrap=True)
+        say(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("auricle: stopped", highlight=False)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit):
+        if not was_interrupted():
+            raise
+        say("stopped before anything was begun")
+        leave(128 + signal.SIGINT)
     except BrokenPipeError:
         sys.exit(0)

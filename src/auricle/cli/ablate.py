@@ -15,6 +15,8 @@ from auricle.cli.options import (
     StoreArgument,
     TrackOption,
 )
+from auricle.cli.stop import keeps
+from auricle.progress import stage
 
 
 def register(app: typer.Typer) -> None:
@@ -41,12 +43,14 @@ def ablate(
     """Train and evaluate every row of an ablation; run again, it goes on where it stopped."""
     from rich.console import Console
 
-    from auricle.atomic import write_bytes
-    from auricle.evaluate.ablation import Frame, load_ablation, run_ablation
-    from auricle.tasks import load_task
-    from auricle.train.setup import run_values
-    from auricle.train.watch import ConsoleWatcher
+    with stage("starting"):
+        from auricle.atomic import write_bytes
+        from auricle.evaluate.ablation import Frame, load_ablation, run_ablation
+        from auricle.tasks import load_task
+        from auricle.train.setup import run_values
+        from auricle.train.watch import ConsoleWatcher
 
+    keeps(f"finished rows and the row under way are kept in {out}; the same command goes on")
     asked = load_ablation(ablation).only(row or ())
     over = run_values({}, {}, {"steps": steps, "batch_size": batch_size}, settings=more or ())
     over["model"].pop("name", None)

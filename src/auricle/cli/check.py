@@ -16,7 +16,7 @@ from rich.text import Text
 
 from auricle.cli.output import check_page_name, write_page
 from auricle.disclaimer import RESEARCH_USE
-from auricle.progress import progress_bar
+from auricle.progress import progress_bar, stage
 
 if TYPE_CHECKING:
     from auricle.doctor import Facts, Finding, Report
@@ -37,13 +37,15 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the summary.")] = False,
 ) -> None:
     """Examine a manifest: errors (exit status 1), warnings, what betrays age, which endpoints are feasible."""
-    from auricle.doctor import examine
-    from auricle.pages.check import check_page
-
     check_page_name("--page", page)
+    with stage("starting"):
+        from auricle.doctor import examine
+        from auricle.pages.check import check_page
+
     with progress_bar("read") as on_progress:
         report = examine(manifest, files, on_progress)
-    write_page("--page", page, lambda: check_page(report, _command(Path(manifest.name), files)))
+    with stage("the page"):
+        write_page("--page", page, lambda: check_page(report, _command(Path(manifest.name), files)))
     if as_json:
         typer.echo(json.dumps(report.to_dict(), allow_nan=False, ensure_ascii=False))
     else:

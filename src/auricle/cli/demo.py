@@ -12,6 +12,8 @@ from rich.console import Console
 
 from auricle.cli.ingest import ingest_with_progress
 from auricle.cli.options import say_where
+from auricle.cli.stop import keeps
+from auricle.progress import stage
 from auricle.train.watch import ConsoleWatcher, duration
 
 if TYPE_CHECKING:
@@ -66,9 +68,12 @@ def demo(
     """Simulate, pre-train, evaluate, fine-tune with age, predict a newborn; ends with one page. Goes on if stopped."""
     console, begun = Console(stderr=True), time.monotonic()
     folders = _Folders(out)
+    going_on = f"what was finished is kept in {out}; the same command goes on"
+    keeps(going_on)
     console.print("1/5 a simulated cohort from birth to old age", highlight=False)
     options = {"n": records, "diagnoses": "core", "rate_hz": _RATE_HZ}
     ingest_with_progress("simulated", Path(), folders.store, options, _RATE_HZ, None)
+    keeps(going_on)
     console.print("2/5 pre-training lisa on recordings and reports", highlight=False)
     _pretrain(folders, pretrain_steps)
     console.print("3/5 zero-shot and linear probes, beside the rows that keep them honest", highlight=False)
@@ -76,7 +81,8 @@ def demo(
     console.print("4/5 fine-tuning with the age gate", highlight=False)
     _finetune(folders, finetune_steps)
     console.print("5/5 one newborn, and the page", highlight=False)
-    page = _page(folders, setting)
+    with stage("the page"):
+        page = _page(folders, setting)
     path = out / "index.html"
     page.write(path)
     console.print(f"done in {duration(time.monotonic() - begun)}; the page: {path.resolve()}", highlight=False)
@@ -89,7 +95,8 @@ def _input() -> dict[str, Any]:
 def _train_once(values: dict[str, Any], folder: Path, title: str) -> None:
     """Train unless it is done; go on if it was stopped."""
     if not (folder / "model" / "auricle.json").exists():
-        from auricle.train.pretrain import train
+        with stage("starting"):
+            from auricle.train.pretrain import train
 
         say_where(train(values, folder, resume=(folder / "run.toml").exists(), watcher=ConsoleWatcher(title)))
 
@@ -118,11 +125,12 @@ def _finetune(folders: _Folders, steps: int) -> None:
 
 
 def _evaluate(folders: _Folders) -> Setting:
-    from auricle.data.store import Store
-    from auricle.evaluate.protocols import Setting, linear_probe, zero_shot
-    from auricle.evaluate.reference import ROWS, reference_rows
-    from auricle.methods import load_method
-    from auricle.tasks import load_task
+    with stage("starting"):
+        from auricle.data.store import Store
+        from auricle.evaluate.protocols import Setting, linear_probe, zero_shot
+        from auricle.evaluate.reference import ROWS, reference_rows
+        from auricle.methods import load_method
+        from auricle.tasks import load_task
 
     setting = Setting(
         method=load_method(folders.pretrained / "model"),

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
+from auricle.cli.stop import keeps
 from auricle.errors import ConfigError
+from auricle.progress import stage
 
 _ROWS = "class_prior,random_encoder,rocket,supervised"
 
@@ -47,9 +49,11 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate saved weights on a task and print the table."""
-    from auricle.evaluate.run import evaluate_run
-    from auricle.train.watch import ConsoleWatcher
+    with stage("starting"):
+        from auricle.evaluate.run import evaluate_run
+        from auricle.train.watch import ConsoleWatcher
 
+    keeps(f"the results that were finished are kept in {out}; the same command makes them all, its training goes on")
     given = evaluate_run(
         run, store, out, task=task, protocols=protocol or (), rows=[row for row in rows.split(",") if row],
         fractions=[_share(text) for text in fractions.split(",")], seeds=range(seeds), name=name or "",

@@ -19,6 +19,7 @@ from auricle.cli.options import (
     TrackOption,
     say_where,
 )  # fmt: skip
+from auricle.progress import stage
 
 
 def register(app: typer.Typer) -> None:
@@ -49,8 +50,9 @@ def finetune(
     resume: ResumeOption = False,
 ) -> None:
     """Fine-tune an encoder on a task's labels."""
-    from auricle.train.finetune import finetune as run
-    from auricle.train.watch import ConsoleWatcher
+    with stage("starting"):
+        from auricle.train.finetune import finetune as run
+        from auricle.train.watch import ConsoleWatcher
 
     weights = run(
         store, out, task=task, init_from=init_from, gate=gate, backbone=backbone, preset=preset,

@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 from auricle.cli.options import OutArgument
+from auricle.cli.stop import keeps
 from auricle.errors import ConfigError, DataError
-from auricle.progress import progress_bar
+from auricle.progress import progress_bar, stage
 
 if TYPE_CHECKING:
     from auricle.data.store import Store
@@ -74,13 +75,15 @@ def ingest_with_progress(
     image_size: tuple[int, int] | None = None,
 ) -> None:
     """Ingest with a progress bar, and say what became of the records."""
-    from auricle.data.format import IMAGE_SIZE
-    from auricle.data.ingest import ingest as run
-    from auricle.data.store import Store
-    from auricle.errors import require
+    with stage("starting"):
+        from auricle.data.format import IMAGE_SIZE
+        from auricle.data.ingest import ingest as run
+        from auricle.data.store import Store
+        from auricle.errors import require
 
     console = Console(stderr=True)
-    with progress_bar(f"ingest {source}", console) as on_progress:
+    keeps(lambda: _kept(out))
+    with progress_bar(f"ingest {source}") as on_progress:
         done = run(
             source, root, out, options=options, rate_hz=rate_hz, workers=workers, executor=executor,
             form="pcodec" if compress else "raw", image_size=image_size or IMAGE_SIZE,
@@ -113,6 +116,14 @@ def ingest_with_progress(
         table = require("pyarrow.parquet", "train").read_table(out / "rejected.parquet")
         first = table["reason"][0].as_py()
         console.print(f"  the first rejected: {first}; all reasons are in {out / 'rejected.parquet'}", highlight=False)
+
+
+def _kept(out: Path) -> str:
+    """What is kept of a store that is not finished."""
+    whole = len(list((out / "shards").glob("*.parquet")))
+    parts = f"{whole} finished part{'' if whole == 1 else 's'}" if whole else "no part was finished, so nothing"
+    verb = "are" if whole > 1 else "is"
+    return f"{parts} {verb} kept in {out}; the same command goes on"
 
 
 def _unknown_to_tasks(store: Store) -> int:

@@ -14,7 +14,7 @@ from rich.table import Table
 from auricle.cli.output import check_page_name, write_page
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import ConfigError
-from auricle.progress import progress_bar
+from auricle.progress import progress_bar, stage
 
 if TYPE_CHECKING:
     from auricle.paediatrics.normal_records import NormalRecords
@@ -55,9 +55,10 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of cross-validation and bootstrap.")] = 0,
 ) -> None:
     """Fit centile curves to normal records. Research use, not a diagnosis."""
-    from auricle.data.normals import read_normals
-    from auricle.paediatrics.fit import Settings, fit_norms
-    from auricle.pages.norms import norms_page
+    with stage("starting"):
+        from auricle.data.normals import read_normals
+        from auricle.paediatrics.fit import Settings, fit_norms
+        from auricle.pages.norms import norms_page
 
     if out.suffix.casefold() != ".json":
         raise ConfigError(f"{out}: the curves are a JSON file; give a name that ends in .json")
@@ -69,7 +70,8 @@ def fit(
         own = fit_norms(records, settings, parameter, on_progress)
     own.write(out)
     command = f"auricle norms fit {shlex.quote(source.name)} {shlex.quote(out.name)}"
-    write_page("--page", page, lambda: norms_page(own, records if points else None, command))
+    with stage("the page"):
+        write_page("--page", page, lambda: norms_page(own, records if points else None, command))
     show(own, records, Console())
     for path in (out, page):
         if path is not None:

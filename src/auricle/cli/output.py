@@ -23,7 +23,8 @@ _CSV, _PARQUET = ".csv", ".parquet"
 Cell = str | float | int | bool | None
 
 
-_spoken = "en"
+_ENGLISH: Final = "en"
+_spoken = _ENGLISH
 
 
 def speak(language: str) -> None:
@@ -32,15 +33,18 @@ def speak(language: str) -> None:
     Raises:
         UnknownNameError: a language without words.
     """
-    from auricle.paediatrics import wording
-
     global _spoken
-    wording.words(language)
+    if language != _ENGLISH:  # importing the words takes a second, which a verb without notes does not need
+        from auricle.paediatrics import wording
+
+        wording.words(language)
     _spoken = language
 
 
 def note(message: str) -> str:
     """A warning as a note, in the language of `speak`; one that is in that language already stays as it is."""
+    if _spoken == _ENGLISH:
+        return f"note: {message}"
     from auricle.paediatrics import wording
 
     said = wording.words(_spoken)

@@ -19,6 +19,7 @@ from auricle.cli.options import (
     TaskOption,
     say_where,
 )  # fmt: skip
+from auricle.progress import stage
 
 
 def register(app: typer.Typer) -> None:
@@ -41,8 +42,9 @@ def pretrain(
     resume: ResumeOption = False,
 ) -> None:
     """Pre-train a method. With --task only the training part of that task's split is seen, and its prompts are kept."""
-    from auricle.train.pretrain import pretrain as run
-    from auricle.train.watch import ConsoleWatcher
+    with stage("starting"):
+        from auricle.train.pretrain import pretrain as run
+        from auricle.train.watch import ConsoleWatcher
 
     weights = run(
         store, out, method, preset=preset, task=task, published=published, steps=steps, batch_size=batch_size,

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from auricle.cli.output import check_picture_name, write_picture
 from auricle.disclaimer import RESEARCH_USE
+from auricle.progress import stage
 
 if TYPE_CHECKING:
     from auricle.explain.reconstruction import DrawnLeads
@@ -34,9 +35,10 @@ def reconstruct(
 ) -> None:
     """Draw absent leads from the others, over the true ones where there are any. Research use, not a diagnosis."""
     check_picture_name("--out", out)
-    from auricle.explain.reconstruction import drawn_leads, reconstruction_figure
-    from auricle.io import read
-    from auricle.methods import load_method
+    with stage("starting"):
+        from auricle.explain.reconstruction import drawn_leads, reconstruction_figure
+        from auricle.io import read
+        from auricle.methods import load_method
 
     method = load_method(weights)
     drawn = drawn_leads(method, read(file), [name for name in keep.split(",") if name.strip()] if keep else None)

@@ -9,6 +9,7 @@ import typer
 
 from auricle.cli.ingest import ingest_with_progress
 from auricle.cli.options import OutArgument
+from auricle.progress import stage
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,8 @@ def simulate(
     workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.", min=1)] = None,
 ) -> None:
     """Simulate a cohort and store it."""
-    from auricle.simulate import cohort
+    with stage("starting"):
+        from auricle.simulate import cohort
 
     options: dict[str, Any] = {
         "n": n, "seed": seed, "ages": ages, "diagnoses": diagnoses, "quality": quality, "language": language,

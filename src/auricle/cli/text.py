@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from auricle.progress import stage
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -16,7 +18,9 @@ def text(
     tower: Annotated[str, typer.Argument(help="minilm, ngrams, a Hugging Face id or a local path.")] = "minilm",
 ) -> None:
     """Print the table of text-pair similarities for a tower."""
-    from auricle.text.similarity import pair_table, to_markdown
-    from auricle.text.towers import load_tower
+    with stage(f"pairs through {tower}"):
+        from auricle.text.similarity import pair_table, to_markdown
+        from auricle.text.towers import load_tower
 
-    typer.echo(to_markdown(pair_table(load_tower(tower))))
+        table = to_markdown(pair_table(load_tower(tower)))
+    typer.echo(table)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -197,8 +199,34 @@ def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Exe
             torch.set_num_threads(threads)  # a shard is written on one
         return
     # "spawn": a fork of a process that has used torch's threads can deadlock.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    pool = _Pool(count, mp_context=get_context("spawn"))
+    try:
         yield pool, _AHEAD * count
+    except BaseException:
+        pool.end()
+        raise
+    pool.shutdown()
+
+
+class _Pool(ProcessPoolExecutor):
+    """Processes that a Ctrl-C does not reach: the one that has them ends them, and none prints a traceback."""
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """A job; the first one starts the processes, which inherit that the signal is ignored."""
+        if threading.current_thread() is not threading.main_thread():
+            return super().submit(fn, *args, **kwargs)  # only the main thread may handle signals
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def end(self) -> None:
+        """End the processes with the jobs they are at; a shard that was not finished is made again."""
+        processes = list((self._processes or {}).values())
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
 
 
 def _begin(out: Path, plan: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ crops; evaluation reads every record in windows.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -130,6 +131,12 @@ class _Range(Sampler[int]):
         return self.n_steps
 
 
+def _without_interrupts(worker: int) -> None:
+    """Ctrl-C is for the process that trains: it ends its step, and then its workers."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def training_loader(steps: Steps, first_step: int, n_steps: int, workers: int = 0) -> DataLoader[ECGBatch]:
     """The batches of a run from `first_step` on.
 
@@ -146,6 +153,7 @@ def training_loader(steps: Steps, first_step: int, n_steps: int, workers: int = 
         num_workers=workers,
         persistent_workers=workers > 0,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_without_interrupts if workers else None,
     )
 
 

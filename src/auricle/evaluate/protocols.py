@@ -25,7 +25,7 @@ from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
 from auricle.processes import accelerator
-from auricle.progress import OnProgress
+from auricle.progress import OnProgress, stage
 from auricle.tasks import PARTS, Task
 from auricle.tasks.prompts import embed_prompts
 
@@ -68,7 +68,8 @@ class Setting:
     def each(self, function: Callable[..., torch.Tensor], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """`function` of every record at `rows`."""
         self.method.to(self.device).eval()
-        return over_records(function, self.view(rows), device=self.device, on_progress=self.on_progress)
+        with stage(f"{self.name}: {len(rows)} records", self.on_progress) as on_progress:
+            return over_records(function, self.view(rows), device=self.device, on_progress=on_progress)
 
     def parts(self, *needed: str) -> Parts:
         """Row numbers of the annotated records of train, validation and test.
@@ -116,7 +117,8 @@ def save(setting: Setting, folder: str, test: Predictions, validation: Predictio
     test.write(where / "predictions.parquet")
     if validation is not None:
         validation.write(where / "validation.parquet")
-    write_result(summarise(test, validation), where / "result.json")
+    with stage(f"{setting.name}: intervals of {folder}"):
+        write_result(summarise(test, validation), where / "result.json")
     return where
 
 
@@ -130,7 +132,8 @@ def zero_shot(setting: Setting) -> Path:
     if not isinstance(method, AlignsText):
         raise ConfigError(f"{setting.name} is not aligned with text: zero-shot needs a method such as lisa")
     # Always from the task's own sentences: those that travel with the weights may be of another version of it.
-    method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
+    with stage(f"{setting.name}: sentences of the task"):
+        method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
     parts = setting.parts("test")
     scored = {
         part: predictions_of(
@@ -164,9 +167,10 @@ def probe_features(
     for fraction in fractions:
         for seed in seeds if fraction < 1 else [0]:  # all patients are all patients, whatever the seed
             chosen = share_of_patients(patients, fraction, seed)
-            probe = fit_probe(
-                features["train"][chosen], targets["train"][chosen], features["validation"], targets["validation"]
-            )
+            with stage(f"{setting.name}: probe on {100 * fraction:g} %, seed {seed}"):
+                probe = fit_probe(
+                    features["train"][chosen], targets["train"][chosen], features["validation"], targets["validation"]
+                )
             meta = {"protocol": "linear_probe", "fraction": fraction, "seed": seed, "n_train": len(chosen)}
             scored = {
                 part: predictions_of(setting, parts[part], probe.predict(features[part]), **meta)
@@ -214,4 +218,6 @@ def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dic
     }
     angles = {name for name in values if name.endswith("_deg")}
     patients = [str(patient) for patient in setting.store.patients[rows]]
-    return recovery(setting.each(setting.method.embed, rows), values, patients, angles=angles)
+    features = setting.each(setting.method.embed, rows)
+    with stage(f"{setting.name}: what can be read from its features"):
+        return recovery(features, values, patients, angles=angles)

@@ -20,6 +20,7 @@ from auricle.errors import UnknownNameError
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, probe_features, save
 from auricle.evaluate.rocket import N_KERNELS, Rocket
 from auricle.methods import Method, build_method, load_method
+from auricle.progress import stage
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 from auricle.train.watch import Watcher
@@ -100,7 +101,8 @@ def rocket_kernels(setting: Setting, n_kernels: int = N_KERNELS) -> Rocket:
     """Random convolutions of what the setting's method reads, their biases from a few training records."""
     view = setting.view(setting.parts()["train"])
     few = view.rows[:: max(1, len(view.rows) // _ROCKET_EXAMPLES)][:_ROCKET_EXAMPLES]
-    return Rocket(setting.method.config.input, view.batch(few, [0] * len(few)), n_kernels)
+    with stage(f"{setting.name}: random kernels"):
+        return Rocket(setting.method.config.input, view.batch(few, [0] * len(few)), n_kernels)
 
 
 def supervised(setting: Setting, watcher: Watcher, epochs: int = SUPERVISED_EPOCHS) -> Path:

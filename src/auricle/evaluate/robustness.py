@@ -24,6 +24,7 @@ from auricle.evaluate.protocols import Setting, predictions_of, save
 from auricle.evaluate.table import Result, Table, cell
 from auricle.leads import LIMB, STANDARD
 from auricle.methods import Classifies
+from auricle.progress import stage
 from auricle.signal.resample import resample
 
 Change = Callable[[ECGBatch], ECGBatch]
@@ -141,7 +142,8 @@ def robustness(setting: Setting, conditions: Sequence[Condition] = CONDITIONS) -
     for number, condition in enumerate(conditions):
         if setting.store.rate_hz <= condition.above_hz:
             continue
-        scores = score(rows, condition.change)
+        with stage(f"{setting.name}: condition {number + 1} of {len(conditions)}, {condition.name}"):
+            scores = score(rows, condition.change)
         meta = {"protocol": f"{PROTOCOL}/{condition.name}", "fraction": 1.0}
         test = predictions_of(setting, rows, scores, **meta)
         test = replace(test, meta=test.meta.model_copy(update={"notes": {**test.meta.notes, "scored_by": how}}))
@@ -162,7 +164,8 @@ def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDA
     parts = setting.parts()
     features = {part: setting.each(method.embed, parts[part]) for part in ("train", "validation")}
     targets = {part: setting.targets(parts[part]) for part in ("train", "validation")}
-    probe = fit_probe(features["train"], targets["train"], features["validation"], targets["validation"])
+    with stage(f"{setting.name}: probe on all training records"):
+        probe = fit_probe(features["train"], targets["train"], features["validation"], targets["validation"])
     return (lambda rows, change: probe.predict(setting.each(lambda b: method.embed(change(b)), rows))), "linear probe"
 
 

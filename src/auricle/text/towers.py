@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 from auricle.atomic import locked, write_with
 from auricle.errors import ConfigError, require
+from auricle.progress import stage
 from auricle.text.reports import report_key
 
 _BATCH: Final = 64
+# Texts between two tellings of the progress.
+_AT_A_TIME: Final = 4 * _BATCH
 _MOST_TOKENS: Final = 256
 _NGRAM_WIDTH: Final = 384
 _NGRAMS: Final = (3, 4)
@@ -149,9 +152,22 @@ def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np
             known = _cached(path)
             fresh = {key: text for key, text in keys.items() if key not in known}
             if fresh:
-                known |= dict(zip(fresh, tower.embed(list(fresh.values())), strict=True))
+                known |= dict(zip(fresh, _embedded(tower, list(fresh.values())), strict=True))
                 _write_cache(path, known)
     return np.stack([known[report_key(text)] for text in texts])
+
+
+def _embedded(tower: Tower, texts: Sequence[str]) -> NDArray[np.float32]:
+    """What a tower makes of texts, some at a time so that one sees how far it is."""
+    with stage(f"reports through {tower.name}") as on_progress:
+        # By length, as the tower would take them all at once: its batches are the same.
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        vectors = np.zeros((len(texts), tower.width), dtype=np.float32)
+        for first in range(0, len(order), _AT_A_TIME):
+            rows = order[first : first + _AT_A_TIME]
+            vectors[rows] = tower.embed([texts[row] for row in rows])
+            on_progress(first + len(rows), len(texts))
+    return vectors
 
 
 def _cached(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -30,6 +30,7 @@ from auricle.data.order import Share
 from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
 from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
 from auricle.processes import accelerator
+from auricle.progress import stage
 from auricle.tasks import Task
 from auricle.tasks.answers import Answers, count_answers, unanswered
 from auricle.tasks.prompts import embed_prompts
@@ -39,6 +40,10 @@ from auricle.train.setup import build, load_run, same_run
 from auricle.train.watch import Estimate, Watcher
 
 RESUME_POINTS: Final = "checkpoints"
+# A run that is stopped early has something to go on from: its first resume point is kept after so many seconds.
+_FIRST_POINT_S: Final = 30.0
+# Who presses Ctrl-C does not wait for a step that takes longer than this; what it learned is done again.
+_LONG_STEP_S: Final = 1.0
 # Steps timed before a run, after one that warms caches up.
 _TIMED_STEPS: Final = 2
 _TIMED_S: Final = 2.0
@@ -73,19 +78,26 @@ def fit(
     # With several devices Lightning starts this program again for each: only the first owns the folder and speaks.
     leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
     watcher = (watcher if leads else None) or Watcher()
-    config, method, steps = build(config)
+    with stage("the store and the model"):
+        config, method, steps = build(config)
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     task = _prompted_task(config, method, speaks=leads)
     if leads:
-        watcher.begin(_estimate(config, method, steps, first), config)
+        with stage("first steps, for an estimate"):
+            estimate = _estimate(config, method, steps, first)
+        with stage("the training loop"):
+            require("lightning", "train")
+        watcher.begin(estimate, config)
     loop = _loop(method, config, steps, first, out, watcher)
     with warnings.catch_warnings():
         _quiet_lightning()
         trainer = _trainer(config)
         point = str(resume_point(out, first)) if first else None
-        with _stops_when_asked(loop):
-            trainer.fit(loop, ckpt_path=point, weights_only=True if first else None)
-    watcher.end()
+        try:
+            with _stops_when_asked(loop):
+                trainer.fit(loop, ckpt_path=point, weights_only=True if first else None)
+        finally:
+            watcher.end()
     if not leads:
         return out / "model"
     if loop.whole is not None:
@@ -93,7 +105,8 @@ def fit(
         method.load_state_dict(loop.whole)
     method = method.cpu().eval()
     if task is not None and isinstance(method, AlignsText):
-        method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
+        with stage("the sentences of the task"):
+            method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
     save_method(method, out / "model", {**_facts(config, steps), **(about or {})})
     return out / "model"
 
@@ -141,10 +154,14 @@ def _open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
         differing = same_run(load_run(out), config)
         if differing:
             raise ConfigError(f"{out}: was begun with another {', '.join(differing)}; resume needs the same run")
+    begun = (out / "run.toml").exists()
     out.mkdir(parents=True, exist_ok=True)
     write_toml(config, out / "run.toml")
     (out / RESUME_POINTS).mkdir(exist_ok=True)
     first = resume_step(out) if resume else 0
+    if resume and not first:
+        what = "its run kept no resume point" if begun else "no run was begun there"
+        warnings.warn(f"{out}: nothing to resume, {what}; it begins at the first step", stacklevel=3)
     _cut_log(out / "log.jsonl", first)
     return first
 
@@ -242,6 +259,9 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
             self.method: nn.Module = method
             self.whole: dict[str, torch.Tensor] | None = None
             self.asked_to_stop = 0
+            self.begun = self.step_begun = time.monotonic()
+            self.step_s = 0.0
+            self.kept, self.out = first, out
             self.take_signals: Callable[[], Any] = lambda: None
 
         def configure_model(self) -> None:
@@ -250,6 +270,7 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
 
         def on_train_start(self) -> None:
             self.take_signals()  # here, because Lightning has installed its own by now
+            self.begun = self.step_begun = time.monotonic()
 
         def train_dataloader(self) -> DataLoader[ECGBatch]:
             share = Share(rank=self.global_rank, world=self.trainer.world_size, nodes=self.trainer.num_nodes)
@@ -277,7 +298,8 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
         def on_train_batch_end(self, outputs: Any, batch: ECGBatch, batch_idx: int) -> None:
             if (batch_idx + 1) % config.train.accumulate:
                 return
-            step = self.global_step
+            step, now = self.global_step, time.monotonic()
+            self.step_s, self.step_begun = now - self.step_begun, now
             method.after_step(Progress(step, config.train.steps))
             if self.global_rank == 0:
                 records = len(batch) * config.train.accumulate * self.trainer.world_size
@@ -286,10 +308,19 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
                     with (out / "log.jsonl").open("a") as log:
                         log.write(json.dumps({"step": step, **self.terms}) + "\n")
             stop = self._stop_signal()
-            if stop or step % config.train.checkpoint_every == 0 or step == config.train.steps:
+            early = self._is_early(now)
+            if stop or early or step % config.train.checkpoint_every == 0 or step == config.train.steps:
                 _save_resume_point(self.trainer, out, step, config.train.keep_last)
+                self.kept = step
             if stop:
-                raise StoppedError(f"stopped after step {step}; the same command with --resume goes on", stop)
+                raise StoppedError(_stopped(out, step, step), stop)
+
+        def _is_early(self, now: float) -> bool:
+            """Whether this is the moment of the first resume point, of which several processes must be of one mind."""
+            due = not self.kept and now - self.begun > _FIRST_POINT_S
+            if self.trainer.world_size == 1 or self.kept:
+                return due
+            return bool(self.trainer.strategy.reduce(torch.tensor(float(due)), reduce_op="max"))
 
         def _stop_signal(self) -> int:
             """The signal that asks to stop, if any process has received one: all must leave at the same step."""
@@ -319,9 +350,21 @@ def _save_resume_point(trainer: Any, out: Path, step: int, keep: int) -> None:
             old.unlink()
 
 
+def _stopped(out: Path, step: int, kept: int) -> str:
+    """What is said of a run that was stopped: what is kept, and how to go on."""
+    if not kept:
+        return f"stopped before a resume point was kept in {out}; the same command with --resume begins it again"
+    after = "" if kept == step else f" (step {step} was under way)"
+    return f"stopped after step {kept}{after}, which is kept in {out}; the same command with --resume goes on"
+
+
 @contextmanager
 def _stops_when_asked(loop: Any) -> Iterator[None]:
-    """The first SIGTERM or SIGINT asks the loop to stop after its step; a second one does what it always does."""
+    """The first SIGTERM or SIGINT asks the loop to stop after its step; a second one does what it always does.
+
+    Before the first step, and in a step that takes long, SIGINT ends the run at once: a person is waiting. Several
+    processes always end their step, because all must leave at the same one.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
@@ -331,9 +374,15 @@ def _stops_when_asked(loop: Any) -> Iterator[None]:
     def ask(number: int, _: Any) -> None:
         loop.asked_to_stop = number
         signal.signal(number, before[signal.Signals(number)])
+        if number == signal.SIGINT and loop.step_s > _LONG_STEP_S and loop.trainer.world_size == 1:
+            raise StoppedError(_stopped(loop.out, loop.global_step, loop.kept), number)
+
+    def leave(number: int, _: Any) -> None:
+        raise StoppedError(_stopped(loop.out, loop.kept, loop.kept), number)
 
     loop.take_signals = lambda: [signal.signal(number, ask) for number in signals]
     try:
+        signal.signal(signal.SIGINT, leave)
         yield
     finally:
         for number, handler in before.items():
