@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,21 +63,21 @@ class Terminal:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("stopped")
     options = {"n": 60, "diagnoses": "core", "rate_hz": 100.0, "seconds": 4.0}
     ingest("simulated", Path(), made / "store", options=options, rate_hz=100.0, workers=1)
     trained = auricle(
         "pretrain", made / "store", made / "merl", "--method", "merl", "--preset", "tiny", "--steps", 1,
-        "--batch-size", 4, "model.input.rate_hz=100", "model.input.seconds=4", "model.text.tower=ngrams",
+        "--batch-size", 4, "model.input.rate_hz=100", "model.input.band_hz=[0.5,45]", "model.text.tower=ngrams",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     rows = [f"{n},{n},{3 + n}d,F,{140 - n / 9:.0f},{100 + n % 7}" for n in range(900)]
     (made / "normals.csv").write_text("\n".join(["record_id,patient_id,age,sex,heart_rate,pr", *rows]))
-    yield made
+    return made
 
 
-AT_100 = ("model.input.rate_hz=100", "model.input.seconds=4")
+AT_100 = ("model.input.rate_hz=100", "model.input.band_hz=[0.5,45]")
 ASK = ("--task", "simulated/diagnosis")
 VERBS = {
     "simulate": (("-n", 3000, "--workers", 2), "OUT", "ingest simulated", r"kept in .*the same command goes on"),

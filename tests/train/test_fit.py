@@ -17,6 +17,7 @@ from auricle.config import read_toml, validate
 from auricle.data.ingest import ingest
 from auricle.errors import CheckpointError, ConfigError, DataError
 from auricle.methods import load_card, load_method
+from auricle.train import fit as training
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit, resume_point, resume_step, schedule
 from auricle.train.setup import finetune_values
@@ -237,3 +238,22 @@ def test_a_task_is_needed_for_labels(store: Path, tmp_path: Path) -> None:
     del made["data"]["task"]
     with pytest.raises(ConfigError, match="needs labels"):
         fit(validate(RunConfig, made, "test"), tmp_path / "run")
+
+
+def test_resume_with_nothing_to_resume_says_so(store: Path, tmp_path: Path) -> None:
+    run = config(store, "supervised", steps=1)
+    with pytest.warns(UserWarning, match="nothing to resume, no run was begun there; it begins at the first step"):
+        fit(run, tmp_path / "new", resume=True)
+    resume_point(tmp_path / "new", 1).unlink()
+    with pytest.warns(UserWarning, match="nothing to resume, its run kept no resume point"):
+        fit(run, tmp_path / "new", resume=True)
+
+
+def test_the_first_resume_point_comes_early(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert training._FIRST_POINT_S < 60
+    monkeypatch.setattr(training, "_FIRST_POINT_S", 0.0)
+    run = config(store, "supervised", steps=9, checkpoint_every=1000, keep_last=5)
+    with pytest.raises(StopError):
+        fit(run, tmp_path / "run", watcher=StopAt(6))
+    points = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt"))
+    assert points == ["step-00000001.ckpt"]
