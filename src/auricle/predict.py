@@ -26,9 +26,11 @@ from auricle.image.fit import fit_picture
 from auricle.labs import lab_test
 from auricle.measure.recording import measure_recording
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
+from auricle.paediatrics import wording
 from auricle.recording import Recording
 from auricle.signal.acceptance import Acceptance
 from auricle.signal.preprocess import InputSpec
+from auricle.tasks import list_tasks, load_task
 
 # Weights that come with auricle: lisa nano, pre-trained and fine-tuned on simulated people (examples/weights.sh).
 SHIPPED_WEIGHTS: Final = Path(__file__).parent / "weights" / "nano"
@@ -168,6 +170,48 @@ class Predictor:
         card, folder = load_card(where)
         about = {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
         return cls(load_method(folder), about, task)
+
+    def titles(self, language: str = "en") -> dict[str, str]:
+        """What the classes are in words, as far as it is known: from the weights, or the task they were trained for.
+
+        Args:
+            language: "en", "de" or "zh"; English where a class has no words in it.
+        """
+        own = self.about.get("about", {})
+        asked = self._task if self.kind == "similarity" else getattr(self.method.config, "task", "")
+        known: Mapping[str, Mapping[str, str]] = {}
+        if asked in list_tasks():
+            known = load_task(asked).titles()
+        elif own.get("task") == asked:
+            known = own.get("titles") or {}
+        told = {name: known.get(name, {}) for name in self.classes}
+        return {name: words.get(language, words.get("en", "")) for name, words in told.items() if words}
+
+    def knows(self, language: str = "en") -> list[str]:
+        """What the weights were trained on and how they were tested, in sentences, as far as their card says it.
+
+        Args:
+            language: "en", "zh" or "de".
+        """
+        own, said = self.about.get("about", {}), wording.words(language)["prediction"]
+        if not own.get("source"):
+            return [said["unknown"], said["untested"]]
+        asked = own.get("task") or "–"
+        lines = [
+            said["trained"].format(method=self.about["method"], n=own["n_records"], source=own["source"], task=asked)
+        ]
+        donor, sources = own.get("donor"), {own["source"]}
+        while donor:
+            sources.add(donor.get("source"))
+            lines.append(said["donor"].format(n=donor.get("n_records"), source=donor.get("source")))
+            donor = donor.get("donor")
+        if sources == {"simulated"}:
+            lines.append(said["simulated"])
+        tests = own.get("tests", ())
+        for test in tests:
+            scores = ", ".join(f"{name} {score:.2f}" for name, score in test["auroc"].items())
+            lines.append(said["tested"].format(n=test["n_records"], source=test["source"], scores=scores))
+        return lines if tests else [*lines, said["untested"]]
 
     @overload
     def __call__(self, recording: Recording, other_ages_days: Sequence[float] = ...) -> Prediction: ...

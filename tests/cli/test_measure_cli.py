@@ -354,7 +354,7 @@ def test_many_files_are_measured_and_one_that_cannot_be_read_stops_nothing(folde
     assert shown.returncode == 0
     assert shown.stdout.index("twelve.npz: 3 d") < shown.stdout.index("six.npz: 3 d")
     alone = auricle("measure", files[3], "--age", "3d", "--json")
-    assert json.loads(alone.stdout) == plain[3]
+    assert json.loads(alone.stdout) | {"time": ""} == plain[3] | {"time": ""}
 
 
 @pytest.mark.parametrize("option", ["--page", "--ages-figure"])

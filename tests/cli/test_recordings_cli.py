@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,8 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from auricle.age import parse
+from auricle.cli.predict import show
+from auricle.io import read
 from auricle.leads import STANDARD
+from auricle.methods import create_method, save_method
 from auricle.predict import Predictor
 from auricle.simulate.cohort import cohort
 from fakes import write_wfdb
@@ -186,3 +193,59 @@ def test_leads_and_ages_of_a_batch_stay_with_their_recording() -> None:
     assert together[1].leads_missing
     assert together[2].n_windows == 1
     assert predictor([]) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("ST elevation", "Trained on simulated people only", "not kept with them", "Research use")),
+        ("de", ("ST-Hebung", "Nur an simulierten Menschen", "nicht mit ihnen gespeichert", "keine Diagnose")),
+        ("zh", ("ST 段抬高", "只在模拟的人身上训练过", "没有保存测试结果", "仅供研究")),
+    ],
+)
+def test_predict_says_what_classes_mean_and_what_the_weights_know(
+    clinic: Path, tmp_path: Path, language: str, words: tuple[str, ...]
+) -> None:
+    page = tmp_path / "p.html"
+    one = clinic / "files" / "a.npz"
+    done = auricle("predict", one, "--age", "3d", "--lang", language, "--page", page)
+    assert done.returncode == 0, done.stderr
+    html = page.read_text(encoding="utf-8")
+    said = "".join(done.stdout.split())
+    for word in words:
+        assert "".join(word.split()) in said
+        assert word in html
+    assert f'<html lang="{language}">' in html
+    assert str(clinic) not in html
+    assert "<script" not in html
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", html), "it asks nothing of the network"
+    scores = json.loads(auricle("predict", one, "--age", "3d", "--json").stdout)
+    for name, score in scores["scores"].items():
+        row = re.search(rf"<th scope=.row.>{name}</th>.*?</tr>", html)
+        assert row
+        assert f"<strong>{score:.2f}</strong>" in row[0]
+        assert f">{scores['scores_without_age'][name]:.2f}<" in row[0]
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_the_table_of_scores_fits_a_terminal(clinic: Path, language: str) -> None:
+    console = Console(width=80, record=True, file=io.StringIO(), color_system=None)
+    predictor = Predictor.from_pretrained()
+    prediction = predictor(read(clinic / "files" / "a.npz", age=parse("3d")))
+    show(prediction, console, "a.npz", predictor.titles(language), language)
+    assert "…" not in console.export_text()
+
+
+def test_weights_of_ones_own_know_their_classes_and_tests(tmp_path: Path) -> None:
+    card = {"source": "manifest", "task": "mine", "n_records": 50, "titles": {"A": {"en": "a thing"}}}
+    card |= {"tests": [{"source": "manifest", "n_records": 12, "auroc": {"A": 0.912}}]}
+    card |= {"donor": {"source": "simulated", "n_records": 900}}
+    save_method(create_method("supervised", "tiny", classes=("A", "B"), task="mine"), tmp_path, card)
+    predictor = Predictor.from_pretrained(tmp_path)
+    assert predictor.titles("de") == {"A": "a thing"}, "English where there are no other words"
+    said = " ".join(predictor.knows())
+    for word in ("50 records of manifest", "900 records of simulated", "12 records", "A 0.91"):
+        assert word in said
+    assert "simulated people only" not in said
+    save_method(create_method("supervised", "tiny", classes=("A", "B")), tmp_path / "bare")
+    assert "not kept" in " ".join(Predictor.from_pretrained(tmp_path / "bare").knows())

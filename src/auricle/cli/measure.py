@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from auricle.cli.options import parse_sex
-from auricle.cli.output import check_page_name, check_picture_name, check_table_name, speak, write_page, write_picture
+from auricle.cli.output import (
+    check_page_name,
+    check_picture_name,
+    check_table_name,
+    command_line,
+    speak,
+    write_page,
+    write_picture,
+)
 from auricle.cli.recordings import (
     AgeOption,
     FilesArgument,
@@ -107,7 +114,7 @@ def measure(
     def prepare(one: Input) -> _Measured:
         recording, values, assessment = found = _measured(one, known, curves)
         if page is not None:
-            scale, made_by = (speed, gain), _command(one.path, command)
+            scale, made_by = (speed, gain), command_line("measure", one.path, command)
             _write_page(page, recording, values, assessment, lang, scale, made_by, one.path.name)
         if ages_figure is not None:
             _draw_ages(recording, values, recording.sex, ages_figure, lang)
@@ -168,12 +175,6 @@ def _norms(path: Path | None) -> Norms:
     from auricle.paediatrics.own_norms import OwnNorms
 
     return OwnNorms.read(path)
-
-
-def _command(file: Path, given: Mapping[str, str | None]) -> str:
-    """What made the page, without the folder, which can name a person."""
-    options = [part for name, value in given.items() if value for part in (name, value)]
-    return " ".join(["auricle", "measure", shlex.quote(file.name), *map(shlex.quote, options)])
 
 
 def show(assessment: Assessment, measurements: Measurements, console: Console, title: str, lang: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,12 @@ def check_table_name(option: str, path: Path | None, read: Sequence[Path] = ()) 
         raise ConfigError(f"{option} {path}: is the manifest that is read; give another name")
     if path.suffix.casefold() == _PARQUET:
         require("pyarrow.parquet", "train")
+
+
+def command_line(verb: str, file: Path, given: Mapping[str, str | None]) -> str:
+    """What made a page, with the options that were given and without the folder, which can name a person."""
+    options = [part for name, value in given.items() if value for part in (name, value)]
+    return " ".join(["auricle", verb, shlex.quote(file.name), *map(shlex.quote, options)])
 
 
 def write_page(option: str, path: Path | None, make: Callable[[], Page]) -> None:

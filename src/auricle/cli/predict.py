@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from auricle.cli.options import parse_sex
-from auricle.cli.output import check_table_name
+from auricle.cli.output import check_page_name, check_table_name, command_line, write_page
 from auricle.cli.recordings import (
     AgeOption,
     FilesArgument,
@@ -28,12 +30,11 @@ from auricle.errors import ConfigError
 
 if TYPE_CHECKING:
     from auricle.errors import DataError
-    from auricle.predict import Prediction
+    from auricle.predict import Prediction, Prepared
 
 _BAR_WIDTH = 10
 # Every second of the ages asked, so that the table fits a terminal; JSON has them all.
 _AGES_SHOWN = slice(0, None, 2)
-_HEADING = {"probability": "prob.", "similarity": "cosine"}
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +59,11 @@ def predict(
     image: Annotated[
         Path | None, typer.Option(help="A picture of the same ECG, beside its file, for weights that read pictures.")
     ] = None,
+    lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML page of one recording here: paper, scores, what the weights know."),
+    ] = None,
     as_json: JsonOption = False,
     show_schema: SchemaOption = False,
     out: TableOption = None,
@@ -66,32 +72,55 @@ def predict(
     from auricle import age as ages
     from auricle.data.inputs import inputs
     from auricle.io.picture import read_picture
+    from auricle.paediatrics import wording
+    from auricle.pages.prediction import prediction_page
     from auricle.predict import BATCH, OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor, to_row
 
     del show_schema  # its callback has answered
     known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex), **known_labs(lab or [])}
     if image is not None:
         known["image"] = read_picture(image)
+    wording.words(lang)
+    check_page_name("--page", page)
     check_table_name("--out", out, files)
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     given = inputs(files, pictures=predictor.method.picture_size is not None)
     only_one(given, "--image", image is not None)
+    only_one(given, "--page", page is not None)
     if lab and any(one.listed for one in given):
         raise ConfigError("--lab is of one recording: write the values of a manifest into its columns `lab:NAME`")
-    console = Console()
+    console, titles, knows = Console(), predictor.titles(lang), predictor.knows(lang)
     # A table has no place for other ages.
     other_ages = () if out is not None and not as_json and len(given) > 1 else OTHER_AGES_DAYS
+
+    told = {"--weights": None if weights is None else Path(weights).name, "--age": age, "--sex": sex, "--task": task}
+
+    def answer(prepared: Sequence[Prepared]) -> list[Prediction]:
+        predictions = predictor.answer(prepared, other_ages)
+        if page is not None:
+            (one,), (prediction,), file = prepared, predictions, given[0].path
+            plain, made_by = prediction.to_dict(), command_line("predict", file, told)
+            write_page(
+                "--page",
+                page,
+                lambda: prediction_page(one.recording, plain, titles, knows, lang, title=file.name, command=made_by),
+            )
+        return predictions
+
     verb = Verb(
         "predict",
         prepare=lambda one: predictor.prepare(one.read(**known)),
-        answer=lambda prepared: predictor.answer(prepared, other_ages),
+        answer=answer,
         to_dict=lambda prediction, one: prediction.to_dict(),
         to_row=to_row,
-        show=lambda prediction, one, is_further: show(prediction, console, one.path.name),
+        show=lambda prediction, one, is_further: show(prediction, console, one.path.name, titles, lang),
+        closing=lambda: show_weights(knows, console, lang),
         refusal=refusal,
         batch=BATCH,
     )
     go_through(given, verb, as_json, out)
+    if page is not None and not as_json:
+        typer.echo(f"{page}")
 
 
 def refusal(error: DataError) -> dict[str, object]:
@@ -127,28 +156,47 @@ def known_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
     }
 
 
-def show(prediction: Prediction, console: Console, title: str) -> None:
-    """A table a person can read."""
-    from auricle.age import describe
+def show(prediction: Prediction, console: Console, title: str, titles: Mapping[str, str], language: str) -> None:
+    """A table a person can read, and what its classes are in words."""
+    from auricle.paediatrics import wording
 
-    age = "unknown" if prediction.age_days is None else describe(prediction.age_days)
+    said = wording.words(language)
+    heads = said["prediction"]
     without, ages = prediction.scores_without_age, prediction.age_effect[_AGES_SHOWN]
-    aside = " (right: the same trace without it and at others)" if without else ""
-    console.print(f"[bold]{title}[/bold], age {age}{aside}", highlight=False)
+    unknown = prediction.age_days is None
+    age = wording.age_text(prediction.age_days, language)
+    shown = heads["title"].format(file=escape(title), age=age if unknown else heads["age"].format(age=age))
+    console.print(f"[bold]{shown}[/bold]{heads['aside'] if without else ''}", highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    headings = ["class", _HEADING[prediction.kind], ""] + (["no age"] if without else [])
-    for number, heading in enumerate(headings + [describe(days) for days, _ in ages]):
+    headings = [heads["class"], heads[prediction.kind], ""] + ([heads["no_age"]] if without else [])
+    for number, heading in enumerate(headings + [wording.age_text(days, language) for days, _ in ages]):
         table.add_column(heading, justify="left" if number in (0, 2) else "right", no_wrap=True)
-    for name, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
+    in_order = sorted(prediction.scores.items(), key=lambda item: -item[1])
+    for name, score in in_order:
         filled = round(max(0.0, min(1.0, score)) * _BAR_WIDTH)
-        row = [name, f"{score:.2f}", "█" * filled + "·" * (_BAR_WIDTH - filled)]
+        row = [escape(name), f"{score:.2f}", "█" * filled + "·" * (_BAR_WIDTH - filled)]
         if without:
             row.append(f"{without[name]:.2f}")
         table.add_row(*row, *(f"{scores[name]:.2f}" for _, scores in ages))
     console.print(table)
+    grid = Table.grid(padding=(0, 1))
+    for name in (name for name, _ in in_order if name in titles):
+        grid.add_row(Text(f" {name}"), Text(titles[name], style="dim"))
+    if grid.row_count:
+        console.print(heads["classes"], style="bold", highlight=False)
+        console.print(grid)
     if prediction.group_contributions:
         shares = "  ".join(f"{name} {share:.0%}" for name, share in prediction.group_contributions.items())
-        console.print(f"lead groups: {shares}", highlight=False)
+        console.print(f"{heads['groups']}: {shares}", highlight=False)
     for note in prediction.notes:
-        console.print(f"note: {note}", highlight=False)
-    console.print(f"[bold]{prediction.disclaimer}[/bold]")
+        console.print(f"{heads['note']}: {note}", highlight=False, markup=False)
+    console.print(f"[bold]{said['research']}[/bold]")
+
+
+def show_weights(knows: Sequence[str], console: Console, language: str) -> None:
+    """What the weights were trained on and how they were tested."""
+    from auricle.paediatrics import wording
+
+    console.print(wording.words(language)["prediction"]["weights"], style="bold", highlight=False)
+    for line in knows:
+        console.print(f" {line}", highlight=False, markup=False)

@@ -78,6 +78,7 @@ class Verb(Generic[Ready, Answer]):
         to_dict: an answer as plain data.
         to_row: that data as the cells of a line of a table.
         show: prints an answer for a person; its last argument is whether something was printed before.
+        closing: prints what is said once, below everything that was shown.
         refusal: what JSON says of an error beside its message.
         batch: how many are answered for at once.
     """
@@ -88,6 +89,7 @@ class Verb(Generic[Ready, Answer]):
     to_dict: Callable[[Answer, Input], Mapping[str, Any]]
     to_row: Callable[[Mapping[str, Any]], Mapping[str, Cell]]
     show: Callable[[Answer, Input, bool], None]
+    closing: Callable[[], None] = lambda: None
     refusal: Callable[[DataError], Mapping[str, Any]] = lambda error: {}
     batch: int = 1
 
@@ -146,6 +148,8 @@ def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool,
                 cells = {} if outcome.error else verb.to_row(plain)
                 rows.append({**about, "error": plain.get("error", ""), **cells})
             on_progress(done, len(given))
+    if printed:
+        verb.closing()
     if out is not None:
         write_table("--out", out, rows)
         said = f"{out}: {len(given)} recordings" + (f", {failed} of them without an answer" if failed else "")

@@ -6,11 +6,8 @@ the column, and printing on A4 landscape at 100 % gives paper to put a ruler on.
 
 from __future__ import annotations
 
-import base64
-import math
-import re
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 from auricle.measure.measurements import Measurements
 from auricle.paediatrics import wording
@@ -20,21 +17,12 @@ from auricle.paediatrics.limits import Z_98
 from auricle.pages.beat import SPEED_MM_S as BEAT_SPEED_MM_S
 from auricle.pages.beat import beat_svg
 from auricle.pages.page import Banner, Page, Section
-from auricle.pages.paper import svg_paper
+from auricle.pages.sheets import SHEET_STYLE, image, sheets
 from auricle.recording import Recording
 
-# With margins and pulse 250 mm of trace are 282 mm of sheet: what an A4 page across holds.
-_TRACE_MM: Final = 250.0
-_MOST_SHEETS: Final = 2
-# What an A4 page across holds beside a heading and a caption; a higher drawing is shrunk in print, and says so.
-_TALLEST_MM: Final = 165.0
-_HEIGHT: Final = re.compile(r'<svg[^>]* height="([0-9.]+)mm"')
 _BAR_WIDTH, _BAR_HEIGHT = 180.0, 14.0
 _Z_SHOWN: Final = 4.0
 _STYLE: Final = """
-main, footer { max-width: 74rem; }
-.mm { overflow-x: auto; }
-.mm img { max-width: none; }
 .bar { display: block; color: var(--muted); }
 .bar .normal { fill: #00875f; } .bar .outside { fill: #c4302b; } .bar .open { fill: #9a6700; }
 .number { white-space: nowrap; }
@@ -42,15 +30,6 @@ main, footer { max-width: 74rem; }
 .findings li { margin: .25rem 0; }
 .findings .is-flag, .findings .is-outside { font-weight: 600; }
 .findings .is-borderline { font-weight: 500; }
-.remark { border-left-color: #c4302b; }
-.print { display: none; }
-@media print {
-  @page { size: A4 landscape; margin: 7mm; }
-  .mm { overflow: visible; }
-  .mm img { max-height: none; }
-  .tall img { height: 165mm; width: auto; }
-  .print { display: inline; }
-}
 """
 
 
@@ -86,15 +65,15 @@ def measure_page(
         command,
         language=language,
         banner=Banner(heads["banner_strong"], heads["banner"]),
-        style=_STYLE,
+        style=SHEET_STYLE + _STYLE,
     )
     for heading, html in (
         (heads["quality"], _quality(recording, assessment, measurements, language)),
         (heads["findings"], _findings(assessment, language)),
         (heads["values"], _values(assessment, measurements, language)),
         (heads["amplitudes"], _amplitudes(measurements, language)),
-        (heads["paper"], _paper(recording, language, speed_mm_s, gain_mm_mv, name)),
-        (heads["beat"], _beat(measurements, heads, gain_mm_mv)),
+        (heads["paper"], sheets(recording, language, speed_mm_s, gain_mm_mv, name)),
+        (heads["beat"], _beat(measurements, language, gain_mm_mv)),
         (heads["sources"], _sources(assessment, language)),
     ):
         page.add(Section(heading, html=html))
@@ -203,47 +182,13 @@ def _amplitudes(measurements: Measurements, language: str) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _paper(recording: Recording, language: str, speed: float, gain: float, name: str) -> str:
-    """As many sheets of 250 mm as the recording needs, two at most."""
+def _beat(measurements: Measurements, language: str, gain: float) -> str:
     heads = wording.words(language)["table"]
-    seconds = _TRACE_MM / speed
-    n_sheets = min(_MOST_SHEETS, max(1, math.ceil(recording.seconds / seconds - 1e-6)))
-    caption = heads["paper_caption"].format(speed=f"{speed:g}", gain=f"{gain:g}")
-    drawn = []
-    for number in range(n_sheets):
-        start = number * seconds
-        svg = svg_paper(
-            recording, speed_mm_s=speed, gain_mm_mv=gain, start_s=start, seconds=seconds, title=name, language=language
-        )
-        last = min(start + seconds, recording.seconds)
-        part = heads["paper_more"].format(first=f"{start:.4g}", last=f"{last:.4g}", all=f"{recording.seconds:.4g}")
-        drawn.append(_image(svg, f"{caption} {part}", heads["shrunk"]))
-    return "\n".join(drawn)
-
-
-def _beat(measurements: Measurements, heads: dict[str, Any], gain: float) -> str:
     if not measurements.median_beat.size:
         return f"<p>{escape(heads['no_marks'])}</p>"
     caption = heads["beat_caption"].format(speed=f"{BEAT_SPEED_MM_S:g}", gain=f"{gain:g}")
     missing = "" if measurements.marks_ms else f" {heads['no_marks']}"
-    return _image(beat_svg(measurements, gain, heads["beat"]), caption + missing, heads["shrunk"])
-
-
-def _image(svg: str, caption: str, shrunk: str) -> str:
-    """An image element isolates an SVG's ids and runs nothing inside it; its width and height stay millimetres.
-
-    Args:
-        svg: a drawing in millimetres.
-        caption: below it.
-        shrunk: what is said in print below a drawing that is higher than a page.
-    """
-    height = _HEIGHT.search(svg)
-    tall = height is not None and float(height[1]) > _TALLEST_MM
-    said = f' <strong class="print">{escape(shrunk)}</strong>' if tall else ""
-    source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')}"
-    alt = escape(caption, quote=True)
-    below = f"<figcaption>{escape(caption)}{said}</figcaption>"
-    return f'<figure class="mm{" tall" if tall else ""}"><img src="{source}" alt="{alt}">{below}</figure>'
+    return image(beat_svg(measurements, gain, heads["beat"]), caption + missing, heads["shrunk"])
 
 
 def _sources(assessment: Assessment, language: str) -> str:

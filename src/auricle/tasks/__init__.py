@@ -40,12 +40,15 @@ class ClassSpec(Config):
     """One class: the codes that make a record positive, and the sentences that describe it to a text tower.
 
     Attributes:
+        title: what the class is, in English words.
+        titles: the same in other languages.
         codes: labels as the source spells them, matched whole.
         prompts: sentences by language; a bare list is English.
     """
 
     name: str
     title: str = ""
+    titles: dict[Language, str] = Field(default_factory=dict)
     codes: tuple[str, ...]
     prompts: Annotated[dict[Language, tuple[str, ...]], BeforeValidator(_in_english)] = Field(default_factory=dict)
 
@@ -168,6 +171,10 @@ class Task(Config):
             )
         return tuple(entry.prompts[language] for entry in self.classes)
 
+    def titles(self) -> dict[str, dict[str, str]]:
+        """What each class is in words, by class and language; where it has no title, its first prompt tells."""
+        return {entry.name: words for entry in self.classes if (words := _titles(entry))}
+
     def _rows(self, store: Store) -> NDArray[np.int64]:
         """The records of the asked part of the source; all of them where the task names none."""
         if not self.subset:
@@ -195,6 +202,12 @@ def _answer(codes: set[str], labels: Sequence[str]) -> float:
 def _vocabulary(code: str) -> str:
     """What a code belongs to: `ICD` of `ICD:Q21.0`; empty for a bare one."""
     return code.rpartition(":")[0]
+
+
+def _titles(entry: ClassSpec) -> dict[str, str]:
+    told: dict[str, str] = {language: sentences[0] for language, sentences in entry.prompts.items() if sentences}
+    told |= {"en": entry.title} if entry.title else {}
+    return {**told, **dict(entry.titles.items())}
 
 
 def list_tasks() -> list[str]:

@@ -133,6 +133,7 @@ def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
         "source": steps.view.store.info["source"],
         "others_left_out": bool(steps.view.store.info["options"].get("leave_out")),
         "task": task.id if task else None,
+        "titles": task.titles() if task else {},
         "published_split": config.data.published is not None,
         "track": config.data.track,
         "part": config.data.part,

@@ -1,0 +1,97 @@
+"""The page of `auricle predict`: the ECG on paper, the scores with and without the age, and what the weights know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from auricle.paediatrics import wording
+from auricle.pages.page import Banner, Page, Section
+from auricle.pages.sheets import SHEET_STYLE, sheets
+from auricle.recording import Recording
+
+_BAR_WIDTH, _BAR_HEIGHT = 120.0, 12.0
+_STYLE: Final = """
+.score { display: block; color: var(--muted); } .score .part { fill: #0072b2; }
+.number, .head { white-space: nowrap; }
+"""
+
+
+def prediction_page(
+    recording: Recording,
+    plain: Mapping[str, Any],
+    titles: Mapping[str, str],
+    knows: Sequence[str],
+    language: str = "en",
+    *,
+    title: str = "",
+    command: str = "",
+) -> Page:
+    """The page of one prediction.
+
+    Args:
+        recording: what was asked about.
+        plain: the prediction, as `Prediction.to_dict` gives it.
+        titles: what classes are in words, as far as it is known.
+        knows: what the weights were trained on and how they were tested, in sentences.
+        language: "en", "zh" or "de".
+        title: what the recording is called; its id where empty.
+        command: the command line that made the page.
+    """
+    said = wording.words(language)
+    heads, own = said["table"], said["prediction"]
+    name = title or recording.record_id
+    age = own["age"].format(age=wording.age_text(plain["age_days"], language))
+    page = Page(
+        own["title"].format(file=name, age=heads["age_unknown"] if plain["age_days"] is None else age),
+        own["page"],
+        command,
+        language=language,
+        banner=Banner(heads["banner_strong"], heads["banner"]),
+        style=SHEET_STYLE + _STYLE,
+    )
+    page.add(Section(heads["quality"], html=_notes(plain, heads["no_remarks"])))
+    about = own["answer_about"] if plain["scores_without_age"] else ""
+    page.add(Section(own["answer"], about, html=_scores(plain, titles, language), note=said["research"]))
+    if recording.leads:
+        page.add(Section(heads["paper"], html=sheets(recording, language, 25.0, 10.0, name)))
+    shares = plain["group_contributions"]
+    if shares:
+        rows = [[own["groups"], "%"], *([group, f"{share:.0%}"] for group, share in shares.items())]
+        page.add(Section(own["looked"], own["looked_about"], table=rows))
+    return page.add(Section(own["weights"], "\n\n".join(knows)))
+
+
+def _notes(plain: Mapping[str, Any], none: str) -> str:
+    notes = [f'<p class="note remark">{escape(note)}</p>' for note in plain["notes"]]
+    return "\n".join(notes or [f"<p>{escape(none)}</p>"])
+
+
+def _scores(plain: Mapping[str, Any], titles: Mapping[str, str], language: str) -> str:
+    """Classes down, the likeliest first; the score at the own age, without it, and at others across."""
+    own = wording.words(language)["prediction"]
+    without, others = plain["scores_without_age"], plain["age_effect"]
+    names = [own["class"], own["words"], own[plain["kind"]], "", *([own["no_age"]] if without else [])]
+    names += [wording.age_text(other["age_days"], language) for other in others]
+    lines = []
+    for name, score in sorted(plain["scores"].items(), key=lambda item: -item[1]):
+        numbers = [*([without[name]] if without else []), *(other["scores"][name] for other in others)]
+        cells = [
+            f'<th scope="row">{escape(name)}</th>',
+            f"<td>{escape(titles.get(name, ''))}</td>",
+            f'<td class="number"><strong>{score:.2f}</strong></td>',
+            f"<td>{_bar(score)}</td>",
+            *(f'<td class="number">{number:.2f}</td>' for number in numbers),
+        ]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    head = "".join(f'<th scope="col" class="head">{escape(name)}</th>' for name in names)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _bar(score: float) -> str:
+    filled = max(0.0, min(1.0, score)) * _BAR_WIDTH
+    size = f'width="{_BAR_WIDTH:g}" height="{_BAR_HEIGHT:g}" viewBox="0 0 {_BAR_WIDTH:g} {_BAR_HEIGHT:g}"'
+    whole = f'<rect width="{_BAR_WIDTH:g}" height="{_BAR_HEIGHT:g}" fill="currentColor" opacity=".15"/>'
+    part = f'<rect class="part" width="{filled:.1f}" height="{_BAR_HEIGHT:g}"/>'
+    return f'<svg class="score" {size} role="img" aria-label="{score:.2f}">{whole}{part}</svg>'
