@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -332,3 +333,16 @@ def test_a_zone_on_one_side_of_two_times_is_refused_from_either_side() -> None:
         with pytest.raises(DataError, match="one of birth and recording has a time zone"):
             between(*pair)
     assert between("2024-05-31T00:00Z", "2024-06-01T08:00").days == pytest.approx(1 / 3), "a date has no zone to miss"
+
+
+@pytest.mark.parametrize("text", ["3d", "5y4m", "45-50", "2.4 yr", ">89"])
+def test_an_age_is_made_of_text_as_it_is_read(text: str) -> None:
+    assert ages.Age(text) == parse(text)
+    assert replace(ages.Age(text)) == ages.Age(text)
+    assert ages.Age(text, 2.0).resolution_days == 2
+
+
+@pytest.mark.parametrize("text", ["", "unknown", "0", "38+4", "-3d", "old"])
+def test_text_that_says_no_age_makes_none(text: str) -> None:
+    with pytest.raises(DataError):
+        ages.Age(text)

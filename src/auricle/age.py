@@ -135,18 +135,31 @@ AGE_BANDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Age:
     """An age in days and how finely it was known: the true age lies in [days, days + resolution_days).
 
+    Args:
+        days: a number of days, or text as people write it: `Age("3d")`, `Age("5y4m")`. A bare number in text is years.
+        resolution_days: by default a day, or what the text says.
+
     Raises:
-        DataError: fewer than 0 days, more than 130 years, or not a finite number.
+        DataError: fewer than 0 days, more than 130 years, not a finite number, or text that is or says no age.
     """
 
     days: float
-    resolution_days: float = 1.0
+    resolution_days: float
 
-    def __post_init__(self) -> None:
+    def __init__(self, days: float | str, resolution_days: float | None = None) -> None:
+        if isinstance(days, str):
+            written = _said(days)
+            if written is None:
+                raise DataError(f"{days!r} says no age: write 0d, 3wk, 5mo or 2.4yr, or leave the age out")
+            days, resolution = written.days, written.resolution_days
+        else:
+            resolution = 1.0
+        object.__setattr__(self, "days", days)
+        object.__setattr__(self, "resolution_days", resolution if resolution_days is None else resolution_days)
         if not math.isfinite(self.days) or not 0 <= self.days <= _OLDEST_DAYS:
             raise DataError(f"an age of {self.days:g} days is not possible: give 0 days to 130 years")
 
@@ -207,10 +220,15 @@ def given(text: str | None) -> Age | None:
     """
     if text is None:
         return None
-    age = None if is_unknown(text) else _read(_written(text))
+    age = _said(text)
     if age is None:
         raise DataError(f"--age {text!r} says no age: write 0d, 3wk, 5mo or 2.4yr, or leave it out")
     return age
+
+
+def _said(text: str) -> Age | None:
+    """The age in a text; None where it says none."""
+    return None if is_unknown(text) else _read(_written(text))
 
 
 def is_unknown(text: str | float | None) -> bool:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,3 +250,25 @@ def test_weights_of_ones_own_know_their_classes_and_tests(tmp_path: Path) -> Non
     assert "simulated people only" not in said
     save_method(create_method("supervised", "tiny", classes=("A", "B")), tmp_path / "bare")
     assert "not kept" in " ".join(Predictor.from_pretrained(tmp_path / "bare").knows())
+
+
+@pytest.mark.parametrize(
+    ("absent", "arguments"),
+    [
+        ("matplotlib", ["measure", "files/a.npz", "--ages-figure", "made.png"]),
+        ("matplotlib", ["check", "records.csv", "--page", "made.html"]),
+        ("matplotlib", ["reconstruct", "files/a.npz", "--weights", "none", "--out", "made.png"]),
+        ("pyarrow", ["measure", "records.csv", "--out", "made.parquet"]),
+        ("pyarrow", ["predict", "records.csv", "--out", "made.parquet"]),
+        ("pandas", ["ingest", "manifest", "records.csv", "made"]),
+        ("PIL", ["predict", "files/a.npz", "--image", "files/letter.txt"]),
+    ],
+)
+def test_a_missing_extra_names_itself(
+    clinic: Path, monkeypatch: pytest.MonkeyPatch, absent: str, arguments: list[str]
+) -> None:
+    for name in [*sys.modules, absent]:
+        if name.partition(".")[0] == absent:
+            monkeypatch.setitem(sys.modules, name, None)
+    refused(auricle(*arguments, cwd=clinic), absent, "is not installed: pip install 'auricle[")
+    assert not list(clinic.glob("made*.*"))

@@ -24,6 +24,7 @@ ORDER = [
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages",
     "nn", "augment", "losses", "encoders", "methods", "train", "evaluate", "explain", "predict", "cli", "serve",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from auricle.cli import (
     pretrain,
     reconstruct,
     robustness,
+    sample,
     simulate,
     table,
     text,
@@ -40,13 +41,12 @@ app = typer.Typer(
     help="Learns from electrocardiograms together with what else a hospital knows, and is right about children. "
     + RESEARCH_USE,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 _VERBS = (
-    demo, simulate, check, measure, norms, ingest, pretrain, finetune, evaluate, ablate, robustness, table, predict,
-    reconstruct, text, list_verb,
+    demo, sample, simulate, check, measure, norms, ingest, pretrain, finetune, evaluate, ablate, robustness, table,
+    predict, reconstruct, text, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

@@ -64,13 +64,17 @@ def check_page_name(option: str, path: Path | None) -> None:
 
 
 def check_picture_name(option: str, path: Path | None) -> None:
-    """Refuse a picture that is not called like one.
+    """Refuse a picture that is not called like one, or that nothing here can draw.
 
     Raises:
         ConfigError: another suffix than .png, .svg or .pdf.
+        MissingExtraError: without matplotlib.
     """
-    if path is not None and path.suffix.casefold() not in _PICTURES:
+    if path is None:
+        return
+    if path.suffix.casefold() not in _PICTURES:
         raise ConfigError(f"{option} {path}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")
+    require("matplotlib.figure", "train")
 
 
 def check_table_name(option: str, path: Path | None, read: Sequence[Path] = ()) -> None:
