@@ -238,8 +238,8 @@ def _age_section(page: Page, asked: list[_Asked], shown: int) -> None:
             f"{len(asked)} healthy newborns of three days, from a cohort that no training record comes from. Their "
             f"right ventricle dominates, as it should at birth and no longer should later. {said}",
             table=rows,
-            note=f"The newborn below is number {shown + 1} of them: the middle one, by how far RVH rises, of those "
-            "whose reading turns with the age.",
+            note=f"The newborn below is number {shown + 1} of them: the middle one, by how far RVH rises, of "
+            + ("those whose reading turns with the age." if turned else "all, for no reading turns with the age."),
         )
     )
 
