@@ -202,6 +202,12 @@ class TestLosses:
         assert loss.item() == 0
         assert torch.isfinite(one.grad).all()
 
+    def test_decorrelation_forgives_features_that_hardly_vary(self) -> None:
+        """A variance of 1e-4 counts half: x / sqrt(v + 1e-4), so the correlation of a copy is v / (v + 1e-4)."""
+        for variance, expected in ((1e-4, 0.25), (1e-6, (1e-6 / 1.01e-4) ** 2), (100.0, 1.0)):
+            part = math.sqrt(variance) * torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+            assert float(decorrelation(part, part)) == pytest.approx(expected, rel=1e-3)
+
     def test_words_count_once_and_none_is_no_nan(self) -> None:
         logits = torch.randn(3, 5, requires_grad=True)
         wanted = torch.tensor([1, 2, 3])

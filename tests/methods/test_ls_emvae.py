@@ -327,6 +327,13 @@ class TestLoss:
         residual = torch.where(ready.lead_mask, *made.log_noise.chunk(2)).exp()[..., None]
         assert torch.allclose(got.std, (there.var(1, correction=0) + residual**2).sqrt(), atol=1e-4)
 
+    def test_each_layer_of_the_decoder_doubles_the_time(self) -> None:
+        decoder = method().decoder
+        assert [layer.in_channels for layer in decoder.layers] == [64, 32]
+        assert decoder.layers[-1].out_channels == 12
+        for layer in decoder.layers:
+            assert layer(torch.zeros(1, layer.in_channels, 10)).shape == (1, layer.out_channels, 20)
+
     @torch.no_grad()
     def test_waves_are_cut_and_filled_to_the_length_asked_for(self) -> None:
         made = method()

@@ -188,6 +188,9 @@ class TestAgeCode:
         other = replace(batch, age_days=batch.age_days / 2)
         assert not torch.equal(made.of(batch), made.of(other))
 
+    def test_what_follows_from_the_configuration_is_not_saved(self) -> None:
+        assert set(AgeCode(n_fourier=3).state_dict()) == {"unknown"}
+
     def test_a_code_that_is_none_says_so(self) -> None:
         with pytest.raises(NotImplementedError):
             Code().of(make_batch())
