@@ -175,6 +175,8 @@ def test_a_superior_axis_is_called_by_its_name_and_has_no_centile():
     assert one("qrs_axis", 188.0, 1.0, "1d").row("qrs_axis").centile is not None
     assert "qrs_axis.superior" not in codes(one("qrs_axis", 188.0, 1.0, "1d"))
     assert "qrs_axis.superior" in codes(assess(measured({"qrs_axis": (250.0, 3.0)})))
+    paced = measured({"qrs_axis": (250.0, 3.0)}, [Remark("paced", ())])
+    assert "qrs_axis.superior" not in codes(assess(paced, parse("5yr"))), "it is where the pacemaker put it"
 
 
 @pytest.mark.parametrize(

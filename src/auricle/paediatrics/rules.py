@@ -111,7 +111,7 @@ def _place(row: Row) -> Iterator[Finding]:
 def _superior(named: Mapping[str, Row], age: Age | None) -> list[Finding]:
     """An axis from 180 to 270 degrees is neither right nor left; a newborn's may still be the end of a normal right."""
     row = named.get("qrs_axis")
-    if row is None or row.refused == "electrodes" or not 180 <= wrap_axis_deg(row.measured.value) < 270:
+    if row is None or row.refused in {"electrodes", "paced"} or not 180 <= wrap_axis_deg(row.measured.value) < 270:
         return []
     if row.centile is not None and row.position == "normal":
         return []
