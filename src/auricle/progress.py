@@ -28,6 +28,9 @@ class _Lines:
 
     @contextmanager
     def line(self, title: str) -> Iterator[OnProgress]:
+        if not self.console.is_terminal:
+            yield lambda done, total: None  # nobody sees it, and a file would get an empty line
+            return
         if self._bar is None:
             self._bar = _bar(self.console)
         if not self._open:

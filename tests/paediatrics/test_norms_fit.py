@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, minimize
 
 from auricle.age import Age
 from auricle.data.measured import read_measured
+from auricle.data.normals import read_normals
 from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.paediatrics import limits, lms, quantile_splines
@@ -23,6 +25,7 @@ from auricle.paediatrics.own_norms import OwnNorms
 from auricle.pages.norms import compare, norms_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
+from fakes import write_wfdb
 from measurements import measured
 from running import auricle, refused
 
@@ -222,7 +225,9 @@ def test_the_slopes_of_the_likelihood_are_its_derivatives(floor):
     weight, at = rng.uniform(0, 2, 30), rng.normal(0, 0.3, 18)
 
     def cost(point):
-        return lms._likelihood(basis, logs, weight, censored, np.split(point, 3))
+        parts = [part[:, None] for part in np.split(point, 3)]
+        total, slopes = lms._likelihood(basis, logs[:, None], weight[:, None], censored, parts)
+        return float(total[0]), [slope[:, 0] for slope in slopes]
 
     numeric = approx_fprime(at, lambda point: cost(point)[0], 1e-6)
     np.testing.assert_allclose(np.concatenate(cost(at)[1]), numeric, rtol=1e-3, atol=1e-3)
@@ -408,3 +413,96 @@ def test_no_curve_says_what_is_missing(tmp_path):
     narrow = tmp_path / "narrow.csv"
     narrow.write_text("\n".join(["age_days,sex,labels,qrs", *rows]).replace("SICK", "NORM"))
     refused(auricle("norms", "fit", narrow, tmp_path / "out.json", "--bootstrap", "0"), "3000 to 3596 days")
+
+
+def of_values(ages_days, **values):
+    n = len(ages_days)
+    return NormalRecords(
+        np.asarray(ages_days, dtype=float),
+        np.array((["F", "M"] * n)[:n], dtype=np.str_),
+        np.array([str(i) for i in range(n)], dtype=np.str_),
+        {name: np.asarray(column, dtype=float) for name, column in values.items()},
+    )
+
+
+@pytest.mark.parametrize("method", ["lms", "quantile"])
+@pytest.mark.parametrize("n", [0, 1, 3, 10, 30])
+@pytest.mark.parametrize("kind", ["usual", "one_age", "all_the_same", "no_wave", "missing"])
+def test_small_samples_end_in_a_sentence_or_in_curves_that_are_numbers(n, kind, method):
+    rng = np.random.default_rng(n)
+    ages = np.full(n, 365.0) if kind == "one_age" else np.expm1(rng.uniform(5.7, 6.5, n))
+    values = {
+        "usual": rng.normal(100, 12, n), "one_age": rng.normal(100, 12, n), "all_the_same": np.full(n, 100.0),
+        "no_wave": np.zeros(n), "missing": np.full(n, np.nan),
+    }[kind]  # fmt: skip
+    name = "q_v1" if kind == "no_wave" else "heart_rate"
+    settings = Settings(method=method, least=10, bootstrap=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if kind != "usual" or n < 30:
+            with pytest.raises(DataError, match=r"too few|are the same"):
+                fit_norms(of_values(ages, **{name: values}), settings)
+            return
+        own = fit_norms(of_values(ages, **{name: values}), settings)
+    for fitted in own.curves.values():
+        assert np.isfinite(fitted.curve.value(fitted.grid_days, np.array(0.0))).all()
+        assert np.isfinite(fitted.bands).all()
+
+
+def test_a_parameter_that_cannot_be_fitted_does_not_keep_the_others_from_it():
+    rng = np.random.default_rng(0)
+    ages = np.expm1(rng.uniform(5.7, 6.5, 60))
+    few_waves = np.where(np.arange(60) < 4, 0.1, 0.0)
+    own = fit_norms(
+        of_values(ages, heart_rate=rng.normal(100, 12, 60), pr=np.full(60, 120.0), q_v1=few_waves),
+        Settings(least=20, bootstrap=0),
+    )
+    assert own.parameters() == ("heart_rate",)
+    assert "all 60 values are the same" in own.skipped["pr"]
+    assert "only 4 of 60 values are above" in own.skipped["q_v1"]
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.02])
+def test_resamples_fitted_at_once_are_those_fitted_one_by_one(floor):
+    rng = np.random.default_rng(1)
+    x = rng.uniform(3, 8, 150)
+    y = np.abs(rng.normal(1.2 - 0.05 * x, 0.3)) + 1e-3
+    y = np.where(rng.uniform(size=150) < 0.1, 0.0, y) if floor else y
+    basis, freedom = lms.design(x, x.min(), x.max()), lms.Freedom(5, 3, 1)
+    start = lms.fit_lms(basis, y, floor, freedom)
+    weights = np.stack([np.bincount(rng.integers(150, size=150), minlength=150) for _ in range(6)], axis=1).astype(
+        float
+    )
+    found = lms.fit_resamples(basis, y, weights, floor, freedom, start)
+    once = np.ones(150)
+    frame = lms._frame(basis, once, lms._start(basis, lms._logs(y, floor), once)[2], freedom)
+    for number in range(6):
+        cost_and_slope = lms._objective(basis, y, weights[:, [number]], floor, frame, start)
+
+        def one(free, cost_and_slope=cost_and_slope):
+            cost, slope = cost_and_slope(free[:, None])
+            return float(cost[0]), slope[:, 0]
+
+        alone = minimize(one, np.zeros(72), jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-12})
+        median = lms._coefficients(alone.x[:, None], frame, start)[1][:, 0]
+        moved = np.abs(basis @ (median - start[1])).max()
+        assert np.abs(basis @ (median - found[1][:, number])).max() < 0.05 * moved
+    same = lms.fit_resamples(basis, y, np.ones((150, 1)), floor, freedom, start)
+    assert np.abs(basis @ (same[1][:, 0] - start[1])).max() < 0.01
+
+
+def test_a_file_that_is_missing_is_counted_and_named(tmp_path):
+    rows = ["file,patient_id,age,sex,labels"]
+    for number, recording in enumerate(cohort(3, 0, ages="children", rate_hz=250.0).recordings()):
+        write_wfdb(tmp_path / f"r{number}.hea", recording.signal, recording.leads, recording.rate_hz)
+        rows.append(f"r{number}.hea,p{number},{recording.age.days:.0f}d,F,NORM")
+    rows += ["absent.hea,p7,3d,F,NORM", "gone.hea,p8,4d,F,NORM", "r0.hea,p9,old,F,NORM"]
+    (tmp_path / "normals.csv").write_text("\n".join(rows))
+    records = read_normals(tmp_path / "normals.csv", "NORM")
+    assert len(records) == 3
+    ((why, count),) = records.left_out.items()
+    assert count == 3
+    assert "could not be read" in why
+    assert "absent.hea" in why
+    with pytest.raises(DataError, match=r"3 left out: could not be read, the first: .*absent\.hea"):
+        fit_norms(records)

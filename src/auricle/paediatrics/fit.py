@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from auricle.errors import ConfigError, DataError
 from auricle.leads import wrap_axis_deg
 from auricle.paediatrics.limits import Z_98
-from auricle.paediatrics.lms import LMS, Freedom, cost_of, design, fit_lms
+from auricle.paediatrics.lms import LMS, Freedom, cost_of, design, fit_lms, fit_resamples
 from auricle.paediatrics.normal_records import NormalRecords
 from auricle.paediatrics.own_norms import Fitted, OwnNorms, SexKey, unit_of
 from auricle.paediatrics.quantile_splines import QuantileSplines, fit_quantiles, pinball
@@ -31,6 +31,13 @@ Method = Literal["lms", "quantile"]
 NEIGHBOURHOOD: Final = 0.35
 _GRID: Final = 80
 _MEDIANS, _SPREADS, _POWERS = (3.0, 5.0, 8.0, 12.0, 17.0), (2.0, 4.0, 7.0, 11.0), (1.0, 2.0, 4.0)
+# A curve of few patients has few degrees of freedom to choose from.
+_PATIENTS_PER_FREEDOM: Final = 15
+# Numbers of a bootstrap that lie in memory at a time.
+_NUMBERS_AT_ONCE: Final = 1_000_000
+_LEAST_ABOVE: Final = 10
+_MOST_USUAL: Final = 0.8
+_TOO_FEW: Final = "too few"
 _BASES: Final = (5, 7, 10, 14, 19)
 _CHECKED: Final = (0.02, 0.5, 0.98)
 # A value this many standard deviations from the rest counts as a measuring error: one normal value in two million is.
@@ -40,7 +47,6 @@ _OUTLIER_ROUNDS: Final = 5
 _AXIS_SHIFT_DEG: Final = 450.0
 _WAVE_FLOOR_MV: Final = 0.02
 _SIGNED_WAVES: Final = ("t_", "st_", "p_")
-_BOOTSTRAP_STEPS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +127,35 @@ def fit_norms(
         if parameter not in records.values:
             raise DataError(f"no records have {parameter}; they have {', '.join(sorted(records.values)) or 'nothing'}")
         data, sexes = _data(records, parameter)
-        if not _spans(data, settings.least):
-            skipped[parameter] = f"too few: {data.n_patients} patients, {settings.least} needed around an age"
+        why = _why_no_curve(data, settings.least)
+        if why:
+            skipped[parameter] = why
             continue
-        curves |= {(parameter, fitted.sex): fitted for fitted in _fit_sexes(data, sexes, settings)}
+        try:
+            curves |= {(parameter, fitted.sex): fitted for fitted in _fit_sexes(data, sexes, settings)}
+        except DataError as error:
+            skipped[parameter] = str(error)
     if on_progress is not None:
         on_progress(len(wanted), len(wanted))
     if not curves:
+        others = {parameter: why for parameter, why in skipped.items() if not why.startswith(_TOO_FEW)}
+        if others:
+            said = "; ".join(f"{parameter}: {why}" for parameter, why in others.items())
+            raise DataError(f"no curve could be fitted ({said})")
         raise DataError(_why_none(records, settings.least))
     return OwnNorms(settings.name, settings.method, settings.least, curves, skipped)
+
+
+def _why_no_curve(data: _Data, least: int) -> str:
+    """Why a parameter cannot have a curve: too few people, or values that do not differ; empty where it may."""
+    if not _spans(data, least):
+        return f"{_TOO_FEW}: {data.n_patients} patients, {least} needed around an age"
+    if not np.ptp(data.y):
+        return f"all {len(data.y)} values are the same, so that there is no spread to fit"
+    above = int((data.y > data.floor).sum()) if data.floor else len(data.y)
+    if above < _LEAST_ABOVE:
+        return f"only {above} of {len(data.y)} values are above {data.floor:g} mV"
+    return ""
 
 
 def _why_none(records: NormalRecords, least: int) -> str:
@@ -186,21 +212,34 @@ def _fit_sexes(data: _Data, sexes: NDArray[np.str_], settings: Settings) -> Iter
 def _fit_lms(data: _Data, sex: SexKey, freedom: Freedom, settings: Settings) -> Fitted:
     low, high = float(data.x.min()), float(data.x.max())
 
-    def fit(part: _Data, weight: Floats, start: Sequence[Floats] | None, iterations: int) -> LMS:
-        basis = design(part.x, low, high)
-        power, median, spread = fit_lms(basis, part.y + data.shift, weight, data.floor, freedom, start, iterations)
-        return LMS(low, high, power, median, spread, data.shift, data.floor)
+    def fit(part: _Data) -> LMS:
+        parts = fit_lms(design(part.x, low, high), part.y + data.shift, data.floor, freedom)
+        return LMS(low, high, *parts, data.shift, data.floor)
 
-    kept, curve = data, fit(data, np.ones(len(data.y)), None, 300)
+    kept, curve = data, fit(data)
     for _ in range(_OUTLIER_ROUNDS):  # the first mistakes found hide the others less
         usual = np.abs(curve.z_score(np.expm1(kept.x), kept.y)) <= _OUTLIER_Z
         if usual.all():
             break
+        if usual.mean() < _MOST_USUAL:
+            raise DataError(f"{int((~usual).sum())} of {len(usual)} values lie far from any curve through the others")
         kept = kept.only(usual)
-        curve = fit(kept, np.ones(len(kept.y)), None, 300)
-    start = (curve.power, curve.median, curve.spread)
-    made = (fit(kept, weight, start, _BOOTSTRAP_STEPS) for weight in _resamples(kept, settings))
+        curve = fit(kept)
+    made = _resampled(kept, curve, freedom, settings)
     return _fitted(kept, sex, curve, made, settings, freedom._asdict(), len(data.y) - len(kept.y))
+
+
+def _resampled(data: _Data, curve: LMS, freedom: Freedom, settings: Settings) -> Iterator[LMS]:
+    """The curve of each resample of patients, some fitted at once."""
+    basis = design(data.x, curve.low, curve.high)
+    start = (curve.power, curve.median, curve.spread)
+    weights = list(_resamples(data, settings))
+    at_once = max(1, _NUMBERS_AT_ONCE // len(data.y))
+    for first in range(0, len(weights), at_once):
+        some = np.stack(weights[first : first + at_once], axis=1)
+        parts = fit_resamples(basis, data.y + data.shift, some, data.floor, freedom, start)
+        for power, median, spread in zip(*(part.T for part in parts), strict=True):
+            yield LMS(curve.low, curve.high, power, median, spread, data.shift, data.floor)
 
 
 def _fit_quantile(data: _Data, sex: SexKey, n_basis: int, settings: Settings) -> Fitted:
@@ -228,7 +267,10 @@ def _fitted(
     grid = np.concatenate([np.expm1(np.linspace(np.log1p(a), np.log1p(b), per_span)).clip(a, b) for a, b in spans])
     z = np.array([-Z_98, 0.0, Z_98])
     drawn = np.array([resample.value(grid[:, None], z[None, :]) for resample in resampled])
-    bands = np.moveaxis(np.quantile(drawn, [0.025, 0.975], axis=0), 0, -1) if len(drawn) else np.zeros((0, 3, 2))
+    # A resample in which nobody of an age is left may have no curve there.
+    drawn = drawn[np.isfinite(drawn).all(axis=(1, 2))] if len(drawn) else drawn
+    enough = len(drawn) > settings.bootstrap / 2
+    bands = np.moveaxis(np.quantile(drawn, [0.025, 0.975], axis=0), 0, -1) if enough else np.zeros((0, 3, 2))
     return Fitted(data.parameter, sex, curve, spans, len(data.y), data.n_patients, n_outliers, freedom, grid, bands)
 
 
@@ -268,14 +310,18 @@ def _choose_freedom(data: _Data, settings: Settings) -> Freedom:
     def cost(freedom: Freedom) -> float:
         parts = []
         for inside, outside in folds:
-            made = fit_lms(basis[inside], y[inside], np.ones(int(inside.sum())), data.floor, freedom)
+            made = fit_lms(basis[inside], y[inside], data.floor, freedom)
             parts.append(cost_of(basis[outside], y[outside], data.floor, made))
         return float(np.mean(parts))
 
+    def allowed(choices: Sequence[float]) -> Sequence[float]:
+        return [df for df in choices if df * _PATIENTS_PER_FREEDOM <= data.n_patients] or choices[:1]
+
     best = Freedom()
-    best = min((best._replace(median=df) for df in _MEDIANS), key=cost)
-    best = min((best._replace(spread=df) for df in _SPREADS), key=cost)
-    return min((best._replace(power=df) for df in _POWERS), key=cost)
+    for curve, choices in (("median", _MEDIANS), ("spread", _SPREADS), ("power", _POWERS)):
+        tried = [best._replace(**{curve: df}) for df in allowed(choices)]
+        best = min(tried, key=cost) if len(tried) > 1 else tried[0]
+    return best
 
 
 def _choose_basis(data: _Data, settings: Settings) -> int:
