@@ -17,10 +17,10 @@ from auricle.errors import DataError
 from auricle.labs import Bound
 
 Sex = Literal["F", "M"]
+# The label of a record that was looked at and has none of the classes; no label at all says that nothing is known.
 NO_CLASS: Final = "none"
-"""The label of a record that was looked at and has none of the classes; no label at all says that nothing is known."""
+# What ends a label that may be so (`RVH?`): the record counts neither for that class nor against it.
 DOUBT: Final = "?"
-"""What ends a label that may be so (`RVH?`): the record counts neither for that class nor against it."""
 # No converter has more bits than this many steps; what is larger was never a sample.
 _LARGEST: Final = 2.0**32
 

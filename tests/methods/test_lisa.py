@@ -247,7 +247,8 @@ class TestPrepare:
 
     def test_one_report_leaves_the_ramp_as_it_is(self) -> None:
         method = tiny()
-        method.prepare(view(corpus=replace(corpus(), n_records=torch.tensor([9, 0, 0, 0]))))
+        with pytest.warns(UserWarning, match="no two reports of the training records share a diagnosis"):
+            method.prepare(view(corpus=replace(corpus(), n_records=torch.tensor([9, 0, 0, 0]))))
         assert method.ramp.tolist() == pytest.approx([0.5, 0.9])
 
     def test_without_reports_or_with_anothers_embeddings_it_is_refused(self) -> None:

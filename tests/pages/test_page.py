@@ -140,6 +140,8 @@ def test_wide_tables_scroll_inside_of_the_page():
 
 def test_dots_and_bars_differ_without_colour():
     assert len(set(style.MARKERS)) == len(style.COLOURS)
-    figure = figures.robustness([("clean", "clean")], {"one": {"clean": 0.8}, "two": {"clean": 0.7}})
+    figure = figures.robustness(
+        [("clean", "clean")], {"one": {"clean": (0.8, 0.7, 0.9)}, "two": {"clean": (0.7, 0.6, 0.8)}}
+    )
     drawn = [line.get_marker() for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1]
     assert len(drawn) == len(set(drawn)) == 2
