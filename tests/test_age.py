@@ -346,3 +346,10 @@ def test_an_age_is_made_of_text_as_it_is_read(text: str) -> None:
 def test_text_that_says_no_age_makes_none(text: str) -> None:
     with pytest.raises(DataError):
         ages.Age(text)
+
+
+def test_the_first_gestation_that_is_read_and_the_first_age_that_is_told_in_weeks() -> None:
+    assert parse_gestation("20+0") == 140
+    with pytest.raises(DataError):
+        parse_gestation("19+6")
+    assert (str(ages.Age(13)), str(ages.Age(14))) == ("13 d", "2 wk")

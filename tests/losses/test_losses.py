@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from auricle.batch import TextBatch
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
 from auricle.losses.diag_sim import fit_ramp, negative_weights, report_similarity, same_report
-from auricle.losses.supervised import masked_bce
+from auricle.losses.supervised import masked_bce, masked_cross_entropy
 from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
 from processes import in_two_processes
 
@@ -208,3 +208,10 @@ def test_two_processes_with_half_the_batch_are_one_with_all() -> None:
     for number, whole in ((1, vectors.grad), (2, texts.grad)):
         joined = torch.tensor(halves[0][number] + halves[1][number]) / 2
         assert torch.allclose(joined, whole, atol=1e-5)
+
+
+def test_without_weights_the_loss_of_one_class_is_the_cross_entropy_of_pytorch() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.3], [0.5, 3.0, -2.0], [1.0, 1.0, 1.0]])
+    target = torch.tensor([[1.0, 0, 0], [0, 0, 1.0], [torch.nan] * 3])
+    expected = torch.nn.functional.cross_entropy(logits[:2], torch.tensor([0, 2]))
+    assert masked_cross_entropy(logits, target).item() == pytest.approx(expected.item(), rel=1e-6)
