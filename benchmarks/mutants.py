@@ -75,6 +75,8 @@ class Mutant:
     # Offsets in the file, in bytes, as ast counts them.
     first: int
     last: int
+    # Whether it runs when the file is imported, and so in whichever test comes first.
+    at_import: bool = False
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ def mutants_of(path: Path, root: Path) -> list[Mutant]:
         starts.append(starts[-1] + len(line))
     found: list[Mutant] = []
 
-    def visit(node: ast.AST, function: str) -> None:
+    def visit(node: ast.AST, function: str, at_import: bool) -> None:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             function = f"{function}.{node.name}".lstrip(".")
         for kind, after in _faults(node):
@@ -100,11 +102,11 @@ def mutants_of(path: Path, root: Path) -> list[Mutant]:
             last = starts[node.end_lineno - 1] + node.end_col_offset
             before = " ".join(source.encode()[first:last].decode().split())
             place = str(path.relative_to(root)), node.lineno, node.col_offset
-            found.append(Mutant(*place, kind, function, before, after, first, last))
+            found.append(Mutant(*place, kind, function, before, after, first, last, at_import))
         for child in _children(node):
-            visit(child, function)
+            visit(child, function, at_import and not isinstance(node, ast.FunctionDef | ast.Lambda))
 
-    visit(ast.parse(source), "")
+    visit(ast.parse(source), "", True)
     return found
 
 
@@ -360,7 +362,7 @@ def tests_for(mutant: Mutant, tests: dict[str, dict[str, Any]], last_line: int) 
     """The tests that run a line of the fault, the quickest first; for what runs at import, those that run the file."""
     lines = set(range(mutant.line, last_line + 1))
     inside = {name for name, test in tests.items() if lines & set(test["lines"].get(mutant.file, ()))}
-    chosen = inside or {name for name, test in tests.items() if mutant.file in test["lines"]}
+    chosen = (not mutant.at_import and inside) or {name for name, test in tests.items() if mutant.file in test["lines"]}
     return sorted(chosen, key=lambda name: (tests[name]["seconds"], name))
 
 

@@ -287,6 +287,19 @@ def test_what_an_age_of_nothing_means_depends_on_how_finely_it_was_known(text: s
     assert (None if age is None else age.days) == days
 
 
+def test_full_width_digits_and_blanks_are_read_wherever_an_age_is_given() -> None:
+    assert ages.given(" ３ d ") == Age(3, 1)
+    assert parse_gestation(" ３０+２ ") == 212
+    assert parse("３　d") == Age(3, 1)
+    assert parse("3\u20135 d") == parse("3-5 d")
+
+
+def test_half_a_year_more_than_a_half_is_refused() -> None:
+    assert parse("3岁半") == Age(3.5 * YEAR, YEAR / 2)
+    with pytest.raises(DataError, match="not an age"):
+        parse("3.5岁半")
+
+
 def test_numbers_of_a_table_are_read_as_they_are_written_there() -> None:
     assert parse(2.0) == Age(2 * YEAR, YEAR)
     assert parse(1e-5 * 1e5) == Age(YEAR, YEAR)

@@ -79,6 +79,15 @@ def test_loss_is_finite_and_gradient_reaches_everything(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_terms_are_to_be_shown_and_hold_no_graph(name: str) -> None:
+    """A term that is kept for a log would keep the whole step in memory."""
+    terms = fresh(name).train().step(make_batch(), Progress(0, 10)).terms
+    assert terms
+    assert not any(value.requires_grad for value in terms.values())
+    assert all(value.ndim == 0 for value in terms.values())
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_it_can_learn_eight_records(name: str) -> None:
     method, batch = fresh(name).train(), make_batch()
     optimiser = torch.optim.AdamW(method.parameters(), lr=5e-3)

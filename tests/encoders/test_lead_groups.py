@@ -81,7 +81,8 @@ class TestTime:
             assert times.shape == (4, n)
             assert torch.allclose(times[:, 0], torch.full((4,), patch * 2.0)), "the middle of the first patch"
             assert torch.allclose(times.diff(dim=1), torch.full((4, n - 1), patch * 4.0))
-        assert LeadGroupsConfig().patch_ms == (40, 100, 500), "waveform, complex, rhythm"
+        fast = tiny(InputSpec(rate_hz=500, seconds=4.0), patch_ms=(2000, 3.0))
+        assert [scale.patch for scale in fast.scales] == [1000, 2], "to the nearest sample"
         assert [scale.patch for scale in tiny(patch_ms=(1, 12)).scales] == [1, 3], "never less than a sample"
 
     def test_tokens_say_their_group_and_their_mask(self) -> None:
@@ -374,6 +375,19 @@ class TestLayout:
         signal = batch.signal.clone()
         signal[:, STANDARD.index("V6")] *= 5
         assert torch.equal(tokens_of(encoder).pooled, tokens_of(encoder, signal).pooled)
+
+    def test_what_it_is_by_default(self) -> None:
+        """40, 100 and 500 ms: waveform, complex, rhythm."""
+        encoder = LeadGroups(LeadGroupsConfig(), InputSpec())
+        assert encoder.group_names == tuple(LISA_GROUPS)
+        assert [scale.patch for scale in encoder.scales] == [20, 50, 250]
+        assert [len(scale.blocks) for scale in encoder.scales] == [4] * 3
+        assert encoder.width == 3 * 192
+        assert {block.n_heads for scale in encoder.scales for block in scale.blocks} == {6}
+        assert [scale.reach for scale in encoder.scales] == [0] * 3
+        config = encoder.config
+        assert (config.dropout, config.overlap, config.mlp_ratio) == (0, 0, 4)
+        assert (config.stem, config.attention) == ("group", "se")
 
     def test_dropout_is_of_training_alone(self) -> None:
         encoder, batch = tiny(dropout=0.5), make_batch()

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from auricle.losses.contrastive import info_nce, soft_target_info_nce, weighted_info_nce, weighted_siglip
-from auricle.losses.supervised import balancing_weights
+from auricle.losses.supervised import balancing_weights, masked_cross_entropy
 
 
 def unit(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,6 +84,16 @@ def test_what_stands_at_the_partner_is_not_read_in_any_form() -> None:
 def test_every_row_of_the_sigmoid_counts() -> None:
     _, active = weighted_siglip(torch.zeros(2, 3), torch.arange(2), torch.zeros(2, 3), torch.tensor(0.0))
     assert active.tolist() == [True, True]
+
+
+def test_one_of_all_classes_is_the_mean_surprise_at_the_right_one() -> None:
+    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.nn.functional.one_hot(torch.tensor([2, 0, 3]), 4).float()
+    slow = [
+        -math.log(math.exp(float(row[c])) / sum(math.exp(float(s)) for s in row))
+        for row, c in zip(logits, (2, 0, 3), strict=True)
+    ]
+    assert masked_cross_entropy(logits, target).item() == pytest.approx(sum(slow) / 3, rel=1e-5)
 
 
 class TestBalance:

@@ -432,6 +432,35 @@ class TestStep:
         assert got[1].item() == pytest.approx(np.mean(level), rel=1e-3)
         assert got[2].item() == pytest.approx(np.mean(doubted), rel=1e-3, abs=1e-4)
 
+    def test_reports_enter_the_alignment_as_unit_vectors_of_those_that_are_there(self) -> None:
+        """Reports are numbered from 0, so what a number is does not matter."""
+        batch, seen = make_batch(), []
+        ids = batch.text.report_id.clone()
+        ids[5] = -1
+        losses = []
+        for shift in (0, 3):
+            method = tiny().train()
+            method.project_report.register_forward_pre_hook(lambda _, given: seen.append(given))
+            torch.manual_seed(2)
+            numbers = torch.where(ids >= 0, ids + shift, ids)
+            losses.append(method.step(replace(batch, text=replace(batch.text, report_id=numbers)), Progress(0, 1)).loss)
+        assert torch.equal(*losses)
+        for rows, active in seen:
+            assert torch.allclose(rows.norm(dim=1), torch.ones(8), atol=1e-5)
+            assert torch.equal(active, ids >= 0)
+
+    def test_both_sides_are_standardised_before_they_are_compared(self) -> None:
+        """What all recordings or all reports share is taken off, else all cosines begin at 0.9."""
+        method = tiny().train()
+        width, active = method.config.text.width, torch.tensor([True] * 6 + [False] * 2)
+        rows = torch.randn(8, width, generator=torch.Generator().manual_seed(0))
+        shifted = torch.where(active[:, None], rows + 7.0, 99.0)
+        got, expected = method.project_report(shifted, active), method.project_report(rows, active)
+        assert torch.allclose(got[:6], expected[:6], atol=1e-3)
+        tokens = method.encode(make_batch())
+        moved = replace(tokens, pooled=tokens.pooled + 7.0)
+        assert torch.allclose(method.signal_vector(tokens), method.signal_vector(moved), atol=1e-2)
+
     def test_the_sigmoid_starts_where_the_configuration_says(self) -> None:
         method = tiny()
         assert method.scale.item() == pytest.approx(10)

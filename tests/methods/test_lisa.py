@@ -260,6 +260,11 @@ class TestPrepare:
 
 
 class TestPrompts:
+    def test_weights_that_are_read_have_room_for_theirs(self) -> None:
+        method = tiny(prompts={"a": ["x", "y"], "b": ["u", "v", "w"]})
+        assert [method.get_buffer(f"prompt{number}").shape for number in range(2)] == [(2, 384), (3, 384)]
+        assert not method.get_buffer("prompt1").any()
+
     def test_sets_are_kept_by_task_and_replaced_by_a_second_one_of_a_task(self) -> None:
         method, batch = tiny().eval(), make_batch()
         first, second, third = (torch.randn(n, 384) for n in (2, 3, 2))

@@ -17,7 +17,7 @@ from auricle.encoders.lead_vae import LeadVae
 from auricle.errors import ConfigError, DataError
 from auricle.leads import LIMB, STANDARD
 from auricle.methods import Progress, Reconstructs, create_method
-from auricle.methods.ls_emvae import LsEmvae
+from auricle.methods.ls_emvae import PRESETS, LsEmvae
 from auricle.nn.experts import Posterior, kl_bound
 from auricle.nn.film import AgeCode, FiLM
 from auricle.signal.preprocess import InputSpec
@@ -311,9 +311,12 @@ class TestLoss:
         assert torch.allclose(flat.std, residual[None, :, None].expand_as(flat.std), atol=1e-5)
         assert (flat.mean == 0).all()
 
+    @pytest.mark.parametrize("leads", [LIMB, ("V1",)])
     @torch.no_grad()
-    def test_a_drawing_is_the_mean_over_opposite_samples_of_the_present_components(self) -> None:
-        made, records = method(), only(batch(), LIMB)
+    def test_a_drawing_is_the_mean_over_opposite_samples_of_the_present_components(
+        self, leads: tuple[str, ...]
+    ) -> None:
+        made, records = method(), only(batch(), leads)
         ready, encoder = made.preprocess(records), made.encoder
         assert isinstance(encoder, LeadVae)
         mean, log_var = encoder.experts(ready.signal, ready.lead_mask, ready.time_mask, None)
@@ -326,6 +329,16 @@ class TestLoss:
         assert torch.allclose(got.mean, there.mean(1), atol=1e-4)
         residual = torch.where(ready.lead_mask, *made.log_noise.chunk(2)).exp()[..., None]
         assert torch.allclose(got.std, (there.var(1, correction=0) + residual**2).sqrt(), atol=1e-4)
+
+    def test_what_was_published(self) -> None:
+        """The KL rises over half of the run, Adam as it comes; `released` weighs the squared error by a thousandth."""
+        config = create_method("ls_emvae", "small").config
+        assert (config.anneal, config.kl, config.recipe.betas) == (0.5, "bound", (0.9, 0.999))
+        assert (config.recipe.weight_decay, config.recipe.lr) == (1e-5, 5e-4)
+        assert config.mse_weight == 100, "noise of 0.07 mV that the latent need not explain"
+        assert method("released").config.mse_weight == method().config.mse_weight
+        assert PRESETS["released"]["mse_weight"] == 1e-3
+        assert PRESETS["released"]["variant"] == "released"
 
     def test_each_layer_of_the_decoder_doubles_the_time(self) -> None:
         decoder = method().decoder

@@ -39,6 +39,11 @@ def test_the_loss_is_alignment_and_the_agreement_of_two_copies() -> None:
         assert step.terms["temperature"].item() == pytest.approx(0.07, rel=1e-5)
 
 
+def test_both_terms_weigh_the_same_as_in_the_paper() -> None:
+    config = create_method("merl").config
+    assert (config.self_weight, config.heads, config.dropout, config.temperature) == (1.0, 4, 0.1, 0.07)
+
+
 def test_the_copies_differ_by_dropout_and_by_their_heads() -> None:
     method, batch = tiny(dropout=0.9).train(), make_batch()
     method.encoder.eval()  # its batch norm aside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 import warnings
@@ -76,6 +77,21 @@ class TestBase:
         assert (recipe.lr, recipe.weight_decay, recipe.betas, recipe.warmup, recipe.clip) == (
             1e-3, 0.05, (0.9, 0.98), 0.1, 1.0,
         )  # fmt: skip
+
+    def test_one_method_learns_from_recordings_without_a_report(self) -> None:
+        assert {name for name in list_methods() if METHODS.get(name).cls.report_optional} == {"cg_dmer"}
+
+    @pytest.mark.parametrize("name", list_methods())
+    def test_every_method_takes_the_scale_of_laboratory_values(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever else it prepares of the training records."""
+        asked: list[object] = []
+        monkeypatch.setattr(Method, "prepare", lambda _, view: asked.append(view))
+        view = SimpleNamespace(targets=np.ones((4, 1)), rows=np.arange(4), corpus=None)
+        with contextlib.suppress(ConfigError):  # of those that need reports
+            fresh(name).prepare(view)
+        assert asked == [view]
 
     def test_pictures_are_of_the_size_that_the_encoder_reads(self) -> None:
         assert fresh("mirage").picture_size == (48, 64)
@@ -160,6 +176,15 @@ class TestSaved:
         assert stat.S_IMODE((folder / "model.safetensors").stat().st_mode) == 0o644
         save_method(method, tmp_path / "plain")
         assert load_card(tmp_path / "plain")[0]["about"] == {}
+
+    def test_a_folder_may_be_text_and_a_tensor_turned(self, tmp_path: Path) -> None:
+        method = fresh()
+        with torch.no_grad():
+            method.head[-1].weight.data = torch.randn(48, 1).expand(48, 1).t()
+        method.encoder.scales[0].mix.data = method.encoder.scales[0].mix.data.transpose(1, 2)
+        assert not method.encoder.scales[0].mix.is_contiguous()
+        save_method(method, str(tmp_path / "w"))
+        assert torch.equal(load_method(str(tmp_path / "w")).encoder.scales[0].mix, method.encoder.scales[0].mix)
 
     def test_a_run_folder_stands_for_the_weights_in_it(self, tmp_path: Path) -> None:
         save_method(fresh(), tmp_path / "run" / "model")
