@@ -266,8 +266,9 @@ class TestLoss:
         assert step(method, batch)["classification"] == pytest.approx(expected, rel=1e-5)
         assert expected != pytest.approx(plain, rel=1e-2)
 
-    def test_settings_are_the_documents(self) -> None:
-        config = create_method("mirage", "paper").config
+    @pytest.mark.parametrize("preset", ["paper", None])
+    def test_settings_are_the_documents(self, preset: str | None) -> None:
+        config = create_method("mirage", preset).config
         assert (config.contrast, config.temperature, config.class_weights) == (0.445, 0.1, True)
         recipe = config.recipe
         assert (recipe.lr, recipe.weight_decay, recipe.betas, recipe.warmup) == (3.26e-5, 0.01, (0.9, 0.999), 0.13)
