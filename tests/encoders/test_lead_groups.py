@@ -384,7 +384,7 @@ class TestLayout:
         assert [len(scale.blocks) for scale in encoder.scales] == [4] * 3
         assert encoder.width == 3 * 192
         assert {block.n_heads for scale in encoder.scales for block in scale.blocks} == {6}
-        assert [scale.reach for scale in encoder.scales] == [0] * 3
+        assert [scale.stem.reach for scale in encoder.scales] == [0] * 3
         config = encoder.config
         assert (config.dropout, config.overlap, config.mlp_ratio) == (0, 0, 4)
         assert (config.stem, config.attention) == ("group", "se")
