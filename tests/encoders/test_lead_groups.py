@@ -386,7 +386,7 @@ class TestLayout:
         assert {block.n_heads for scale in encoder.scales for block in scale.blocks} == {6}
         assert [scale.stem.reach for scale in encoder.scales] == [0] * 3
         config = encoder.config
-        assert (config.dropout, config.overlap, config.mlp_ratio) == (0, 0, 4)
+        assert (config.dropout, config.overlap, config.mlp_ratio) == (0, None, 4)
         assert (config.stem, config.attention) == ("group", "se")
 
     def test_dropout_is_of_training_alone(self) -> None:
