@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 TASK: Final = "simulated/diagnosis"
 # Sizes that two cores finish in under five minutes, measured; a larger machine changes nothing but the waiting.
-_RECORDS: Final = 2000
+_RECORDS: Final = 1500
 _RATE_HZ: Final = 250.0
 _SECONDS: Final = 5.0
-_PRETRAIN_STEPS: Final = 300
-_FINETUNE_STEPS: Final = 500
+_PRETRAIN_STEPS: Final = 250
+_FINETUNE_STEPS: Final = 350
 _BATCH: Final = 32
 # Reference rows of a few minutes' demo; `auricle evaluate` makes them in full.
-_KERNELS: Final = 500
-_SUPERVISED_EPOCHS: Final = 4
+_KERNELS: Final = 250
+_SUPERVISED_EPOCHS: Final = 3
 # Healthy newborns of a cohort that no training record comes from, and the ages they are asked at.
 _NEWBORNS: Final = 24
 _NEWBORN_SEED: Final = 11
