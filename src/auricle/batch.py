@@ -1,7 +1,7 @@
 """ECGBatch: the input of a model. A missing lead, sample or modality is a mask or None; masks are applied with `where`.
 
 Axis legend, used in every shape of the project: b record, l lead, t sample, n token, d feature, g lead group,
-f finding, k concept, c class, h and w rows and columns of a picture.
+f finding, c class, h and w rows and columns of a picture.
 """
 
 from __future__ import annotations

@@ -281,9 +281,10 @@ def summarise(
     """
     if validation is not None and validation.classes != predictions.classes:
         raise DataError(f"validation predictions of {predictions.meta.task} have other classes than the test part")
-    columns = _columns(predictions, _metrics(validation), n_bootstrap, seed)
+    thresholds = None if validation is None else best_thresholds(validation.truth, validation.score)
+    columns = _columns(predictions, _metrics(thresholds), n_bootstrap, seed)
     macros = {name: column.pop("macro") for name, column in columns.items()}
-    plain = _plain_columns(predictions, validation)
+    plain = _plain_columns(predictions, thresholds)
     defined = np.isfinite(columns["auroc"]["value"])
     classes = {
         name: {"n": int((~np.isnan(truth)).sum()), "n_positive": int((truth == 1).sum())}
@@ -306,11 +307,10 @@ def summarise(
     }
 
 
-def _metrics(validation: Predictions | None) -> dict[str, Metric]:
-    """The metrics that can be told by name; those at a threshold need a validation part to choose it on."""
-    if validation is None:
+def _metrics(thresholds: Values | None) -> dict[str, Metric]:
+    """The metrics that can be told, by name; those at a threshold only where one was chosen."""
+    if thresholds is None:
         return dict(_RANKING)
-    thresholds = best_thresholds(validation.truth, validation.score)
     return {**_RANKING, "f1": _from(f1, thresholds), "accuracy": _from(accuracy, thresholds)}
 
 
@@ -328,12 +328,12 @@ def _columns(
     return columns
 
 
-def _plain_columns(predictions: Predictions, validation: Predictions | None) -> dict[str, Values]:
+def _plain_columns(predictions: Predictions, thresholds: Values | None) -> dict[str, Values]:
     """(c,) columns without an interval: the thresholds, and the calibration error of probabilities."""
     unknown = np.full(len(predictions.classes), np.nan)
     truth, score = predictions.truth, predictions.score
     return {
-        "threshold": unknown if validation is None else best_thresholds(validation.truth, validation.score),
+        "threshold": unknown if thresholds is None else thresholds,
         "ece": expected_calibration_error(truth, score) if predictions.meta.scores_are_probabilities else unknown,
     }
 
