@@ -171,7 +171,7 @@ def told(features: Floats, asked: Asked) -> dict[str, float]:
     """
     angles = {name for name in asked.numbers if name.endswith("_deg")}
     numbers = recovery(features, asked.numbers, asked.patients, angles=angles)
-    found = {f"{name} (R2)": value for name, value in numbers.items()}
+    found = {f"{name} (R2)": one.value for name, one in numbers.items()}
     for name, truly in asked.so_or_not.items():
         target = truly[:, None].astype(np.float32)
         fold, score = stratified_folds(target, asked.patients, FOLDS), np.zeros_like(target)

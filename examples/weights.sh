@@ -8,4 +8,4 @@ auricle pretrain "$out/store" "$out/pretrained" --preset nano --task simulated/d
   --resume model.input.seconds=5
 auricle finetune "$out/store" "$out/finetuned" --from "$out/pretrained" --task simulated/diagnosis --steps 900 \
   --backbone slow model.backbone_lr_scale=0.5 --resume
-auricle evaluate "$out/finetuned" "$out/store" "$out/results" --task simulated/diagnosis --protocol finetune --rows class_prior
+auricle evaluate "$out/finetuned" "$out/store" "$out/results" --task simulated/diagnosis --protocol finetune --rows class_prior --to-card

@@ -6,24 +6,23 @@ Everything it says is for research use and is not a diagnosis.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, overload
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.batch import ECGBatch, joined
+from auricle.caveats import caveats
 from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
 from auricle.disclaimer import RESEARCH_USE
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
-from auricle.labs import lab_test
 from auricle.measure.recording import measure_recording
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
 from auricle.paediatrics import wording
@@ -317,7 +316,17 @@ class Predictor:
             leads_read=present,
             leads_missing=tuple(lead for lead in self.spec.leads if lead not in present),
             n_windows=len(prepared.windows),
-            notes=tuple(self._notes(recording, sees_age, present, prepared.quality)),
+            notes=tuple(
+                caveats(
+                    recording,
+                    self.spec,
+                    self.panel,
+                    present,
+                    prepared.quality,
+                    sees_age=sees_age,
+                    sees_pictures=self.method.picture_size is not None,
+                )
+            ),
             quality=prepared.quality.to_dict(),
             model=self.about,
         )
@@ -402,67 +411,3 @@ class Predictor:
                 f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()
             )
         return quality
-
-    def _notes(self, recording: Recording, sees_age: bool, present: Sequence[str], quality: Acceptance) -> list[str]:
-        """What a reader should know of quality, age, leads, picture, laboratory values and length of the recording."""
-        notes = [f"the trace is not acceptable: {reason}" for reason in quality.reasons]
-        unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
-        if unknown:
-            notes.append(f"no lead has a sample for {max(unknown, 0.01):.0%} of the time: the rest was read")
-        if not sees_age:
-            notes.append("these weights do not use the age")
-        elif recording.age is None:
-            notes.append("age unknown: the answer holds for no age in particular; give --age")
-        elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
-            notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
-        absent = [lead for lead in self.spec.leads if lead not in present]
-        if not recording.leads:
-            notes.append("no signal: the answer is read from the picture alone")
-        elif absent:
-            notes.append(f"leads not recorded, or mostly missing: {', '.join(absent)}")
-        if recording.image is not None and self.method.picture_size is None:
-            notes.append("these weights do not read pictures")
-        notes += _lab_notes(recording, self.panel)
-        seconds = recording.trimmed().seconds
-        if recording.leads and seconds < self.spec.seconds:
-            notes.append(f"{seconds:.1f} s recorded, {self.spec.seconds:g} s expected: padded and masked")
-        return notes
-
-
-def _lab_notes(recording: Recording, panel: LabPanel | None) -> list[str]:
-    """What a reader should know of the laboratory values: which were absent, not used, or unusual for the age."""
-    known = sorted(recording.labs)
-    if panel is None:
-        return ["these weights do not use laboratory values"] if known else []
-    notes = []
-    (seen,) = panel.of_recordings([recording])[1].tolist()
-    given = {test for test, is_seen in zip(panel.tests, seen, strict=True) if is_seen}
-    absent = [test for test in panel.tests if test not in recording.labs]
-    if not given:
-        notes.append("no laboratory value was seen: the answer holds without them")
-    elif absent:
-        notes.append(f"laboratory values not given: {', '.join(absent)}")
-    unused = [test for test in known if test not in panel.tests]
-    if unused:
-        notes.append(f"laboratory values these weights do not read: {', '.join(unused)}")
-    outside = [test for test in panel.tests if test in recording.labs and test not in given]
-    if outside:
-        notes.append(f"laboratory values left out for the time they were drawn at: {', '.join(outside)}")
-    return notes + _unusual(recording, given)
-
-
-def _unusual(recording: Recording, given: Collection[str]) -> list[str]:
-    """Which of the values seen lie outside of the reference range of the age."""
-    if not given:
-        return []
-    if recording.age is None:
-        return ["age unknown: no reference range to compare laboratory values with"]
-    notes = []
-    for name in sorted(given):
-        test, value = lab_test(name), recording.labs[name]
-        low, high = test.reference(recording.age.best_days, recording.sex)
-        if not low <= value <= high:
-            side = "below" if value < low else "above"
-            usual = f"{low:.3g} to {high:.3g} {test.unit}"
-            notes.append(f"{name} {value:.4g} is {side} the usual for the age ({usual}; textbook figures)")
-    return notes

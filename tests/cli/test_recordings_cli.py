@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -21,6 +22,8 @@ from auricle.cli.predict import show
 from auricle.io import read
 from auricle.leads import STANDARD
 from auricle.methods import create_method, save_method
+from auricle.paediatrics.languages import translated
+from auricle.pages.prediction import prediction_page
 from auricle.predict import Predictor
 from auricle.simulate.cohort import cohort
 from fakes import write_wfdb
@@ -235,6 +238,25 @@ def test_the_table_of_scores_fits_a_terminal(clinic: Path, language: str) -> Non
     prediction = predictor(read(clinic / "files" / "a.npz", age=parse("3d")))
     show(prediction, console, "a.npz", predictor.titles(language), language)
     assert "…" not in console.export_text()
+
+
+def test_what_a_reader_should_know_is_said_in_the_language_that_was_asked(clinic: Path) -> None:
+    predictor = Predictor.from_pretrained()
+    whole = read(clinic / "files" / "a.npz")
+    rows = [whole.leads.index(name) for name in ("I", "II", "V1")]
+    recording = replace(whole, signal=whole.signal[rows, : round(3 * whole.rate_hz)], leads=("I", "II", "V1"))
+    prediction = predictor(recording)
+    assert len(prediction.notes) >= 3
+    for language in ("de", "zh"):
+        console = Console(width=200, record=True, file=io.StringIO(), color_system=None)
+        show(prediction, console, "a.npz", predictor.titles(language), language)
+        page = prediction_page(recording, prediction.to_dict(), {}, [], language).to_html()
+        for note in prediction.notes:
+            told = translated(note, language)
+            assert told
+            assert told != note
+            assert told in console.export_text(clear=False)
+            assert html.escape(told) in page
 
 
 def test_weights_of_ones_own_know_their_classes_and_tests(tmp_path: Path) -> None:

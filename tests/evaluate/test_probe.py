@@ -117,10 +117,12 @@ def test_recovery_finds_what_is_linear_and_not_what_is_absent():
     found = recovery(
         features, {"axis": axis, "rate": rate, "noise": noise}, [str(row // 2) for row in range(400)], angles=["axis"]
     )
-    assert found["axis"] > 0.95
-    assert found["rate"] > 0.95
-    assert found["noise"] < 0.05
-    assert recovery(features, {"axis": axis}, [None] * 400)["axis"] < found["axis"]  # degrees wrap, circles do not
+    assert found["axis"].value > 0.95
+    assert found["rate"].value > 0.95
+    assert found["noise"].value < 0.05
+    assert (
+        recovery(features, {"axis": axis}, [None] * 400)["axis"].value < found["axis"].value
+    )  # degrees wrap, circles do not
 
 
 def test_ridge_keeps_a_patient_in_one_fold():
@@ -128,10 +130,26 @@ def test_ridge_keeps_a_patient_in_one_fold():
     random = np.random.default_rng(0)
     value = np.repeat(random.normal(size=40), 10)
     features = np.repeat(np.eye(40), 10, axis=0)
-    assert fit_ridge(features, value[:, None], [None] * 400) > 0.9
-    assert fit_ridge(features, value[:, None], [str(row // 10) for row in range(400)]) < 0.1
+    assert fit_ridge(features, value[:, None], [None] * 400).value > 0.9
+    assert fit_ridge(features, value[:, None], [str(row // 10) for row in range(400)]).value < 0.1
 
 
 def test_ridge_without_enough_groups_is_undefined():
-    assert np.isnan(fit_ridge(np.eye(4), np.ones((4, 1)), ["a", "a", "b", "b"]))
-    assert np.isnan(fit_ridge(np.eye(4), np.ones((4, 1)), [None] * 4))
+    assert np.isnan(fit_ridge(np.eye(4), np.ones((4, 1)), ["a", "a", "b", "b"]).value)
+    assert np.isnan(fit_ridge(np.eye(4), np.ones((4, 1)), [None] * 4).value)
+
+
+def test_the_interval_of_r_squared_is_over_patients():
+    random = np.random.default_rng(1)
+    features = random.normal(size=(300, 4))
+    value = features @ random.normal(size=4) + random.normal(size=300)
+    alone = fit_ridge(features, value[:, None], [None] * 300)
+    assert alone.low < alone.value < alone.high
+    # Ten equal records of each of 300 people are no more people.
+    groups = [str(row // 10) for row in range(3000)]
+    tenfold = fit_ridge(np.repeat(features, 10, 0), np.repeat(value, 10)[:, None], groups)
+    assert tenfold.high - tenfold.low == pytest.approx(alone.high - alone.low, rel=0.25)
+
+
+def test_r_squared_says_when_it_is_not_defined():
+    assert str(fit_ridge(np.eye(6), np.ones((6, 1)), [None] * 6)) == "not defined"

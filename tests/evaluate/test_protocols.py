@@ -91,7 +91,7 @@ def test_an_untrained_encoder_is_another_one(setting: Setting) -> None:
 def test_recovery_reads_what_was_measured(setting: Setting) -> None:
     scores = linear_recovery(setting, ["heart_rate", "qrs_axis_deg"])
     assert set(scores) == {"heart_rate", "qrs_axis_deg"}
-    assert all(score <= 1 for score in scores.values())
+    assert all(score.low <= score.value <= score.high <= 1 for score in scores.values())
     with pytest.raises(ConfigError, match="no measurements height"):
         linear_recovery(setting, ["height"])
 

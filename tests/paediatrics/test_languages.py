@@ -43,7 +43,7 @@ WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 SPEAKING = (
     "recording.py", "gaps.py", "einthoven.py", "amplitude.py", "io/wfdb.py", "io/wfdb_samples.py", "io/arrays.py",
     "io/keys.py", "io/picture.py", "io/header_comments.py", "measure/recording.py", "measure/delineate.py",
-    "measure/amplitudes.py", "measure/rhythm.py", "paediatrics/limits.py",
+    "measure/amplitudes.py", "measure/rhythm.py", "paediatrics/limits.py", "caveats.py",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from auricle.config import read_toml
 from auricle.data.ingest import ingest
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import ConfigError, UnknownNameError
+from auricle.methods import load_card
 from auricle.paediatrics import wording
 from auricle.simulate.newborn import newborn
 from auricle.tasks import load_task
@@ -70,8 +73,30 @@ def test_what_a_run_evaluates_to_is_in_its_tables(pretrained: Path, store: Path,
     assert len(given.tables) == 1
     assert "python" in given.tables[0]
     assert np.isfinite(list(given.recovery.values())).all()
+    with pytest.raises(ConfigError, match="to-card"):
+        auricle.evaluate_run(
+            pretrained, store, tmp_path / "results", task="simulated/diagnosis", protocols=["recovery"], rows=[],
+            to_card=True,
+        )  # fmt: skip
     with pytest.raises(ConfigError, match="unknown protocol"):
         auricle.evaluate_run(pretrained, store, tmp_path / "r", task="simulated/diagnosis", protocols=["nought"])
+
+
+def test_a_test_is_kept_in_the_card_and_said_by_predict(pretrained: Path, store: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(pretrained, run)
+    for _ in range(2):
+        auricle.evaluate_run(
+            run, store, tmp_path / "results", task="simulated/diagnosis", protocols=["zero_shot"], rows=[], to_card=True
+        )
+    (test,) = load_card(run)[0]["about"]["tests"]
+    result = json.loads(next((tmp_path / "results").rglob("result.json")).read_text())
+    assert test["n_records"] == result["n_records"]
+    assert test["auroc"]["CRBBB"] == result["classes"]["CRBBB"]["auroc"]["value"]
+    said = " ".join(auricle.Predictor.from_pretrained(run).knows())
+    assert f"Tested on {test['n_records']} records" in said
+    assert f"CRBBB {test['auroc']['CRBBB']:.2f}" in said
+    assert "not kept" not in said
 
 
 def test_a_task_without_prompts_is_said_before_training_and_no_error_after_it(store: Path, tmp_path: Path) -> None:

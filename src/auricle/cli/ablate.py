@@ -29,7 +29,9 @@ def ablate(
     store: StoreArgument,
     out: OutArgument,
     more: Overrides = None,
-    task: Annotated[str, typer.Option(help="Task id or a TOML file of your own.")] = "ptb_xl/super",
+    task: Annotated[
+        str | None, typer.Option(help="Task id or a TOML file of your own; by default the only one of the store.")
+    ] = None,
     steps: StepsOption = None,
     batch_size: BatchOption = None,
     seeds: Annotated[int, typer.Option(help="Runs of every row.", min=1)] = 1,
@@ -45,8 +47,9 @@ def ablate(
 
     with stage("starting"):
         from auricle.atomic import write_bytes
+        from auricle.data.store import Store
         from auricle.evaluate.ablation import Frame, load_ablation, run_ablation
-        from auricle.tasks import load_task
+        from auricle.tasks import load_task, only_task
         from auricle.train.setup import run_values
         from auricle.train.watch import ConsoleWatcher
 
@@ -54,7 +57,8 @@ def ablate(
     asked = load_ablation(ablation).only(row or ())
     over = run_values({}, {}, {"steps": steps, "batch_size": batch_size}, settings=more or ())
     over["model"].pop("name", None)
-    frame = Frame(store, load_task(task, published=published, track=track), out, range(seeds), over, drop or ())
+    question = load_task(task or only_task(Store(store).info["source"]), published=published, track=track)
+    frame = Frame(store, question, out, range(seeds), over, drop or ())
     err = Console(stderr=True)
     table = run_ablation(asked, frame, ConsoleWatcher("ablate"), lambda text: err.print(text, highlight=False))
     out.mkdir(parents=True, exist_ok=True)

@@ -319,7 +319,7 @@ def _result_sections(page: Page, folders: _Folders, setting: Setting) -> None:
             page.add(Section(f"Class by class: {kind}", table=per_class(result)))
     trained, fresh = linear_recovery(setting), linear_recovery(replace(setting, method=untrained(setting.method)))
     rows = [["measured of the record", "pre-trained, R²", "untrained, R²"]]
-    rows += [[name, f"{value:.2f}", f"{fresh[name]:.2f}"] for name, value in trained.items()]
+    rows += [[name, str(value), str(fresh[name])] for name, value in trained.items()]
     page.add(
         Section(
             "Is the encoder blind?",

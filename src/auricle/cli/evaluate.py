@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
 from auricle.cli.stop import keeps
 from auricle.errors import ConfigError
 from auricle.progress import stage
+
+if TYPE_CHECKING:
+    from auricle.evaluate.probe import RSquared
 
 _ROWS = "class_prior,random_encoder,rocket,supervised"
 
@@ -47,6 +50,9 @@ def evaluate(
     leads: Annotated[
         str | None, typer.Option(help="Under cross_validated: the leads to read, such as I,II,III,aVR,aVL,aVF.")
     ] = None,
+    to_card: Annotated[
+        bool, typer.Option("--to-card", help="Keep what the weights alone gave in their card; predict says it then.")
+    ] = False,
 ) -> None:
     """Evaluate saved weights on a task and print the table."""
     with stage("starting"):
@@ -58,7 +64,7 @@ def evaluate(
         run, store, out, task=task, protocols=protocol or (), rows=[row for row in rows.split(",") if row],
         fractions=[_share(text) for text in fractions.split(",")], seeds=range(seeds), name=name or "",
         published=published, track=track, prompts=prompts, leads=leads.split(",") if leads is not None else None,
-        watcher=ConsoleWatcher("supervised"),
+        to_card=to_card, watcher=ConsoleWatcher("supervised"),
     )  # fmt: skip
     console = Console()
     if given.recovery:
@@ -77,8 +83,8 @@ def _share(text: str) -> float:
     return share
 
 
-def _recovery(scores: Mapping[str, float]) -> Table:
-    table = Table("measured of the record", "R² from frozen features", title="What the encoder can see")
+def _recovery(scores: Mapping[str, RSquared]) -> Table:
+    table = Table("measured of the record", "R² from frozen features, 95 % interval", title="What the encoder can see")
     for name, value in scores.items():
-        table.add_row(name, f"{value:.2f}")
+        table.add_row(name, str(value))
     return table

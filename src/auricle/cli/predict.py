@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auricle.cli.options import parse_sex
-from auricle.cli.output import check_page_name, check_table_name, command_line, write_page
+from auricle.cli.output import check_page_name, check_table_name, command_line, speak, write_page
 from auricle.cli.recordings import (
     AgeOption,
     FilesArgument,
@@ -72,7 +72,6 @@ def predict(
     from auricle import age as ages
     from auricle.data.inputs import inputs
     from auricle.io.picture import read_picture
-    from auricle.paediatrics import wording
     from auricle.pages.prediction import prediction_page
     from auricle.predict import BATCH, OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor, to_row
 
@@ -80,7 +79,7 @@ def predict(
     known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex), **known_labs(lab or [])}
     if image is not None:
         known["image"] = read_picture(image)
-    wording.words(lang)
+    speak(lang)
     check_page_name("--page", page)
     check_table_name("--out", out, files)
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
@@ -189,7 +188,8 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
         shares = "  ".join(f"{name} {share:.0%}" for name, share in prediction.group_contributions.items())
         console.print(f"{heads['groups']}: {shares}", highlight=False)
     for note in prediction.notes:
-        console.print(f"{heads['note']}: {note}", highlight=False, markup=False)
+        text = wording.note_text(note, language)
+        console.print(f"{heads['note']}{said['colon']}{text}", highlight=False, markup=False)
     console.print(f"[bold]{said['research']}[/bold]")
 
 

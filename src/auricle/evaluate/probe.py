@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,19 @@ _GRADIENT_TOLERANCE: Final = 1e-7
 # Directions whose variance is below this share of the largest are rounding noise, not features.
 _RANK_TOLERANCE: Final = 1e-12
 _FOLDS: Final = 5
+_REPLICATES: Final = 1000
+_TAIL: Final = 0.025
+
+
+class RSquared(NamedTuple):
+    """Held-out R^2 and its 95 % interval over a bootstrap of patients; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return "not defined" if math.isnan(self.value) else f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +199,7 @@ def recovery(
     groups: Sequence[str | None],
     *,
     angles: Collection[str] = (),
-) -> dict[str, float]:
+) -> dict[str, RSquared]:
     """Which quantities a linear map reads from the features: held-out R^2 of each.
 
     Args:
@@ -213,12 +226,12 @@ def fit_ridge(
     *,
     penalties: Sequence[float] = PENALTIES,
     seed: int = 0,
-) -> float:
+) -> RSquared:
     """R^2 of ridge regression on held-out groups, by five-fold cross-validation.
 
     Each fold is predicted by a fit on the others; its penalty is chosen on the next fold with the fit on the remaining
-    ones. Several columns of `targets` (n, k) are pooled into one R^2. NaN with fewer than three groups, or where the
-    targets do not vary.
+    ones. Several columns of `targets` (n, k) are pooled into one R^2. Not defined with fewer than three groups, or
+    where the targets do not vary.
 
     Args:
         features: (n, d).
@@ -232,7 +245,7 @@ def fit_ridge(
     n_groups = int(codes.max()) + 1 if len(codes) else 0
     n_folds = min(_FOLDS, n_groups)
     if n_folds < 3:
-        return math.nan
+        return RSquared(math.nan, math.nan, math.nan)
     fold_of_group = torch.from_numpy(np.random.default_rng(seed).permutation(n_groups) % n_folds)
     fold = fold_of_group[codes]
     predicted = torch.zeros_like(outputs)
@@ -242,8 +255,32 @@ def fit_ridge(
         errors = [float((fit - outputs[tuning]).square().sum()) for fit in fits]
         best = penalties[int(np.argmin(errors))]
         predicted[test] = _ridge(inputs[~test], outputs[~test], inputs[test], [best])[0]
-    spread = (outputs - outputs.mean(dim=0)).square().sum()
-    return float(1 - (predicted - outputs).square().sum() / spread) if spread > 0 else math.nan
+    return _r_squared(outputs.numpy(), predicted.numpy(), codes.numpy(), seed)
+
+
+def _r_squared(
+    truth: NDArray[np.float64], predicted: NDArray[np.float64], codes: NDArray[np.int64], seed: int
+) -> RSquared:
+    """R^2 of predictions (n, k), all columns pooled, and its interval when patients (n,) are drawn again."""
+    n_patients = int(codes.max()) + 1
+
+    def by_patient(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        summed = np.zeros((n_patients, values.shape[1]))
+        np.add.at(summed, codes, values)
+        return summed
+
+    # From sums by patient: the spread about the mean is what is drawn minus the square of its own mean.
+    parts = [by_patient(values) for values in (np.ones((len(truth), 1)), truth, truth**2, (predicted - truth) ** 2)]
+    chance = np.random.default_rng(seed)
+    drawn = chance.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=_REPLICATES)
+    weights = np.concatenate([np.ones((1, n_patients)), drawn])
+    n, first, second, error = (weights @ part for part in parts)
+    spread = (second - first**2 / n).sum(axis=1)
+    found = np.where(spread > 1e-12, 1 - error.sum(axis=1) / np.maximum(spread, 1e-12), np.nan)
+    if np.isnan(found[0]):
+        return RSquared(math.nan, math.nan, math.nan)
+    low, high = np.nanquantile(found[1:], (_TAIL, 1 - _TAIL))
+    return RSquared(float(found[0]), float(low), float(high))
 
 
 def _ridge(features: Tensor, targets: Tensor, asked: Tensor, penalties: Sequence[float]) -> list[Tensor]:

@@ -22,7 +22,7 @@ from auricle.errors import ConfigError
 from auricle.evaluate.embed import over_records
 from auricle.evaluate.metrics import summarise, write_result
 from auricle.evaluate.predictions import PredictionMeta, Predictions
-from auricle.evaluate.probe import fit_probe, recovery
+from auricle.evaluate.probe import RSquared, fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
 from auricle.processes import accelerator
 from auricle.progress import OnProgress, stage
@@ -198,7 +198,7 @@ def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: i
     return save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored.get("validation"))
 
 
-def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, float]:
+def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, RSquared]:
     """Held-out R^2 of a linear map from frozen features to what was measured of each record: is the encoder blind?
 
     Axis, R/S in V1, QRS width and rate are what a paediatric ECG is read by. Ratios are taken as logarithms.

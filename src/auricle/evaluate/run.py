@@ -12,15 +12,18 @@ from auricle.errors import ConfigError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
 from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
 from auricle.evaluate.lineage import setting_of, task_of
+from auricle.evaluate.probe import RSquared
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import ROWS, reference_rows
 from auricle.evaluate.table import TRAINED, Result, collect, to_markdown
 from auricle.leads import canonical
-from auricle.methods import AlignsText, Classifies, load_card
+from auricle.methods import AlignsText, Classifies, keep_test, load_card
 from auricle.progress import OnProgress
 from auricle.tasks import load_task
 from auricle.train.watch import Watcher
 
+# What weights answer without anything trained on top of them.
+_ALONE: Final = ("finetune", "zero_shot")
 PROTOCOLS: Final = ("zero_shot", "linear_probe", "finetune", CROSS_VALIDATED, "recovery")
 
 
@@ -36,7 +39,7 @@ class Evaluated:
 
     results: Sequence[Result]
     tables: tuple[str, ...]
-    recovery: Mapping[str, float] = field(default_factory=dict)
+    recovery: Mapping[str, RSquared] = field(default_factory=dict)
 
 
 def evaluate_run(
@@ -54,6 +57,7 @@ def evaluate_run(
     track: str = "clean",
     prompts: Path | str | None = None,
     leads: Sequence[str] | None = None,
+    to_card: bool = False,
     watcher: Watcher | None = None,
     on_progress: OnProgress | None = None,
 ) -> Evaluated:
@@ -73,6 +77,8 @@ def evaluate_run(
         track: `clean`, or `legacy` for the labels of those files, with their faults.
         prompts: a published prompt file (JSON) for zero-shot.
         leads: under `cross_validated`, the leads to read.
+        to_card: write how the weights did by themselves, zero-shot or fine-tuned, into their card, which
+            `auricle predict` says beside its answers.
         watcher: is told of the training of the supervised row.
         on_progress: called with (records done, records in all) while records are read.
 
@@ -88,6 +94,8 @@ def evaluate_run(
     if (name or run.resolve().name) in ROWS:
         raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another name (--name)")
     setting = replace(setting_of(run, opened, question, out, name), on_progress=on_progress)
+    if to_card and setting.overlap:
+        raise ConfigError(f"{run}: its training saw the test part of {store}: that is no test to write into its card")
     recovery = run_protocols(setting, protocols, fractions, seeds, load_card(run)[0]["about"], kept)
     asked: list[tuple[str, ...]] = []
     if CROSS_VALIDATED in protocols:
@@ -98,8 +106,34 @@ def evaluate_run(
     if CROSS_VALIDATED in protocols:
         asked.append((CROSS_VALIDATED,))
     results = collect(out)
+    if to_card:
+        _keep_tests(run, setting, results)
     tables = tuple(to_markdown(results, question.id, protocols=shown) for shown in asked)
     return Evaluated(results, tables, recovery)
+
+
+def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:
+    """Write what the weights alone gave on their test part into their card.
+
+    Raises:
+        ConfigError: nothing was asked that the weights answer alone.
+    """
+    own = [one for one in results if one["meta"]["task"] == setting.task.id and one["meta"]["method"] == setting.name]
+    alone = [one for one in own if one["meta"]["protocol"] in _ALONE]
+    if not alone:
+        raise ConfigError(f"{run}: --to-card keeps {' or '.join(_ALONE)}, and neither was asked or can be answered")
+    for one in alone:
+        scores = {name: column["auroc"]["value"] for name, column in one["classes"].items() if column["auroc"]}
+        keep_test(
+            run,
+            {
+                "source": setting.store.info["source"],
+                "task": setting.task.id,
+                "protocol": one["meta"]["protocol"],
+                "n_records": one["n_records"],
+                "auroc": scores,
+            },
+        )
 
 
 def run_protocols(
@@ -109,7 +143,7 @@ def run_protocols(
     seeds: Iterable[int],
     about: Mapping[str, Any],
     leads: Sequence[str] | None = None,
-) -> dict[str, float]:
+) -> dict[str, RSquared]:
     """What was asked for, or all that the weights can do; a probe of weights that saw the labels only if asked for.
 
     Args:
@@ -126,7 +160,7 @@ def run_protocols(
     Raises:
         ConfigError: an unknown protocol.
     """
-    recovered: dict[str, float] = {}
+    recovered: dict[str, RSquared] = {}
     known: dict[str, Callable[[], object]] = {
         "zero_shot": lambda: zero_shot(setting),
         "linear_probe": lambda: linear_probe(setting, fractions, seeds),

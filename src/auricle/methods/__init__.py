@@ -88,6 +88,24 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
     write_json(folder / _CARD, card)
 
 
+def keep_test(where: Path | str, test: Mapping[str, Any]) -> None:
+    """Add to the card of saved weights how they were tested, which `auricle predict` says beside its answers.
+
+    Args:
+        where: as in `load_card`.
+        test: `source`, `task` and `protocol` of the test, `n_records`, and `auroc` by class. It takes the place of an
+            earlier one of the same three.
+
+    Raises:
+        CheckpointError: as in `load_card`.
+    """
+    card, folder = load_card(where)
+    same = ("source", "task", "protocol")
+    others = [one for one in card["about"].get("tests", ()) if any(one.get(key) != test.get(key) for key in same)]
+    card["about"]["tests"] = [*others, dict(test)]
+    write_json(folder / _CARD, card)
+
+
 def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
     """The card of saved weights and the folder it lies in; `where` is that folder, a run folder, or a name on the hub.
 

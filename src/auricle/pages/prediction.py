@@ -51,7 +51,7 @@ def prediction_page(
         banner=Banner(heads["banner_strong"], heads["banner"]),
         style=SHEET_STYLE + _STYLE,
     )
-    page.add(Section(heads["quality"], html=_notes(plain, heads["no_remarks"])))
+    page.add(Section(heads["quality"], html=_notes(plain, heads["no_remarks"], language)))
     about = own["answer_about"] if plain["scores_without_age"] else ""
     page.add(Section(own["answer"], about, html=_scores(plain, titles, language), note=said["research"]))
     if recording.leads:
@@ -63,8 +63,9 @@ def prediction_page(
     return page.add(Section(own["weights"], "\n\n".join(knows)))
 
 
-def _notes(plain: Mapping[str, Any], none: str) -> str:
-    notes = [f'<p class="note remark">{escape(note)}</p>' for note in plain["notes"]]
+def _notes(plain: Mapping[str, Any], none: str, language: str) -> str:
+    told = [wording.note_text(note, language) for note in plain["notes"]]
+    notes = [f'<p class="note remark">{escape(note)}</p>' for note in told]
     return "\n".join(notes or [f"<p>{escape(none)}</p>"])
 
 

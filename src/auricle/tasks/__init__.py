@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field
 from auricle.config import Catalogue, Config, read_toml, validate
 from auricle.data.splits import Parts, by_fold, by_patient, by_record
 from auricle.data.store import Store
-from auricle.errors import DataError, UnknownNameError
+from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.recording import DOUBT, NO_CLASS
 from auricle.tasks.published import Published, PublishedTable, read_published
 
@@ -213,6 +213,19 @@ def _titles(entry: ClassSpec) -> dict[str, str]:
 def list_tasks() -> list[str]:
     """Ids of the tasks that come with auricle."""
     return _TASKS.names()
+
+
+def only_task(source: str) -> str:
+    """The id of the task that is asked of records of a source, where there is one only.
+
+    Raises:
+        ConfigError: there are several, or none.
+    """
+    found = [name for name in list_tasks() if load_task(name).source == source]
+    if len(found) == 1:
+        return found[0]
+    known = f"for records of {source} there are {', '.join(found)}" if found else f"there is none for {source}"
+    raise ConfigError(f"say with --task what is asked: {known}, or a TOML file of your own")
 
 
 @cache

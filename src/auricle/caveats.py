@@ -1,0 +1,100 @@
+"""What a reader of a prediction should know beside it: age, leads, quality, picture, laboratory values, length.
+
+The sentences are English; `paediatrics.languages` has them in the other languages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
+from auricle.data.panel import LabPanel
+from auricle.labs import lab_test
+from auricle.recording import Recording
+from auricle.signal.acceptance import Acceptance
+from auricle.signal.preprocess import InputSpec
+
+
+def caveats(
+    recording: Recording,
+    spec: InputSpec,
+    panel: LabPanel | None,
+    present: Sequence[str],
+    quality: Acceptance,
+    *,
+    sees_age: bool,
+    sees_pictures: bool,
+) -> list[str]:
+    """Sentences about one recording, the most important first.
+
+    Args:
+        recording: as it was read.
+        spec: what the weights read.
+        panel: laboratory tests that the weights read, None for none.
+        present: leads that were there and read.
+        quality: of the trace.
+        sees_age, sees_pictures: whether the weights use the age, and a picture.
+    """
+    notes = [f"the trace is not acceptable: {reason}" for reason in quality.reasons]
+    unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
+    if unknown:
+        notes.append(f"no lead has a sample for {max(unknown, 0.01):.0%} of the time: the rest was read")
+    if not sees_age:
+        notes.append("these weights do not use the age")
+    elif recording.age is None:
+        notes.append("age unknown: the answer holds for no age in particular; give --age")
+    elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
+        notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
+    absent = [lead for lead in spec.leads if lead not in present]
+    if not recording.leads:
+        notes.append("no signal: the answer is read from the picture alone")
+    elif absent:
+        notes.append(f"leads not recorded, or mostly missing: {', '.join(absent)}")
+    if recording.image is not None and not sees_pictures:
+        notes.append("these weights do not read pictures")
+    notes += _lab_notes(recording, panel)
+    seconds = recording.trimmed().seconds
+    if recording.leads and seconds < spec.seconds:
+        notes.append(f"{seconds:.1f} s recorded, {spec.seconds:g} s expected: padded and masked")
+    return notes
+
+
+def _lab_notes(recording: Recording, panel: LabPanel | None) -> list[str]:
+    """What a reader should know of the laboratory values: which were absent, not used, or unusual for the age."""
+    known = sorted(recording.labs)
+    if panel is None:
+        return ["these weights do not use laboratory values"] if known else []
+    notes = []
+    (seen,) = panel.of_recordings([recording])[1].tolist()
+    given = {test for test, is_seen in zip(panel.tests, seen, strict=True) if is_seen}
+    absent = [test for test in panel.tests if test not in recording.labs]
+    if not given:
+        notes.append("no laboratory value was seen: the answer holds without them")
+    elif absent:
+        notes.append(f"laboratory values not given: {', '.join(absent)}")
+    unused = [test for test in known if test not in panel.tests]
+    if unused:
+        notes.append(f"laboratory values these weights do not read: {', '.join(unused)}")
+    outside = [test for test in panel.tests if test in recording.labs and test not in given]
+    if outside:
+        notes.append(f"laboratory values left out for the time they were drawn at: {', '.join(outside)}")
+    return notes + _unusual(recording, given)
+
+
+def _unusual(recording: Recording, given: Collection[str]) -> list[str]:
+    """Which of the values seen lie outside of the reference range of the age."""
+    if not given:
+        return []
+    if recording.age is None:
+        return ["age unknown: no reference range to compare laboratory values with"]
+    notes = []
+    for name in sorted(given):
+        test, value = lab_test(name), recording.labs[name]
+        low, high = test.reference(recording.age.best_days, recording.sex)
+        if not low <= value <= high:
+            side = "below" if value < low else "above"
+            usual = f"{low:.3g} to {high:.3g} {test.unit}"
+            notes.append(f"{name} {value:.4g} is {side} the usual for the age ({usual}; textbook figures)")
+    return notes
