@@ -185,7 +185,8 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
         console.print(heads["classes"], style="bold", highlight=False)
         console.print(grid)
     if prediction.group_contributions:
-        shares = "  ".join(f"{name} {share:.0%}" for name, share in prediction.group_contributions.items())
+        named = {wording.group_text(name, language): share for name, share in prediction.group_contributions.items()}
+        shares = "  ".join(f"{name} {share:.0%}" for name, share in named.items())
         console.print(f"{heads['groups']}: {shares}", highlight=False)
     for note in prediction.notes:
         text = wording.note_text(note, language)

@@ -173,6 +173,11 @@ def note_text(note: str, language: str) -> str:
     return str(words(language)["untranslated"]).format(text=note)
 
 
+def group_text(group: str, language: str) -> str:
+    """The name of a lead group in a language; one of a user's own stays as it is."""
+    return translated(group, language) or group
+
+
 def origin_text(origin: str, language: str) -> str:
     """A source, population or method of limits in a language; the name of a hospital's own curves stays as it is."""
     parts = [translated(part, language) for part in (origin, *origin.split(", "))]

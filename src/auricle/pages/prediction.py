@@ -58,7 +58,10 @@ def prediction_page(
         page.add(Section(heads["paper"], html=sheets(recording, language, 25.0, 10.0, name)))
     shares = plain["group_contributions"]
     if shares:
-        rows = [[own["groups"], "%"], *([group, f"{share:.0%}"] for group, share in shares.items())]
+        rows = [
+            [own["groups"], "%"],
+            *([wording.group_text(group, language), f"{share:.0%}"] for group, share in shares.items()),
+        ]
         page.add(Section(own["looked"], own["looked_about"], table=rows))
     return page.add(Section(own["weights"], "\n\n".join(knows)))
 
