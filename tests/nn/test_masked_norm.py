@@ -23,6 +23,22 @@ def test_where_all_counts_it_is_batch_norm() -> None:
     assert torch.allclose(x.grad, y.grad, atol=1e-3)
 
 
+def test_the_fast_call_where_all_counts_is_the_slow_one() -> None:
+    fast, slow, everything = MaskedNorm(3), MaskedNorm(3), torch.ones(4, 1, 50, dtype=torch.bool)
+    for seed in range(3):
+        x, y = values(seed).requires_grad_(), values(seed).requires_grad_()
+        one, other = fast(x, None, axis=1), slow(y, everything, axis=1)
+        assert torch.allclose(one, other, atol=1e-5)
+        (one * torch.arange(50)).sum().backward()
+        (other * torch.arange(50)).sum().backward()
+        assert torch.allclose(x.grad, y.grad, atol=1e-3)
+    assert torch.allclose(fast.mean, slow.mean, atol=1e-6)
+    assert torch.allclose(fast.variance, slow.variance, rtol=1e-5)
+    assert torch.equal(fast.n_batches, slow.n_batches)
+    x = values(9)
+    assert torch.allclose(fast.eval()(x, None, axis=1), slow.eval()(x, everything, axis=1), atol=1e-5)
+
+
 def test_what_does_not_count_is_neither_read_nor_written() -> None:
     norm = MaskedNorm(3)
     norm.bias.data.fill_(0.7)

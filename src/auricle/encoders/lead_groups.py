@@ -11,6 +11,7 @@ the mean of {II, III, aVF} is aVF, and the electrical axis could not be read fro
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 import torch
@@ -76,40 +77,72 @@ class LeadGroupsConfig(ComponentConfig):
     attention: Literal["se", "eca", "none"] = "se"
 
 
-class Waves(nn.Module):
-    """What the stem `conv` makes of the leads of each group, before any stride: two layers of seven taps, a residual.
+@dataclass(frozen=True, slots=True)
+class GroupWaves:
+    """What the stem `conv` makes of one group before any stride.
 
-    The first layer sums over the leads of a group, rescaled by how many are present; nothing passes between groups.
+    Attributes:
+        rows: (r,) the records that have a lead of the group; None where all have.
+        waves: (r, c, t) their features, 0 beyond each record.
+        present: (b,) which records have a lead of the group.
+    """
+
+    rows: Tensor | None
+    waves: Tensor
+    present: Tensor
+
+    def of(self, x: Tensor) -> Tensor:
+        """The rows of the records that have the group, from all (b, ...)."""
+        return x if self.rows is None else x[self.rows]
+
+    def back(self, x: Tensor) -> Tensor:
+        """(b, ...) what was made of these records, 0 for the others."""
+        if self.rows is None:
+            return x
+        return x.new_zeros(len(self.present), *x.shape[1:]).index_copy(0, self.rows, x)
+
+
+class Waves(nn.Module):
+    """Two layers of seven taps with a residual on the leads of each group; nothing passes between groups.
+
+    The first layer sums over the leads of a group, rescaled by how many are present.
     """
 
     def __init__(self, groups: list[list[int]], width: int) -> None:
         super().__init__()
         self.groups, self.width = groups, width
-        channels = len(groups) * width
-        self.first = nn.ModuleList(
-            nn.Conv1d(len(members), width, _TAPS, padding=_TAPS // 2, bias=False) for members in groups
-        )
-        self.second = nn.Conv1d(channels, channels, _TAPS, padding=_TAPS // 2, groups=len(groups), bias=False)
-        self.first_norm, self.second_norm = MaskedNorm(channels), MaskedNorm(channels)
+        sizes = [len(members) for members in groups]
+        # Of a spread of 1 before any norm has seen a record, so that an untrained encoder is one like any other.
+        self.first = nn.ParameterList(torch.randn(width, n, _TAPS) / (TYPICAL_MV * (n * _TAPS) ** 0.5) for n in sizes)
+        self.second = nn.ParameterList(torch.randn(width, width, _TAPS) / (width * _TAPS) ** 0.5 for _ in sizes)
+        self.first_norm = nn.ModuleList(MaskedNorm(width) for _ in sizes)
+        self.second_norm = nn.ModuleList(MaskedNorm(width) for _ in sizes)
 
     def forward(
         self, signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
-    ) -> Float[Tensor, "b c t"]:
-        """(b, groups * width, t) features, group by group; 0 where a group has no lead and beyond the record.
+    ) -> list[GroupWaves]:
+        """The features of every group.
 
         Args:
             signal: (b, l, t) zero where a lead is absent and beyond the record.
             lead_mask: (b, l) leads that are present.
             time_mask: (b, t) samples that were recorded.
         """
-        parts, seen = [], []
-        for members, convolution in zip(self.groups, self.first, strict=True):
-            present = lead_mask[:, members].sum(-1)
-            parts.append(convolution(signal[:, members]) * (len(members) / present.clamp_min(1))[:, None, None])
-            seen.append((present > 0)[:, None].expand(-1, self.width))
-        counts = torch.cat(seen, dim=1)[:, :, None] & time_mask[:, None]
-        first = functional.gelu(self.first_norm(torch.cat(parts, dim=1), counts, axis=1))
-        return functional.gelu(first + self.second_norm(self.second(first), counts, axis=1))
+        # A mask in which all counts is none: most batches have no padding, and then norms are one fast call.
+        recorded = None if bool(time_mask.all()) else time_mask[:, None]
+        found = []
+        for number, members in enumerate(self.groups):
+            n_present = lead_mask[:, members].sum(-1)
+            present = n_present > 0
+            group = GroupWaves(None if bool(present.all()) else present.nonzero()[:, 0], signal, present)
+            counts = None if recorded is None else group.of(recorded)
+            scale = len(members) / group.of(n_present)[:, None, None]
+            read = functional.conv1d(group.of(signal)[:, members] * scale, self.first[number], padding=_TAPS // 2)
+            first = functional.relu(self.first_norm[number](read, counts, axis=1))
+            wide = functional.conv1d(first, self.second[number], padding=_TAPS // 2)
+            second = self.second_norm[number](wide, counts, axis=1)
+            found.append(replace(group, waves=functional.relu(first + second)))
+        return found
 
 
 class ConvStem(nn.Module):
@@ -122,29 +155,35 @@ class ConvStem(nn.Module):
         self.coarser = max(d for d in range(1, patch + 1) if patch % d == 0 and (d == 1 or patch // d >= _FEWEST_TAPS))
         self.patch = patch // self.coarser
         self.reach = round(self.patch * (_CONV_OVERLAP if config.overlap is None else config.overlap))
-        taps = config.stem_width * (self.patch + 2 * self.reach)
-        self.kernel = nn.Parameter(torch.randn(len(groups), taps, config.width) / taps**0.5)
-        self.norm = MaskedNorm(len(groups) * config.width)
+        shape = (config.width, config.stem_width, self.patch + 2 * self.reach)
+        # One kernel for all groups, as the weights over time are (proposal, 3.1); who is who is said by the waves' own
+        # layers, the norms and the identities.
+        self.kernel = nn.Parameter(torch.randn(shape) / (shape[1] * shape[2]) ** 0.5)
+        self.norms = nn.ModuleList(MaskedNorm(config.width) for _ in groups)
         self.identity = nn.Parameter(torch.randn(len(groups), config.width) * 0.5)
 
     def forward(
-        self, waves: Float[Tensor, "b c t"], lead_mask: Bool[Tensor, "b l"], mask: Bool[Tensor, "b n"]
+        self, waves: list[GroupWaves], lead_mask: Bool[Tensor, "b l"], mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b s n d"]:
         """(b, group, n, d) one stream of tokens per group.
 
         Args:
-            waves: (b, c, t) from `Waves`.
-            lead_mask: (b, l) leads that are present.
+            waves: of every group, from `Waves`.
+            lead_mask: (b, l) leads that are present; `waves` know already.
             mask: (b, n) tokens with a recorded sample.
         """
-        whole = functional.pad(waves, (0, mask.shape[1] * self.patch * self.coarser - waves.shape[-1]))
-        read = torch.unflatten(whole, -1, (-1, self.coarser)).mean(-1)
-        patches = torch.unflatten(patchify(read, self.patch, self.reach), 1, (self.n_streams, -1))  # (b, g, c, n, p)
-        tokens = torch.einsum("bgnk,gkd->bngd", patches.transpose(2, 3).flatten(3), self.kernel)
-        present = torch.stack([lead_mask[:, members].any(-1) for members in self.groups], dim=1)
-        counts = (mask[:, :, None] & present[:, None])[..., None].expand_as(tokens)
-        normal = torch.unflatten(self.norm(tokens.flatten(2), counts.flatten(2)), 2, (self.n_streams, -1))
-        return normal.transpose(1, 2) + self.identity[:, None]
+        del lead_mask
+        recorded = None if bool(mask.all()) else mask[:, None]
+        length = mask.shape[1] * self.patch * self.coarser
+        streams = []
+        for group, norm in zip(waves, self.norms, strict=True):
+            read = functional.pad(group.waves, (0, length - group.waves.shape[-1]))
+            read = functional.avg_pool1d(read, self.coarser) if self.coarser > 1 else read
+            tokens = functional.conv1d(functional.pad(read, (self.reach, self.reach)), self.kernel, stride=self.patch)
+            normal = norm(tokens, None if recorded is None else group.of(recorded), axis=1)
+            # Contiguous, or every matrix product behind it reads across.
+            streams.append(group.back(normal.transpose(1, 2).contiguous()))
+        return torch.stack(streams, dim=1) + self.identity[:, None]
 
     def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
         """(b, g, n, d) streams as they are: each is a group already."""
@@ -262,9 +301,14 @@ class _Scale(nn.Module):
         self.mix = nn.Parameter(torch.randn(n_groups, config.width, config.width) / (n_groups * config.width) ** 0.5)
 
     def forward(
-        self, encoder: LeadGroups, read: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None
+        self,
+        encoder: LeadGroups,
+        read: Tensor | list[GroupWaves],
+        lead_mask: Tensor,
+        time_mask: Tensor,
+        condition: Condition | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the stem reads, (b, channel, t), as tokens of groups.
+        """What the stem reads, (b, lead, t) or the waves of groups, as tokens of groups.
 
         Returns:
             Tokens (b, g, n, d), their mask (b, n), the groups' parts of the pooled output (b, g, d), weights (b, g).

@@ -11,8 +11,9 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
-from auricle.processes import gather
+from auricle.processes import gather, world
 
 _EPSILON: Final = 1e-5
 _MOMENTUM: Final = 0.1
@@ -36,20 +37,43 @@ class MaskedNorm(nn.Module):
         self.register_buffer("variance", torch.ones(width))
         self.register_buffer("n_batches", torch.zeros(()))
 
-    def forward(self, x: Tensor, counts: Tensor, axis: int = -1) -> Tensor:
+    def forward(self, x: Tensor, counts: Tensor | None, axis: int = -1) -> Tensor:
         """Normalised `x`, in its shape; 0 where nothing counts.
 
         Args:
             x: of any shape, finite everywhere.
-            counts: true for the entries that count; broadcasts to `x`.
+            counts: true for the entries that count, broadcasts to `x`; None where all do.
             axis: of the channels in both.
         """
+        if counts is None and axis == 1 and x.numel() > x.shape[1] and world()[1] == 1:
+            return self._all_count(x)
+        everything = torch.ones((), dtype=torch.bool, device=x.device).expand([1] * x.ndim)
+        counts = everything if counts is None else counts
         mean, variance = self._moments(x, counts, axis) if self.training else (self.mean, self.variance)
         scale = self.weight * (variance + _EPSILON).rsqrt()
         shape = [1] * x.ndim
         shape[axis] = -1
         shifted = x * scale.to(x).reshape(shape) + (self.bias - mean * scale).to(x).reshape(shape)
         return torch.where(counts, shifted, 0.0)
+
+    def _all_count(self, x: Tensor) -> Tensor:
+        """Where all of (n, channel, ...) counts: what `forward` says, in the one call that PyTorch has for it."""
+        if not self.training:
+            return batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=_EPSILON)
+        # Their running variance is of the sample, ours of the entries: filled in apart, and mixed as ours are.
+        mean, variance = torch.zeros_like(self.mean), torch.ones_like(self.variance)
+        out = batch_norm(x, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=_EPSILON)
+        n = x.numel() // x.shape[1]
+        self._keep(mean, variance * ((n - 1) / n), torch.ones_like(mean, dtype=torch.bool))
+        return out
+
+    def _keep(self, mean: Tensor, variance: Tensor, seen: Tensor) -> None:
+        """Mix the moments of a batch into the running ones, of the channels (channel,) that it had."""
+        with torch.no_grad():
+            self.n_batches += 1
+            share = torch.maximum(1 / self.n_batches, torch.full_like(self.n_batches, _MOMENTUM))
+            self.mean.copy_(torch.where(seen, self.mean.lerp(mean, share), self.mean))
+            self.variance.copy_(torch.where(seen, self.variance.lerp(variance, share), self.variance))
 
     def _moments(self, x: Tensor, counts: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         """Mean and variance (channel,) over the entries that count in all processes, kept as running values."""
@@ -64,9 +88,5 @@ class MaskedNorm(nn.Module):
         mean = sums / n.clamp_min(1)
         variance = (squares / n.clamp_min(1) - mean.square()).clamp_min(0)
         seen = n > 0
-        with torch.no_grad():
-            self.n_batches += 1
-            share = torch.maximum(1 / self.n_batches, torch.full_like(self.n_batches, _MOMENTUM))
-            self.mean.copy_(torch.where(seen, self.mean.lerp(mean, share), self.mean))
-            self.variance.copy_(torch.where(seen, self.variance.lerp(variance, share), self.variance))
+        self._keep(mean, variance, seen)
         return torch.where(seen, mean, self.mean), torch.where(seen, variance, self.variance)
