@@ -147,7 +147,7 @@ def test_a_convolutional_stem_learns_from_one_record_shorter_than_its_longest_st
     short = encoder(batch.signal[..., :60], batch.lead_mask, batch.time_mask[:, :60])
     short.pooled.sum().backward()
     assert torch.isfinite(short.pooled).all()
-    grads = [parameter.grad for parameter in encoder.waves.parameters()]
+    grads = [parameter.grad for parameter in encoder.body.parameters()]
     assert all(grad is not None and torch.isfinite(grad).all() for grad in grads)
     nobody = encoder(batch.signal, torch.zeros_like(batch.lead_mask), batch.time_mask)
     assert torch.isfinite(nobody.pooled).all()
@@ -163,23 +163,19 @@ def test_records_without_a_group_leave_its_norms_alone() -> None:
         few(batch.signal[:3], mask[:3], batch.time_mask[:3])
         many(batch.signal, mask, batch.time_mask)
     septal = few.group_names.index("septal")
-    for one, other in (
-        (few.waves.first_norm[septal], many.waves.first_norm[septal]),
-        (few.scales[0].stem.norms[septal], many.scales[0].stem.norms[septal]),
-    ):
-        assert torch.allclose(one.mean, other.mean, atol=1e-5)
-        assert torch.allclose(one.variance, other.variance, rtol=1e-4)
-    assert not torch.allclose(few.waves.first_norm[0].mean, many.waves.first_norm[0].mean, atol=1e-3)
+    assert torch.allclose(few.body.norms[septal].mean, many.body.norms[septal].mean, atol=1e-5)
+    assert torch.allclose(few.body.norms[septal].variance, many.body.norms[septal].variance, rtol=1e-4)
+    assert not torch.allclose(few.body.norms[0].mean, many.body.norms[0].mean, atol=1e-3)
 
 
 def test_nothing_passes_between_groups_in_the_stem() -> None:
     encoder, batch = tiny("lead_groups", stem="conv"), make_batch()
     with torch.no_grad():
-        before = encoder.waves(batch.signal, batch.lead_mask, batch.time_mask)
+        before = encoder.body(batch.signal, batch.lead_mask, batch.time_mask)
         other = batch.signal.clone()
         other[:, 6:8] = 3.0  # V1 and V2
-        after = encoder.waves(other, batch.lead_mask, batch.time_mask)
-    changed = [not torch.equal(one.waves, two.waves) for one, two in zip(before, after, strict=True)]
+        after = encoder.body(other, batch.lead_mask, batch.time_mask)
+    changed = [not torch.equal(one, two) for one, two in zip(before.x.chunk(4), after.x.chunk(4), strict=True)]
     assert changed == [name == "septal" for name in encoder.group_names]
 
 

@@ -11,11 +11,11 @@ the mean of {II, III, aVF} is aVF, and the electrical axis could not be read fro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,10 +31,10 @@ from auricle.nn.pooling import MeanAndAttention, masked_mean
 from auricle.nn.transformer import Block, Rotary
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
-# Of the stem `conv`: taps of the layers without a stride, the fewest samples of a stride after averaging, and how far
-# its last layer sees into the neighbours.
+# Of the stem `conv`: taps of the layers without a stride, the fewest positions of a stride after averaging, and how
+# far its last layer sees into the neighbours.
 _TAPS: Final = 7
-_FEWEST_TAPS: Final = 16
+_FEWEST_TAPS: Final = 10
 _CONV_OVERLAP: Final = 0.5
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -59,7 +59,8 @@ class LeadGroupsConfig(ComponentConfig):
         stem: `conv` (normalised convolutions on the leads of each group, then one with a stride for each scale),
             `group` (one linear map of a patch: each lead its own kernel, summed in the group), or `per_lead` (the
             temporal encoder runs on every lead, then attention pooling inside the group: the literal reading of 3.1).
-        stem_width: channels of each group in the stem `conv`.
+        stem_width, stem_depth: channels of each group in the stem `conv`, and its residual layers.
+        stem_ms: stride of its first layer, in ms.
         attention: inter-group attention: `se`, `eca`, or `none` (all present groups weigh 1).
     """
 
@@ -73,117 +74,143 @@ class LeadGroupsConfig(ComponentConfig):
     overlap: Annotated[float, Field(ge=0, le=1)] | None = None
     groups: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict(lead_names.LISA_GROUPS))
     stem: Literal["conv", "group", "per_lead"] = "group"
-    stem_width: Annotated[int, Field(gt=0)] = 16
+    stem_width: Annotated[int, Field(gt=0)] = 32
+    stem_depth: Annotated[int, Field(ge=0)] = 2
+    stem_ms: Annotated[float, Field(gt=0)] = 20.0
     attention: Literal["se", "eca", "none"] = "se"
 
 
 @dataclass(frozen=True, slots=True)
-class GroupWaves:
-    """What the stem `conv` makes of one group before any stride.
+class Waves:
+    """What the body of the stem `conv` makes of every group, the records that lack a group left out.
 
     Attributes:
-        rows: (r,) the records that have a lead of the group; None where all have.
-        waves: (r, c, t) their features, 0 beyond each record.
-        present: (b,) which records have a lead of the group.
+        x: (r, c, n) features of all groups in turn, 0 beyond each record.
+        counts: (r, 1, n) positions with a recorded sample; None where all have.
+        places: (r,) record + group * records of each row; None where every record has every group.
     """
 
-    rows: Tensor | None
-    waves: Tensor
-    present: Tensor
-
-    def of(self, x: Tensor) -> Tensor:
-        """The rows of the records that have the group, from all (b, ...)."""
-        return x if self.rows is None else x[self.rows]
-
-    def back(self, x: Tensor) -> Tensor:
-        """(b, ...) what was made of these records, 0 for the others."""
-        if self.rows is None:
-            return x
-        return x.new_zeros(len(self.present), *x.shape[1:]).index_copy(0, self.rows, x)
+    x: Float[Tensor, "r c n"]
+    counts: Bool[Tensor, "r 1 n"] | None
+    places: Int[Tensor, " r"] | None
 
 
-class Waves(nn.Module):
-    """Two layers of seven taps with a residual on the leads of each group; nothing passes between groups.
+class _Residual(nn.Module):
+    """Two convolutions of seven taps, each normalised, and a shortcut around them."""
 
-    The first layer sums over the leads of a group, rescaled by how many are present.
-    """
-
-    def __init__(self, groups: list[list[int]], width: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.groups, self.width = groups, width
-        sizes = [len(members) for members in groups]
+        self.first, self.second = (
+            nn.Parameter(torch.randn(width, width, _TAPS) / (width * _TAPS) ** 0.5) for _ in "12"
+        )
+        self.first_norm, self.second_norm = MaskedNorm(width), MaskedNorm(width)
+
+    def forward(self, x: Float[Tensor, "r c n"], counts: Bool[Tensor, "r 1 n"] | None) -> Float[Tensor, "r c n"]:
+        """(r, c, n) to the same; 0 where nothing counts."""
+        hidden = functional.conv1d(x, self.first, padding=_TAPS // 2)
+        hidden = functional.relu(self.first_norm(hidden, counts, axis=1))
+        hidden = functional.conv1d(hidden, self.second, padding=_TAPS // 2)
+        return functional.relu(x + self.second_norm(hidden, counts, axis=1))
+
+
+class StemBody(nn.Module):
+    """What the scales of the stem `conv` share: leads of a group summed by kernels of their own, then residual layers.
+
+    Nothing passes between groups. The first layer is each group's own, rescaled by how many of its leads are present;
+    the layers behind it are one set of weights for all groups, as the weights over time are (proposal, 3.1).
+    """
+
+    def __init__(self, config: LeadGroupsConfig, groups: list[list[int]], step: int) -> None:
+        super().__init__()
+        self.groups, self.step = groups, step
+        # Longer than its stride, and never so short that it sees a single flank.
+        self.taps = max(_TAPS, 2 * step + 1)
+        width = config.stem_width
         # Of a spread of 1 before any norm has seen a record, so that an untrained encoder is one like any other.
-        self.first = nn.ParameterList(torch.randn(width, n, _TAPS) / (TYPICAL_MV * (n * _TAPS) ** 0.5) for n in sizes)
-        self.second = nn.ParameterList(torch.randn(width, width, _TAPS) / (width * _TAPS) ** 0.5 for _ in sizes)
-        self.first_norm = nn.ModuleList(MaskedNorm(width) for _ in sizes)
-        self.second_norm = nn.ModuleList(MaskedNorm(width) for _ in sizes)
+        self.kernels = nn.ParameterList(
+            torch.randn(width, len(members), self.taps) / (TYPICAL_MV * (len(members) * self.taps) ** 0.5)
+            for members in groups
+        )
+        self.norms = nn.ModuleList(MaskedNorm(width) for _ in groups)
+        self.blocks = nn.ModuleList(_Residual(width) for _ in range(config.stem_depth))
 
     def forward(
         self, signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
-    ) -> list[GroupWaves]:
-        """The features of every group.
+    ) -> Waves:
+        """The features of all groups, one position every `step` samples.
 
         Args:
             signal: (b, l, t) zero where a lead is absent and beyond the record.
             lead_mask: (b, l) leads that are present.
             time_mask: (b, t) samples that were recorded.
         """
-        # A mask in which all counts is none: most batches have no padding, and then norms are one fast call.
-        recorded = None if bool(time_mask.all()) else time_mask[:, None]
-        found = []
-        for number, members in enumerate(self.groups):
+        # A mask in which all counts is none: most batches have no padding, and then a norm is one fast call.
+        recorded = patch_mask(time_mask, self.step)[:, None]
+        n, b = recorded.shape[-1], len(signal)
+        all_recorded = bool(recorded.all())
+        before = (self.taps - self.step) // 2
+        padded = functional.pad(signal, (before, n * self.step - signal.shape[-1] + self.taps - self.step - before))
+        found, counts, places = [], [], []
+        for number, (members, kernel) in enumerate(zip(self.groups, self.kernels, strict=True)):
             n_present = lead_mask[:, members].sum(-1)
-            present = n_present > 0
-            group = GroupWaves(None if bool(present.all()) else present.nonzero()[:, 0], signal, present)
-            counts = None if recorded is None else group.of(recorded)
-            scale = len(members) / group.of(n_present)[:, None, None]
-            read = functional.conv1d(group.of(signal)[:, members] * scale, self.first[number], padding=_TAPS // 2)
-            first = functional.relu(self.first_norm[number](read, counts, axis=1))
-            wide = functional.conv1d(first, self.second[number], padding=_TAPS // 2)
-            second = self.second_norm[number](wide, counts, axis=1)
-            found.append(replace(group, waves=functional.relu(first + second)))
-        return found
+            rows = n_present.nonzero()[:, 0]
+            # Rows of records without the group are left out, so that no norm counts them.
+            own = padded[:, members] if len(rows) == b else padded[rows][:, members]
+            scale = len(members) / n_present[rows][:, None, None]
+            own_counts = None if all_recorded else recorded[rows]
+            x = functional.conv1d(own * scale, kernel, stride=self.step)
+            found.append(functional.relu(self.norms[number](x, own_counts, axis=1)))
+            counts.append(recorded[rows])
+            places.append(rows + number * b)
+        x = torch.cat(found)
+        together = None if all_recorded else torch.cat(counts)
+        for block in self.blocks:
+            x = block(x, together)
+        return Waves(x, together, None if len(x) == b * len(self.groups) else torch.cat(places))
 
 
 class ConvStem(nn.Module):
-    """Tokens of each group from its waves: a convolution with the stride of this scale, normalised."""
+    """Tokens of each group from its waves: a convolution with the stride of this scale, normalised.
+
+    `patch` is the stride in positions of the waves; of the linear stems, in samples.
+    """
 
     def __init__(self, config: LeadGroupsConfig, groups: list[list[int]], patch: int) -> None:
         super().__init__()
-        self.groups, self.n_streams = groups, len(groups)
-        # A long stride reads means of a few samples: the kernel of a second needs no tap every 4 ms.
-        self.coarser = max(d for d in range(1, patch + 1) if patch % d == 0 and (d == 1 or patch // d >= _FEWEST_TAPS))
-        self.patch = patch // self.coarser
-        self.reach = round(self.patch * (_CONV_OVERLAP if config.overlap is None else config.overlap))
-        shape = (config.width, config.stem_width, self.patch + 2 * self.reach)
-        # One kernel for all groups, as the weights over time are (proposal, 3.1); who is who is said by the waves' own
-        # layers, the norms and the identities.
+        self.n_streams, self.patch = len(groups), patch
+        # A long stride reads means of a few positions: the kernel of a second needs no tap every 20 ms.
+        fits = [
+            d for d in range(1, self.patch + 1) if self.patch % d == 0 and (d == 1 or self.patch // d >= _FEWEST_TAPS)
+        ]
+        self.coarser = max(fits)
+        self.stride = self.patch // self.coarser
+        self.reach = round(self.stride * (_CONV_OVERLAP if config.overlap is None else config.overlap))
+        shape = (config.width, config.stem_width, self.stride + 2 * self.reach)
         self.kernel = nn.Parameter(torch.randn(shape) / (shape[1] * shape[2]) ** 0.5)
-        self.norms = nn.ModuleList(MaskedNorm(config.width) for _ in groups)
+        self.norm = MaskedNorm(config.width)
         self.identity = nn.Parameter(torch.randn(len(groups), config.width) * 0.5)
 
     def forward(
-        self, waves: list[GroupWaves], lead_mask: Bool[Tensor, "b l"], mask: Bool[Tensor, "b n"]
+        self, waves: Waves, lead_mask: Bool[Tensor, "b l"], mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b s n d"]:
         """(b, group, n, d) one stream of tokens per group.
 
         Args:
-            waves: of every group, from `Waves`.
+            waves: of every group, from `StemBody`.
             lead_mask: (b, l) leads that are present; `waves` know already.
             mask: (b, n) tokens with a recorded sample.
         """
         del lead_mask
-        recorded = None if bool(mask.all()) else mask[:, None]
-        length = mask.shape[1] * self.patch * self.coarser
-        streams = []
-        for group, norm in zip(waves, self.norms, strict=True):
-            read = functional.pad(group.waves, (0, length - group.waves.shape[-1]))
-            read = functional.avg_pool1d(read, self.coarser) if self.coarser > 1 else read
-            tokens = functional.conv1d(functional.pad(read, (self.reach, self.reach)), self.kernel, stride=self.patch)
-            normal = norm(tokens, None if recorded is None else group.of(recorded), axis=1)
-            # Contiguous, or every matrix product behind it reads across.
-            streams.append(group.back(normal.transpose(1, 2).contiguous()))
-        return torch.stack(streams, dim=1) + self.identity[:, None]
+        b, n = mask.shape
+        read = functional.pad(waves.x, (0, n * self.patch - waves.x.shape[-1]))
+        read = functional.avg_pool1d(read, self.coarser) if self.coarser > 1 else read
+        tokens = functional.conv1d(functional.pad(read, (self.reach, self.reach)), self.kernel, stride=self.stride)
+        counts = None if waves.counts is None else patch_mask(waves.counts[:, 0], self.patch)[:, None]
+        # Contiguous, or every matrix product behind it reads across.
+        normal: Tensor = self.norm(tokens, counts, axis=1).transpose(1, 2).contiguous()
+        if waves.places is not None:
+            normal = normal.new_zeros(b * self.n_streams, *normal.shape[1:]).index_copy(0, waves.places, normal)
+        return torch.unflatten(normal, 0, (self.n_streams, b)).transpose(0, 1) + self.identity[:, None]
 
     def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
         """(b, g, n, d) streams as they are: each is a group already."""
@@ -279,11 +306,11 @@ class _Scale(nn.Module):
 
     patch: int
 
-    def __init__(self, encoder: LeadGroups, config: LeadGroupsConfig, number: int, patch: int) -> None:
+    def __init__(self, encoder: LeadGroups, config: LeadGroupsConfig, number: int, patch: int, step: int) -> None:
         super().__init__()
         self.patch = patch
         n_groups = len(encoder.group_names)
-        self.stem = _STEMS[config.stem](config, encoder.group_rows, patch)
+        self.stem = _STEMS[config.stem](config, encoder.group_rows, patch // step)
         self.rotary = Rotary(config.width // config.n_heads)
         self.blocks = nn.ModuleList(
             Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
@@ -303,7 +330,7 @@ class _Scale(nn.Module):
     def forward(
         self,
         encoder: LeadGroups,
-        read: Tensor | list[GroupWaves],
+        read: Tensor | Waves,
         lead_mask: Tensor,
         time_mask: Tensor,
         condition: Condition | None,
@@ -349,9 +376,12 @@ class LeadGroups(EncoderModule):
         kept = [number for number, rows in enumerate(self.group_rows) if rows]
         self.group_rows = [self.group_rows[number] for number in kept]
         self.group_names = tuple(list(config.groups)[number] for number in kept)
-        patches = [max(1, round(ms * spec.rate_hz / 1000)) for ms in config.patch_ms]
-        self.waves = Waves(self.group_rows, config.stem_width) if config.stem == "conv" else None
-        self.scales = nn.ModuleList(_Scale(self, config, i, patch) for i, patch in enumerate(patches))
+        # Strides are whole steps of the stem, which is one sample for the linear stems.
+        is_conv = config.stem == "conv"
+        step = max(1, round(config.stem_ms * spec.rate_hz / 1000)) if is_conv else 1
+        patches = [step * max(1, round(ms * spec.rate_hz / 1000 / step)) for ms in config.patch_ms]
+        self.body = StemBody(config, self.group_rows, step) if is_conv else None
+        self.scales = nn.ModuleList(_Scale(self, config, i, patch, step) for i, patch in enumerate(patches))
         self.gain_point = self.add_point(ModulationPoint("scale_gain", 1, -1, len(patches), 1))
         self.width = config.width * len(patches)
 
@@ -364,7 +394,7 @@ class LeadGroups(EncoderModule):
 
         `pooled` (b, scales * d) is the scales side by side; `group_weight` and `group_contribution` are (b, g).
         """
-        read = signal if self.waves is None else self.waves(signal, lead_mask, time_mask)
+        read = signal if self.body is None else self.body(signal, lead_mask, time_mask)
         # Every scale by itself; its (b, g, n, d) tokens become one axis (b, g * n, d).
         tokens, masks, parts, weights, times, scale_of = [], [], [], [], [], []
         for number, scale in enumerate(self.scales):
