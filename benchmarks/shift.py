@@ -1,8 +1,8 @@
 """How far the features of an encoder move when a recording is shifted by a few milliseconds, the weakness of patches.
 
 For shifts inside a patch: distance between the features of a record and of the same record shifted, as a share of the
-distance between different records. 0 is blind to the shift, 1 is another patient. Peers in the same run: the encoder
-itself untrained, a plain transformer over patches (vit1d), and a ResNet18-1D, both untrained.
+distance between different records. 0 is blind to the shift, 1 is another patient. Peers in the same run, all untrained:
+lead groups behind both stems, a plain transformer over patches (vit1d), state spaces (s4), and a ResNet18-1D.
 
 python benchmarks/shift.py [WEIGHTS]; prints a table and writes benchmarks/results/shift.json.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from auricle.data.collate import collate
-from auricle.methods import build_method, create_method, load_method
+from auricle.methods import create_method, load_method
 from auricle.predict import SHIPPED_WEIGHTS
 from auricle.simulate import cohort
 
@@ -41,12 +41,18 @@ def main(weights: str) -> None:
     trained = load_method(weights)
     spec = trained.config.input.model_dump()
     torch.manual_seed(0)
-    encoders = {
-        "lead_groups trained": trained,
-        "lead_groups untrained": build_method(trained.config).eval(),
-        "vit1d untrained": create_method("supervised", encoder={"name": "vit1d", "preset": "nano"}, input=spec).eval(),
-        "resnet1d untrained": create_method("supervised", "resnet_nano", input=spec).eval(),
+    untrained = {
+        "lead_groups, stem conv": {"name": "lead_groups", "preset": "nano", "stem": "conv"},
+        "lead_groups, stem group": {"name": "lead_groups", "preset": "nano", "stem": "group"},
+        "vit1d": {"name": "vit1d", "preset": "nano"},
+        "s4": {"name": "s4", "preset": "nano"},
+        "resnet1d": {"name": "resnet1d", "preset": "nano"},
     }
+    encoders = {
+        "the weights": trained,
+        **{f"{name}, untrained": create_method("supervised", encoder=encoder, input=spec).eval()
+           for name, encoder in untrained.items()},
+    }  # fmt: skip
     rows = {name: [relative_distance(m, recordings, ms) for ms in SHIFTS_MS] for name, m in encoders.items()}
     print("| encoder | " + " | ".join(f"{ms} ms" for ms in SHIFTS_MS) + " |")
     print("|---|" + "---:|" * len(SHIFTS_MS))

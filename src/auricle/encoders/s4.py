@@ -27,7 +27,7 @@ from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"width": 16, "depth": 2, "n_states": 4},
-    "nano": {"width": 192, "depth": 4, "n_states": 8},
+    "nano": {"width": 128, "depth": 4, "n_states": 8, "step_ms": 40.0},
     "small": {"width": 384, "depth": 6, "n_states": 32},
     "base": {"width": 512, "depth": 8, "n_states": 32},
 }
