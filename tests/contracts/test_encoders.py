@@ -133,7 +133,7 @@ def test_axis_and_septum_are_not_averaged_away(stem: str, attention: str) -> Non
 
 
 def test_overlapping_patches_see_their_neighbours_and_no_padding() -> None:
-    plain, wide = tiny("lead_groups"), tiny("lead_groups", overlap=0.5)
+    plain, wide = (tiny("lead_groups", stem="group", overlap=overlap) for overlap in (0.0, 0.5))
     batch = make_batch()
     assert plain.scales[0].stem.kernels[0].shape[0] == 5 * 25, "five lateral leads, 100 ms"
     assert wide.scales[0].stem.kernels[0].shape[0] == 5 * (25 + 2 * 12)
@@ -196,7 +196,10 @@ def test_scales_follow_the_rate() -> None:
         rate: [scale.patch for scale in tiny("lead_groups", InputSpec(rate_hz=rate, band_hz=(0.5, 50))).scales]
         for rate in (125.0, 500.0)
     }
-    assert [4 * patch for patch in patches[125.0]] == pytest.approx(patches[500.0], abs=2)
+    # Strides are whole steps of 20 ms, which 125 Hz cannot keep exactly.
+    assert [4 * patch for patch in patches[125.0]] == pytest.approx(patches[500.0], rel=0.08)
+    for encoder in (tiny("lead_groups", InputSpec(rate_hz=rate, band_hz=(0.5, 50))) for rate in (125.0, 500.0)):
+        assert all(scale.patch % encoder.body.step == 0 for scale in encoder.scales)
 
 
 def test_a_shift_by_a_multiple_of_all_patches_hardly_matters() -> None:

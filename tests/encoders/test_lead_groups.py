@@ -72,21 +72,27 @@ def tokens_of(encoder: LeadGroups, signal: torch.Tensor | None = None, lead_mask
 
 
 class TestTime:
-    def test_scales_have_the_lengths_of_the_configuration(self) -> None:
-        encoder = tiny()
-        assert [scale.patch for scale in encoder.scales] == [25, 62, 125], "100, 250 and 500 ms at 250 Hz"
+    @pytest.mark.parametrize(
+        ("stem", "lengths"), [("group", [(25, 20), (62, 9), (125, 4)]), ("conv", [(25, 20), (60, 9), (125, 4)])]
+    )
+    def test_scales_have_the_lengths_of_the_configuration(self, stem: str, lengths: list[tuple[int, int]]) -> None:
+        """100, 250 and 500 ms at 250 Hz, and behind the stem `conv` whole steps of 20 ms."""
+        encoder = tiny(stem=stem)
+        assert [scale.patch for scale in encoder.scales] == [patch for patch, _ in lengths]
         tokens = tokens_of(encoder)
-        for number, (patch, n) in enumerate([(25, 20), (62, 9), (125, 4)]):
+        for number, (patch, n) in enumerate(lengths):
             times = tokens.time_ms[tokens.scale == number].view(4, -1)
             assert times.shape == (4, n)
             assert torch.allclose(times[:, 0], torch.full((4,), patch * 2.0)), "the middle of the first patch"
             assert torch.allclose(times.diff(dim=1), torch.full((4, n - 1), patch * 4.0))
-        fast = tiny(InputSpec(rate_hz=500, seconds=4.0), patch_ms=(2000, 3.0))
-        assert [scale.patch for scale in fast.scales] == [1000, 2], "to the nearest sample"
-        assert [scale.patch for scale in tiny(patch_ms=(1, 12)).scales] == [1, 3], "never less than a sample"
+        fast = tiny(InputSpec(rate_hz=500, seconds=4.0), patch_ms=(2000, 3.0), stem=stem)
+        shortest = {"group": 2, "conv": 10}[stem]
+        assert [scale.patch for scale in fast.scales] == [1000, shortest], "to the nearest sample, or a whole step"
+        least = {"group": [1, 3], "conv": [5, 5]}[stem]
+        assert [scale.patch for scale in tiny(patch_ms=(1, 12), stem=stem).scales] == least, "never less than one"
 
     def test_tokens_say_their_group_and_their_mask(self) -> None:
-        encoder, batch = tiny(), make_batch()
+        encoder, batch = tiny(stem="group"), make_batch()
         time_mask = batch.time_mask.clone()
         time_mask[:, 130:] = False
         lead_mask = batch.lead_mask.clone()
@@ -102,12 +108,12 @@ class TestTime:
 
     def test_the_order_of_what_happens_counts_at_every_scale(self) -> None:
         """Pooling does not know an order: without positions, patches in another order are the same recording."""
-        encoder, batch = tiny(patch_ms=(100, 200, 500)), make_batch()
+        encoder, batch = tiny(patch_ms=(100, 200, 500), stem="group"), make_batch()
         halves = torch.cat([batch.signal[..., 250:], batch.signal[..., :250]], dim=-1)
         one, other = (tokens_of(encoder, signal).pooled.view(8, 3, WIDTH) for signal in (batch.signal, halves))
         moved = (one - other).norm(dim=-1) / one.norm(dim=-1)
         assert moved.min() > 1e-4, "whole patches change places, at all three scales"
-        still = tiny(patch_ms=(100, 200, 500))
+        still = tiny(patch_ms=(100, 200, 500), stem="group")
         for scale in still.scales:
             scale.rotary.rates.zero_()
         one, other = (tokens_of(still, signal).pooled for signal in (batch.signal, halves))
@@ -135,7 +141,7 @@ class TestTime:
 
     @pytest.mark.parametrize(("overlap", "reach"), [(0.0, [0, 0, 0]), (0.5, [12, 31, 62]), (1.0, [25, 62, 125])])
     def test_overlap_is_a_share_of_the_patch(self, overlap: float, reach: list[int]) -> None:
-        encoder = tiny(overlap=overlap)
+        encoder = tiny(overlap=overlap, stem="group")
         assert [scale.stem.reach for scale in encoder.scales] == reach
         widths = [scale.stem.kernels[0].shape[0] // 5 for scale in encoder.scales]
         assert widths == [patch + 2 * r for patch, r in zip((25, 62, 125), reach, strict=True)]
@@ -279,7 +285,7 @@ class TestAttentionBetweenGroups:
     @pytest.mark.parametrize("attention", ["se", "eca"])
     def test_weights_are_of_the_record_and_not_one(self, attention: str) -> None:
         weight = tokens_of(tiny(attention=attention)).group_weight
-        assert ((weight - 1).abs() > 1e-3).all()
+        assert ((weight - 1).abs() > 1e-3).any(0).all()
         assert (weight.std(0) > 1e-5).all()
         assert ((weight > 0) & (weight < 2)).all()
 
@@ -380,14 +386,16 @@ class TestLayout:
         """40, 100 and 500 ms: waveform, complex, rhythm."""
         encoder = LeadGroups(LeadGroupsConfig(), InputSpec())
         assert encoder.group_names == tuple(LISA_GROUPS)
+        assert encoder.body is not None
+        assert encoder.body.step == 10, "20 ms"
         assert [scale.patch for scale in encoder.scales] == [20, 50, 250]
         assert [len(scale.blocks) for scale in encoder.scales] == [4] * 3
         assert encoder.width == 3 * 192
         assert {block.n_heads for scale in encoder.scales for block in scale.blocks} == {6}
-        assert [scale.stem.reach for scale in encoder.scales] == [0] * 3
+        assert [scale.stem.reach for scale in encoder.scales] == [1, 2, 12], "half a stride, in steps"
         config = encoder.config
         assert (config.dropout, config.overlap, config.mlp_ratio) == (0, None, 4)
-        assert (config.stem, config.attention) == ("group", "se")
+        assert (config.stem, config.attention) == ("conv", "se")
 
     def test_dropout_is_of_training_alone(self) -> None:
         encoder, batch = tiny(dropout=0.5), make_batch()

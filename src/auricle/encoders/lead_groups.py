@@ -38,8 +38,8 @@ _FEWEST_TAPS: Final = 10
 _CONV_OVERLAP: Final = 0.5
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {"width": 16, "stem_width": 4, "depth": 2, "n_heads": 2, "patch_ms": (100, 250, 500)},
-    "nano": {"width": 64, "depth": 2, "n_heads": 4, "patch_ms": (100, 250, 1000)},
+    "tiny": {"width": 16, "stem_width": 4, "stem_depth": 1, "depth": 2, "n_heads": 2, "patch_ms": (100, 250, 500)},
+    "nano": {"width": 64, "depth": 1, "n_heads": 4, "patch_ms": (100, 250, 1000)},
     "small": {"width": 192, "depth": 4, "n_heads": 6},
     "base": {"width": 256, "depth": 6, "n_heads": 8},
 }
@@ -73,7 +73,7 @@ class LeadGroupsConfig(ComponentConfig):
     patch_ms: tuple[float, ...] = (40, 100, 500)
     overlap: Annotated[float, Field(ge=0, le=1)] | None = None
     groups: dict[str, tuple[str, ...]] = Field(default_factory=lambda: dict(lead_names.LISA_GROUPS))
-    stem: Literal["conv", "group", "per_lead"] = "group"
+    stem: Literal["conv", "group", "per_lead"] = "conv"
     stem_width: Annotated[int, Field(gt=0)] = 32
     stem_depth: Annotated[int, Field(ge=0)] = 2
     stem_ms: Annotated[float, Field(gt=0)] = 20.0
