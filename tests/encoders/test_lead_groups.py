@@ -147,6 +147,63 @@ class TestTime:
         assert widths == [patch + 2 * r for patch, r in zip((25, 62, 125), reach, strict=True)]
 
 
+class TestBody:
+    """The convolutional stem's shared part, recomputed sample by sample."""
+
+    def test_the_first_layer_is_the_rescaled_sum_over_the_leads_of_a_group(self) -> None:
+        encoder, batch = tiny(stem_depth=0), make_batch()
+        body = encoder.body
+        assert body is not None
+        lead_mask = batch.lead_mask.clone()
+        lead_mask[2, STANDARD.index("V2")] = False
+        signal = torch.where(lead_mask[:, :, None], batch.signal, 0.0)
+        with torch.no_grad():
+            waves = body(signal, lead_mask, batch.time_mask).x.unflatten(0, (4, 8))
+        before = (body.taps - body.step) // 2
+        for group, members in enumerate(encoder.group_rows):
+            for record, position in ((0, 7), (2, 0), (2, 50), (5, 99)):
+                expected = torch.zeros(body.kernels[group].shape[0])
+                for place, lead in enumerate(members):
+                    for tap in range(body.taps):
+                        sample = position * body.step - before + tap
+                        if 0 <= sample < signal.shape[-1]:
+                            expected += body.kernels[group].data[:, place, tap] * signal[record, lead, sample]
+                present = int(lead_mask[record, members].sum())
+                expected = (expected * len(members) / present / (1 + 1e-5) ** 0.5).relu()
+                assert torch.allclose(waves[group, record, :, position], expected, atol=1e-4)
+
+    def test_residual_layers_begin_with_what_they_get(self) -> None:
+        """A residual layer whose second norm is 0 passes on the first layer's features."""
+        encoder, batch = tiny(stem_depth=2), make_batch()
+        body = encoder.body
+        assert body is not None
+        with torch.no_grad():
+            for block in body.blocks:
+                block.second_norm.weight.zero_()
+            plain = tiny(stem_depth=0).body
+            assert plain is not None
+            plain.kernels.load_state_dict(body.kernels.state_dict())
+            one, other = (part(batch.signal, batch.lead_mask, batch.time_mask).x for part in (body, plain))
+        assert torch.allclose(one, other, atol=1e-6)
+
+    def test_a_token_sees_its_stride_and_half_a_stride_on_either_side(self) -> None:
+        encoder = tiny(stem_depth=0, patch_ms=(100,), depth=1)
+        body, stem = encoder.body, encoder.scales[0].stem
+        assert body is not None
+        n = 500
+        signal = torch.zeros(1, 12, n, requires_grad=True)
+        masks = torch.ones(1, 12, dtype=torch.bool), torch.ones(1, n, dtype=torch.bool)
+        noise = torch.randn(1, 12, n) * 0.2
+        tokens = stem(body(signal + noise, *masks), masks[0], torch.ones(1, n // 25, dtype=torch.bool))
+        tokens[0, :, 10].square().sum().backward()
+        assert signal.grad is not None
+        seen = signal.grad[0].abs().amax(0).nonzero()[:, 0]
+        reach = stem.reach * body.step + (body.taps - body.step + 1) // 2
+        assert 250 - reach <= seen.min()
+        assert seen.max() < 275 + reach
+        assert len(seen) > 25 + body.step
+
+
 class TestStems:
     def test_a_group_is_the_sum_of_its_leads_kernels_rescaled(self) -> None:
         torch.manual_seed(0)
