@@ -50,7 +50,8 @@ class Prediction:
 
     Attributes:
         record_id: which recording.
-        kind: `probability` (fine-tuned classes) or `similarity` (zero-shot cosines, comparable within a class only).
+        kind: `probability` (fine-tuned classes) or `similarity` (zero-shot: cosines or differences of two, comparable
+            within a class only).
         scores: by class.
         group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
         age_days: the age used, None for unknown.

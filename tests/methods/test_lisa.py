@@ -279,3 +279,13 @@ class TestPrompts:
             assert torch.allclose(method.project(batch).norm(dim=-1), torch.ones(8))
         with pytest.raises(UnknownNameError, match="prompt set"):
             method.prompt_scores(batch, "c")
+
+    def test_classes_are_read_against_the_normal_ecg_where_it_is_one_of_them(self) -> None:
+        method, batch, prompts = tiny().eval(), make_batch(), torch.randn(3, 384)
+        method.keep_prompts("a", ["x", "NORM", "y"], prompts)
+        method.keep_prompts("alone", ["NORM"], prompts[1:2])
+        with torch.no_grad():
+            x, normal, y = (method.project(batch) @ method.project_text(prompts).T).unbind(1)
+            expected = torch.stack([x - normal / 2, normal - (x + y) / 4, y - normal / 2], dim=1)
+            assert torch.allclose(method.prompt_scores(batch, "a"), expected, atol=1e-5)
+            assert torch.allclose(method.prompt_scores(batch, "alone")[:, 0], normal, atol=1e-5)

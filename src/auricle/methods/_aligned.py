@@ -26,6 +26,9 @@ from auricle.text.towers import Tower, load_tower
 
 # exp(logit_scale) is kept below 100, as in CLIP: beyond it the loss is a hard maximum.
 _MAX_LOGIT_SCALE: Final = math.log(100.0)
+# The class of a normal ECG, as every task here calls it, and how much of its cosine is taken from the others.
+_NORMAL: Final = "NORM"
+_AGAINST: Final = 0.5
 
 
 class TextConfig(Config):
@@ -117,7 +120,7 @@ class Comparing(Method):
         self.register_buffer(f"prompt{number}", embedding.detach().clone().to(self.logit_scale))
 
     def prompt_scores(self, batch: ECGBatch, task_id: str) -> Tensor:
-        """(b, c) cosine of each recording with each class's prompt.
+        """(b, c) how much like each class's prompt a recording is; see `compare`.
 
         Raises:
             UnknownNameError: the weights carry no prompts of this task.
@@ -125,15 +128,26 @@ class Comparing(Method):
         return self.compare(self.encode(batch), task_id)
 
     def compare(self, tokens: Tokens, task_id: str) -> Tensor:
-        """(b, c) cosine of each encoded recording with each class's prompt.
+        """(b, c) how much like each class's prompt an encoded recording is: a cosine, or a difference of two.
+
+        Where one of the classes is the normal ECG, every other class is read against it: its cosine less half of that
+        with "normal", and "normal" less half of the mean of all others. A cosine alone also says how typical the
+        recording is of reports at all. Source: prompts for presence and absence, Tiu et al. 2022 (CheXzero); the half
+        was chosen on folds 1-8 of PTB-XL (`docs/results/log.md`).
 
         Raises:
             UnknownNameError: the weights carry no prompts of this task.
         """
         if task_id not in self.config.prompts:
             raise UnknownNameError("prompt set", task_id, self.config.prompts)
+        names = self.config.prompts[task_id]
         prompts = self.get_buffer(f"prompt{list(self.config.prompts).index(task_id)}")
-        return F.normalize(self.signal_vector(tokens), dim=-1) @ self.project_text(prompts).T
+        cosine = F.normalize(self.signal_vector(tokens), dim=-1) @ self.project_text(prompts).T
+        if _NORMAL not in names or len(names) == 1:
+            return cosine
+        is_normal = torch.tensor([name == _NORMAL for name in names], device=cosine.device)
+        normal, others = cosine[:, is_normal], cosine[:, ~is_normal].mean(1, keepdim=True)
+        return cosine - _AGAINST * torch.where(is_normal, others, normal)
 
 
 class Aligned(Comparing):
