@@ -202,9 +202,9 @@ def test_leads_and_ages_of_a_batch_stay_with_their_recording() -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("ST elevation", "Trained on simulated people only", "not kept with them", "Research use")),
-        ("de", ("ST-Hebung", "Nur an simulierten Menschen", "nicht mit ihnen gespeichert", "keine Diagnose")),
-        ("zh", ("ST 段抬高", "只在模拟的人身上训练过", "没有保存测试结果", "仅供研究")),
+        ("en", ("ST elevation", "Trained on simulated people only", "that no training saw", "Research use")),
+        ("de", ("ST-Hebung", "Nur an simulierten Menschen", "die in keinem Training waren", "keine Diagnose")),
+        ("zh", ("ST 段抬高", "只在模拟的人身上训练过", "未用于训练的记录上测试", "仅供研究")),
     ],
 )
 def test_predict_says_what_classes_mean_and_what_the_weights_know(
