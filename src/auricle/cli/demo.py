@@ -30,7 +30,7 @@ _SECONDS: Final = 5.0
 _PRETRAIN_STEPS: Final = 250
 _FINETUNE_STEPS: Final = 350
 _BATCH: Final = 32
-# In so few steps the linear stem learns as much and is quicker; from ten passes over the records on the default is ahead.
+# In so few steps the linear stem learns as much and is quicker; the default is ahead after ten passes over the records.
 _ENCODER: Final = {"name": "lead_groups", "preset": "nano", "stem": "group", "depth": 2}
 # Reference rows of a few minutes' demo; `auricle evaluate` makes them in full.
 _KERNELS: Final = 250
