@@ -33,7 +33,7 @@ _BATCH: Final = 32
 # In so few steps the linear stem learns as much and is quicker; the default is ahead after ten passes over the records.
 _ENCODER: Final = {"name": "lead_groups", "preset": "nano", "stem": "group", "depth": 2}
 # Reference rows of a few minutes' demo; `auricle evaluate` makes them in full.
-_KERNELS: Final = 250
+_KERNELS: Final = 125
 _SUPERVISED_EPOCHS: Final = 3
 # Healthy newborns of a cohort that no training record comes from, and the ages they are asked at.
 _NEWBORNS: Final = 24
