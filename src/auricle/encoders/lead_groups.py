@@ -100,9 +100,8 @@ class _Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = (
-            nn.Parameter(torch.randn(width, width, _TAPS) / (width * _TAPS) ** 0.5) for _ in "12"
-        )
+        shape, size = (width, width, _TAPS), (width * _TAPS) ** -0.5
+        self.first, self.second = nn.Parameter(torch.randn(shape) * size), nn.Parameter(torch.randn(shape) * size)
         self.first_norm, self.second_norm = MaskedNorm(width), MaskedNorm(width)
 
     def forward(self, x: Float[Tensor, "r c n"], counts: Bool[Tensor, "r 1 n"] | None) -> Float[Tensor, "r c n"]:

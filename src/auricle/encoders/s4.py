@@ -97,8 +97,8 @@ class DiagonalStates(nn.Module):
             heard = torch.fft.rfft(wave, n=size)
             # Backwards in time is the complex conjugate; its own impulse is counted with the forward one.
             both = torch.fft.irfft(heard * (there + back.conj()), n=size)[..., :n]
-            heard_all: Tensor = both + self.skip[:, None] * wave
-        return heard_all.transpose(1, 2).to(x.dtype)
+            out: Tensor = both + self.skip[:, None] * wave
+        return out.transpose(1, 2).to(x.dtype)
 
 
 class _Layer(nn.Module):

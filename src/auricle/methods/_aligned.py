@@ -145,9 +145,11 @@ class Comparing(Method):
         cosine = F.normalize(self.signal_vector(tokens), dim=-1) @ self.project_text(prompts).T
         if _NORMAL not in names or len(names) == 1:
             return cosine
-        is_normal = torch.tensor([name == _NORMAL for name in names], device=cosine.device)
-        normal, others = cosine[:, is_normal], cosine[:, ~is_normal].mean(1, keepdim=True)
-        return cosine - _AGAINST * torch.where(is_normal, others, normal)
+        place = names.index(_NORMAL)
+        normal = cosine[:, place : place + 1]
+        against = normal.repeat(1, len(names))
+        against[:, place] = (cosine.sum(1) - normal[:, 0]) / (len(names) - 1)
+        return cosine - _AGAINST * against
 
 
 class Aligned(Comparing):

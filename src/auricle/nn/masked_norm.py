@@ -47,8 +47,8 @@ class MaskedNorm(nn.Module):
         """
         if counts is None and axis == 1 and x.numel() > x.shape[1] and world()[1] == 1:
             return self._all_count(x)
-        everything = torch.ones((), dtype=torch.bool, device=x.device).expand([1] * x.ndim)
-        counts = everything if counts is None else counts
+        if counts is None:
+            counts = torch.ones([1] * x.ndim, dtype=torch.bool, device=x.device)
         mean, variance = self._moments(x, counts, axis) if self.training else (self.mean, self.variance)
         scale = self.weight * (variance + _EPSILON).rsqrt()
         shape = [1] * x.ndim
