@@ -25,6 +25,7 @@ from auricle.data.format import (
     dequantise,
     unpack,
 )
+from auricle.data.rows import Rows
 from auricle.errors import StoreError, require
 from auricle.labs import Bound
 from auricle.recording import Recording, Sex
@@ -105,6 +106,10 @@ class Store:
         return pa.ipc.open_file(pa.memory_map(str(self.path / "records.arrow"))).read_all()
 
     @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.table, _OF_A_RECORD)
+
+    @cached_property
     def reports(self) -> list[dict[str, str]]:
         """Each distinct report: key, cleaned text, English text, language."""
         rows: list[dict[str, str]] = (
@@ -162,7 +167,7 @@ class Store:
         Raises:
             StoreError: the shard is shorter than its table says, or damaged.
         """
-        entry = {name: self.table[name][row].as_py() for name in _OF_A_RECORD}
+        entry = self._rows[row]
         leads = tuple(entry["leads"])
         signal = np.zeros((0, 0), dtype=np.int16)
         if leads:
@@ -243,7 +248,8 @@ class Store:
         if name not in self._shards:
             path = self.path / "shards" / name
             try:
-                self._shards[name] = np.memmap(path, dtype=np.uint8, mode="r")
+                # As a plain array: every slice of a memmap object costs a call in Python.
+                self._shards[name] = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
             except (FileNotFoundError, ValueError) as error:
                 raise StoreError(f"{path}: missing or empty: ingest again ({error})") from None
         if offset + count > self._shards[name].size:

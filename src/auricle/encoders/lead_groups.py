@@ -204,7 +204,7 @@ class ConvStem(nn.Module):
         missing = n * self.patch - waves.x.shape[-1]
         read = functional.pad(waves.x, (0, missing)) if missing else waves.x
         # A mean over an axis of its own: the gradient of a pooling layer costs three times as much on a processor.
-        read = read.unflatten(-1, (-1, self.coarser)).mean(-1) if self.coarser > 1 else read
+        read = read.reshape(*read.shape[:2], -1, self.coarser).mean(-1) if self.coarser > 1 else read
         tokens = functional.conv1d(read, self.kernel, stride=self.stride, padding=self.reach)
         counts = None if waves.counts is None else patch_mask(waves.counts[:, 0], self.patch)[:, None]
         # Contiguous, or every matrix product behind it reads across.
