@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What weights that saw simulated adults alone know of real ones: zero-shot and probes on PTB-XL at 100 Hz, beside merl and
-# the reference rows. About forty minutes of one core. Usage: examples/from_simulation.sh PTB_XL_FOLDER [FOLDER]
+# the reference rows. About forty minutes of one core; other seeds of pre-training by `--seed`. Usage: examples/from_simulation.sh PTB_XL_FOLDER [FOLDER]
 set -euo pipefail
 data=${1:?give the folder of PTB-XL in its original layout (records100/ is enough)}
 out=${2:-runs/from_simulation}
@@ -15,3 +15,5 @@ auricle pretrain "$out/simulated" "$out/merl" --method merl --preset nano --task
   --batch-size 64 --resume "${at_100[@]}" # as long on the clock as lisa's 400
 auricle evaluate "$out/lisa" "$out/ptb_xl" "$out/results" --task "$task"
 auricle evaluate "$out/merl" "$out/ptb_xl" "$out/results" --task "$task" --rows ""
+auricle robustness "$out/ptb_xl" "$out/results" "$out/lisa" "$out/merl" \
+  supervised="$out/results/ptb_xl-few/supervised/run" --task "$task"
