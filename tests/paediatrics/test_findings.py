@@ -179,6 +179,25 @@ def test_a_superior_axis_is_called_by_its_name_and_has_no_centile():
     assert "qrs_axis.superior" not in codes(assess(paced, parse("5yr"))), "it is where the pacemaker put it"
 
 
+def test_an_axis_whose_error_reaches_from_left_to_right_is_not_called_superior():
+    unsure = one("qrs_axis", 192.3, 150.0, "5yr")
+    assert unsure.row("qrs_axis").refused == "too_uncertain"
+    assert "qrs_axis.superior" not in codes(unsure)
+
+
+def test_a_superior_axis_is_outside_only_where_the_norm_of_the_age_says_so():
+    kinds = {
+        finding.kind: one_of.row("qrs_axis").refused
+        for degrees in range(180, 270, 3)
+        for uncertainty in (0.5, 5.0, 20.0, 60.0)
+        for age in ("1d", "14d", "5yr")
+        for one_of in [one("qrs_axis", float(degrees), uncertainty, age)]
+        for finding in one_of.findings
+        if finding.code == "qrs_axis.superior" and one_of.row("qrs_axis").refused != "superior_axis"
+    }
+    assert set(kinds) <= {"note"}
+
+
 @pytest.mark.parametrize(
     ("values", "age", "code"),
     [

@@ -117,12 +117,12 @@ def _row(
     z = float(norms.z_score(name, age.best_days, sex, measured.value))
     interval = _z_interval(name, measured, age, sex, norms)
     adult = _adult(name, measured, sex)
-    if not refused and name == "qrs_axis" and wrap_axis_deg(measured.value) >= _SUPERIOR_FROM_DEG and z > Z_98:
-        refused = "superior_axis"
     if not refused and np.isnan([z, *interval]).any():
         refused = "no_limits"
     if not refused and interval[0] < -Z_98 and interval[1] > Z_98:
         refused = "too_uncertain"
+    if not refused and name == "qrs_axis" and wrap_axis_deg(measured.value) >= _SUPERIOR_FROM_DEG and z > Z_98:
+        refused = "superior_axis"
     return Row(name, measured, z, interval, known, adult, refused, _warnings(name, measured, known, all_of))
 
 

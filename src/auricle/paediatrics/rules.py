@@ -48,7 +48,7 @@ def find(rows: Sequence[Row], measurements: Measurements, age: Age | None, sex: 
     """All findings, flags first; without an age there are none that need a centile."""
     named = {row.parameter: row for row in rows if row.measured.measurable}
     found = [finding for row in rows for finding in _place(row)]
-    found += _superior(named, age)
+    found += _superior(named)
     if age is not None:
         found += _flags(named, age)
         found += _t_v1(named, age, sex)
@@ -108,15 +108,19 @@ def _place(row: Row) -> Iterator[Finding]:
         yield Finding(f"{row.parameter}.{adult}_for_adult_only", "normal_for_age", rests, True, facts)
 
 
-def _superior(named: Mapping[str, Row], age: Age | None) -> list[Finding]:
+def _superior(named: Mapping[str, Row]) -> list[Finding]:
     """An axis from 180 to 270 degrees is neither right nor left; a newborn's may still be the end of a normal right."""
     row = named.get("qrs_axis")
-    if row is None or row.refused in {"electrodes", "paced"} or not 180 <= wrap_axis_deg(row.measured.value) < 270:
+    # An error that reaches from left to right says no direction at all.
+    if row is None or row.refused in {"electrodes", "paced", "too_uncertain"}:
+        return []
+    if not 180 <= wrap_axis_deg(row.measured.value) < 270:
         return []
     if row.centile is not None and row.position == "normal":
         return []
     facts = {"parameter": "qrs_axis", "value": row.measured.value, "unit": "deg"}
-    kind: Kind = "outside" if age is not None else "note"
+    # Where the norm of the age does not say that it lies beyond, the direction is named and nothing more.
+    kind: Kind = "outside" if row.refused == "superior_axis" else "note"
     return [Finding("qrs_axis.superior", kind, ("qrs_axis",), False, facts)]
 
 
