@@ -22,8 +22,10 @@ REPLICATES = 1000
 
 def of_protocol(results: Path, rows: list[str], protocol: str) -> list[Predictions]:
     """The predictions of every row and seed that were asked by one protocol."""
-    found = [path for row in rows for path in sorted((results / row).glob(f"{protocol}*/predictions.parquet"))]
-    return [Predictions.read(path) for path in found]
+    found = [sorted((results / row).glob(f"{protocol}*/predictions.parquet")) for row in rows]
+    if len({len(paths) for paths in found}) > 1:
+        sys.exit(f"{results}: {protocol}: {', '.join(rows)} were not asked equally often: evaluate all of them")
+    return [Predictions.read(path) for paths in found for path in paths]
 
 
 def replicates(asked: list[Predictions], weights: NDArray[np.uint16]) -> NDArray[np.float64]:
@@ -38,6 +40,8 @@ def cell(values: NDArray[np.float64]) -> str:
 
 
 def main() -> None:
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     results, ones, others = Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(",")
     print(f"| | {' '.join(ones)} | {' '.join(others)} | difference |\n| --- | ---: | ---: | ---: |")
     for protocol in ("zero_shot", "linear_probe-0.01-", "linear_probe-0.1-", "linear_probe-1-", "finetune-1-"):

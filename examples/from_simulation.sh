@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What weights that saw simulated adults alone know of real ones: zero-shot and probes on PTB-XL at 100 Hz, beside merl and
-# the reference rows. About forty minutes of one core; other seeds of pre-training by `--seed`. Usage: examples/from_simulation.sh PTB_XL_FOLDER [FOLDER]
+# the reference rows. About forty minutes of one core by the sum of its steps; other seeds: `pretrain ... --seed 1`.
+# Usage: examples/from_simulation.sh PTB_XL_FOLDER [FOLDER]
 set -euo pipefail
 data=${1:?give the folder of PTB-XL in its original layout (records100/ is enough)}
 out=${2:-runs/from_simulation}

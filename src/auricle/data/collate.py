@@ -66,8 +66,7 @@ def collate(
     rates = {record.rate_hz for record in records if record.leads} or {records[0].rate_hz}
     if len(rates) != 1:
         raise DataError(f"one batch needs one sampling rate, not {sorted(rates)}")
-    # Filled record by record: int16 steps of stored records, else millivolts. Memory is cleared only where a record
-    # leaves it empty: clearing all of it first costs more than the copy.
+    # Filled record by record: int16 steps of stored records, else millivolts. What a record leaves empty is cleared.
     starts = [0] * len(records) if starts is None else starts
     stored = [record for record in records if isinstance(record, StoredRecord)]
     kind = np.int16 if stored else np.float32

@@ -12,7 +12,7 @@ from auricle.errors import require
 
 
 class Rows:
-    """Reads single rows of some columns of a table: views of the file are kept per part of it, and no Python objects.
+    """Reads single rows of some columns of a table, and keeps views of the parts of the file it has read from.
 
     Args:
         table: an Arrow table.
@@ -45,7 +45,8 @@ def _reader(column: Any) -> Callable[[int], Any]:
     types = require("pyarrow.types", "train")
     plain = types.is_integer(column.type) or types.is_floating(column.type)
     if plain and not column.null_count:
-        return column.to_numpy(zero_copy_only=True).item  # type: ignore[no-any-return]
+        read: Callable[[int], Any] = column.to_numpy(zero_copy_only=True).item
+        return read
     if types.is_list(column.type) and types.is_integer(column.type.value_type) and not column.null_count:
         bounds, values = column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=True)
         return lambda place: values[bounds[place] : bounds[place + 1]]

@@ -201,11 +201,9 @@ class ConvStem(nn.Module):
         """
         del lead_mask
         b, n = mask.shape
-        missing = n * self.patch - waves.x.shape[-1]
-        read = functional.pad(waves.x, (0, missing)) if missing else waves.x
-        # A mean over an axis of its own: the gradient of a pooling layer costs three times as much on a processor.
-        read = read.reshape(*read.shape[:2], -1, self.coarser).mean(-1) if self.coarser > 1 else read
-        tokens = functional.conv1d(read, self.kernel, stride=self.stride, padding=self.reach)
+        read = functional.pad(waves.x, (0, n * self.patch - waves.x.shape[-1]))
+        read = functional.avg_pool1d(read, self.coarser) if self.coarser > 1 else read
+        tokens = functional.conv1d(functional.pad(read, (self.reach, self.reach)), self.kernel, stride=self.stride)
         counts = None if waves.counts is None else patch_mask(waves.counts[:, 0], self.patch)[:, None]
         # Contiguous, or every matrix product behind it reads across.
         normal: Tensor = self.norm(tokens, counts, axis=1).transpose(1, 2).contiguous()
