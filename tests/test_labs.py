@@ -404,7 +404,7 @@ def test_batches_carry_the_panel(store: Store) -> None:
         assert np.array_equal(batch.labs_mask.numpy(), mask[positions])
         assert batch.image is None
     assert 0 < mask.mean() < 1
-    assert View(store, np.arange(4), SPEC).batch(np.arange(4), [0] * 4).labs is None
+    assert View(store, np.arange(4), SPEC).batch(np.arange(4), np.zeros(4, dtype=np.int64)).labs is None
 
 
 def test_an_older_store_still_opens(store: Store, tmp_path: Path) -> None:
@@ -589,7 +589,7 @@ def test_a_store_without_any_value_is_refused_in_training_only(store: Store, tmp
     view = View(old, np.arange(8), method.config.input, panel=method.config.labs)
     with pytest.raises(ConfigError, match=r"no training record has a value of troponin_ng_l.*lab:NAME"):
         method.prepare(view)
-    batch = view.batch(np.arange(8), [0] * 8)
+    batch = view.batch(np.arange(8), np.zeros(8, dtype=np.int64))
     with torch.no_grad():
         assert torch.isfinite(method.eval().embed(batch)).all()
     init = create_method("merl", "tiny", input=TINY, labs={})

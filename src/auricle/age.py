@@ -14,7 +14,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Final
+from typing import Any, Final
 
 from auricle.errors import DataError
 
@@ -166,7 +166,7 @@ class Age:
     @property
     def best_days(self) -> float:
         """Days to give to a model: the middle of the interval where it is longer than two months, else `days`."""
-        return self.days + (self.resolution_days / 2 if self.resolution_days > 2 * DAYS_PER_MONTH else 0.0)
+        return float(best_days(self.days, self.resolution_days))
 
     def agrees_with(self, other: Age) -> bool:
         """Whether both may stand for one and the same day."""
@@ -174,6 +174,11 @@ class Age:
 
     def __str__(self) -> str:
         return describe(self.days)
+
+
+def best_days(days: Any, resolution_days: Any) -> Any:
+    """`Age.best_days` of one age or of arrays of them, NaN where an age is unknown."""
+    return days + resolution_days / 2 * (resolution_days > 2 * DAYS_PER_MONTH)
 
 
 def describe(days: float) -> str:

@@ -20,6 +20,8 @@ from auricle.processes import gather_without_gradient, longest
 Batch = TypeVar("Batch", "ECGBatch", "TextBatch")
 # The step that stands for a missing sample, as in WFDB and in our stores.
 MISSING_STEP: Final = -32768
+# What a picture shows where there is none.
+WHITE: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,12 @@ class ECGBatch:
         """The signal in millivolts as float32, NaN where a sample is missing."""
         if self.gain_mv is None:
             return self.signal.float()
-        steps = self.signal.float() * self.gain_mv[:, None, None]
-        return torch.where(self.signal == MISSING_STEP, torch.nan, steps)
+        signal = self.signal.float().mul_(self.gain_mv[:, None, None])
+        if self.signal.device.type != "cpu":  # where asking which records have gaps would wait for the device
+            return signal.masked_fill_(self.signal == MISSING_STEP, torch.nan)
+        for row in torch.nonzero(self.signal.amin((1, 2)) == MISSING_STEP).flatten().tolist():
+            signal[row].masked_fill_(self.signal[row] == MISSING_STEP, torch.nan)
+        return signal
 
     def with_signal(self, signal: Tensor, time_mask: Tensor, rate_hz: float) -> ECGBatch:
         """A copy of the batch with a processed signal in millivolts; R peaks are moved to a new rate.

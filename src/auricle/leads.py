@@ -143,6 +143,14 @@ def rows_onto(leads: tuple[str, ...], onto: tuple[str, ...]) -> tuple[tuple[int,
     return tuple(source for source, _ in pairs), tuple(target for _, target in pairs)
 
 
+def block_of(rows: Sequence[int]) -> slice | list[int]:
+    """Row numbers as a slice where they follow one another: what it reads is not copied."""
+    if not rows:
+        return slice(0, 0)
+    first, last = rows[0], rows[-1]
+    return slice(first, last + 1) if list(rows) == list(range(first, last + 1)) else list(rows)
+
+
 def group_index(groups: Mapping[str, Sequence[str]], leads: Sequence[str]) -> list[int]:
     """The number of each lead's group, in the order of `groups`; -1 for a lead in no group.
 

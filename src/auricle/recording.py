@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -248,3 +249,9 @@ def left_out(channels: Sequence[str]) -> tuple[str, ...]:
         f"channel{'' if one else 's'} {lead_names.shown(channels)} {'is' if one else 'are'} no ECG lead that auricle "
         f"knows and {'is' if one else 'are'} left out",
     )
+
+
+def patient_number(source: str, patient_id: str | None, record_id: str) -> int:
+    """A number equal for recordings of one person; a recording without a patient is a person of its own."""
+    identity = patient_id if patient_id is not None else f"record:{record_id}"
+    return zlib.crc32(f"{source}/{identity}".encode())

@@ -225,7 +225,7 @@ def test_batches_carry_pictures_and_where_there_is_one(store: Store) -> None:
         picked = batch.select(torch.tensor([1, 0]))
         assert picked.image is not None
         assert torch.equal(picked.image[0], batch.image[1])
-    last = view.batch(np.arange(6, 9), [0] * 3)
+    last = view.batch(np.arange(6, 9), np.zeros(3, dtype=np.int64))
     assert last.image is not None, "a store with pictures gives them the same shape in every batch"
     assert last.image_mask is not None
     assert not last.image_mask.any()

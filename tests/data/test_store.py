@@ -215,7 +215,7 @@ def test_a_process_pays_for_the_rows_it_reads(store: Store) -> None:
     """Metadata are mapped from the file: reading a record materialises no column."""
     fresh = Store(store.path)
     fresh.record(5)
-    assert set(vars(fresh)) <= {"path", "info", "rate_hz", "_shards", "table", "_rows"}
+    assert set(vars(fresh)) <= {"path", "info", "rate_hz", "form", "_shards", "table", "_rows"}
     import pyarrow as pa
 
     before = pa.total_allocated_bytes()

@@ -50,7 +50,7 @@ def test_windows_are_pooled_by_their_mean(setting: Setting) -> None:
     view = setting.view(np.arange(7))
     pooled = over_records(setting.method.embed, view, batch_size=4)
     with torch.no_grad():
-        by_hand = setting.method.embed(view.batch(np.array([3, 3, 3]), [0, 200, 300])).mean(0)
+        by_hand = setting.method.embed(view.batch(np.array([3, 3, 3]), np.array([0, 200, 300]))).mean(0)
     assert np.allclose(pooled[3], by_hand, atol=1e-5)
 
 

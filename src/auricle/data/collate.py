@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from auricle.batch import MISSING_STEP, ECGBatch
+from auricle.batch import WHITE, ECGBatch
 from auricle.data.panel import LabPanel
-from auricle.data.store import StoredRecord
 from auricle.errors import DataError
-from auricle.leads import rows_onto
-from auricle.recording import Recording
+from auricle.leads import block_of, rows_onto
+from auricle.recording import Recording, patient_number
 from auricle.signal.preprocess import InputSpec
-
-_WHITE: Final = 255
 
 
 def window_starts(n_samples: int, n_window: int) -> list[int]:
@@ -37,27 +32,19 @@ def window_starts(n_samples: int, n_window: int) -> list[int]:
     return starts
 
 
-def patient_number(recording: Recording | StoredRecord) -> int:
-    """A number equal for recordings of one person; a recording without a patient is a person of its own."""
-    identity = recording.patient_id if recording.patient_id is not None else f"record:{recording.record_id}"
-    return zlib.crc32(f"{recording.source}/{identity}".encode())
-
-
 def collate(
-    records: Sequence[Recording | StoredRecord],
+    records: Sequence[Recording],
     leads: Sequence[str],
     n_samples: int,
     starts: Sequence[int] | None = None,
-    image_size: tuple[int, int] | None = None,
 ) -> ECGBatch:
-    """Put records of one rate side by side: recordings as millivolts, stored ones as the steps they lie in.
+    """Put recordings of one rate side by side, in millivolts.
 
     Args:
         records: all at the same rate.
         leads: the lead axis; leads a record lacks are masked, leads not on the axis are left out.
         n_samples: length of the time axis, at the records' rate; shorter ones are padded and masked.
-        starts: first sample of each crop, by default 0. R peaks of stored records are shifted into it.
-        image_size: (height, width) of the batch's pictures; by default that of the records, if any has one.
+        starts: first sample of each crop, by default 0.
 
     Raises:
         DataError: records of different rates, pictures of different sizes, or a record that has none of the leads and
@@ -66,11 +53,9 @@ def collate(
     rates = {record.rate_hz for record in records if record.leads} or {records[0].rate_hz}
     if len(rates) != 1:
         raise DataError(f"one batch needs one sampling rate, not {sorted(rates)}")
-    # Filled record by record: int16 steps of stored records, else millivolts. What a record leaves empty is cleared.
+    # Filled record by record; what a record leaves empty is cleared.
     starts = [0] * len(records) if starts is None else starts
-    stored = [record for record in records if isinstance(record, StoredRecord)]
-    kind = np.int16 if stored else np.float32
-    signal = np.empty((len(records), len(leads), n_samples), dtype=kind)
+    signal = np.empty((len(records), len(leads), n_samples), dtype=np.float32)
     lead_mask = np.zeros(signal.shape[:2], dtype=bool)
     time_mask = np.zeros((len(records), n_samples), dtype=bool)
     for row, (record, start) in enumerate(zip(records, starts, strict=True)):
@@ -88,12 +73,12 @@ def collate(
         if len(target) < len(leads) or length < n_samples:
             signal[row] = 0
         # Neighbours are copied as one block, and most records have the leads of the axis in its order.
-        taken = crop[_block(source)]
-        signal[row, _block(target), :length] = taken
+        taken = crop[block_of(source)]
+        signal[row, block_of(target), :length] = taken
         lead_mask[row, target] = True
         # What no lead has is no part of the recording, wherever it lies.
         time_mask[row, :length] = _known(taken)
-    image, image_mask = _pictures(records, image_size)
+    image, image_mask = _pictures(records)
     return ECGBatch(
         signal=torch.from_numpy(signal),
         lead_mask=torch.from_numpy(lead_mask),
@@ -102,26 +87,22 @@ def collate(
         rate_hz=rates.pop(),
         age_days=torch.tensor([r.age.best_days if r.age else float("nan") for r in records]),
         male=torch.tensor([{"M": 1.0, "F": 0.0}.get(r.sex or "", float("nan")) for r in records]),
-        patient_id=torch.tensor([patient_number(r) for r in records]),
+        patient_id=torch.tensor([patient_number(r.source, r.patient_id, r.record_id) for r in records]),
         record_id=tuple(r.record_id for r in records),
         image=image,
         image_mask=image_mask,
-        beats=_crop_beats([r.beats for r in stored], starts, n_samples) if stored else None,
-        gain_mv=torch.tensor([r.gain_mv for r in stored], dtype=torch.float32) if stored else None,
     )
 
 
-def _pictures(
-    records: Sequence[Recording | StoredRecord], size: tuple[int, int] | None
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """(b, h, w) pictures, white where a record has none, and (b,) which have one; None without pictures and size."""
-    sizes = {record.image.shape for record in records if record.image is not None} | ({size} if size else set())
+def _pictures(records: Sequence[Recording]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """(b, h, w) pictures, white where a record has none, and (b,) which have one; None without pictures."""
+    sizes = {record.image.shape for record in records if record.image is not None}
     if not sizes:
         return None, None
     if len(sizes) > 1:
         listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         raise DataError(f"one batch needs pictures of one size, not {listed}: fit them by auricle.image.fit")
-    image = np.full((len(records), *sizes.pop()), _WHITE, dtype=np.uint8)
+    image = np.full((len(records), *sizes.pop()), WHITE, dtype=np.uint8)
     for row, record in enumerate(records):
         if record.image is not None:
             image[row] = record.image
@@ -156,30 +137,12 @@ def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = N
     return replace(batch, labs=values, labs_mask=mask)
 
 
-def _block(rows: Sequence[int]) -> slice | list[int]:
-    """Row numbers as a slice where they follow one another: what it reads is not copied."""
-    first, last = rows[0], rows[-1]
-    return slice(first, last + 1) if list(rows) == list(range(first, last + 1)) else list(rows)
-
-
-def _known(crop: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """(time,) whether any lead of a crop (lead, time), in millivolts or in steps, has a sample."""
+def _known(crop: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(time,) whether any lead of a crop (lead, time) has a sample."""
     known = np.zeros(crop.shape[1], dtype=bool)
     # Lead by lead until nothing is open: the first one is nearly always complete.
     for lead in crop:
-        known |= lead != MISSING_STEP if np.issubdtype(crop.dtype, np.integer) else np.isfinite(lead)
+        known |= np.isfinite(lead)
         if known.all():
             break
     return known
-
-
-def _crop_beats(beats: Sequence[NDArray[np.int64]], starts: Sequence[int], n_samples: int) -> torch.Tensor:
-    """(b, beat) R peaks inside each crop, counted from its start, then -1."""
-    inside = [
-        peaks[(peaks >= start) & (peaks < start + n_samples)] - start
-        for peaks, start in zip(beats, starts, strict=True)
-    ]
-    padded = np.full((len(inside), max((len(peaks) for peaks in inside), default=0)), -1, dtype=np.int64)
-    for row, peaks in enumerate(inside):
-        padded[row, : len(peaks)] = peaks
-    return torch.from_numpy(padded)

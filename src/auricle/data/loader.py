@@ -7,7 +7,7 @@ crops; evaluation reads every record in windows.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from auricle.batch import ECGBatch
-from auricle.data.collate import collate, window_starts
+from auricle.data.collate import window_starts
 from auricle.data.corpus import Corpus
+from auricle.data.gather import gather
 from auricle.data.order import Order, Share, Shuffle
 from auricle.data.panel import LabPanel
 from auricle.data.store import Store
@@ -81,10 +82,9 @@ class View:
         """Crop length in samples of the store."""
         return round(self.spec.seconds * self.store.rate_hz)
 
-    def batch(self, rows: NDArray[np.int64], starts: Sequence[int]) -> ECGBatch:
+    def batch(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> ECGBatch:
         """The records at `rows` of the store as one batch, each cropped from its sample in `starts`."""
-        records = [self.store.record(row) for row in rows.tolist()]
-        batch = collate(records, self.spec.leads, self.n_samples, starts, self.store.image_size)
+        batch = gather(self.store, rows, starts, self.spec.leads, self.n_samples)
         text = self.corpus.text_batch(self._report_ids[rows]) if self.corpus else None
         target = torch.from_numpy(self.targets[rows]) if self.targets is not None else None
         labs, mask = (torch.from_numpy(column[rows]) for column in self._labs) if self._labs else (None, None)
@@ -112,10 +112,12 @@ class Steps(Dataset[ECGBatch]):
     def __getitem__(self, step: int) -> ECGBatch:
         rows = self.view.rows[self.order[step]]
         slack = (self.view.lengths[rows] - self.view.n_samples).clip(min=0)
+        if not slack.any():
+            return self.view.batch(rows, slack)  # nothing to draw
         place = np.random.default_rng([self.seed, step, 1]).random(self.batch_size * self.share.world)
         first = self.share.rank * self.batch_size
         starts = np.floor(place[first : first + len(rows)] * (slack + 1)).astype(int)
-        return self.view.batch(rows, starts.tolist())
+        return self.view.batch(rows, starts)
 
 
 class _Range(Sampler[int]):
@@ -164,4 +166,4 @@ def windows(view: View, batch_size: int) -> Iterator[tuple[NDArray[np.int64], EC
     for first in range(0, len(pairs), batch_size):
         part = pairs[first : first + batch_size]
         positions = np.array([i for i, _ in part], dtype=np.int64)
-        yield positions, view.batch(view.rows[positions], [s for _, s in part])
+        yield positions, view.batch(view.rows[positions], np.array([s for _, s in part], dtype=np.int64))

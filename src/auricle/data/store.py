@@ -9,12 +9,13 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import Age
+from auricle.data.columns import Columns
 from auricle.data.format import (
     BOUND_COLUMN,
     LAB_COLUMN,
@@ -22,6 +23,7 @@ from auricle.data.format import (
     MINUTES_COLUMN,
     NO_PICTURE,
     STORE_VERSION,
+    Form,
     dequantise,
     unpack,
 )
@@ -35,6 +37,10 @@ _OF_A_RECORD: Final = (
     "record_id", "patient_id", "source", "shard", "offset", "n_bytes", "n_samples", "gain_mv", "leads", "age_days",
     "age_resolution_days", "sex", "beats",
 )  # fmt: skip
+
+# Samples and pictures of a shard.
+Kind = Literal["bin", "img"]
+_SHORT: Final = "shorter than its table says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,8 @@ class Store:
                 f"{self.path}: store version {self.info['version']}, this auricle reads {STORE_VERSION}: ingest again"
             )
         self.rate_hz = float(self.info["rate_hz"])
-        self._shards: dict[str, NDArray[np.uint8]] = {}
+        self.form: Form = self.info["form"]
+        self._shards: dict[tuple[int, Kind], NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return int(self.info["n_records"])
@@ -97,7 +104,7 @@ class Store:
         return f"Store({str(self.path)!r}: {len(self)} records at {self.rate_hz:g} Hz)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "info": self.info, "rate_hz": self.rate_hz, "_shards": {}}
+        return {"path": self.path, "info": self.info, "rate_hz": self.rate_hz, "form": self.form, "_shards": {}}
 
     @cached_property
     def table(self) -> Any:
@@ -108,6 +115,11 @@ class Store:
     @cached_property
     def _rows(self) -> Rows:
         return Rows(self.table, _OF_A_RECORD)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What batches need of all records, as arrays."""
+        return Columns(self.table)
 
     @cached_property
     def reports(self) -> list[dict[str, str]]:
@@ -169,16 +181,9 @@ class Store:
         """
         entry = self._rows[row]
         leads = tuple(entry["leads"])
-        signal = np.zeros((0, 0), dtype=np.int16)
-        if leads:
-            packed = self._bytes(entry["shard"], "bin", entry["offset"], entry["n_bytes"])
-            try:
-                signal = unpack(packed, self.info["form"], len(leads), entry["n_samples"])
-            except ValueError as error:
-                raise self._damaged(entry["shard"], "bin", str(error)) from None
         age = entry["age_days"]
         return StoredRecord(
-            signal=signal,
+            signal=self.steps(entry["shard"], entry["offset"], entry["n_bytes"], len(leads), entry["n_samples"]),
             gain_mv=entry["gain_mv"],
             beats=np.asarray(entry["beats"], dtype=np.int64),
             rate_hz=self.rate_hz,
@@ -191,14 +196,33 @@ class Store:
             image=self._image(row, entry["shard"]),
         )
 
+    def steps(self, shard: int, offset: int, n_bytes: int, n_leads: int, n_samples: int) -> NDArray[np.int16]:
+        """The samples (lead, time) of the record that lies there; where the store is `raw`, a view of the file.
+
+        Raises:
+            StoreError: the shard is shorter than its table says, or damaged.
+        """
+        if not n_leads:
+            return np.zeros((0, 0), dtype=np.int16)
+        try:
+            return unpack(self._bytes(shard, "bin", offset, n_bytes), self.form, n_leads, n_samples)
+        except ValueError as error:
+            raise self._damaged(shard, "bin", str(error)) from None
+
+    def picture(self, shard: int, offset: int) -> NDArray[np.uint8]:
+        """The picture (height, width) that lies there, as a view of the file.
+
+        Raises:
+            StoreError: the file of pictures is missing or shorter than its table says.
+        """
+        height, width = self.info["image_size"]
+        return self._bytes(shard, "img", offset, height * width).reshape(height, width)
+
     def _image(self, row: int, shard: int) -> NDArray[np.uint8] | None:
         if self.image_size is None:
             return None
         offset = self.table["image_offset"][row].as_py()
-        if offset is None or offset == NO_PICTURE:
-            return None
-        height, width = self.image_size
-        return self._bytes(shard, "img", offset, height * width).reshape(height, width)
+        return None if offset is None or offset == NO_PICTURE else self.picture(shard, offset)
 
     def recording(self, row: int) -> Recording:
         """Record number `row` as a Recording in millivolts, with all that its source knew of it.
@@ -242,20 +266,37 @@ class Store:
         """A value of a column that stores of an older auricle do not have; None there."""
         return self.table[name][row].as_py() if name in self.table.column_names else None
 
-    def _bytes(self, shard: int, kind: str, offset: int, count: int) -> NDArray[np.uint8]:
-        """A part of a shard's file, `bin` or `img`, as a view of it."""
-        name = f"{shard:05d}.{kind}"
-        if name not in self._shards:
-            path = self.path / "shards" / name
+    def file_of_steps(self, shard: int, least: int) -> NDArray[np.int16]:
+        """All steps of a shard of form `raw`, mapped.
+
+        Raises:
+            StoreError: there are fewer than `least`.
+        """
+        steps = self._file(shard, "bin").view(np.int16)
+        if len(steps) < least:
+            raise self._damaged(shard, "bin", _SHORT)
+        return steps
+
+    def _bytes(self, shard: int, kind: Kind, offset: int, count: int) -> NDArray[np.uint8]:
+        """A part of a shard's file as a view of it."""
+        part = self._file(shard, kind)[offset : offset + count]
+        if len(part) < count:
+            raise self._damaged(shard, kind, _SHORT)
+        return part
+
+    def _file(self, shard: int, kind: Kind) -> NDArray[np.uint8]:
+        """A shard's file, mapped."""
+        mapped = self._shards.get((shard, kind))
+        if mapped is None:
+            path = self.path / "shards" / f"{shard:05d}.{kind}"
             try:
                 # As a plain array: every slice of a memmap object costs a call in Python.
-                self._shards[name] = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+                mapped = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
             except (FileNotFoundError, ValueError) as error:
                 raise StoreError(f"{path}: missing or empty: ingest again ({error})") from None
-        if offset + count > self._shards[name].size:
-            raise self._damaged(shard, kind, "shorter than its table says")
-        return self._shards[name][offset : offset + count]
+            self._shards[shard, kind] = mapped
+        return mapped
 
-    def _damaged(self, shard: int, kind: str, what: str) -> StoreError:
+    def _damaged(self, shard: int, kind: Kind, what: str) -> StoreError:
         path = self.path / "shards" / f"{shard:05d}.{kind}"
         return StoreError(f"{path}: damaged ({what}): remove it and its table and ingest again")

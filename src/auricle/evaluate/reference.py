@@ -102,7 +102,7 @@ def rocket_kernels(setting: Setting, n_kernels: int = N_KERNELS) -> Rocket:
     view = setting.view(setting.parts()["train"])
     few = view.rows[:: max(1, len(view.rows) // _ROCKET_EXAMPLES)][:_ROCKET_EXAMPLES]
     with stage(f"{setting.name}: random kernels"):
-        return Rocket(setting.method.config.input, view.batch(few, [0] * len(few)), n_kernels)
+        return Rocket(setting.method.config.input, view.batch(few, np.zeros(len(few), dtype=np.int64)), n_kernels)
 
 
 def supervised(setting: Setting, watcher: Watcher, epochs: int = SUPERVISED_EPOCHS) -> Path:

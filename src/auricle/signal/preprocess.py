@@ -94,7 +94,7 @@ class Preprocess(nn.Module):
         signal = torch.where(lead_mask[:, :, None], signal, 0.0)
         if self.spec.scale != "mv":
             signal = TYPICAL_MV * _unit_scale(signal, lead_mask, time_mask, self.spec.scale == "lead_unknown")
-        signal = signal.clamp(-self.spec.clip_mv, self.spec.clip_mv)
+        signal = signal.clamp_(-self.spec.clip_mv, self.spec.clip_mv)
         return replace(batch.with_signal(signal, time_mask, self.spec.rate_hz), lead_mask=lead_mask)
 
 
@@ -105,8 +105,9 @@ def _fill_missing(
     inside = time_mask[:, None] & lead_mask[:, :, None]
     known = inside & torch.isfinite(signal)
     n_known = known.sum(-1)
-    mean = torch.where(known, signal, 0.0).sum(-1) / n_known.clamp_min(1)
-    centred = torch.where(known, signal - mean[:, :, None], 0.0)
+    filled = torch.where(known, signal, 0.0)
+    mean = filled.sum(-1) / n_known.clamp_min(1)
+    centred = filled.sub_(mean[:, :, None]).mul_(known)
     enough = n_known >= _LEAST_FINITE * time_mask.sum(-1)[:, None]
     return centred, lead_mask & enough
 
@@ -126,21 +127,22 @@ def high_pass(
     """
     if cutoff_hz <= 0:
         return signal
-    half = max(1, round(_WIDTH_TIMES_CUTOFF / cutoff_hz * rate_hz / 2))
     n = signal.shape[-1]
-    position = torch.arange(n, device=signal.device)
-    first, last = (position - half).clamp_min(0), (position + half + 1).clamp_max(n)
+    half = min(n, max(1, round(_WIDTH_TIMES_CUTOFF / cutoff_hz * rate_hz / 2)))
     inside = time_mask[:, None].to(signal)
 
     def window_sum(rows: Tensor) -> Tensor:
-        total = nn.functional.pad(rows.cumsum(-1), (1, 0))
-        return total[..., last] - total[..., first]
+        # Sums from the start, held at both ends: a window is then a difference of two slices.
+        total = rows.new_zeros(*rows.shape[:-1], n + 2 * half + 1)
+        total[..., half + 1 : half + 1 + n] = rows.cumsum(-1)
+        total[..., half + 1 + n :] = total[..., half + n, None]
+        return total[..., 2 * half + 1 :] - total[..., :n]
 
-    count = window_sum(inside).clamp_min(1.0)
+    count = window_sum(inside).clamp_min_(1.0)
     slow = signal
     for _ in range(_PASSES):
-        slow = window_sum(slow * inside) / count
-    return (signal - slow) * inside
+        slow = window_sum(slow * inside).div_(count)
+    return torch.sub(signal, slow, out=slow).mul_(inside)
 
 
 def _unit_scale(signal: Tensor, lead_mask: Tensor, time_mask: Tensor, by_lead: bool) -> Tensor:
