@@ -8,19 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
 
+from auricle.batch import ECGBatch
 from auricle.config import read_toml, validate
 from auricle.data.ingest import ingest
 from auricle.errors import CheckpointError, ConfigError, DataError
-from auricle.methods import load_card, load_method
+from auricle.methods import Progress, Step, load_card, load_method
+from auricle.methods.supervised import Supervised
 from auricle.train import fit as training
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit, resume_point, resume_step, schedule
-from auricle.train.setup import finetune_values
+from auricle.train.setup import finetune_values, load_run
+from auricle.train.timing import Timing, faster_precision
 from auricle.train.watch import Estimate, Watcher, duration
 
 OPTIONS = {"n": 80, "rate_hz": 100.0, "seconds": 4.0}
@@ -186,22 +192,19 @@ def test_the_last_resume_points_are_kept_and_an_older_one_can_be_gone_back_to(st
     assert equal(back, fit(run, tmp_path / "whole"))
 
 
-def test_a_loss_that_is_not_finite_names_the_records(store: Path, tmp_path: Path) -> None:
-    run = config(store, "supervised", steps=2)
-    from unittest.mock import patch
+@pytest.mark.parametrize(
+    ("precision", "remedy"), [("32-true", r"\d$"), ("bf16-mixed", r"\d; try train\.precision=32-true$")]
+)
+def test_a_loss_that_is_not_finite_names_the_records(store: Path, tmp_path: Path, precision: str, remedy: str) -> None:
+    run, real = config(store, "supervised", steps=2, precision=precision), Supervised.step
 
-    from auricle.methods import Step
-    from auricle.methods.supervised import Supervised
-
-    real = Supervised.step
-
-    def broken(self: Supervised, batch: object, progress: object) -> Step:
+    def broken(self: Supervised, batch: ECGBatch, progress: Progress) -> Step:
         result = real(self, batch, progress)
         return Step(result.loss * torch.nan if progress.step == 1 else result.loss, result.terms)
 
     with (
         patch.object(Supervised, "step", broken),
-        pytest.raises(DataError, match=r"step 1, in the batch of records sim0-"),
+        pytest.raises(DataError, match=rf"step 1, in the batch of records sim0-.*{remedy}"),
     ):
         fit(run, tmp_path / "run")
 
@@ -218,6 +221,41 @@ def test_the_estimate_comes_first_and_leaves_no_trace(store: Path, tmp_path: Pat
 def test_bf16_trains_through_the_loop(store: Path, tmp_path: Path) -> None:
     weights = fit(config(store, steps=2, precision="bf16-mixed"), tmp_path / "run")
     assert all(torch.isfinite(tensor).all() for tensor in tensors(weights).values() if tensor.is_floating_point())
+
+
+def test_auto_takes_the_faster_precision_and_the_run_keeps_it(store: Path, tmp_path: Path) -> None:
+    slow = {"bf16-mixed": Timing(2.0, True), "32-true": Timing(1.0, True)}
+    fast = {"bf16-mixed": Timing(0.5, True), "32-true": Timing(1.0, True)}
+    broken = {"bf16-mixed": Timing(0.5, False), "32-true": Timing(1.0, True)}
+    watcher = StopAt(2)  # which keeps the resume point of the step before
+    run = config(store, "supervised", steps=4, checkpoint_every=1, precision="auto")
+    with patch("auricle.train.timing.time_steps", lambda *a: slow[a[3]]), pytest.raises(StopError):
+        fit(run, tmp_path / "run", watcher=watcher)
+    assert load_run(tmp_path / "run").train.precision == "32-true"
+    assert watcher.estimate is not None
+    assert watcher.estimate.precision == "32-true"
+    assert watcher.estimate.slower == (f"bf16-mixed {run.train.batch_size / 2:.0f}",)
+    with patch("auricle.train.timing.time_steps", lambda *a: fast[a[3]]):  # it goes on as it was begun
+        fit(run, tmp_path / "run", resume=True)
+        assert load_run(tmp_path / "run").train.precision == "32-true"
+        fit(run, tmp_path / "fast")
+    assert load_run(tmp_path / "fast").train.precision == "bf16-mixed"
+    with patch("auricle.train.timing.time_steps", lambda *a: broken[a[3]]):
+        fit(run, tmp_path / "broken")
+    assert load_run(tmp_path / "broken").train.precision == "32-true"
+
+
+def test_what_auto_times_leaves_no_trace(store: Path, tmp_path: Path) -> None:
+    """Weights of a run are those of the precision it took, as if nobody had timed it."""
+    with patch("auricle.train.fit.faster_precision", _kept(faster_precision)):
+        timed = fit(config(store, "supervised", steps=2, precision="auto"), tmp_path / "auto")
+    plain = fit(config(store, "supervised", steps=2, precision="32-true"), tmp_path / "plain")
+    assert equal(timed, plain)
+
+
+def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `function`, which is called, but always `32-true`, whichever is the faster one here."""
+    return lambda *given: ("32-true", function(*given)[1])
 
 
 def test_schedule_rises_then_falls_to_a_tenth() -> None:

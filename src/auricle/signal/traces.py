@@ -45,4 +45,5 @@ def peaks(row: Floats, least: float, apart: int) -> NDArray[np.int64]:
         if kept[number]:
             kept[np.abs(places - places[number]) < apart] = False
             kept[number] = True
-    return places[kept]
+    found: NDArray[np.int64] = places[kept]
+    return found

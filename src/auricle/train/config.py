@@ -16,6 +16,11 @@ from auricle.tasks import Task, load_task
 RECIPES: Final = Catalogue("recipe", Path(__file__).parent / "recipes")
 
 
+Precision = Literal["32-true", "bf16-mixed", "auto"]
+# What `auto` chooses from.
+PRECISIONS: Final[tuple[Precision, ...]] = ("32-true", "bf16-mixed")
+
+
 def read_recipe(name: str | Path) -> dict[str, Any]:
     """The settings of a recipe that comes along, or of a TOML file of one's own, without its title.
 
@@ -59,7 +64,8 @@ class TrainConfig(Config):
         steps: optimiser steps.
         batch_size: records per step and process, before accumulation.
         accumulate: batches whose gradients are summed into one optimiser step.
-        precision: `32-true` or `bf16-mixed`.
+        precision: `32-true`, `bf16-mixed`, or `auto`: whichever of them a few steps show to be faster here, with a
+            finite loss; with several processes bf16 where the accelerator has it. The run folder says which it was.
         seed: with the step and rank it decides order, crops, augmentation and dropout.
         workers: loader processes; 0 loads in the training process.
         devices: processes (or accelerators) on each machine.
@@ -75,7 +81,7 @@ class TrainConfig(Config):
     steps: Annotated[int, Field(gt=0)] = 1000
     batch_size: Annotated[int, Field(gt=0)] = 32
     accumulate: Annotated[int, Field(gt=0)] = 1
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 0
     devices: Annotated[int, Field(gt=0)] = 1

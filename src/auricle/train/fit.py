@@ -29,14 +29,14 @@ from auricle.data.loader import Steps, training_loader
 from auricle.data.order import Share
 from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
 from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
-from auricle.processes import accelerator
 from auricle.progress import stage
 from auricle.tasks import Task
 from auricle.tasks.answers import Answers, count_answers, unanswered
 from auricle.tasks.prompts import embed_prompts
-from auricle.train.config import RunConfig
+from auricle.train.config import Precision, RunConfig
 from auricle.train.parallel import shard, strategy, whole_state
 from auricle.train.setup import build, load_run, same_run
+from auricle.train.timing import Timing, faster_precision, time_steps, untimed_precision
 from auricle.train.watch import Estimate, Watcher
 
 RESUME_POINTS: Final = "checkpoints"
@@ -44,9 +44,6 @@ RESUME_POINTS: Final = "checkpoints"
 _FIRST_POINT_S: Final = 30.0
 # Who presses Ctrl-C does not wait for a step that takes longer than this; what it learned is done again.
 _LONG_STEP_S: Final = 1.0
-# Steps timed before a run, after one that warms caches up.
-_TIMED_STEPS: Final = 2
-_TIMED_S: Final = 2.0
 
 
 def fit(
@@ -80,11 +77,12 @@ def fit(
     watcher = (watcher if leads else None) or Watcher()
     with stage("the store and the model"):
         config, method, steps = build(config)
+        config, timings = _with_precision(config, method, steps, out, resume)
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     task = _prompted_task(config, method, speaks=leads)
     if leads:
         with stage("first steps, for an estimate"):
-            estimate = _estimate(config, method, steps, first)
+            estimate = _estimate(config, method, steps, first, timings)
         with stage("the training loop"):
             require("lightning", "train")
         watcher.begin(estimate, config)
@@ -195,34 +193,43 @@ def _cut_log(path: Path, first: int) -> None:
     path.write_text("".join(f"{line}\n" for line in kept))
 
 
-def _estimate(config: RunConfig, method: Method, steps: Steps, first: int) -> Estimate:
-    """Time a few forward and backward passes on the device of the run, and leave the method as it was."""
-    state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
-    device = accelerator()
-    method.train().to(device)
-    begun = time.perf_counter()
-    seconds = math.inf
-    for number in range(_TIMED_STEPS + 1):
-        if number and time.perf_counter() - begun > _TIMED_S:
-            break  # the first step, slower than the others, is told rather than waited for twice more
-        started = time.perf_counter()
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled="bf16" in str(config.train.precision)):
-            loss = method.step(steps[number].to(device), Progress(0, config.train.steps)).loss
-        torch.autograd.backward(loss)
-        loss.item()  # waits for the device
-        seconds = min(seconds, time.perf_counter() - started)
-    method.zero_grad(set_to_none=True)
-    method.cpu().load_state_dict(state)
+def _with_precision(
+    config: RunConfig, method: Method, steps: Steps, out: Path, resume: bool
+) -> tuple[RunConfig, Mapping[Precision, Timing]]:
+    """The run with a precision in place of `auto`, the one it was begun with or the faster one; and what was timed."""
+    if config.train.precision != "auto":
+        return config, {}
+    timings: Mapping[Precision, Timing] = {}
+    chosen = untimed_precision()
+    if resume and (out / "run.toml").exists():
+        chosen = load_run(out).train.precision
+    elif config.train.devices * config.train.nodes == 1:
+        chosen, timings = faster_precision(method, steps, config.train.steps)
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": chosen})}), timings
+
+
+def _estimate(
+    config: RunConfig, method: Method, steps: Steps, first: int, timings: Mapping[Precision, Timing]
+) -> Estimate:
+    """What the run will take, by steps that were timed already or by a few more."""
+    precision = config.train.precision
+    timing = timings.get(precision) or time_steps(method, steps, config.train.steps, precision)
     remaining = (config.train.steps - first) * config.train.accumulate
     answers, gaps = _labels_of(config, steps)
     return Estimate(
         n_parameters=sum(parameter.numel() for parameter in method.parameters()),
         n_records=len(steps.view.rows),
-        records_per_second=config.train.batch_size / seconds,
-        seconds=remaining * seconds,
+        records_per_second=config.train.batch_size / timing.seconds,
+        seconds=remaining * timing.seconds,
         first_step=first,
         answers=answers,
         unanswered=gaps,
+        precision=precision if timings else None,
+        slower=tuple(
+            f"{other} {config.train.batch_size / one.seconds:.0f}" if one.finite else f"{other}: no finite loss"
+            for other, one in timings.items()
+            if other != precision
+        ),
     )
 
 
@@ -289,9 +296,11 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
             torch.manual_seed(stream(config.train.seed, batch_idx, self.global_rank))
             result = method.step(batch, Progress(self.global_step, config.train.steps))
             if not torch.isfinite(result.loss):
+                coarse = config.train.precision != "32-true"
                 raise DataError(
                     f"the loss is {result.loss.item()} at step {self.global_step}, "
                     f"in the batch of records {', '.join(batch.record_id)}"
+                    + ("; try train.precision=32-true" if coarse else "")
                 )
             self.terms = {name: value.item() for name, value in result.terms.items()}
             return result.loss

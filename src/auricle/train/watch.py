@@ -35,6 +35,8 @@ class Estimate:
         first_step: 0, or where it goes on.
         answers: records of each class, where it is trained on labels.
         unanswered: a sentence for each class that cannot be learned from them.
+        precision: which was chosen, where the run left it open.
+        slower: what the others gave, as text with their records per second.
     """
 
     n_parameters: int
@@ -44,6 +46,8 @@ class Estimate:
     first_step: int
     answers: tuple[Answers, ...] = ()
     unanswered: tuple[str, ...] = ()
+    precision: str | None = None
+    slower: tuple[str, ...] = ()
 
 
 class Watcher:
@@ -81,11 +85,12 @@ class ConsoleWatcher(Watcher):
     def begin(self, estimate: Estimate, config: RunConfig) -> None:
         """Say what will be trained and how long it will take."""
         self._n_steps = config.train.steps
+        chosen = f" in {estimate.precision} ({', '.join(estimate.slower)})" if estimate.precision else ""
         start = f", resumed at step {estimate.first_step}" if estimate.first_step else ""
         self.console.print(
             f"{self.title}: {estimate.n_parameters / 1e6:.2f} M parameters, {estimate.n_records} records, "
             f"{config.train.steps} steps of {config.train.batch_size * config.train.accumulate}{start}; "
-            f"{estimate.records_per_second:.0f} records/s measured, about {duration(estimate.seconds)}",
+            f"{estimate.records_per_second:.0f} records/s measured{chosen}, about {duration(estimate.seconds)}",
             highlight=False,
             soft_wrap=True,
         )
