@@ -28,6 +28,7 @@ from auricle.cli import (
     simulate,
     table,
     text,
+    throughput,
 )
 from auricle.cli import list as list_verb
 from auricle.cli.output import note, speak
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 _VERBS = (
     demo, sample, simulate, check, measure, norms, ingest, pretrain, finetune, evaluate, ablate, robustness, table,
-    predict, reconstruct, text, list_verb,
+    predict, reconstruct, text, throughput, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)
