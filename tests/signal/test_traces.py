@@ -1,33 +1,13 @@
-"""What every reading of a trace needs, against the same done by a library or slowly."""
+"""What every reading of a trace needs, against the same done slowly."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.signal import find_peaks
 
-from auricle.signal.traces import bridged, moving_average, peaks
-
-
-@given(
-    arrays(np.float64, st.integers(0, 80), elements=st.integers(-4, 9)),
-    st.integers(-3, 6),
-    st.integers(1, 12),
-)
-def test_peaks_are_those_of_scipy(row: np.ndarray, least: int, apart: int) -> None:
-    """Small whole numbers make flat tops, flat ends and peaks of equal height."""
-    wanted, _ = find_peaks(row, height=least, distance=apart)
-    assert peaks(row, least, apart).tolist() == wanted.tolist()
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_peaks_of_noise_are_those_of_scipy(seed: int) -> None:
-    row = np.random.default_rng(seed).normal(size=2500)
-    wanted, _ = find_peaks(row, height=0.5, distance=35)
-    assert peaks(row, 0.5, 35).tolist() == wanted.tolist()
+from auricle.signal.traces import bridged, moving_average
 
 
 @given(arrays(np.float64, (2, 30), elements=st.integers(-9, 9)), st.integers(1, 9))

@@ -46,17 +46,19 @@ def quantise(signal: NDArray[np.float32]) -> tuple[NDArray[np.int16], float]:
     The step follows what all but one in two hundred samples of each lead need, so that a single artefact of volts does
     not coarsen the heart beside it. What lies beyond the range of such steps is missing in the result.
     """
-    usual = [float(np.quantile(row, _USUAL)) for row in _known_sizes(signal)]
-    gain = max(FINEST_GAIN_MV, _HEADROOM * max(usual, default=0.0) / MOST_STEPS)
+    gain = max(FINEST_GAIN_MV, _HEADROOM * _usual_mv(signal) / MOST_STEPS)
     steps = np.rint(signal / np.float32(gain))
     inside = np.isfinite(steps) & (np.abs(steps) <= MOST_STEPS)
     return np.where(inside, steps, MISSING).astype(np.int16), gain
 
 
-def _known_sizes(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Sizes of the samples of each lead that are there, for the leads that have any."""
-    rows = [np.abs(row[np.isfinite(row)]) for row in signal]
-    return [row for row in rows if len(row)]
+def _usual_mv(signal: NDArray[np.float32]) -> float:
+    """The size that all but one in two hundred samples of every lead stay below; 0 where no sample is there."""
+    size = np.abs(signal)
+    if size.size and np.isfinite(size).all():
+        return float(np.quantile(size, _USUAL, axis=1).max())
+    rows = [row[np.isfinite(row)] for row in size]
+    return max((float(np.quantile(row, _USUAL)) for row in rows if len(row)), default=0.0)
 
 
 def dequantise(steps: NDArray[np.int16], gain_mv: float) -> NDArray[np.float32]:

@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import find_peaks
 
-from auricle.signal.traces import moving_average, peaks
+from auricle.signal.traces import moving_average
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -126,7 +127,7 @@ def _steep_places(change: Floats, found: Integers) -> tuple[Integers, Floats, ND
     weight = np.clip(1 - 1.5 * quiet, 0.05, 1) ** 2
     weight /= weight.sum()
     share = weight @ np.minimum(steep / usual[:, None], _MOST_OF_ONE_LEAD)
-    places = peaks(share, _LEAST / 2, _APART)
+    places, _ = find_peaks(share, height=_LEAST / 2, distance=_APART)
     height = share[places]
     beats = height > _STEEP
     usual_height = float(np.quantile(height[beats], 0.75)) if beats.any() else 1.0
