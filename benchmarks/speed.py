@@ -1,7 +1,8 @@
 """How fast, how large, and against whom: every number stands beside a named peer that ran in the same minutes.
 
-python benchmarks/speed.py [loader ingest training text prediction memory]; prints a table and updates
-benchmarks/results/speed.json with the machine it ran on. Ratios are ours over the peer's; machines differ, ratios less.
+python benchmarks/speed.py [machine loader ingest training text prediction shell memory]; prints a table and updates
+benchmarks/results/speed.json. Ours and the peer take turns, five times each; least, median and most are kept, and the
+ratio is that of the medians. All on one core. Machines differ, and one machine by the hour; ratios less.
 """
 
 from __future__ import annotations
@@ -22,27 +23,58 @@ import numpy as np
 import torch
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
-N = 256
+N, RUNS = 256, 5
 RATE_HZ = 500.0
 NUMBERS = iter(range(10**9))
 
 
-def per_second(function: Callable[[], int], seconds: float = 4.0) -> float:
-    """How many things a second, the best of three stretches after one call that warms up."""
-    function()
-    best = 0.0
-    for _ in range(3):
-        begun, n = time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds / 3:
-            n += function()
-        best = max(best, n / (time.perf_counter() - begun))
-    return best
+def spread(values: list[float]) -> list[float]:
+    """Least, median and most."""
+    return [min(values), statistics.median(values), max(values)]
 
 
-def row(what: str, ours: float, peer: str, theirs: float, unit: str) -> dict[str, object]:
-    ratio = ours / theirs
-    print(f"{what:58s} {ours:10.1f} {unit:12s} {peer:44s} {theirs:10.1f}   {ratio:6.2f} x", flush=True)
+def in_turn(*functions: Callable[[], int], seconds: float = 1.0) -> list[list[float]]:
+    """How many things a second each function does, processor time, in `RUNS` turns after one call that warms up."""
+    found: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        function()
+    for _ in range(RUNS):
+        for taken, function in zip(found, functions, strict=True):
+            begun, n = time.process_time(), 0
+            while time.process_time() - begun < seconds:
+                n += function()
+            taken.append(n / (time.process_time() - begun))
+    return [spread(taken) for taken in found]
+
+
+def row(what: str, ours: list[float], peer: str, theirs: list[float], unit: str) -> dict[str, object]:
+    ratio = ours[1] / theirs[1]
+    shown = ["/".join(f"{value:.4g}" for value in values) for values in (ours, theirs)]
+    print(f"{what:52s} {shown[0]:>24s} {unit:12s} {peer:40s} {shown[1]:>24s}   {ratio:6.3g} x", flush=True)
     return {"what": what, "ours": ours, "unit": unit, "peer": peer, "theirs": theirs, "ratio": ratio}
+
+
+def machine(folder: Path) -> list[dict[str, object]]:
+    """The bounds of this machine in these minutes: copying memory, and a product of large matrices."""
+    source, target = np.ones(8_000_000, dtype=np.int16), np.empty(8_000_000, dtype=np.int16)
+    one = torch.ones(1024, 1024)
+    half = one.to(torch.bfloat16)
+
+    def copy() -> int:
+        np.copyto(target, source)
+        return source.nbytes
+
+    def product(matrix: torch.Tensor) -> int:
+        torch.mm(matrix, matrix)
+        return 2 * 1024**3
+
+    del folder
+    copied, full, coarse = in_turn(copy, lambda: product(one), lambda: product(half))
+    giga = [[value / 1e9 for value in values] for values in (copied, full, coarse)]
+    return [
+        row("copying memory", giga[0], "-", giga[0], "GB/s"),
+        row("product of matrices, bf16", giga[2], "the same in fp32", giga[1], "GFLOP/s"),
+    ]
 
 
 def write_records(folder: Path, n: int = N) -> list[Path]:
@@ -72,21 +104,31 @@ def loader(folder: Path) -> list[dict[str, object]]:
     from auricle.signal.preprocess import InputSpec
 
     paths = write_records(folder / "wfdb")
-    theirs = per_second(lambda: by_wfdb(paths[:32]))
-    found = []
     for form in ("raw", "pcodec"):
         ingest("manifest", folder / "wfdb" / "records.csv", folder / form, form=form)  # type: ignore[arg-type]
-        steps = Steps(View(Store(folder / form), np.arange(N), InputSpec()), 32, seed=0)
-        found.append(
-            row(f"loader, {form}, batches of int16", per_second(lambda s=steps: len(s[next(NUMBERS)])),
-                "wfdb.rdrecord one by one", theirs, "records/s")
-        )  # fmt: skip
-        found.append(
-            row(f"loader, {form}, float32 millivolts on the device",
-                per_second(lambda s=steps: len(s[next(NUMBERS)].millivolts())), "wfdb.rdrecord one by one", theirs,
-                "records/s")
-        )  # fmt: skip
-    return found
+    mapped = np.asarray(np.memmap(folder / "raw" / "shards" / "00000.bin", dtype=np.int16, mode="r"))
+    whole = mapped[: len(mapped) // 60_000 * 60_000].reshape(-1, 12, 5_000)
+    chance = np.random.default_rng(0)
+
+    def plain() -> int:
+        return len(torch.from_numpy(whole[chance.integers(0, len(whole), 64)]))
+
+    raw, packed = (
+        Steps(View(Store(folder / form), np.arange(N), InputSpec()), 64, seed=0) for form in ("raw", "pcodec")
+    )
+    peer = "wfdb.rdrecord one by one"
+    wfdb, bound, steps, millivolts, unpacked, unpacked_mv = in_turn(
+        lambda: by_wfdb(paths[:32]), plain,
+        lambda: len(raw[next(NUMBERS)]), lambda: len(raw[next(NUMBERS)].millivolts()),
+        lambda: len(packed[next(NUMBERS)]), lambda: len(packed[next(NUMBERS)].millivolts()),
+    )  # fmt: skip
+    return [
+        row("loader, raw, batches of int16", steps, "a plain gather from the memory map", bound, "records/s"),
+        row("loader, raw, batches of int16", steps, peer, wfdb, "records/s"),
+        row("loader, raw, float32 millivolts on the device", millivolts, peer, wfdb, "records/s"),
+        row("loader, pcodec, batches of int16", unpacked, "loader, raw, batches of int16", steps, "records/s"),
+        row("loader, pcodec, float32 millivolts on the device", unpacked_mv, peer, wfdb, "records/s"),
+    ]
 
 
 def ingest(folder: Path) -> list[dict[str, object]]:
@@ -100,25 +142,28 @@ def ingest(folder: Path) -> list[dict[str, object]]:
     def ours() -> int:
         return sum(write_shard("manifest", {}, table, rows[:64], RATE_HZ, folder / f"shard{next(NUMBERS)}"))  # type: ignore[arg-type]
 
-    threads = torch.get_num_threads()
-    found = row("ingest on one core: read, R peaks, quality, write", per_second(ours), "wfdb.rdrecord: read only",
-                per_second(lambda: by_wfdb(paths[:32])), "records/s")  # fmt: skip
-    torch.set_num_threads(threads)
-    return [found]
+    made, read = in_turn(ours, lambda: by_wfdb(paths[:64]))
+    return [row("ingest: read, R peaks, quality, write", made, "wfdb.rdrecord: read only", read, "records/s")]
 
 
 def training(folder: Path) -> list[dict[str, object]]:
-    from auricle.methods import Progress, create_method
+    from auricle.data.corpus import Corpus
+    from auricle.data.ingest import ingest
+    from auricle.data.loader import Steps, View
+    from auricle.data.store import Store
+    from auricle.methods import Method, Progress, create_method
+    from auricle.train.setup import text_side
 
-    del folder
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from conftest import make_batch
+    ingest("simulated", Path(), folder / "train", options={"n": N})
+    store = Store(folder / "train")
+    rows = np.flatnonzero(store.column("report_id") >= 0)
 
-    def speed(name: str, preset: str, precision: torch.dtype | None, n: int, seconds: float) -> float:
+    def stepping(name: str, preset: str, n: int, precision: torch.dtype | None = None) -> Callable[[], int]:
         torch.manual_seed(0)
-        method = create_method(name, preset).train()
+        method: Method = create_method(name, preset).train()
         optimiser = torch.optim.AdamW(method.parameters())
-        batch = make_batch(n, seconds=10.0, rate_hz=RATE_HZ)
+        corpus = Corpus.from_store(store, rows, *text_side(method))
+        batch = Steps(View(store, rows, method.config.input, corpus), n, seed=0)[0]
 
         def step() -> int:
             optimiser.zero_grad(set_to_none=True)
@@ -128,16 +173,15 @@ def training(folder: Path) -> list[dict[str, object]]:
             optimiser.step()
             return n
 
-        return per_second(step, seconds)
+        return step
 
     found = []
-    for preset, n, seconds in (("nano", 32, 6.0), ("small", 8, 12.0)):
-        theirs = speed("merl", preset, None, n, seconds)
-        peer = f"merl {preset} (ResNet18-1D), fp32"
-        found.append(
-            row(f"training lisa {preset}, fp32", speed("lisa", preset, None, n, seconds), peer, theirs, "records/s")
+    for preset, n in (("nano", 32), ("small", 8)):
+        ours, half, theirs = in_turn(
+            stepping("lisa", preset, n), stepping("lisa", preset, n, torch.bfloat16), stepping("merl", preset, n)
         )
-        half = speed("lisa", preset, torch.bfloat16, n, seconds)
+        peer = f"merl {preset} (ResNet18-1D), fp32"
+        found.append(row(f"training lisa {preset}, fp32", ours, peer, theirs, "records/s"))
         found.append(row(f"training lisa {preset}, bf16", half, peer, theirs, "records/s"))
     return found
 
@@ -158,39 +202,70 @@ def text(folder: Path) -> list[dict[str, object]]:
             tower.embed(reports[first : first + 32])
         theirs = n / (time.perf_counter() - begun)
         found.append(
-            row(f"text side, {share:.0%} distinct reports", ours, "the tower on every batch", theirs, "reports/s")
+            row(
+                f"text side, {share:.0%} distinct reports",
+                [ours] * 3,
+                "the tower on every batch, once each",
+                [theirs] * 3,
+                "reports/s",
+            )
         )
     return found
 
 
 def prediction(folder: Path) -> list[dict[str, object]]:
+    import wfdb
+
     import auricle
+    from auricle.io.arrays import from_array
 
     paths = write_records(folder / "wfdb", 40)
     predictor = auricle.Predictor.from_pretrained()
 
-    def median(read: Callable[[Path], object], **options: object) -> float:
-        taken = []
-        for path in paths:
-            begun = time.perf_counter()
-            predictor(read(path), **options)  # type: ignore[arg-type]
-            taken.append(1000 * (time.perf_counter() - begun))
-        return statistics.median(taken[5:])
+    def ours(**options: object) -> int:
+        return sum(predictor(auricle.read(path, age=auricle.Age(3)), **options) is not None for path in paths)  # type: ignore[arg-type]
 
-    def through_wfdb(path: Path) -> object:
-        import wfdb
+    def measured() -> int:
+        return sum(auricle.measure_recording(auricle.read(path)) is not None for path in paths)
 
-        from auricle.io.arrays import from_array
+    def theirs() -> int:
+        records = [wfdb.rdrecord(str(path.with_suffix(""))) for path in paths]
+        arrays = [from_array(record.p_signal.T, record.fs, record.sig_name) for record in records]
+        with torch.inference_mode():
+            return len([predictor.method.encode(windows_of(one, predictor.method.config.input)) for one in arrays])
 
-        record = wfdb.rdrecord(str(path.with_suffix("")))
-        return from_array(record.p_signal.T, record.fs, record.sig_name, age=auricle.Age(3))
+    from auricle.data.collate import windows_of
 
-    ages: dict[str, dict[str, object]] = {"with and without its age": {"other_ages_days": ()}, "and at ten others": {}}
+    alone, all_ages, measuring, peer = in_turn(lambda: ours(other_ages_days=()), ours, measured, theirs)
+    name = "wfdb.rdrecord and the network once"
     return [
-        row(f"from file to answer, {what}, median", median(lambda p: auricle.read(p, age=auricle.Age(3)), **options),
-            "wfdb.rdrecord and the same network", median(through_wfdb, **options), "ms")
-        for what, options in ages.items()
-    ]  # fmt: skip
+        row("files answered, with and without their age", alone, name, peer, "files/s"),
+        row("files answered, and at ten other ages", all_ages, name, peer, "files/s"),
+        row("files measured", measuring, name, peer, "files/s"),
+    ]
+
+
+def shell(folder: Path) -> list[dict[str, object]]:
+    """Processor seconds of a fresh process on one thread, beside importing the library it cannot do without."""
+    (path, *_) = write_records(folder / "wfdb", 1)
+    program = [sys.executable, "-m", "auricle"]
+
+    def taken(command: list[str]) -> list[float]:
+        found = []
+        for _ in range(RUNS):
+            before = os.times()
+            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            after = os.times()
+            found.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        return spread(found)
+
+    torch_s = taken([sys.executable, "-c", "import torch"])
+    wfdb_s = taken([sys.executable, "-c", f"import wfdb; wfdb.rdrecord({str(path.with_suffix(''))!r})"])
+    return [
+        row("auricle predict FILE", taken([*program, "predict", str(path)]), "python -c 'import torch'", torch_s, "s"),
+        row("auricle measure FILE", taken([*program, "measure", str(path)]), "wfdb.rdrecord, one file", wfdb_s, "s"),
+        row("auricle --help", taken([*program, "--help"]), "wfdb.rdrecord, one file", wfdb_s, "s"),
+    ]
 
 
 def memory(folder: Path) -> list[dict[str, object]]:
@@ -203,23 +278,28 @@ def memory(folder: Path) -> list[dict[str, object]]:
         for what in ("store", "frame")
     )
     what = "own memory of a process with 20,000 records' metadata"
-    return [row(what, ours, "pandas.read_feather of the same file", theirs, "MiB")]
+    return [row(what, [ours] * 3, "pandas.read_feather of the same file", [theirs] * 3, "MiB")]
 
 
-def main() -> None:
-    parts = {f.__name__: f for f in (loader, ingest, training, text, prediction, memory)}
-    wanted = sys.argv[1:] or list(parts)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in wanted:
-        with tempfile.TemporaryDirectory() as folder:
-            results[name] = parts[name](Path(folder))
-    results["machine"] = {
+def write(results: dict[str, object]) -> None:
+    results["ran on"] = {
         "processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
         "torch": torch.__version__, "threads": torch.get_num_threads(),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }  # fmt: skip
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    parts = {f.__name__: f for f in (machine, loader, ingest, training, text, prediction, shell, memory)}
+    wanted = sys.argv[1:] or list(parts)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in wanted:
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = parts[name](Path(folder))
+        write(results)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,22 @@ import difflib
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 
 class AuricleError(Exception):
     """Base of every error that is the input's fault and not the code's."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it was raised, in another process: its text and attributes, whatever it was made of."""
+        return _as_raised, (type(self), str(self), self.__dict__)
+
+
+def _as_raised(kind: type[AuricleError], text: str, attributes: Mapping[str, object]) -> AuricleError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, text)
+    error.__dict__.update(attributes)
+    return error
 
 
 class DataError(AuricleError):

@@ -107,6 +107,21 @@ def test_what_fails_is_a_line_of_its_own_and_stops_nothing(clinic: Path, tmp_pat
     assert "6 recordings, 4 of them without an answer" in done.stderr
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_several_processes_say_what_one_says(clinic: Path, tmp_path: Path, verb: str) -> None:
+    """Answers, refusals, errors and notes, in the order in which they were given."""
+    (tmp_path / "broken.npz").write_bytes(b"no recording")
+    noise = np.random.default_rng(0).normal(size=(12, 2500))
+    np.savez(tmp_path / "noise.npz", signal=noise, rate_hz=250, leads=list(STANDARD))
+    given = [str(path) for path in (clinic / "records.csv", tmp_path / "broken.npz", tmp_path / "noise.npz", clinic)]
+    one, two = (auricle(verb, *given, "--json", "--workers", n) for n in ("1", "2"))
+    assert one.returncode == two.returncode == 2
+    first, second = ([{**line, "time": ""} for line in json_lines(done.stdout)] for done in (one, two))
+    assert len(first) == 8
+    assert first == second
+    assert sorted(one.stderr.splitlines()) == sorted(two.stderr.splitlines())
+
+
 def test_a_table_has_the_numbers_of_json(clinic: Path, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     for verb, column, number in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Final
@@ -33,6 +34,7 @@ from auricle.cli.recordings import (
     SexOption,
     TableOption,
     Verb,
+    WorkersOption,
     go_through,
     only_one,
 )
@@ -41,7 +43,8 @@ from auricle.errors import ConfigError
 if TYPE_CHECKING:
     from auricle.data.inputs import Input
     from auricle.measure.measurements import Measurements
-    from auricle.paediatrics.assessment import Assessment, Norms, Row
+    from auricle.paediatrics.assessment import Assessment, Row
+    from auricle.paediatrics.own_norms import OwnNorms
     from auricle.recording import Recording, Sex
 
     _Measured = tuple[Recording, Measurements, Assessment]
@@ -80,6 +83,7 @@ def measure(
     as_json: JsonOption = False,
     show_schema: SchemaOption = False,
     out: TableOption = None,
+    workers: WorkersOption = None,
     page: Annotated[
         Path | None, typer.Option(help="Write an HTML page of one recording here: paper, median beat, table.")
     ] = None,
@@ -108,11 +112,11 @@ def measure(
     known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex)}
     known["gestation_days"] = None if gestation is None else ages.parse_gestation(gestation)
     command = {"--age": age, "--sex": sex, "--gestation": gestation}
-    curves = _norms(norms)
+    measuring = _Measuring(known, _own_norms(norms))
     console = Console()
 
-    def prepare(one: Input) -> _Measured:
-        recording, values, assessment = found = _measured(one, known, curves)
+    def alone(one: Input) -> _Measured:
+        recording, values, assessment = found = measuring(one)
         if page is not None:
             scale, made_by = (speed, gain), command_line("measure", one.path, command)
             _write_page(page, recording, values, assessment, lang, scale, made_by, one.path.name)
@@ -129,19 +133,29 @@ def measure(
             console.print()
         show(found[2], found[1], console, one.path.name, lang)
 
-    go_through(given, Verb("measure", prepare, list, plain, to_row, shown), as_json, out)
+    verb = Verb("measure", alone if len(given) == 1 else measuring, list, plain, to_row, shown)
+    go_through(given, verb, as_json, out, workers)
     for written in (page, ages_figure):
         if written is not None and not as_json:
             typer.echo(f"{written}")
 
 
-def _measured(one: Input, known: Mapping[str, object], norms: Norms) -> _Measured:
-    from auricle.measure.recording import measure_recording
-    from auricle.paediatrics.findings import assess
+@dataclass(frozen=True)
+class _Measuring:
+    """Reads an input, measures it and places it among people of its age, here or in another process."""
 
-    recording = one.read(**known)
-    values = measure_recording(recording)
-    return recording, values, assess(values, recording.age, recording.sex, norms, recording.gestation_days)
+    known: Mapping[str, object]
+    own: OwnNorms | None
+
+    def __call__(self, one: Input) -> _Measured:
+        from auricle.measure.recording import measure_recording
+        from auricle.paediatrics import limits
+        from auricle.paediatrics.findings import assess
+
+        recording = one.read(**self.known)
+        values = measure_recording(recording)
+        norms = limits if self.own is None else self.own
+        return recording, values, assess(values, recording.age, recording.sex, norms, recording.gestation_days)
 
 
 def _write_page(
@@ -167,11 +181,9 @@ def _draw_ages(recording: Recording, values: Measurements, sex: Sex | None, path
     write_picture("--ages-figure", path, ages_figure(recording, values, sex=sex, language=lang), dpi=110)
 
 
-def _norms(path: Path | None) -> Norms:
+def _own_norms(path: Path | None) -> OwnNorms | None:
     if path is None:
-        from auricle.paediatrics import limits
-
-        return limits
+        return None
     from auricle.paediatrics.own_norms import OwnNorms
 
     return OwnNorms.read(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,14 +24,16 @@ from auricle.cli.recordings import (
     SexOption,
     TableOption,
     Verb,
+    WorkersOption,
     go_through,
     only_one,
 )
 from auricle.errors import ConfigError
 
 if TYPE_CHECKING:
+    from auricle.data.inputs import Input
     from auricle.errors import DataError
-    from auricle.predict import Prediction, Prepared
+    from auricle.predict import Prediction, Predictor, Prepared
 
 _BAR_WIDTH = 10
 # Every second of the ages asked, so that the table fits a terminal; JSON has them all.
@@ -67,6 +70,7 @@ def predict(
     as_json: JsonOption = False,
     show_schema: SchemaOption = False,
     out: TableOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
@@ -108,7 +112,7 @@ def predict(
 
     verb = Verb(
         "predict",
-        prepare=lambda one: predictor.prepare(one.read(**known)),
+        prepare=_Reading(predictor, known),
         answer=answer,
         to_dict=lambda prediction, one: prediction.to_dict(),
         to_row=to_row,
@@ -117,9 +121,20 @@ def predict(
         refusal=refusal,
         batch=BATCH,
     )
-    go_through(given, verb, as_json, out)
+    go_through(given, verb, as_json, out, workers)
     if page is not None and not as_json:
         typer.echo(f"{page}")
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads an input and prepares it for the weights, here or in another process."""
+
+    predictor: Predictor
+    known: Mapping[str, object]
+
+    def __call__(self, one: Input) -> Prepared:
+        return self.predictor.prepare(one.read(**self.known))
 
 
 def refusal(error: DataError) -> dict[str, object]:

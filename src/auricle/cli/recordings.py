@@ -7,11 +7,13 @@ that fails does not keep the others, and is counted in the exit status.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
@@ -21,6 +23,7 @@ import typer
 from auricle import __version__
 from auricle.cli.output import Cell, write_table
 from auricle.errors import ConfigError, DataError
+from auricle.pool import in_order
 from auricle.progress import OnProgress, progress_bar
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 # From so many recordings on it takes seconds.
 _MANY: Final = 30
+# From so many on other processes help: each needs seconds for its imports.
+_WORTH_WORKERS: Final = 200
 
 # Of the JSON lines: raised when a key changes its meaning or goes.
 SCHEMA_VERSION: Final = 1
@@ -62,6 +67,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per re
 SchemaOption = Annotated[
     bool, typer.Option("--schema", callback=_say_schema, is_eager=True, help="Say the JSON Schema of --json and stop.")
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(help="Processes that read and measure; else one for each core from 200 recordings on.", min=1),
+]
 TableOption = Annotated[
     Path | None, typer.Option("--out", help="Write a table with a line for each recording here (.csv, .parquet).")
 ]
@@ -73,7 +82,8 @@ class Verb(Generic[Ready, Answer]):
 
     Attributes:
         name: of the verb, in front of the bar.
-        prepare: reads an input and does all that can fail with it alone; raises `DataError`.
+        prepare: reads an input and does all that can fail with it alone; raises `DataError`. With several inputs it
+            must be one that can be sent to another process.
         answer: answers for what was prepared, several at once.
         to_dict: an answer as plain data.
         to_row: that data as the cells of a line of a table.
@@ -113,7 +123,9 @@ def only_one(given: Sequence[Input], option: str, is_used: bool) -> None:
         raise ConfigError(f"{option} is of one recording: give one file")
 
 
-def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool, out: Path | None) -> None:
+def go_through(
+    given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool, out: Path | None, workers: int | None = None
+) -> None:
     """Answer for every recording, print what was asked for, and write the table.
 
     Args:
@@ -122,6 +134,7 @@ def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool,
         as_json: print a JSON object for each.
         out: the table, if any; its name was checked. With a table of several recordings, nothing is shown for a
             person but how many there are.
+        workers: processes that prepare; by default one for each core where there are enough recordings.
 
     Raises:
         ConfigError: the table cannot be written there.
@@ -132,7 +145,7 @@ def go_through(given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool,
     failed = printed = 0
     time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     with _progress(verb.name, len(given), shown or as_json) as on_progress:
-        for done, outcome in enumerate(_outcomes(given, verb), start=1):
+        for done, outcome in enumerate(_outcomes(given, verb, workers), start=1):
             about = _about(outcome.one, time)
             plain = _plain(outcome, verb, about)
             if outcome.error is not None:
@@ -166,18 +179,25 @@ def _plain(outcome: _Outcome[Answer], verb: Verb[Ready, Answer], about: Mapping[
     return {**about, **verb.to_dict(outcome.answer, outcome.one)}
 
 
-def _outcomes(given: Sequence[Input], verb: Verb[Ready, Answer]) -> Iterator[_Outcome[Answer]]:
+def _outcomes(given: Sequence[Input], verb: Verb[Ready, Answer], workers: int | None) -> Iterator[_Outcome[Answer]]:
     """What becomes of each input, in order, answered for in batches."""
+    if workers is None:
+        workers = (os.cpu_count() or 1) if len(given) >= _WORTH_WORKERS else 1
     waiting: list[tuple[Input, Ready | DataError]] = []
-    for place, one in enumerate(given, start=1):
-        try:
-            waiting.append((one, verb.prepare(one)))
-        except DataError as error:
-            waiting.append((one, error))
+    prepared = in_order(partial(_prepared, verb.prepare), given, min(workers, max(1, len(given))))
+    for place, (one, found) in enumerate(zip(given, prepared, strict=True), start=1):
+        waiting.append((one, found))
         n_ready = sum(not isinstance(ready, DataError) for _, ready in waiting)
         if n_ready in (0, verb.batch) or place == len(given):
             yield from _answered(waiting, verb)
             waiting = []
+
+
+def _prepared(prepare: Callable[[Input], Ready], one: Input) -> Ready | DataError:
+    try:
+        return prepare(one)
+    except DataError as error:
+        return error
 
 
 def _answered(waiting: Sequence[tuple[Input, Ready | DataError]], verb: Verb[Ready, Answer]) -> list[_Outcome[Answer]]:

@@ -11,14 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -29,6 +26,7 @@ from auricle.data.format import IMAGE_SIZE, RATE_HZ, STORE_VERSION, Form, Size
 from auricle.data.shard import write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
+from auricle.pool import pool
 from auricle.progress import OnProgress
 from auricle.text.glossary import to_english
 from auricle.text.reports import report_key
@@ -198,35 +196,8 @@ def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Exe
         finally:
             torch.set_num_threads(threads)  # a shard is written on one
         return
-    # "spawn": a fork of a process that has used torch's threads can deadlock.
-    pool = _Pool(count, mp_context=get_context("spawn"))
-    try:
-        yield pool, _AHEAD * count
-    except BaseException:
-        pool.end()
-        raise
-    pool.shutdown()
-
-
-class _Pool(ProcessPoolExecutor):
-    """Processes that a Ctrl-C does not reach: the one that has them ends them, and none prints a traceback."""
-
-    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """A job; the first one starts the processes, which inherit that the signal is ignored."""
-        if threading.current_thread() is not threading.main_thread():
-            return super().submit(fn, *args, **kwargs)  # only the main thread may handle signals
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            return super().submit(fn, *args, **kwargs)
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def end(self) -> None:
-        """End the processes with the jobs they are at; a shard that was not finished is made again."""
-        processes = list((self._processes or {}).values())
-        self.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
+    with pool(count) as workers_of_this:
+        yield workers_of_this, _AHEAD * count
 
 
 def _begin(out: Path, plan: Mapping[str, Any]) -> None:

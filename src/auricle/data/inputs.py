@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,8 +30,8 @@ class Input:
     Attributes:
         path: the file, as it was given, or as a manifest names it seen from where the manifest was given.
         record_id: the name of the record: that of the manifest, else the file's.
-        read: reads it. Takes what the caller knows better (age, sex ...) by keyword; None changes nothing. Raises
-            `DataError`.
+        read: reads it, here or in another process. Takes what the caller knows better (age, sex ...) by keyword; None
+            changes nothing. Raises `DataError`.
         listed: the manifest and the line that list it, such as `records.csv:3`; empty where none does.
     """
 
@@ -70,14 +71,15 @@ def _inputs(path: Path, pictures: bool) -> list[Input]:
 
 
 def _file(path: Path) -> Input:
-    return Input(path, record_name(path), lambda **known: read(path, **known))
+    return Input(path, record_name(path), partial(read, path))
 
 
 def _failing(path: Path, error: DataError) -> Input:
-    def fail(**_: object) -> Recording:
-        raise error
+    return Input(path, record_name(path), partial(_fail, error))
 
-    return Input(path, record_name(path), fail)
+
+def _fail(error: DataError, **_: object) -> Recording:
+    raise error
 
 
 def _listed(manifest: Path) -> list[Input]:
@@ -92,11 +94,13 @@ def _listed(manifest: Path) -> list[Input]:
 
 def _row(manifest: Path, row: ManifestRow) -> Input:
     from auricle.data.manifest import found
-    from auricle.data.sources.manifest import Manifest
-
-    def read_row(**known: Any) -> Recording:
-        return Manifest().read(manifest, {"row": row}).with_context(**known)
 
     named = row.file or row.image
     path = found(manifest.parent, named) or (manifest.parent / named if named else manifest)
-    return Input(path, row.record_id, read_row, f"{manifest.name}:{row.line}")
+    return Input(path, row.record_id, partial(_read_row, manifest, row), f"{manifest.name}:{row.line}")
+
+
+def _read_row(manifest: Path, row: ManifestRow, **known: Any) -> Recording:
+    from auricle.data.sources.manifest import Manifest
+
+    return Manifest().read(manifest, {"row": row}).with_context(**known)

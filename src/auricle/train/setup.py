@@ -103,7 +103,7 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     if method.needs & _TEXT_NEEDS:
         if not method.report_optional:
             rows = rows[store.column("report_id")[rows] >= 0]  # there is nothing to align the others with
-        corpus = Corpus.from_store(store, rows, *_text_side(method))
+        corpus = Corpus.from_store(store, rows, *text_side(method))
     if method.picture_size is None:
         rows = rows[store.column("n_samples")[rows] > 0]  # a picture alone teaches nothing to who reads signals
     targets = None
@@ -115,7 +115,7 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     return config, method, Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
 
 
-def _text_side(method: Method) -> tuple[str, frozenset[str], int]:
+def text_side(method: Method) -> tuple[str, frozenset[str], int]:
     """The tower that embeds the reports for a method, what it needs, and the size of its vocabulary.
 
     Raises:
