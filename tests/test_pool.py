@@ -58,6 +58,18 @@ def test_items_are_taken_as_they_are_needed_and_nobody_is_left_behind() -> None:
     assert set(multiprocessing.active_children()) <= before
 
 
+def n_threads(_: int) -> int:
+    return torch.get_num_threads()
+
+
+def test_each_process_computes_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert list(in_order(n_threads, range(4), 2)) == [1] * 4
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import sys
@@ -21,20 +22,17 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 # Items handed out before they are waited for, for each process.
 _AHEAD: Final = 4
+# Read by the libraries of a process when they are loaded.
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Pool(ProcessPoolExecutor):
-    """Processes that ignore the signal of a Ctrl-C, so that none prints a traceback."""
+    """Processes of one thread that ignore the signal of a Ctrl-C, so that none prints a traceback."""
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """A job; the first one starts the processes, which inherit that the signal is ignored."""
-        if threading.current_thread() is not threading.main_thread():
-            return super().submit(fn, *args, **kwargs)  # only the main thread may handle signals
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        """A job; the first ones start the processes, which inherit that signals are ignored, and their one thread."""
+        with _one_thread(), _without_interrupts():
             return super().submit(fn, *args, **kwargs)
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def end(self) -> None:
         """End the processes with the jobs they are at."""
@@ -42,6 +40,34 @@ class Pool(ProcessPoolExecutor):
         self.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """What is started inside computes with one thread: several would wait for each other and take a core for it."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """What is started inside ignores the signal of a Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -75,7 +101,7 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], count
     if count == 1:
         yield from map(function, items)
         return
-    with pool(count, _keep, function) as workers:
+    with pool(count, _keep, function) as workers, _beside_others():
         waiting, jobs = iter(items), deque[Future[bytes]]()
         while True:
             jobs.extend(workers.submit(_do, item) for item in islice(waiting, _AHEAD * count - len(jobs)))
@@ -87,15 +113,27 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], count
             yield result
 
 
+@contextmanager
+def _beside_others() -> Iterator[None]:
+    """Torch, where this process has it, computes inside with one thread: the other cores are taken."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 1
+    try:
+        if torch:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(threads)
+
+
 _kept: Callable[[Any], Any]
 
 
 def _keep(function: Callable[[Any], Any]) -> None:
-    """In a new process: remember what is to be done, and compute with one thread."""
+    """In a new process: remember what is to be done."""
     global _kept
     _kept = function
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
 
 
 def _do(item: Any) -> bytes:
