@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -24,6 +25,9 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
     Args:
         path: the file; its folder is made if needed.
         write: called with the temporary path.
+
+    Raises:
+        OSError: it cannot be written there; where its `filename` would be empty it is the file's.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,9 +37,16 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk, or what one may use of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from auricle.atomic import PARTIAL
 from auricle.data.format import MISSING, dequantise, quantise
 from auricle.data.ingest import ingest
 from auricle.data.loader import Steps, View, windows
@@ -30,6 +32,7 @@ from auricle.leads import STANDARD
 from auricle.signal.preprocess import InputSpec
 from auricle.simulate import cohort
 from fakes import heart, write_wfdb
+from running import auricle, refused
 
 SMALL = {"n": 96, "rate_hz": 100.0, "seconds": 4.0}
 SPEC = InputSpec(rate_hz=100, seconds=2.0, band_hz=(0.5, 45))
@@ -197,6 +200,34 @@ def test_a_dask_cluster_makes_the_same_store(store: Store, tmp_path: Path, monke
         ingest("simulated", Path(), tmp_path / "t", options=SMALL, executor="dask:tcp://127.0.0.1:9")
     with pytest.raises(ConfigError, match="unknown executor"):
         ingest("simulated", Path(), tmp_path / "u", options=SMALL, executor="slurm")
+
+
+def test_a_disk_that_fills_up_is_one_line_and_what_is_whole_goes_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, left = os.fsync, [4]
+
+    def full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    def again() -> None:
+        ingest("simulated", Path(), tmp_path / "s", options=SMALL, rate_hz=100, shard_records=32, workers=1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("auricle.atomic.os.fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            again()
+        assert "00001" in caught.value.filename
+        whole = [path.name for path in (tmp_path / "s" / "shards").glob("*.parquet")]
+        assert whole == ["00000.parquet"]
+        assert not list((tmp_path / "s").rglob(f"*{PARTIAL}"))
+        done = auricle("ingest", "simulated", tmp_path, tmp_path / "t", "n=8", "--workers", "1")
+        refused(done, "plan.json: no room is left on the disk: make room")
+    again()
+    assert Store(tmp_path / "s").table.equals(store.table)
 
 
 def test_a_compressed_store_holds_the_same_samples_in_fewer_bytes(store: Store, tmp_path: Path) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from auricle.signal.beats import find_beats, read_beats
+from auricle.signal.beats import _detect, _traces, find_beats, read_beats
+from auricle.signal.detector import detector
+from auricle.signal.steepness import RATE_HZ
+from auricle.simulate import cohort
 
 # Amplitudes (P, Q, R, S, T) in mV.
 HEART = {
@@ -123,3 +128,37 @@ def test_waves_that_may_be_beats_are_said() -> None:
     for at in onsets + 0.33:
         signal += 0.8 * wave(time, at, 0.035).astype(np.float32) * np.array([[1], [-1], [-0.9], [1]], dtype=np.float32)
     assert read_beats(signal, tuple(HEART), 500.0).unclear > 0 or len(find_beats(signal, tuple(HEART), 500.0)) > 20
+
+
+def test_beats_as_close_as_the_detector_can_count_do_not_leave_its_memory() -> None:
+    """Peaks 51 samples apart: one more than its list of intervals is long (an abort of the process, sometimes)."""
+    trace = np.sin(2 * np.pi * (np.arange(505) - 48) / 51) ** 9
+    with pytest.raises(IndexError):
+        detector()(trace, RATE_HZ, "python")
+    found = _detect(trace)
+    assert len(found) >= 5
+    assert (np.diff(found) >= 50).all()
+    assert found.max() < len(trace)
+
+
+@given(st.integers(400, 2600), st.integers(0, 2600), st.integers(0, 2**32 - 1), st.sampled_from(["noise", "teeth"]))
+@settings(max_examples=60, deadline=None)
+def test_short_traces_and_late_beginnings_are_read_or_left(n: int, still: int, seed: int, kind: str) -> None:
+    chance = np.random.default_rng(seed)
+    trace = chance.normal(size=n)
+    if kind == "teeth":
+        time = np.arange(n)
+        trace = np.sin(2 * np.pi * time / chance.uniform(45, 130)) ** 9 * np.exp(-time * chance.uniform(0, 0.01))
+    trace[:still] = 0.0
+    found = _detect(trace)
+    assert (np.diff(found) > 0).all()
+    assert ((found >= 0) & (found < n)).all()
+    assert np.array_equal(found, _detect(trace)), "nothing that happened to lie in memory"
+    if n - still < 2 * RATE_HZ - 2:
+        assert not len(found)
+
+
+def test_the_detector_says_the_same_in_both_of_its_languages() -> None:
+    for one in cohort(12, 3, rate_hz=250, seconds=10).recordings():
+        for trace in _traces(one.signal, one.leads):
+            assert np.array_equal(detector()(trace, RATE_HZ), detector()(trace, RATE_HZ, "python"))

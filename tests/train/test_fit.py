@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import lightning
 import pytest
 import torch
 
@@ -190,6 +192,28 @@ def test_the_last_resume_points_are_kept_and_an_older_one_can_be_gone_back_to(st
     resume_point(tmp_path / "run", 9).unlink()
     back = fit(run, tmp_path / "run", resume=True)
     assert equal(back, fit(run, tmp_path / "whole"))
+
+
+def test_a_disk_that_is_full_keeps_the_resume_points_that_are_whole(store: Path, tmp_path: Path) -> None:
+    run, real = config(store, "supervised", steps=6, checkpoint_every=2), lightning.Trainer.save_checkpoint
+
+    def fails(self: Any, path: Path, *_: Any) -> None:
+        path.write_bytes(b"a part")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+
+    def second(self: Any, path: Path, *_: Any) -> None:
+        (real if self.global_step < 4 else fails)(self, path)
+
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    with (
+        patch.object(lightning.Trainer, "save_checkpoint", second),
+        patch("shutil.disk_usage", lambda path: usage),
+        pytest.raises(OSError, match="No space left") as caught,
+    ):
+        fit(run, tmp_path / "run")
+    assert str(caught.value.filename).endswith("step-00000004.ckpt")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002.ckpt"]
+    assert equal(fit(run, tmp_path / "run", resume=True), fit(run, tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(

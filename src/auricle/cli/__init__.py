@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from auricle import __version__
+from auricle.atomic import is_full
 from auricle.cli import (
     ablate,
     check,
@@ -98,3 +99,11 @@ def main() -> None:
         leave(128 + signal.SIGINT)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        say(
+            f"{where}no room is left on the disk: make room; what is whole was kept, and long work goes on where it was"
+        )
+        sys.exit(2)

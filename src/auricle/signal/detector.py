@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-Detect = Callable[[NDArray[np.float64], float], NDArray[np.int64]]
+Detect = Callable[..., NDArray[np.int64]]
 
 _PACKAGE: Final = "sleepecg"
 _MODULE: Final = "sleepecg.heartbeats"
@@ -24,7 +24,7 @@ _MODULE: Final = "sleepecg.heartbeats"
 
 @cache
 def detector() -> Detect:
-    """`sleepecg.detect_heartbeats`: (time,) trace and its rate to (beat,) sample numbers."""
+    """`sleepecg.detect_heartbeats`: (time,) trace, its rate and a backend (`c`, `python`) to (beat,) sample numbers."""
     if _PACKAGE in sys.modules:
         return _of(import_module(_MODULE))
     spec = find_spec(_PACKAGE)

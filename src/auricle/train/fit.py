@@ -6,10 +6,12 @@ dropout are functions of (seed, step, rank), so a resumed run is the run that wa
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -40,6 +42,8 @@ from auricle.train.timing import Timing, faster_precision, time_steps, untimed_p
 from auricle.train.watch import Estimate, Watcher
 
 RESUME_POINTS: Final = "checkpoints"
+# A disk with less room than this is full.
+_FULL_BYTES: Final = 2**20
 # A run that is stopped early has something to go on from: its first resume point is kept after so many seconds.
 _FIRST_POINT_S: Final = 30.0
 # Who presses Ctrl-C does not wait for a step that takes longer than this; what it learned is done again.
@@ -353,7 +357,13 @@ def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path
 def _save_resume_point(trainer: Any, out: Path, step: int, keep: int) -> None:
     path = resume_point(out, step)
     partial = path.with_suffix(".tmp")
-    trainer.save_checkpoint(partial)
+    try:
+        trainer.save_checkpoint(partial)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        if shutil.disk_usage(path.parent).free < _FULL_BYTES:  # of which torch says that a file write failed
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     if trainer.is_global_zero:
         partial.rename(path)
         for old in sorted(path.parent.glob("step-*.ckpt"))[:-keep]:
