@@ -368,22 +368,25 @@ class Predictor:
             ages_days: ages in days, of all windows or (window,) of each; None or NaN stands for an unknown age.
 
         Returns:
-            Tokens of all windows at all ages, the first age first, and for each recording the scores by class at each
-            age.
+            Tokens of all windows at all ages, the first age first (at one, where no age reaches the weights), and for
+            each recording the scores by class at each age.
         """
-        # All windows at the first age, then all at the next: (age * window, l, t).
+        # All windows at the first age, then all at the next: (age * window, d).
         n_windows, n_ages = len(ready), len(ages_days)
         ages = [torch.as_tensor(math.nan if days is None else days, dtype=torch.float32) for days in ages_days]
-        many = ready.select(torch.arange(n_windows).repeat(n_ages))
-        many = replace(many, age_days=torch.cat([days.expand(n_windows) for days in ages]))
         method = self.method
-        tokens = method.encode_ready(many)
+        asked = [method.encoder.condition(replace(ready, age_days=days.expand(n_windows))) for days in ages]
+        sources = asked[0] or {}
+        condition = {source: torch.cat([one[source] for one in asked if one]) for source in sources} or None
+        tokens = method.encoder.read_each(ready, condition)
         if isinstance(method, Classifies):
             # Windows are pooled as logits, as in evaluation, and become one probability at the end.
             by_window = method.classify(tokens)
         else:
             assert isinstance(method, AlignsText)
             by_window = method.compare(tokens, self._task)
+        if condition is None:  # of weights that no age reaches the answer is the same at all
+            by_window = by_window.repeat(n_ages, 1)
         parts = torch.split(by_window.reshape(n_ages, n_windows, -1), list(sizes), dim=1)
         values = torch.stack([part.mean(1) for part in parts])  # (recording, age, class)
         if isinstance(method, Classifies):

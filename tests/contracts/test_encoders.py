@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -90,6 +92,41 @@ def test_any_lead_subset_is_an_input(name: str) -> None:
         out = run(encoder, batch, lead_mask=mask)
         assert torch.isfinite(out).all()
         assert out.std(0).max() > 0
+
+
+@pytest.mark.parametrize("present", [True, False])
+@pytest.mark.parametrize(("name", "more"), FORMS)
+def test_many_conditions_of_a_record_are_as_one_by_one(name: str, more: dict, present: bool) -> None:
+    """One trace at several ages; `present` false leaves out leads, and the end of some records."""
+    encoder, batch = tiny(name, **more), make_batch()
+    if not present:
+        lead_mask, time_mask = batch.lead_mask.clone(), batch.time_mask.clone()
+        lead_mask[1:4, 2:7] = False
+        time_mask[::2, -120:] = False
+        batch = replace(batch, lead_mask=lead_mask, time_mask=time_mask)
+    encoder.attach("age", AgeCode())
+    encoder.eval()
+    for module in encoder.modules():
+        if isinstance(module, FiLM):
+            torch.nn.init.normal_(module.net[-1].weight, std=0.3)
+    ages = [batch.at_age(days) for days in (3.0, 400.0, 9000.0)]
+    with torch.no_grad():
+        one_by_one = [encoder.read(at_age) for at_age in ages]
+        conditions = [encoder.condition(at_age) for at_age in ages]
+        together = encoder.read_each(batch, {"age": torch.cat([one["age"] for one in conditions if one])})
+    wanted = torch.cat([tokens.pooled for tokens in one_by_one])
+    assert torch.allclose(together.pooled, wanted, atol=1e-4)
+    assert torch.equal(together.mask, torch.cat([tokens.mask for tokens in one_by_one]))
+    seen = torch.cat([torch.where(tokens.mask[..., None], tokens.tokens, 0) for tokens in one_by_one])
+    assert torch.allclose(torch.where(together.mask[..., None], together.tokens, 0), seen, atol=1e-4)
+    assert not torch.allclose(one_by_one[0].pooled, one_by_one[2].pooled, atol=1e-3)
+
+
+def test_conditions_must_be_as_many_for_each_record() -> None:
+    encoder, batch = tiny("lead_groups"), make_batch()
+    encoder.attach("age", AgeCode())
+    with pytest.raises(ValueError, match="equally many for each"):
+        encoder.read_each(batch, {"age": torch.zeros(12, 1)})
 
 
 @pytest.mark.parametrize("name", NAMES)

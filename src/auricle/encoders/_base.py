@@ -136,6 +136,19 @@ class EncoderModule(nn.Module, ABC):
         tokens: Tokens = self(batch.signal, batch.lead_mask, batch.time_mask, condition or self.condition(batch))
         return tokens
 
+    def read_each(self, batch: ECGBatch, condition: Condition | None) -> Tokens:
+        """Encode each record of a preprocessed batch under several conditions, such as one trace at several ages.
+
+        Args:
+            batch: b records.
+            condition: (k * b, d) by source: the first of all records, then the second of all, and so on.
+
+        Returns:
+            Tokens of k * b records in that order. An encoder may do once what does not depend on the condition.
+        """
+        k = n_conditions(condition, len(batch))
+        return self.read(batch if k == 1 else batch.select(torch.arange(len(batch)).repeat(k)), condition)
+
     def condition(self, batch: ECGBatch) -> Condition | None:
         """What is known of each record, by source; None where nothing modulates this encoder."""
         return {source: code.of(batch) for source, code in self.codes.items() if isinstance(code, Code)} or None
@@ -177,3 +190,16 @@ class EncoderModule(nn.Module, ABC):
         """Names of the gates' tensors in this encoder's state."""
         own = {id(tensor) for gate in self.gates() for tensor in gate.state_dict(keep_vars=True).values()}
         return {name for name, tensor in self.state_dict(keep_vars=True).items() if id(tensor) in own}
+
+
+def n_conditions(condition: Condition | None, n_records: int) -> int:
+    """How many conditions there are for each of some records.
+
+    Raises:
+        ValueError: not equally many for each record and source.
+    """
+    rows = {len(code) for code in condition.values()} if condition else {n_records}
+    n_rows = rows.pop()
+    if rows or n_rows % max(1, n_records) or n_rows < n_records:
+        raise ValueError(f"{n_rows} conditions for {n_records} records: give equally many for each, of every source")
+    return n_rows // max(1, n_records)

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auricle import leads as lead_names
+from auricle.batch import ECGBatch
 from auricle.config import ComponentConfig
-from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._base import EncoderModule, Tokens, n_conditions
 from auricle.nn.channel_attention import ATTENTIONS, group_weights
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.masked_norm import MaskedNorm
@@ -336,6 +337,9 @@ class _Scale(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the stem reads, (b, lead, t) or the waves of groups, as tokens of groups.
 
+        With k conditions for each record all that comes before the first modulation is done once, and b is k times as
+        large behind it.
+
         Returns:
             Tokens (b, g, n, d), their mask (b, n), the groups' parts of the pooled output (b, g, d), weights (b, g).
         """
@@ -346,8 +350,12 @@ class _Scale(nn.Module):
         turn = self.rotary(n)
         # Attention without a mask takes the fast path, and most batches have no padding.
         keys = None if bool(mask.all()) else mask[:, None].expand(b, s, n).flatten(0, 1)
-        for block, point in zip(self.blocks, self.points, strict=True):
-            x = block(x.flatten(0, 1), keys, turn).unflatten(0, (b, s))
+        k = n_conditions(condition, b)
+        for number, (block, point) in enumerate(zip(self.blocks, self.points, strict=True)):
+            x = block(x.flatten(0, 1), keys, turn).unflatten(0, (-1, s))
+            if number == 0 and k > 1:
+                x, mask, lead_mask = x.repeat(k, 1, 1, 1), mask.repeat(k, 1), lead_mask.repeat(k, 1)
+                keys = None if keys is None else keys.repeat(k, 1)
             x = encoder.modulate[point](x, condition)
         # Attention between groups: streams become groups, each squeezed to one number and weighed.
         x = self.stem.gather(x, lead_mask)  # (b, g, n, d)
@@ -388,19 +396,26 @@ class LeadGroups(EncoderModule):
         """(b, g) whether a group has at least one recorded lead."""
         return torch.stack([lead_mask[:, rows].any(-1) for rows in self.group_rows], dim=1)
 
+    def read_each(self, batch: ECGBatch, condition: Condition | None) -> Tokens:
+        """Encode each of b records under k conditions (k * b, d) by source: k * b records, the first conditions first.
+
+        Stems and the first block of each scale read every record once: the conditions act behind them.
+        """
+        return self.read(batch, condition)
+
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """(b, n, d) tokens: all scales in turn, in each the groups in turn; nothing under a false mask is read.
 
         `pooled` (b, scales * d) is the scales side by side; `group_weight` and `group_contribution` are (b, g).
         """
         read = signal if self.body is None else self.body(signal, lead_mask, time_mask)
+        present = self.groups_present(lead_mask).repeat(n_conditions(condition, len(signal)), 1)
         # Every scale by itself; its (b, g, n, d) tokens become one axis (b, g * n, d).
         tokens, masks, parts, weights, times, scale_of = [], [], [], [], [], []
         for number, scale in enumerate(self.scales):
             assert isinstance(scale, _Scale)
             x, mask, part, weight = scale(self, read, lead_mask, time_mask, condition)
             g, n = x.shape[1:3]
-            present = self.groups_present(lead_mask)
             tokens.append(x.flatten(1, 2))
             masks.append((mask[:, None] & present[..., None]).flatten(1))
             times.append(patch_centres_ms(n, scale.patch, self.spec.rate_hz).repeat(g))
