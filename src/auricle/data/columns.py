@@ -1,6 +1,7 @@
 """What batches need of all records of a store, as arrays: made once in a process, then read many rows at a time.
 
-About 150 bytes a record. A process that reads a few rows asks `auricle.data.rows`, which makes nothing.
+About 150 bytes a record, and as much again for the order of an epoch. A process that reads a few rows asks
+`auricle.data.rows`, which makes nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a store to a batch: many records at a time, as the steps they lie in, with nothing made for each but its copy.
 
-Everything but the samples is read as whole columns. The samples are copied record by record: on one core that reaches
-nine tenths of what numpy copies from the same mapped file at best, and an index over several shards copies twice.
+Everything but the samples is read as whole columns. The samples are copied record by record, which by itself
+takes a tenth longer than the best numpy does with one mapped file; an index over several shards would copy twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values of a memory-mapped Arrow table, one row at a time as training asks for them, without copying a column."""
+"""Values of a memory-mapped Arrow table, one row at a time, without making a column: for who reads a few."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _SHORT: Final = "shorter than its table says"
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One record in the steps of the store: what a batch needs, not yet converted to millivolts.
+    """One record in the steps of the store, not yet converted to millivolts.
 
     Attributes:
         signal: (lead, time) int16 steps, -32768 where missing.
