@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auricle.einthoven import IN_I_AND_II, filled, settle
@@ -92,6 +92,7 @@ def test_a_gain_of_its_own_for_every_lead_makes_amplitudes_unknown() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from([0.001, 0.005, 0.02]), st.permutations(LIMB), st.integers(2, 6))
+@example(96, 0.02, ["I", "aVR", "aVL", "II", "III", "aVF"], 3)
 def test_lawful_leads_are_left_alone(seed: int, step: float, order: list[str], n: int) -> None:
     true = np.rint(heart(seed=seed) / step) * step
     names = order[:n]

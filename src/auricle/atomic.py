@@ -27,7 +27,7 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
         write: called with the temporary path.
 
     Raises:
-        OSError: it cannot be written there; where its `filename` would be empty it is the file's.
+        OSError: it cannot be written there; of a full disk its `filename` is the file's.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and is_full(error) and error.filename is None:
             error.filename = str(path)
         raise
 

@@ -120,6 +120,8 @@ def settle(signal: NDArray[np.float32], leads: Sequence[str], rate_hz: float) ->
             f"{_listed(names_of)} the other limb leads (Einthoven, Goldberger) for {max(seconds, 0.01):.2g} s in all: "
             "derived from them there, or missing where it cannot be told which is wrong"
         )
+    if not notes:
+        return Settled(signal)  # apart in a window here and there, as steps of a coarse converter are
     result = signal.copy()
     result[rows] = filled(limb, names)
     return Settled(result, tuple(notes))
