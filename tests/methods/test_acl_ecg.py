@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
@@ -67,9 +67,11 @@ def slow_regions(vectors: torch.Tensor, present: torch.Tensor, scale: float, rep
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(2, 7), st.integers(0, 10_000))
+@example(2, 1371)
 def test_nt_xent_is_its_equation(n: int, seed: int) -> None:
     one, other = unit(2, n, 5, seed=seed)
-    assert float(nt_xent(one, other, 10.0)) == pytest.approx(slow_nt_xent(one, other, 10.0), rel=1e-4)
+    # In single precision logits of 10 are known to a millionth, which is all there is of a small loss.
+    assert float(nt_xent(one, other, 10.0)) == pytest.approx(slow_nt_xent(one, other, 10.0), rel=1e-4, abs=2e-6)
 
 
 @settings(deadline=None, max_examples=40)
