@@ -2,7 +2,8 @@
 
 python benchmarks/speed.py [machine loader ingest training text prediction shell memory]; prints a table and updates
 benchmarks/results/speed.json. Ours and the peer take turns, five times each; least, median and most are kept, and the
-ratio is that of the medians. All on one core. Machines differ, and one machine by the hour; ratios less.
+ratio is that of the medians; text and memory are measured once. All on one core. Machines differ, and one machine by
+the hour; ratios less.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def in_turn(*functions: Callable[[], int], seconds: float = 1.0) -> list[list[fl
 
 
 def row(what: str, ours: list[float], peer: str, theirs: list[float], unit: str) -> dict[str, object]:
-    ratio = ours[1] / theirs[1]
+    ratio = statistics.median(ours) / statistics.median(theirs)
     shown = ["/".join(f"{value:.4g}" for value in values) for values in (ours, theirs)]
     print(f"{what:52s} {shown[0]:>24s} {unit:12s} {peer:40s} {shown[1]:>24s}   {ratio:6.3g} x", flush=True)
     return {"what": what, "ours": ours, "unit": unit, "peer": peer, "theirs": theirs, "ratio": ratio}
@@ -204,9 +205,9 @@ def text(folder: Path) -> list[dict[str, object]]:
         found.append(
             row(
                 f"text side, {share:.0%} distinct reports",
-                [ours] * 3,
+                [ours],
                 "the tower on every batch, once each",
-                [theirs] * 3,
+                [theirs],
                 "reports/s",
             )
         )
@@ -278,7 +279,7 @@ def memory(folder: Path) -> list[dict[str, object]]:
         for what in ("store", "frame")
     )
     what = "own memory of a process with 20,000 records' metadata"
-    return [row(what, [ours] * 3, "pandas.read_feather of the same file", [theirs] * 3, "MiB")]
+    return [row(what, [ours], "pandas.read_feather of the same file", [theirs], "MiB")]
 
 
 def write(results: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from auricle.batch import MISSING_STEP, ECGBatch
 from auricle.data.collate import collate
+from auricle.data.columns import Columns
 from auricle.data.gather import gather
 from auricle.data.ingest import ingest
 from auricle.data.store import Store
@@ -101,6 +103,15 @@ def test_columns_stay_in_the_process_that_made_them(store: Store) -> None:
     again = pickle.loads(pickle.dumps(store))
     for one in (store, again):
         assert gather(one, np.array([8]), np.array([3]), STANDARD, 100).record_id == ("r8",)
+
+
+def test_an_age_of_unknown_fineness_is_an_age(store: Store) -> None:
+    place = store.table.column_names.index("age_resolution_days")
+    nothing = pa.nulls(len(store.table), pa.float64())
+    columns = Columns(store.table.set_column(place, "age_resolution_days", nothing))
+    days = store.column("age_days").astype(np.float32)
+    assert np.isfinite(days).any()
+    assert np.array_equal(columns.age_days, days, equal_nan=True)
 
 
 def test_threads_change_nothing(store: Store) -> None:

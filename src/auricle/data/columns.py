@@ -46,7 +46,8 @@ class Columns:
         if "image_offset" in table.column_names:
             self.picture = _numbers(pc.fill_null(table["image_offset"], NO_PICTURE), np.int64)
         days, resolution = (_numbers(table[name], np.float64) for name in ("age_days", "age_resolution_days"))
-        self.age_days = best_days(days, resolution).astype(np.float32)
+        # An age of which nobody said how finely it is known is an age all the same.
+        self.age_days = best_days(days, np.nan_to_num(resolution)).astype(np.float32)
         male = pc.if_else(pc.equal(table["sex"], "M"), 1.0, pc.if_else(pc.equal(table["sex"], "F"), 0.0, None))
         self.male = _numbers(male, np.float32)
         self.patient = _patients(table)

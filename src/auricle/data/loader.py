@@ -38,7 +38,6 @@ class View:
         targets: (len(store), c) with NaN where not annotated, if there is a task.
         panel: the laboratory values that batches carry, if the method reads any. Stored pictures are always carried.
         needs_signal: whether a record of which there is only a picture is refused.
-        lengths: (len(store),) samples of each record.
 
     Raises:
         DataError: the store's amplitudes are lost and the model reads millivolts, or it reads signals and a record
@@ -52,7 +51,6 @@ class View:
     targets: NDArray[np.float32] | None = None
     panel: LabPanel | None = None
     needs_signal: bool = False
-    lengths: NDArray[np.int64] = field(init=False, repr=False)
     _report_ids: NDArray[np.int64] = field(init=False, repr=False)
     _labs: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = field(init=False, repr=False)
 
@@ -65,7 +63,6 @@ class View:
                 "model.input.scale=amplitude_unknown or lead_unknown"
             )
         # Columns of the whole store, read once: every step asks for a few of their entries.
-        object.__setattr__(self, "lengths", self.store.column("n_samples"))
         object.__setattr__(self, "_report_ids", self.store.column("report_id"))
         every = np.arange(len(self.store))
         object.__setattr__(self, "_labs", self.panel.of_store(self.store, every) if self.panel else None)
@@ -76,6 +73,11 @@ class View:
                 f"{self.store.path}: of {len(silent)} records ({first} ...) there is only a picture, and this model "
                 "reads signals: leave them out of the manifest, or use a model that reads pictures (mirage)"
             )
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(len(store),) samples of each record of the store."""
+        return self.store.columns.n_samples
 
     @property
     def n_samples(self) -> int:
