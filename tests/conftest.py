@@ -23,6 +23,7 @@ _HOOK = install_import_hook(
 )
 
 from auricle.batch import ECGBatch, TextBatch  # noqa: E402
+from auricle.data.stream import NUMBERS  # noqa: E402
 from auricle.leads import STANDARD  # noqa: E402
 
 # Beside other work one thread is faster than two that wait for each other: OMP_NUM_THREADS=1 says so.
@@ -72,5 +73,6 @@ def make_batch(
             token_mask=torch.arange(12) < 6 + torch.arange(n)[:, None] % 7,
         ),
         target=(torch.rand(n, 1, generator=generator) < 0.5).float(),
+        numbers=torch.randn(n, len(NUMBERS), generator=torch.Generator().manual_seed(seed)),
         beats=beats,
     )

@@ -77,6 +77,7 @@ class ECGBatch:
         beats: (b, beat) R peaks in samples of this crop, -1 in the padding; or None.
         patient_id: (b,) numbers that are equal for equal patients.
         record_id: the names, for messages and prediction files.
+        numbers: (b, k) further numbers that are known of the records, NaN where not; or None.
         gain_mv: (b,) millivolts per step of an int16 `signal`: a loader moves half the bytes that way, and the device
             does the arithmetic; None where `signal` is in millivolts.
     """
@@ -96,6 +97,7 @@ class ECGBatch:
     image: UInt8[Tensor, "b h w"] | None = None
     image_mask: Bool[Tensor, " b"] | None = None
     target: Float[Tensor, "b c"] | None = None
+    numbers: Float[Tensor, "b k"] | None = None
     beats: Int[Tensor, "b beat"] | None = None
     gain_mv: Float[Tensor, " b"] | None = None
 
@@ -148,16 +150,22 @@ def joined(batches: Sequence[ECGBatch]) -> ECGBatch:
     """The records of several batches as one, in order.
 
     Args:
-        batches: at least one, without reports; of the same leads, rate and lengths, and each with the same of what a
-            batch may lack.
+        batches: at least one; of the same leads, rate and lengths, and each with the same of what a batch may lack.
     """
-    first = batches[0]
-    parts: dict[str, Any] = {
-        entry.name: torch.cat([getattr(batch, entry.name) for batch in batches])
-        for entry in fields(first)
-        if isinstance(getattr(first, entry.name), Tensor)
+    parts = _joined_tensors(batches)
+    texts = [batch.text for batch in batches if batch.text is not None]
+    if texts:
+        parts["text"] = replace(texts[0], **_joined_tensors(texts))
+    return replace(batches[0], **parts, record_id=tuple(name for batch in batches for name in batch.record_id))
+
+
+def _joined_tensors(parts: Sequence[ECGBatch] | Sequence[TextBatch]) -> dict[str, Any]:
+    """The tensors of several batches by field, those of all records one after another."""
+    return {
+        entry.name: torch.cat([getattr(part, entry.name) for part in parts])
+        for entry in fields(parts[0])
+        if isinstance(getattr(parts[0], entry.name), Tensor)
     }
-    return replace(first, **parts, record_id=tuple(name for batch in batches for name in batch.record_id))
 
 
 def _map_tensors(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:

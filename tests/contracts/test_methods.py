@@ -32,6 +32,7 @@ CASES = {
     "ls_emvae": "loss",
     "merl": "loss",
     "mirage": "loss",
+    "multitask": "loss",
     "supervised": "loss",
 }
 
@@ -57,7 +58,7 @@ def test_every_method_has_a_case() -> None:
 @pytest.mark.parametrize(
     ("name", "preset"),
     [("lisa", "nano"), ("merl", "nano"), ("mirage", "nano_conv"), ("mirage", "nano"), ("ls_emvae", "nano"),
-     ("cg_dmer", "nano"), ("acl_ecg", "nano"), ("supervised", "resnet_nano")],
+     ("cg_dmer", "nano"), ("acl_ecg", "nano"), ("multitask", "nano"), ("supervised", "resnet_nano")],
 )  # fmt: skip
 def test_nano_is_about_half_a_million_weights_in_every_system(name: str, preset: str) -> None:
     """One table compares them; what reads more hertz has longer patches."""

@@ -16,7 +16,7 @@ from auricle.batch import ECGBatch
 from auricle.nn.patch import patch_mask
 
 
-def hide(ready: ECGBatch, patch: int, lead_share: float, time_share: float) -> ECGBatch:
+def hide(ready: ECGBatch, patch: int, lead_share: float, time_share: float, records: float = 1.0) -> ECGBatch:
     """A preprocessed batch with leads and columns of time under a false mask.
 
     Args:
@@ -24,14 +24,18 @@ def hide(ready: ECGBatch, patch: int, lead_share: float, time_share: float) -> E
         patch: samples in a column of time.
         lead_share: share of the present leads of each record that are hidden whole.
         time_share: share of its columns of time that are hidden in all leads.
+        records: share of the records, by chance, of which anything is hidden at all.
 
     Returns:
         The batch under its new masks; of each record at least one lead and one column stay.
     """
-    lead_mask = ready.lead_mask & ~chosen(ready.lead_mask, lead_share)
+    lost = chosen(ready.lead_mask, lead_share)
     hidden = chosen(patch_mask(ready.time_mask, patch), time_share)  # (b, n) columns
+    if records < 1:
+        some = torch.rand(len(ready), 1, device=lost.device) < records
+        lost, hidden = lost & some, hidden & some
     hidden_samples = hidden.repeat_interleave(patch, dim=1)[:, : ready.time_mask.shape[1]]
-    return replace(ready, lead_mask=lead_mask, time_mask=ready.time_mask & ~hidden_samples)
+    return replace(ready, lead_mask=ready.lead_mask & ~lost, time_mask=ready.time_mask & ~hidden_samples)
 
 
 def chosen(present: Bool[Tensor, "b k"], share: float) -> Bool[Tensor, "b k"]:

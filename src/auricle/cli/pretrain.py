@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,6 @@ from auricle.cli.options import (
     ResumeOption,
     SeedOption,
     StepsOption,
-    StoreArgument,
     TaskOption,
     say_where,
 )  # fmt: skip
@@ -28,7 +28,13 @@ def register(app: typer.Typer) -> None:
 
 
 def pretrain(
-    store: StoreArgument,
+    store: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of an ingested store; or `stream`, where a recipe says in data.parts what is mixed.",
+            show_default=False,
+        ),
+    ],
     out: OutArgument,
     more: Overrides = None,
     method: Annotated[str, typer.Option(help="One of `auricle list methods`.")] = "lisa",

@@ -7,8 +7,10 @@ crops; evaluation reads every record in windows.
 from __future__ import annotations
 
 import signal
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,6 +26,33 @@ from auricle.data.panel import LabPanel
 from auricle.data.store import Store
 from auricle.errors import DataError
 from auricle.signal.preprocess import InputSpec
+
+
+class Seen(Protocol):
+    """Training records, or some of them, as methods are prepared from them.
+
+    Attributes:
+        store: where they lie; None where they are made.
+        rows: numbers of the records.
+        corpus: their reports, or None.
+        targets: classes by number of the record, or None.
+        numbers: what is known of some records in numbers, NaN where it is not; or None.
+    """
+
+    @property
+    def store(self) -> Store | None: ...  # noqa: D102
+
+    @property
+    def rows(self) -> NDArray[np.int64]: ...  # noqa: D102
+
+    @property
+    def corpus(self) -> Corpus | None: ...  # noqa: D102
+
+    @property
+    def targets(self) -> NDArray[np.float32] | None: ...  # noqa: D102
+
+    @property
+    def numbers(self) -> NDArray[np.float32] | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -75,6 +104,10 @@ class View:
             )
 
     @property
+    def numbers(self) -> None:
+        """Of recordings in a store nothing is known as it is of simulated ones."""
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """(len(store),) samples of each record of the store."""
         return self.store.columns.n_samples
@@ -93,7 +126,23 @@ class View:
         return replace(batch, text=text, target=target, labs=labs, labs_mask=mask)
 
 
-class Steps(Dataset[ECGBatch]):
+class Batches(Dataset[ECGBatch]):
+    """Training batches by step number, a function of (seed, step, process) and of nothing else."""
+
+    @property
+    @abstractmethod
+    def seen(self) -> Seen:
+        """What methods are prepared from before the first step."""
+
+    @abstractmethod
+    def of(self, share: Share) -> Batches:
+        """The batches of this run that belong to the process of `share`."""
+
+    @abstractmethod
+    def __getitem__(self, step: int) -> ECGBatch: ...
+
+
+class Steps(Batches):
     """Training batches by step number: random crops of a view.
 
     Every process draws the crops of the whole step and keeps its share, so that several processes together read what
@@ -106,6 +155,11 @@ class Steps(Dataset[ECGBatch]):
         self.view, self.batch_size, self.seed, self.shuffle, self.share = view, batch_size, seed, shuffle, share
         patients = view.store.patients[view.rows] if shuffle.same_patient else None
         self.order = Order(len(view.rows), batch_size, seed, shuffle, share, patients)
+
+    @property
+    def seen(self) -> View:
+        """The view itself."""
+        return self.view
 
     def of(self, share: Share) -> Steps:
         """The batches of this run that belong to the process of `share`."""
@@ -141,7 +195,7 @@ def _without_interrupts(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def training_loader(steps: Steps, first_step: int, n_steps: int, workers: int = 0) -> DataLoader[ECGBatch]:
+def training_loader(steps: Batches, first_step: int, n_steps: int, workers: int = 0) -> DataLoader[ECGBatch]:
     """The batches of a run from `first_step` on.
 
     Args:

@@ -26,7 +26,7 @@ from auricle.signal.preprocess import InputSpec, Preprocess
 from auricle.text.towers import Tower
 
 if TYPE_CHECKING:
-    from auricle.data.loader import View
+    from auricle.data.loader import Seen
 
 # Parameters that are tables of vectors, one for each lead, region or place, and biases between leads.
 _LOOKED_UP: Final = frozenset({"identity", "position", "bias"})
@@ -110,7 +110,7 @@ class Method(nn.Module, ABC):
         sizes = (part.picture_size for part in self.encoder.parts())
         return next((size for size in sizes if size is not None), None)
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: Seen) -> None:
         """Fit once, before training, what depends on the training records as a whole: here the scale of the labs.
 
         A scale that came with the weights training starts from is kept, as is what was learned on it.
@@ -122,6 +122,10 @@ class Method(nn.Module, ABC):
             return
         code = self.encoder.codes["labs"]
         assert isinstance(code, LabCode)
+        if view.store is None:
+            raise ConfigError(
+                "a mixture of streams carries no laboratory values yet: leave model.labs out, or train on a store"
+            )
         values, mask = code.panel.of_store(view.store, view.rows)
         if code.fitted:
             if not mask.any():

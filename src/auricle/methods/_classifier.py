@@ -17,53 +17,45 @@ from auricle.methods._base import Method, MethodConfig
 from auricle.nn.heads import classifier
 
 if TYPE_CHECKING:
-    from auricle.data.loader import View
+    from auricle.data.loader import Seen
 
 
-class ClassifierConfig(MethodConfig):
-    """Settings of every method that is trained on labels.
+class AnsweringConfig(MethodConfig):
+    """Settings of every method with a head for classes.
 
     Attributes:
         classes: names of the classes; set from the task.
         task: id of the task they belong to.
         answers: `multi_label`, each class for itself (sigmoid), or `single_label`, one of all (softmax).
-        class_weights: rare classes weigh more, see `auricle.losses.supervised.balancing_weights`.
+        calibration: by class, a factor and a shift of its logit, fitted on records that training did not see
+            (`auricle calibrate`); a class that is not named keeps its logit.
         dropout: in front of the head.
     """
 
     classes: tuple[str, ...] = ("positive",)
     task: str = ""
     answers: Literal["multi_label", "single_label"] = "multi_label"
-    class_weights: bool = False
-    augment: AugmentConfig = AugmentConfig()
+    calibration: dict[str, tuple[float, float]] = Field(default_factory=dict)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-class Classifier(Method):
-    """An encoder and a linear head."""
+class ClassifierConfig(AnsweringConfig):
+    """Settings of every method that is trained on labels alone.
 
-    needs: ClassVar[frozenset[str]] = frozenset({"target"})
+    Attributes:
+        class_weights: rare classes weigh more, see `auricle.losses.supervised.balancing_weights`.
+    """
 
-    def __init__(self, config: ClassifierConfig) -> None:
+    class_weights: bool = False
+    augment: AugmentConfig = AugmentConfig()
+
+
+class Answering(Method):
+    """An encoder and a linear head for classes, whatever else is learned beside it."""
+
+    def __init__(self, config: AnsweringConfig) -> None:
         super().__init__(config)
         self.head = classifier(self.encoder.width, len(config.classes), config.dropout)
-        if config.class_weights:
-            self.register_buffer("class_weight", torch.ones(2, len(config.classes)))
-
-    def prepare(self, view: View) -> None:
-        """Weigh the classes by how often they occur in training.
-
-        Raises:
-            ConfigError: one class is to be chosen, and no record has exactly one.
-        """
-        super().prepare(view)
-        assert view.targets is not None
-        target = torch.from_numpy(view.targets[view.rows])
-        exclusive = self.config.answers == "single_label"
-        if exclusive and not bool(one_class(target).any()):
-            raise ConfigError(f"no record has exactly one class of {self.config.task}: set model.answers=multi_label")
-        if self.config.class_weights:
-            self.get_buffer("class_weight").copy_(balancing_weights(target, exclusive))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -81,8 +73,38 @@ class Classifier(Method):
         return scores
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """(b, c) each class for itself, or one of all classes."""
+        """(b, c) each class for itself, or one of all classes; calibrated where the weights are."""
+        if self.config.calibration:
+            pairs = [self.config.calibration.get(name, (1.0, 0.0)) for name in self.class_names]
+            factor, shift = torch.tensor(pairs, dtype=logits.dtype, device=logits.device).T
+            logits = factor * logits + shift
         return logits.softmax(-1) if self.config.answers == "single_label" else logits.sigmoid()
+
+
+class Classifier(Answering):
+    """An encoder and a linear head, trained on labels alone."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"target"})
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__(config)
+        if config.class_weights:
+            self.register_buffer("class_weight", torch.ones(2, len(config.classes)))
+
+    def prepare(self, view: Seen) -> None:
+        """Weigh the classes by how often they occur in training.
+
+        Raises:
+            ConfigError: one class is to be chosen, and no record has exactly one.
+        """
+        super().prepare(view)
+        assert view.targets is not None
+        target = torch.from_numpy(view.targets[view.rows])
+        exclusive = self.config.answers == "single_label"
+        if exclusive and not bool(one_class(target).any()):
+            raise ConfigError(f"no record has exactly one class of {self.config.task}: set model.answers=multi_label")
+        if self.config.class_weights:
+            self.get_buffer("class_weight").copy_(balancing_weights(target, exclusive))
 
     def classification(self, tokens: Tokens, target: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of encoded recordings, and the share of answers that are right."""

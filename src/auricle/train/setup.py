@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from auricle.config import dump, read_toml, validate, with_overrides
 from auricle.data.corpus import Corpus
-from auricle.data.loader import Steps, View
+from auricle.data.loader import Batches, Steps, View
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
@@ -21,8 +21,8 @@ from auricle.registry import merge
 from auricle.tasks import Task
 from auricle.tasks.answers import check_answers, count_answers
 from auricle.train.config import RunConfig, read_recipe
+from auricle.train.mixing import TEXT_NEEDS, mix
 
-_TEXT_NEEDS = {"embedding", "findings", "tokens"}
 _NO_EFFECT = {"train.checkpoint_every", "train.keep_last", "train.log_every", "train.workers"}
 
 
@@ -90,17 +90,28 @@ def training_rows(store: Store, config: RunConfig, task: Task | None) -> NDArray
     return rows
 
 
-def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
+def build(config: RunConfig) -> tuple[RunConfig, Method, Batches]:
     """The completed configuration, the method ready for its first step, and its batches by step number."""
-    store = Store(config.data.store)
-    task = config.data.load_task()
-    config = with_classes(config, task)
+    config = with_classes(config, config.data.load_task())
     torch.manual_seed(config.train.seed)
     method = build_method(config.model)
     if config.init_from:
         init_encoder_from(method, config.init_from)
+    steps: Batches
+    if config.data.parts:
+        config, steps = mix(config, method, text_side(method))
+    else:
+        steps = Steps(_view(config, method), config.train.batch_size, config.train.seed, config.train.shuffle)
+    method.prepare(steps.seen)
+    return config, method, steps
+
+
+def _view(config: RunConfig, method: Method) -> View:
+    """The training records of a store as a method wants to see them."""
+    assert config.data.store is not None
+    store, task = Store(config.data.store), config.data.load_task()
     rows, corpus = training_rows(store, config, task), None
-    if method.needs & _TEXT_NEEDS:
+    if method.needs & TEXT_NEEDS:
         if not method.report_optional:
             rows = rows[store.column("report_id")[rows] >= 0]  # there is nothing to align the others with
         corpus = Corpus.from_store(store, rows, *text_side(method))
@@ -110,9 +121,7 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Steps]:
     if task and "target" in method.needs:
         targets = task.store_targets(store)
         check_answers(task, store, count_answers(task, targets[rows]))
-    view = View(store, rows, method.config.input, corpus, targets, method.config.labs)
-    method.prepare(view)
-    return config, method, Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
+    return View(store, rows, method.config.input, corpus, targets, method.config.labs)
 
 
 def text_side(method: Method) -> tuple[str, frozenset[str], int]:

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from auricle.data.loader import Steps, training_loader
+from auricle.data.loader import Batches, training_loader
 from auricle.methods import Method, Progress
 from auricle.processes import accelerator
 from auricle.train.config import Precision, RunConfig
@@ -93,7 +93,7 @@ def throughput(config: RunConfig) -> Throughput:
 
 
 def _passes(
-    method: Method, steps: Steps, n_steps: int, precision: Precision, device: torch.device
+    method: Method, steps: Batches, n_steps: int, precision: Precision, device: torch.device
 ) -> tuple[float, float]:
     """GFLOP of a record, and the least seconds of a forward and backward pass of a batch."""
     batch = steps[0].to(device)
@@ -122,7 +122,7 @@ def _peak_gflops(device: torch.device, precision: Precision) -> float:
     return 2 * side**3 / _least_seconds(once, _PEAK_ROUNDS) / 1e9
 
 
-def _read_per_second(steps: Steps, workers: int) -> float:
+def _read_per_second(steps: Batches, workers: int) -> float:
     """Records that a loader of the run hands over in a second."""
     warm = 2 * workers + 1
     batches = iter(training_loader(steps, 0, warm + _BATCHES_READ + workers, workers))

@@ -10,7 +10,7 @@ from typing import Final
 
 import torch
 
-from auricle.data.loader import Steps
+from auricle.data.loader import Batches
 from auricle.methods import Method, Progress
 from auricle.processes import accelerator
 from auricle.train.config import PRECISIONS, Precision
@@ -33,7 +33,7 @@ class Timing:
     finite: bool
 
 
-def time_steps(method: Method, steps: Steps, n_steps: int, precision: Precision) -> Timing:
+def time_steps(method: Method, steps: Batches, n_steps: int, precision: Precision) -> Timing:
     """Time a few forward and backward passes on the device of a run, and leave parameters and buffers as they were.
 
     Args:
@@ -61,7 +61,7 @@ def time_steps(method: Method, steps: Steps, n_steps: int, precision: Precision)
     return Timing(seconds, finite)
 
 
-def faster_precision(method: Method, steps: Steps, n_steps: int) -> tuple[Precision, Mapping[Precision, Timing]]:
+def faster_precision(method: Method, steps: Batches, n_steps: int) -> tuple[Precision, Mapping[Precision, Timing]]:
     """The precision whose steps take least, of those with a finite loss (`32-true` where none has); and all timings."""
     timings: dict[Precision, Timing] = {
         precision: time_steps(method, steps, n_steps, precision) for precision in PRECISIONS

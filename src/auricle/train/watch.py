@@ -29,7 +29,7 @@ class Estimate:
 
     Attributes:
         n_parameters: of the method.
-        n_records: it is trained on.
+        n_records: it is trained on; None where some are made as they are needed.
         records_per_second: measured.
         seconds: that are left.
         first_step: 0, or where it goes on.
@@ -40,7 +40,7 @@ class Estimate:
     """
 
     n_parameters: int
-    n_records: int
+    n_records: int | None
     records_per_second: float
     seconds: float
     first_step: int
@@ -87,8 +87,9 @@ class ConsoleWatcher(Watcher):
         self._n_steps = config.train.steps
         chosen = f" in {estimate.precision} ({', '.join(estimate.slower)})" if estimate.precision else ""
         start = f", resumed at step {estimate.first_step}" if estimate.first_step else ""
+        records = "a mixture" if estimate.n_records is None else f"{estimate.n_records} records"
         self.console.print(
-            f"{self.title}: {estimate.n_parameters / 1e6:.2f} M parameters, {estimate.n_records} records, "
+            f"{self.title}: {estimate.n_parameters / 1e6:.2f} M parameters, {records}, "
             f"{config.train.steps} steps of {config.train.batch_size * config.train.accumulate}{start}; "
             f"{estimate.records_per_second:.0f} records/s measured{chosen}, about {duration(estimate.seconds)}",
             highlight=False,
