@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final, Literal, overload
 
 import torch
 from torch import Tensor
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.batch import ECGBatch, joined
 from auricle.caveats import caveats
 from auricle.data.collate import windows_of
@@ -27,12 +27,14 @@ from auricle.measure.recording import measure_recording
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
 from auricle.paediatrics import wording
 from auricle.recording import Recording
+from auricle.scope import Scope
 from auricle.signal.acceptance import Acceptance
 from auricle.signal.preprocess import InputSpec
 from auricle.tasks import list_tasks, load_task
 
-# Weights that come with auricle: lisa nano, pre-trained and fine-tuned on simulated people (examples/weights.sh).
-SHIPPED_WEIGHTS: Final = Path(__file__).parent / "weights" / "nano"
+# Weights that come with auricle, by name, made by examples/weights.sh; and those that are asked where none are named.
+SHIPPED: Final = {"lisa-nano": Path(__file__).parent / "weights" / "lisa-nano"}
+SHIPPED_WEIGHTS: Final = SHIPPED["lisa-nano"]
 # The ages at which the same trace is asked again, to show what age does to the answer.
 OTHER_AGES_DAYS: Final = (
     1.0, 7.0, DAYS_PER_MONTH, 6 * DAYS_PER_MONTH, DAYS_PER_YEAR, 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR,
@@ -42,6 +44,12 @@ OTHER_AGES_DAYS: Final = (
 
 # Recordings answered for in one pass: more take more memory and no less time.
 BATCH: Final = 8
+# A class counts as tested on people of whom so many had it.
+_FEWEST_POSITIVE: Final = 10
+# So many classes of a test are told one by one.
+_CLASSES_TOLD: Final = 12
+# On whom a class was tested, as answers say it.
+Tested = Literal["real_adults", "real_children", "simulated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class Prediction:
         scores: by class.
         group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
         age_days: the age used, None for unknown.
+        tested: by class, on whom its score was tested, as far as the weights say it; empty for a class nobody tested.
         scores_without_age: the answer had the age been unknown; None where age plays no part.
         age_effect: (age in days, scores by class) of the same trace asked at other ages; empty where age plays no part.
         leads_read: leads that were present and read.
@@ -70,6 +79,7 @@ class Prediction:
     record_id: str
     kind: str
     scores: dict[str, float]
+    tested: dict[str, tuple[Tested, ...]]
     group_contributions: dict[str, float]
     age_days: float | None
     scores_without_age: dict[str, float] | None
@@ -134,17 +144,26 @@ class Predictor:
     Args:
         method: a method that classifies or is aligned with text.
         about: what every prediction says about the weights.
-        task: which of the stored prompt sets to ask, for a zero-shot method; by default the first.
+        task: which of the stored prompt sets to ask. Where the weights have a head for classes, they answer with that
+            unless a task is named; else by the first set.
+        scope: for what the weights can answer; None where they answer everything.
 
     Raises:
         CheckpointError: the weights neither classify nor carry prompts, or none of this task.
     """
 
-    def __init__(self, method: Method, about: Mapping[str, Any] | None = None, task: str | None = None) -> None:
-        self.method, self.about = method.eval(), dict(about or {})
+    def __init__(
+        self,
+        method: Method,
+        about: Mapping[str, Any] | None = None,
+        task: str | None = None,
+        scope: Scope | None = None,
+    ) -> None:
+        self.method, self.about, self.scope = method.eval(), dict(about or {}), scope
         self.spec: InputSpec = method.config.input
         self.panel: LabPanel | None = method.config.labs
-        if isinstance(method, Classifies):
+        by_head = isinstance(method, Classifies) and not (task and isinstance(method, AlignsText))
+        if isinstance(method, Classifies) and by_head:
             self.kind, self.classes = "probability", tuple(method.class_names)
         elif isinstance(method, AlignsText) and method.prompt_sets:
             self.kind = "similarity"
@@ -162,14 +181,19 @@ class Predictor:
 
     @classmethod
     def from_pretrained(cls, where: Path | str = SHIPPED_WEIGHTS, task: str | None = None) -> Predictor:
-        """From a run folder, a folder of saved weights, or a name on the hub; by default the weights that come along.
+        """From weights that come along by their name (`lisa-nano`), a run folder, saved weights, or a name on the hub.
+
+        Args:
+            where: which weights; by default those that come along.
+            task: as in `Predictor`.
 
         Raises:
             CheckpointError: nothing there, or weights of another version.
         """
-        card, folder = load_card(where)
+        card, folder = load_card(SHIPPED.get(str(where), where))
         about = {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
-        return cls(load_method(folder), about, task)
+        method = load_method(folder)
+        return cls(method, about, task, Scope.load(folder, method.encoder.width))
 
     def titles(self, language: str = "en") -> dict[str, str]:
         """What the classes are in words, as far as it is known: from the weights, or the task they were trained for.
@@ -208,10 +232,34 @@ class Predictor:
         if sources == {"simulated"}:
             lines.append(said["simulated"])
         tests = own.get("tests", ())
-        for test in tests:
-            scores = ", ".join(f"{name} {score:.2f}" for name, score in test["auroc"].items())
-            lines.append(said["tested"].format(n=test["n_records"], source=test["source"], scores=scores))
+        lines += [self._test(test, said) for test in tests]
         return lines if tests else [*lines, said["untested"]]
+
+    def _test(self, test: Mapping[str, Any], said: Mapping[str, str]) -> str:
+        """One test of the card in a sentence: every class where they are few, else their mean and the extremes."""
+        scores = sorted(test["auroc"].items(), key=lambda item: item[1])
+        told = ", ".join(f"{name} {score:.2f}" for name, score in test["auroc"].items())
+        if len(scores) > _CLASSES_TOLD:
+            mean = sum(score for _, score in scores) / len(scores)
+            (worst, least), (best, most) = scores[0], scores[-1]
+            told = said["many"].format(
+                n=len(scores), mean=f"{mean:.2f}", worst=worst, least=f"{least:.2f}", best=best, most=f"{most:.2f}"
+            )
+        return said["tested"].format(n=test["n_records"], source=test["source"], scores=told)
+
+    @property
+    def tested(self) -> dict[str, tuple[Tested, ...]]:
+        """By class, on whom its score was tested, by the card of the weights: ten people at least who had it."""
+        found: dict[str, tuple[Tested, ...]] = {}
+        for name in self.classes:
+            kinds = [
+                _people(test)
+                for test in self.about.get("about", {}).get("tests", ())
+                if (test["protocol"] == "zero_shot") == (self.kind == "similarity")
+                and test.get("positive", {}).get(name, 0) >= _FEWEST_POSITIVE
+            ]
+            found[name] = tuple(dict.fromkeys(kinds))
+        return found
 
     @overload
     def __call__(self, recording: Recording, other_ages_days: Sequence[float] = ...) -> Prediction: ...
@@ -265,6 +313,7 @@ class Predictor:
             other_ages_days: as in a call.
 
         Raises:
+            UnreadableError: a recording, or its age, is outside of what the weights know.
             DataError: an answer is not finite.
         """
         alike: dict[object, list[int]] = {}
@@ -283,6 +332,12 @@ class Predictor:
         ready = joined([one.windows for one in prepared])
         sizes = [len(one.windows) for one in prepared]
         tokens, scores = self._at_ages(ready, sizes, (ready.age_days, *others))
+        if self.scope is not None:
+            # The features asked without an age: those of the second age where any age acts.
+            unaged = tokens.pooled[len(ready) :] if sees_age else tokens.pooled
+            parts = torch.split(unaged[: len(ready)].double(), sizes)
+            for one, features in zip(prepared, parts, strict=True):
+                self._refuse_outside(self.scope, one, features.mean(0))
         shares = (
             None if tokens.group_contribution is None else torch.split(tokens.group_contribution[: len(ready)], sizes)
         )
@@ -290,6 +345,13 @@ class Predictor:
             self._prediction(one, scores[place], None if shares is None else shares[place].mean(0), other_ages_days)
             for place, one in enumerate(prepared)
         ]
+
+    def _refuse_outside(self, scope: Scope, prepared: Prepared, features: Tensor) -> None:
+        """Raise `UnreadableError` where the recording, or its age, is outside of what the weights know."""
+        recording = prepared.recording
+        against = scope.against(features.numpy(), recording.age)
+        if against:
+            raise UnreadableError(f"{recording.record_id}: no answer: {against[0]}", prepared.quality.to_dict())
 
     def _prediction(
         self, prepared: Prepared, asked: list[dict[str, float]], shares: Tensor | None, other_ages_days: Sequence[float]
@@ -310,6 +372,7 @@ class Predictor:
             record_id=recording.record_id,
             kind=self.kind,
             scores=asked[0],
+            tested=self.tested,
             group_contributions=dict(zip(names, [] if shares is None else shares.tolist(), strict=True)),
             age_days=recording.age.best_days if recording.age else None,
             scores_without_age=asked[1] if sees_age else None,
@@ -379,7 +442,7 @@ class Predictor:
         sources = asked[0] or {}
         condition = {source: torch.cat([one[source] for one in asked if one]) for source in sources} or None
         tokens = method.encoder.read_each(ready, condition)
-        if isinstance(method, Classifies):
+        if isinstance(method, Classifies) and self.kind == "probability":
             # Windows are pooled as logits, as in evaluation, and become one probability at the end.
             by_window = method.classify(tokens)
         else:
@@ -389,7 +452,7 @@ class Predictor:
             by_window = by_window.repeat(n_ages, 1)
         parts = torch.split(by_window.reshape(n_ages, n_windows, -1), list(sizes), dim=1)
         values = torch.stack([part.mean(1) for part in parts])  # (recording, age, class)
-        if isinstance(method, Classifies):
+        if isinstance(method, Classifies) and self.kind == "probability":
             values = method.probabilities(values.flatten(0, 1)).reshape(values.shape)
         if not torch.isfinite(values).all():
             raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
@@ -415,3 +478,11 @@ class Predictor:
                 f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()
             )
         return quality
+
+
+def _people(test: Mapping[str, Any]) -> Tested:
+    """Whom a test of a card was on."""
+    if test["source"] == "simulated":
+        return "simulated"
+    oldest = (test.get("age_days") or (None, math.inf))[1]
+    return "real_children" if oldest < ADULT_DAYS else "real_adults"

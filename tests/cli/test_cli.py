@@ -156,10 +156,14 @@ def test_the_whole_road_in_small(tmp_path: Path) -> None:
 
 
 def test_another_edition_of_the_test_recordings_counts_as_seen() -> None:
-    from auricle.evaluate.lineage import saw_the_test
+    from auricle.evaluate import lineage
+    from auricle.tasks import load_task
 
     def entry(source: str, task: str | None = None, left_out: bool = False) -> dict:
         return {"source": source, "task": task, "part": "train", "others_left_out": left_out}
+
+    def saw_the_test(entry: dict, source: str, task: str) -> bool:
+        return lineage.saw_the_test(entry, {"source": source, "options": {}}, load_task(task))
 
     assert saw_the_test(entry("challenge2021"), "ptb_xl", "ptb_xl/super")
     assert saw_the_test(entry("csn"), "challenge2021", "challenge2021/ningbo")

@@ -23,8 +23,8 @@ ORDER = [
     "amplitude", "gaps", "einthoven", "recording", "processes", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages",
-    "nn", "augment", "losses", "encoders", "methods", "train", "evaluate", "explain", "caveats", "predict", "cli",
-    "serve", "__main__",
+    "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
+    "predict", "cli", "serve", "__main__",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from auricle import __version__
 from auricle.atomic import is_full
 from auricle.cli import (
     ablate,
+    calibrate,
     check,
     demo,
     evaluate,
@@ -47,8 +48,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _VERBS = (
-    demo, sample, simulate, check, measure, norms, ingest, pretrain, finetune, evaluate, ablate, robustness, table,
-    predict, reconstruct, text, throughput, list_verb,
+    demo, sample, simulate, check, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate, robustness,
+    table, predict, reconstruct, text, throughput, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

@@ -48,7 +48,10 @@ def register(app: typer.Typer) -> None:
 def predict(
     files: FilesArgument,
     weights: Annotated[
-        str | None, typer.Option(help="Run folder, folder of weights, or a name on the hub; by default those shipped.")
+        str | None,
+        typer.Option(
+            help="lisa-nano (which come along, and are the default), a run folder, weights, or a name on the hub."
+        ),
     ] = None,
     age: AgeOption = None,
     sex: SexOption = None,
@@ -173,6 +176,7 @@ def known_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
 def show(prediction: Prediction, console: Console, title: str, titles: Mapping[str, str], language: str) -> None:
     """A table a person can read, and what its classes are in words."""
     from auricle.paediatrics import wording
+    from auricle.pages.prediction import RARELY, likeliest
 
     said = wording.words(language)
     heads = said["prediction"]
@@ -182,17 +186,23 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
     shown = heads["title"].format(file=escape(title), age=age if unknown else heads["age"].format(age=age))
     console.print(f"[bold]{shown}[/bold]{heads['aside'] if without else ''}", highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    in_order, rest = likeliest(prediction.scores, prediction.kind)
+    is_told = any(prediction.tested.values())
     headings = [heads["class"], heads[prediction.kind], ""] + ([heads["no_age"]] if without else [])
-    for number, heading in enumerate(headings + [wording.age_text(days, language) for days, _ in ages]):
-        table.add_column(heading, justify="left" if number in (0, 2) else "right", no_wrap=True)
-    in_order = sorted(prediction.scores.items(), key=lambda item: -item[1])
+    headings += [wording.age_text(days, language) for days, _ in ages] + ([heads["tested_on"]] if is_told else [])
+    for number, heading in enumerate(headings):
+        is_text = number in (0, 2) or (is_told and number == len(headings) - 1)
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=True)
     for name, score in in_order:
         filled = round(max(0.0, min(1.0, score)) * _BAR_WIDTH)
         row = [escape(name), f"{score:.2f}", "█" * filled + "·" * (_BAR_WIDTH - filled)]
         if without:
             row.append(f"{without[name]:.2f}")
-        table.add_row(*row, *(f"{scores[name]:.2f}" for _, scores in ages))
+        row += [f"{scores[name]:.2f}" for _, scores in ages]
+        table.add_row(*row, *([wording.tested_text(prediction.tested[name], language)] if is_told else []))
     console.print(table)
+    if rest:
+        console.print(f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False)
     grid = Table.grid(padding=(0, 1))
     for name in (name for name, _ in in_order if name in titles):
         grid.add_row(Text(f" {name}"), Text(titles[name], style="dim"))

@@ -41,7 +41,7 @@ def by_patient(
 
     Args:
         store: the store.
-        shares: size of each part; they need not add up to 1.
+        shares: size of each part; they need not add up to 1, and a part of 0 stays empty.
         rows: row numbers to choose from, by default all.
         salt: text that is hashed with the patient; another salt gives another split.
 
@@ -49,7 +49,9 @@ def by_patient(
         DataError: a part is empty.
     """
     number = hashed_parts(store.patients, list(shares.values()), salt)
-    return _checked(store, _within(rows, {name: number == i for i, name in enumerate(shares)}))
+    parts = _within(rows, {name: number == i for i, name in enumerate(shares)})
+    _checked(store, {name: part for name, part in parts.items() if shares[name]})
+    return parts
 
 
 def hashed_parts(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from auricle.data.sources import share_recordings
 from auricle.data.store import Store
@@ -32,7 +33,7 @@ def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -
         name=name or run.resolve().name,
         preset=card["method"],
         pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in seen)),
-        overlap=any(saw_the_test(entry, store.info["source"], task.id) for entry in seen),
+        overlap=any(saw_the_test(entry, store.info, task) for entry in seen),
     )
 
 
@@ -55,22 +56,32 @@ def task_of(run: Path) -> str:
     return str(named)
 
 
-def saw_the_test(entry: dict[str, Any], source: str, task: str) -> bool:
+def saw_the_test(entry: Mapping[str, Any], info: Mapping[str, Any], task: Task) -> bool:
     """Whether a training saw the recordings of a task's test part, or may have seen them in another edition.
 
     Args:
-        entry: one training, as `lineage` gives it.
-        source: source of the store that is tested on.
-        task: id of the task.
+        entry: one training, or one part of a mixture, as `lineage` gives it.
+        info: of the store that is tested on: its source and options.
+        task: that is asked.
     """
-    if entry["source"] == source:
-        return (entry["task"], entry["part"]) != (task, "train")
-    return share_recordings(entry["source"], source) and not entry["others_left_out"]
+    if "settings" in entry:  # a stream: its people are those of its seed, and of no other
+        made = entry["settings"]["seed"] == info["options"].get("seed", 0)
+        return bool(entry["source"] == info["source"] and made)
+    if entry["source"] == info["source"]:
+        # Two questions of one split see the same recordings.
+        same = entry["task"] == task.id or entry.get("split") == task.split.model_dump(mode="json")
+        return not (same and entry["part"] == "train")
+    return share_recordings(entry["source"], info["source"]) and not entry["others_left_out"]
+
+
+_SAID: Final = ("source", "task", "part", "others_left_out")
+_OF_PARTS: Final = ("settings", "split")
 
 
 def lineage(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a run and those it started from were trained on, the latest first."""
-    own = (
-        [{key: about.get(key) for key in ("source", "task", "part", "others_left_out")}] if about.get("source") else []
-    )
+    """What a run and those it started from were trained on, the latest first; of a mixture every part."""
+    parts = about.get("parts") or ([about] if about.get("source") else [])
+    own = [
+        {key: part.get(key) for key in _SAID} | {key: part[key] for key in _OF_PARTS if key in part} for part in parts
+    ]
     return own + (lineage(about["donor"]) if about.get("donor") else [])

@@ -181,20 +181,22 @@ def probe_features(
 
 
 def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: int | None = None) -> Path:
-    """Logits of a method that was trained on this task's labels.
+    """Probabilities of a method that was trained on labels of this task's classes, others of its classes aside.
 
     Raises:
-        ConfigError: the method has no classes, or not this task's.
+        ConfigError: the method has no classes, or not all of this task's.
     """
     method = setting.method
-    if not isinstance(method, Classifies) or tuple(method.class_names) != setting.task.class_names:
+    if not isinstance(method, Classifies) or not set(setting.task.class_names) <= set(method.class_names):
         raise ConfigError(f"{setting.name} was not trained for the classes of {setting.task.id}: fine-tune it first")
+    columns = [method.class_names.index(name) for name in setting.task.class_names]
     parts = setting.parts("test")
     meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
     scored = {}
     for part in ("test", "validation") if len(parts["validation"]) else ("test",):
         logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()
-        scored[part] = predictions_of(setting, parts[part], method.probabilities(logits).numpy(), **meta)
+        probabilities = method.probabilities(logits).numpy()[:, columns]
+        scored[part] = predictions_of(setting, parts[part], probabilities, **meta)
     return save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored.get("validation"))
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
@@ -122,8 +124,10 @@ def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:
     alone = [one for one in own if one["meta"]["protocol"] in _ALONE]
     if not alone:
         raise ConfigError(f"{run}: --to-card keeps {' or '.join(_ALONE)}, and neither was asked or can be answered")
+    ages = setting.store.column("age_days")[setting.parts("test")["test"]].astype(float)
+    known = ages[np.isfinite(ages)]
     for one in alone:
-        scores = {name: column["auroc"]["value"] for name, column in one["classes"].items() if column["auroc"]}
+        columns = {name: column for name, column in one["classes"].items() if column["auroc"]["value"] is not None}
         keep_test(
             run,
             {
@@ -131,7 +135,15 @@ def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:
                 "task": setting.task.id,
                 "protocol": one["meta"]["protocol"],
                 "n_records": one["n_records"],
-                "auroc": scores,
+                "n_patients": one["n_patients"],
+                "age_days": [float(known.min()), float(known.max())] if len(known) else None,
+                "macro": one["macro"]["auroc"],
+                "auroc": {name: column["auroc"]["value"] for name, column in columns.items()},
+                "interval": {
+                    name: [column["auroc"]["low"], column["auroc"]["high"]] for name, column in columns.items()
+                },
+                "positive": {name: column["n_positive"] for name, column in columns.items()},
+                "ece": {name: column["ece"] for name, column in columns.items()},
             },
         )
 

@@ -7,7 +7,7 @@ and `model.safetensors`. Nothing pickled is written or read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,6 +103,25 @@ def keep_test(where: Path | str, test: Mapping[str, Any]) -> None:
     same = ("source", "task", "protocol")
     others = [one for one in card["about"].get("tests", ()) if any(one.get(key) != test.get(key) for key in same)]
     card["about"]["tests"] = [*others, dict(test)]
+    write_json(folder / _CARD, card)
+
+
+def keep_calibration(
+    where: Path | str, calibration: Mapping[str, tuple[float, float]], facts: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the calibration of saved weights into their card, in place of an earlier one.
+
+    Args:
+        where: as in `load_card`.
+        calibration: factor and shift of the logit, by class.
+        facts: of each class, on what it was calibrated.
+
+    Raises:
+        CheckpointError: as in `load_card`.
+    """
+    card, folder = load_card(where)
+    card["config"]["calibration"] = {name: list(pair) for name, pair in calibration.items()}
+    card["about"]["calibrated"] = [dict(one) for one in facts]
     write_json(folder / _CARD, card)
 
 

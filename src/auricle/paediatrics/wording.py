@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auricle.age import Age, describe, describe_gestation
@@ -176,6 +176,13 @@ def note_text(note: str, language: str) -> str:
 def group_text(group: str, language: str) -> str:
     """The name of a lead group in a language; one of a user's own stays as it is."""
     return translated(group, language) or group
+
+
+def tested_text(people: Sequence[str], language: str) -> str:
+    """On whom a class was tested, `real_adults`, `real_children` and `simulated`, in a language."""
+    said = words(language)["prediction"]
+    names = {"simulated": said["simulated_people"], **{name: said[name] for name in ("real_adults", "real_children")}}
+    return str(words(language)["joint"]).join(names[one] for one in people) or str(said["nobody"])
 
 
 def origin_text(origin: str, language: str) -> str:

@@ -11,11 +11,28 @@ from auricle.pages.page import Banner, Page, Section
 from auricle.pages.sheets import SHEET_STYLE, sheets
 from auricle.recording import Recording
 
+# Of many classes those below this are told last, and some are always shown.
+RARELY: Final = 0.05
+_FEW_CLASSES, _SHOWN = 12, 6
 _BAR_WIDTH, _BAR_HEIGHT = 120.0, 12.0
 _STYLE: Final = """
 .score { display: block; color: var(--muted); } .score .part { fill: #0072b2; }
 .number, .head { white-space: nowrap; }
 """
+
+
+def likeliest(scores: Mapping[str, float], kind: str) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    """Classes to be shown, and those that are left for last, both from the likeliest down.
+
+    Args:
+        scores: by class.
+        kind: `probability`, of which small ones are left for last where there are many classes; or `similarity`.
+    """
+    in_order = sorted(scores.items(), key=lambda item: -item[1])
+    if kind != "probability" or len(in_order) <= _FEW_CLASSES:
+        return in_order, []
+    n = max(_SHOWN, sum(score >= RARELY for _, score in in_order))
+    return in_order[:n], in_order[n:]
 
 
 def prediction_page(
@@ -78,8 +95,11 @@ def _scores(plain: Mapping[str, Any], titles: Mapping[str, str], language: str) 
     without, others = plain["scores_without_age"], plain["age_effect"]
     names = [own["class"], own["words"], own[plain["kind"]], "", *([own["no_age"]] if without else [])]
     names += [wording.age_text(other["age_days"], language) for other in others]
+    tested = plain["tested"] if any(plain["tested"].values()) else {}
+    names += [own["tested_on"]] if tested else []
+    shown, rest = likeliest(plain["scores"], plain["kind"])
     lines = []
-    for name, score in sorted(plain["scores"].items(), key=lambda item: -item[1]):
+    for name, score in [*shown, *rest]:
         numbers = [*([without[name]] if without else []), *(other["scores"][name] for other in others)]
         cells = [
             f'<th scope="row">{escape(name)}</th>',
@@ -87,10 +107,18 @@ def _scores(plain: Mapping[str, Any], titles: Mapping[str, str], language: str) 
             f'<td class="number"><strong>{score:.2f}</strong></td>',
             f"<td>{_bar(score)}</td>",
             *(f'<td class="number">{number:.2f}</td>' for number in numbers),
+            *([f"<td>{escape(wording.tested_text(tested[name], language))}</td>"] if tested else []),
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     head = "".join(f'<th scope="col" class="head">{escape(name)}</th>' for name in names)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+    def table(body: Sequence[str]) -> str:
+        return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+
+    if not rest:
+        return table(lines)
+    told = escape(own["rest"].format(n=len(rest), score=f"{RARELY:.2f}"))
+    return f"{table(lines[: len(shown)])}<details><summary>{told}</summary>{table(lines[len(shown) :])}</details>"
 
 
 def _bar(score: float) -> str:

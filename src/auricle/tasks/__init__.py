@@ -267,7 +267,7 @@ def load_task(
         DataError: published parts or prompts are asked for and not there.
     """
     path = _TASKS.find(name)
-    task = validate(Task, read_toml(path), str(path))
+    task = validate(Task, _with_classes(read_toml(path), path), str(path))
     if len(set(task.class_names)) != len(task.class_names):
         raise DataError(f"{path}: two classes have the same name")
     if track not in TRACKS:
@@ -284,6 +284,17 @@ def load_task(
         }
     )
     return task if prompts is None else _with_prompts(task, Path(prompts))
+
+
+def _with_classes(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A task's table; `classes_of` names another task whose classes, with codes and prompts, it asks for."""
+    if "classes_of" not in table:
+        return table
+    if "classes" in table:
+        raise ConfigError(f"{path}: classes and classes_of: give one of the two")
+    other = load_task(table["classes_of"])
+    given = {key: value for key, value in table.items() if key != "classes_of"}
+    return {**given, "classes": [entry.model_dump() for entry in other.classes]}
 
 
 def _with_prompts(task: Task, path: Path) -> Task:

@@ -241,7 +241,9 @@ def _estimate(
 ) -> Estimate:
     """What the run will take, by steps that were timed already or by a few more."""
     precision = config.train.precision
-    timing = timings.get(precision) or time_steps(method, steps, config.train.steps, precision)
+    timing = timings.get(precision) or time_steps(
+        method, steps, config.train.steps, precision, reads=config.train.workers == 0
+    )
     remaining = (config.train.steps - first) * config.train.accumulate
     answers, gaps = _labels_of(config, steps)
     return Estimate(

@@ -141,11 +141,13 @@ def _part_of(store: Store, part: PartConfig, method: Method, task: Task | None) 
 
 
 def _facts(store: Store, part: PartConfig, n: int) -> dict[str, Any]:
-    return {
+    split = load_task(part.split) if part.split else None
+    said = {
         "source": store.info["source"],
         "others_left_out": bool(store.info["options"].get("leave_out")),
-        "task": load_task(part.split).id if part.split else None,
-        "part": part.part if part.split else None,
         "labels": part.labels,
         "n_records": n,
     }
+    if split is None:
+        return {**said, "task": None, "part": None}
+    return {**said, "task": split.id, "part": part.part, "split": split.split.model_dump(mode="json")}

@@ -25,7 +25,7 @@ class Timing:
     """What a step of a method takes.
 
     Attributes:
-        seconds: of a forward and a backward pass, reading the batch included.
+        seconds: of a forward and a backward pass, and of reading the batch where the same process reads.
         finite: whether the losses were finite.
     """
 
@@ -33,7 +33,7 @@ class Timing:
     finite: bool
 
 
-def time_steps(method: Method, steps: Batches, n_steps: int, precision: Precision) -> Timing:
+def time_steps(method: Method, steps: Batches, n_steps: int, precision: Precision, *, reads: bool = True) -> Timing:
     """Time a few forward and backward passes on the device of a run, and leave parameters and buffers as they were.
 
     Args:
@@ -41,6 +41,7 @@ def time_steps(method: Method, steps: Batches, n_steps: int, precision: Precisio
         steps: its batches.
         n_steps: of the run.
         precision: of the passes.
+        reads: whether the process that trains reads as well, so that the times add up.
     """
     state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     device = torch.device(accelerator())
@@ -51,8 +52,10 @@ def time_steps(method: Method, steps: Batches, n_steps: int, precision: Precisio
         if number and time.perf_counter() - begun > _TIMED_S:
             break  # the first step, slower than the others, is told rather than waited for twice more
         started = time.perf_counter()
+        batch = steps[number]
+        started = started if reads else time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            loss = method.step(steps[number].to(device), Progress(0, n_steps)).loss
+            loss = method.step(batch.to(device), Progress(0, n_steps)).loss
         torch.autograd.backward(loss)
         finite &= math.isfinite(loss.item())  # which waits for the device
         seconds = min(seconds, time.perf_counter() - started)

@@ -1,0 +1,177 @@
+"""Scope: for what weights can answer. A recording unlike those they know, or an age that does not fit it, is outside.
+
+What weights know is told from the features they make of recordings they were trained on, asked without an age: how far
+a recording lies from their middle (Mahalanobis distance; Lee et al. 2018, "A simple unified framework for detecting
+out-of-distribution samples"), and which age a line through the features gives it. `auricle calibrate` fits it; it lies
+beside the weights in a file of its own, and weights without one answer everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from auricle.age import DAYS_PER_MONTH, Age, describe
+from auricle.atomic import write_with
+from auricle.errors import CheckpointError
+
+Floats = NDArray[np.float64]
+
+FILE: Final = "scope.safetensors"
+# Of records that training did not see so many lie within the limits, whatever they are of.
+_WITHIN: Final = 0.995
+# Directions in which features hardly vary are told apart no more finely than by this share of their mean variance.
+_SHRINKAGE: Final = 0.05
+# Weight of the penalty on the line from features to age, as a share of the mean variance and number of records.
+_RIDGE: Final = 0.01
+# An age is outside where it lies so much farther from the line than nearly all known ones do.
+_AGE_MARGIN: Final = 1.25
+# Ages are compared on a scale on which a month of an infant and years of an adult are alike.
+_SCALE_DAYS: Final = DAYS_PER_MONTH
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What weights know; d is the width of their features.
+
+    Attributes:
+        mean: (d,) of the features of known recordings.
+        whiten: (d, d) under which they vary by 1 in every direction.
+        farthest: (1,) distance within which nearly all of those that were held back lie.
+        to_age: (d + 1,) line from whitened features, and 1, to the age scale.
+        age_error: (1,) how far the age of nearly all of those that were held back lies from it.
+        age_days: (2,) least and greatest age that training saw.
+    """
+
+    mean: Floats
+    whiten: Floats
+    farthest: Floats
+    to_age: Floats
+    age_error: Floats
+    age_days: Floats
+
+    @classmethod
+    def fit(cls, features: Floats, age_days: Floats, held_back: Sequence[tuple[Floats, Floats]]) -> Scope:
+        """What some weights know.
+
+        Args:
+            features: (n, d) of recordings that training saw, asked without their age.
+            age_days: (n,) their ages, NaN where unknown.
+            held_back: (m, d) features and (m,) ages of recordings that it did not see, by data set: the limits are
+                those of the data set that lies farthest.
+        """
+        mean = features.mean(0)
+        variance = np.cov(features, rowvar=False)
+        variance += _SHRINKAGE * np.trace(variance) / len(variance) * np.eye(len(variance))
+        values, directions = np.linalg.eigh(variance)
+        whiten = directions / np.sqrt(values)
+        known = np.isfinite(age_days)
+        ages = age_days[known]
+        bounds = np.array([ages.min(), ages.max()]) if len(ages) else np.array([0.0, np.inf])
+        to_age = _line((features[known] - mean) @ whiten, age_scale(ages))
+        scope = cls(mean, whiten, np.zeros(1), to_age, np.zeros(1), bounds)
+        farthest, errors = 0.0, [0.0] if len(ages) else []
+        for others, of_age in held_back:
+            farthest = max(farthest, float(np.quantile(scope.distance(others), _WITHIN)))
+            aged = np.isfinite(of_age)
+            if aged.any() and len(ages):
+                off = np.abs(scope.age_line(others[aged]) - age_scale(of_age[aged]))
+                errors.append(float(np.quantile(off, _WITHIN)))
+        # Without a known age there is nothing that another could contradict.
+        return cls(mean, whiten, np.array([farthest]), to_age, np.array([max(errors, default=np.inf)]), bounds)
+
+    def distance(self, features: Floats) -> Floats:
+        """(n,) how far features (n, d) lie from the middle of those that are known, as a share of their directions."""
+        distance: Floats = np.sqrt(np.square((features - self.mean) @ self.whiten).mean(-1))
+        return distance
+
+    def age_line(self, features: Floats) -> Floats:
+        """(n,) the age on `age_scale` that features (n, d) look like."""
+        return _with_one((features - self.mean) @ self.whiten) @ self.to_age
+
+    def against(self, features: Floats, age: Age | None) -> tuple[str, ...]:
+        """Why one recording is outside, the gravest first; empty where it is inside.
+
+        Args:
+            features: (d,) of the recording, asked without its age.
+            age: of the patient, or None.
+        """
+        reasons = []
+        if self.distance(features[None])[0] > self.farthest[0]:
+            reasons.append("the trace is unlike all that these weights know: look at it (auricle measure FILE --page)")
+        if age is None:
+            return tuple(reasons)
+        days, (low, high) = age.best_days, self.age_days
+        if days < low - age.resolution_days or days > high + age.resolution_days:
+            reasons.append(
+                f"these weights know ages from {describe(float(low))} to {describe(float(high))}, and this is "
+                f"{describe(days)}"
+            )
+        else:
+            looks = self.age_line(features[None])[0]
+            nearest = np.clip(
+                looks, *age_scale(np.array([max(0.0, days - age.resolution_days), days + age.resolution_days]))
+            )
+            if abs(looks - nearest) > _AGE_MARGIN * self.age_error[0]:
+                reasons.append(
+                    f"the age of {describe(days)} does not fit the trace, which looks like "
+                    f"{describe(float(days_of(looks)))}: check the age"
+                )
+        return tuple(reasons)
+
+    def save(self, folder: Path) -> None:
+        """Write it beside the weights in a folder."""
+        tensors = {
+            entry.name: np.ascontiguousarray(getattr(self, entry.name), dtype=np.float32) for entry in fields(self)
+        }
+        write_with(folder / FILE, lambda path: save_file(tensors, path))
+
+    @classmethod
+    def load(cls, folder: Path, width: int) -> Scope | None:
+        """The scope that lies beside weights whose features have a width; None where there is none.
+
+        Raises:
+            CheckpointError: it is damaged, or of other weights.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        try:
+            tensors = load_file(path)
+            scope = cls(**{entry.name: tensors[entry.name].astype(np.float64) for entry in fields(cls)})
+        except (SafetensorError, KeyError, OSError) as error:
+            raise CheckpointError(f"{path}: cannot be read ({error}): run auricle calibrate again") from None
+        if scope.mean.shape != (width,) or scope.whiten.shape != (width, width) or scope.to_age.shape != (width + 1,):
+            raise CheckpointError(f"{path}: is of other weights: run auricle calibrate again")
+        return scope
+
+
+def age_scale(age_days: Floats) -> Floats:
+    """Ages on a scale on which a month of an infant and years of an adult are alike."""
+    return np.log1p(np.asarray(age_days, dtype=np.float64) / _SCALE_DAYS)
+
+
+def days_of(scale: Floats | float) -> Floats:
+    """Ages in days from `age_scale`."""
+    return np.maximum(0.0, np.expm1(np.asarray(scale, dtype=np.float64)) * _SCALE_DAYS)
+
+
+def _line(x: Floats, y: Floats) -> Floats:
+    """(k + 1,) ridge regression of y (n,) on x (n, k) and 1; zeros where there is nothing to learn from."""
+    one = _with_one(x)
+    if not len(one):
+        return np.zeros(one.shape[1])
+    penalty = _RIDGE * len(one) * np.eye(one.shape[1])
+    penalty[-1, -1] = 0.0
+    return np.linalg.solve(one.T @ one + penalty, one.T @ y).astype(np.float64)
+
+
+def _with_one(x: Floats) -> Floats:
+    return np.concatenate([x, np.ones((len(x), 1))], axis=1)

@@ -1,0 +1,209 @@
+"""Calibration: probabilities become true, ranks stay, few positives change little; the scope refuses what is unlike."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auricle.age import Age
+from auricle.config import validate
+from auricle.data.ingest import ingest
+from auricle.errors import CheckpointError, ConfigError, UnreadableError
+from auricle.evaluate.calibration import calibrate, platt
+from auricle.evaluate.metrics import expected_calibration_error
+from auricle.methods import load_card, load_method
+from auricle.predict import Predictor
+from auricle.scope import FILE, Scope, age_scale, days_of
+from auricle.simulate import cohort
+from auricle.train.config import RunConfig
+from auricle.train.fit import fit
+
+
+def drawn(factor: float, shift: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and answers that are true at `factor * logit + shift`."""
+    generator = np.random.default_rng(0)
+    logit = generator.normal(0, 2, n)
+    truth = generator.random(n) < 1 / (1 + np.exp(-(factor * logit + shift)))
+    return logit, truth.astype(float)
+
+
+def probability(logit: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logit))
+
+
+class TestPlatt:
+    @pytest.mark.parametrize(("factor", "shift"), [(1.0, 0.0), (0.4, 0.0), (2.5, -1.0), (0.7, 2.0)])
+    def test_it_finds_how_the_answers_were_drawn(self, factor: float, shift: float) -> None:
+        found = platt(*drawn(factor, shift))
+        assert found == pytest.approx((factor, shift), abs=0.2)
+
+    def test_error_falls_on_records_it_was_not_fitted_on(self) -> None:
+        logit, truth = drawn(0.4, 1.0)
+        factor, shift = platt(logit[:2000], truth[:2000])
+        held, answers = logit[2000:], truth[2000:, None]
+        before = expected_calibration_error(answers, probability(held)[:, None])[0]
+        after = expected_calibration_error(answers, probability(factor * held + shift)[:, None])[0]
+        assert after < 0.03 < 0.1 < before
+
+    @given(st.integers(0, 3), st.integers(20, 60), st.integers(0, 1000))
+    def test_few_positives_change_little_and_nothing_turns_round(self, positive: int, n: int, seed: int) -> None:
+        logit = np.random.default_rng(seed).normal(-2, 1, n)
+        truth = np.zeros(n)
+        truth[np.argsort(logit)[:positive]] = 1  # the least likely ones have it: the worst that can be
+        factor, shift = platt(logit, truth)
+        assert factor > 0
+        assert abs(shift) < 12
+        assert np.isfinite([factor, shift]).all()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("store") / "s"
+    options = {"n": 300, "rate_hz": 100.0, "seconds": 4.0, "seed": 50, "diagnoses": "core"}
+    ingest("simulated", Path(), out, options=options, rate_hz=100, workers=1)
+    return out
+
+
+@pytest.fixture
+def weights(store: Path, tmp_path: Path) -> Path:
+    values: dict[str, Any] = {
+        "model": {
+            "name": "supervised",
+            "preset": "tiny",
+            "input": {"rate_hz": 100, "band_hz": [0.5, 45], "seconds": 4},
+        },
+        "data": {"store": str(store), "task": "simulated/diagnosis"},
+        "train": {"steps": 8, "batch_size": 16},
+    }
+    return fit(validate(RunConfig, values, "test"), tmp_path / "run")
+
+
+class TestCalibrate:
+    def test_probabilities_change_as_the_card_says_and_ranks_do_not(self, store: Path, weights: Path) -> None:
+        before = load_method(weights)
+        fitted = calibrate(weights, [(store, "simulated/diagnosis")])
+        after = load_method(weights)
+        logits = torch.randn(50, len(before.class_names))
+        old, new = before.probabilities(logits), after.probabilities(logits)
+        named = {one.name: one for one in fitted}
+        assert named
+        for column, name in enumerate(after.class_names):
+            if name not in named:
+                assert torch.equal(old[:, column], new[:, column])
+                continue
+            wanted = torch.sigmoid(named[name].factor * logits[:, column] + named[name].shift)
+            torch.testing.assert_close(new[:, column], wanted)
+            assert torch.equal(old[:, column].argsort(), new[:, column].argsort())
+        said = load_card(weights)[0]["about"]["calibrated"]
+        assert {one["class"] for one in said} == named.keys()
+        assert all(one["positive"] >= 10 for one in said)
+
+    def test_what_training_saw_does_not_calibrate(self, store: Path, weights: Path) -> None:
+        with pytest.raises(ConfigError, match="training saw"):
+            calibrate(weights, [(store, "ecg/findings")])
+
+    def test_classes_of_another_question_are_refused(self, store: Path, weights: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other.toml"
+        shares = "train = 0.7\nvalidation = 0.1\ntest = 0.2\n"
+        head = 'id = "o"\ntitle = "o"\nsource = "simulated"\n[split]\nby = "patient"\n'
+        other.write_text(head + shares + '[[classes]]\nname = "Q"\ncodes = ["NORM"]\n')
+        with pytest.raises(ConfigError, match="none of the classes"):
+            calibrate(weights, [(store, str(other))])
+
+
+def known(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features of width 6 that follow the age, and the ages."""
+    generator = np.random.default_rng(seed)
+    days = days_of(generator.uniform(0, 6, n))
+    features = generator.normal(0, 1, (n, 6)) * [5, 1, 1, 1, 0.1, 0.01]
+    features[:, 1] += 4 * age_scale(days)
+    return features, days
+
+
+def scope() -> Scope:
+    return Scope.fit(*known(), [known(seed=1)])
+
+
+class TestScope:
+    def test_nearly_all_of_what_was_held_back_is_inside(self) -> None:
+        features, days = known(seed=2)
+        outside = [bool(scope().against(row, Age(float(age)))) for row, age in zip(features, days, strict=True)]
+        assert np.mean(outside) < 0.03
+
+    def test_a_recording_far_from_all_is_outside_in_any_direction(self) -> None:
+        middle = scope().mean
+        for axis, far in ((0, 100.0), (4, 5.0)):
+            features = middle.copy()
+            features[axis] += far
+            assert "unlike" in scope().against(features, None)[0]
+        assert not scope().against(middle, None)
+
+    def test_an_age_that_does_not_fit_is_named_with_what_it_looks_like(self) -> None:
+        features, days = known(seed=3)
+        oldest = int(np.argmax(days))
+        (reason,) = scope().against(features[oldest], Age(3.0))
+        assert "3 d does not fit" in reason
+        assert "check the age" in reason
+        assert not scope().against(features[oldest], None)
+
+    def test_an_age_that_is_known_coarsely_is_given_the_benefit(self) -> None:
+        features, days = known(seed=3)
+        oldest = int(np.argmax(days))
+        assert not scope().against(features[oldest], Age(3.0, float(days[oldest])))
+
+    def test_ages_that_training_did_not_see_are_outside(self) -> None:
+        features, days = known()
+        adults = days > 1000
+        (reason,) = Scope.fit(features[adults], days[adults], []).against(features[adults][0], Age(10.0))[-1:]
+        assert "know ages from" in reason
+
+    def test_it_is_saved_and_read_back(self, tmp_path: Path) -> None:
+        one = scope()
+        one.save(tmp_path)
+        again = Scope.load(tmp_path, 6)
+        np.testing.assert_allclose(again.distance(known()[0]), one.distance(known()[0]), rtol=1e-3)
+        assert Scope.load(tmp_path / "nowhere", 6) is None
+        with pytest.raises(CheckpointError, match="other weights"):
+            Scope.load(tmp_path, 7)
+        (tmp_path / FILE).write_bytes(b"no tensors")
+        with pytest.raises(CheckpointError, match="calibrate again"):
+            Scope.load(tmp_path, 6)
+
+    def test_ages_without_a_known_one_leave_the_line_out(self) -> None:
+        features, _ = known()
+        one = Scope.fit(features, np.full(len(features), np.nan), [(features, np.full(len(features), np.nan))])
+        assert not one.against(features[0], Age(9000.0))
+
+
+def test_a_predictor_refuses_what_is_outside_and_answers_the_rest(store: Path, weights: Path) -> None:
+    calibrate(weights, [(store, "simulated/diagnosis")])
+    predictor = Predictor.from_pretrained(weights)
+    recordings = list(cohort(3, 8, ages=[12000.0] * 3, quality="clean", rate_hz=100).recordings())
+    assert len(predictor(recordings)) == 3
+    predictor.scope = replace(predictor.scope, mean=predictor.scope.mean + 1e3)
+    with pytest.raises(UnreadableError, match="no answer: the trace is unlike"):
+        predictor(recordings[0])
+
+
+def test_a_card_tells_on_whom_each_class_was_tested(weights: Path) -> None:
+    card = json.loads((weights / "auricle.json").read_text())
+    test = {"protocol": "finetune", "task": "t", "n_records": 90, "auroc": {"NORM": 0.9}}
+    card["about"]["tests"] = [
+        {**test, "source": "simulated", "positive": {"NORM": 50, "LVH": 12}},
+        {**test, "source": "ptb_xl", "positive": {"NORM": 30, "LVH": 3}, "age_days": [7000.0, 30000.0]},
+        {**test, "source": "ward", "positive": {"LVH": 11}, "age_days": [0.0, 6000.0]},
+        {**test, "source": "x", "protocol": "zero_shot", "positive": {"RVH": 99}},
+    ]
+    (weights / "auricle.json").write_text(json.dumps(card))
+    tested = Predictor.from_pretrained(weights).tested
+    assert tested["NORM"] == ("simulated", "real_adults")
+    assert tested["LVH"] == ("simulated", "real_children")
+    assert tested["RVH"] == ()
