@@ -418,6 +418,8 @@ class Predictor:
         elif not recording.leads:
             raise DataError(f"{recording.record_id}: there is only a picture, and these weights read signals")
         ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
+        if recording.image is None and not ready.lead_mask.any():
+            raise DataError(f"{recording.record_id}: none of its leads has enough samples to be read")
         return ready
 
     def _at_ages(

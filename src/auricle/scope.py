@@ -26,13 +26,11 @@ Floats = NDArray[np.float64]
 
 FILE: Final = "scope.safetensors"
 # Of records that training did not see so many lie within the limits, whatever they are of.
-_WITHIN: Final = 0.995
+_WITHIN: Final = 0.99
 # Directions in which features hardly vary are told apart no more finely than by this share of their mean variance.
-_SHRINKAGE: Final = 0.05
+_SHRINKAGE: Final = 0.001
 # Weight of the penalty on the line from features to age, as a share of the mean variance and number of records.
 _RIDGE: Final = 0.01
-# An age is outside where it lies so much farther from the line than nearly all known ones do.
-_AGE_MARGIN: Final = 1.25
 # Ages are compared on a scale on which a month of an infant and years of an adult are alike.
 _SCALE_DAYS: Final = DAYS_PER_MONTH
 
@@ -119,7 +117,7 @@ class Scope:
             nearest = np.clip(
                 looks, *age_scale(np.array([max(0.0, days - age.resolution_days), days + age.resolution_days]))
             )
-            if abs(looks - nearest) > _AGE_MARGIN * self.age_error[0]:
+            if abs(looks - nearest) > self.age_error[0]:
                 reasons.append(
                     f"the age of {describe(days)} does not fit the trace, which looks like "
                     f"{describe(float(days_of(looks)))}: check the age"
