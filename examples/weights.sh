@@ -1,11 +1,21 @@
 #!/usr/bin/env bash
-# The weights that come with auricle: lisa nano, pre-trained on a simulated cohort and its reports, then fine-tuned with
-# the age gate on what was simulated. About twelve minutes on two cores. Usage: examples/weights.sh [FOLDER]
+# The weights that come with auricle (`lisa-nano`): an hour and a half of one core on simulated people that are made while
+# they are learned from, and on the recordings and labels of folds 1-7 of PTB-XL; then calibrated and tested.
+# ELSEWHERE is a folder of Challenge 2021 records without those of PTB-XL (names that begin with HR).
+# Each step goes on where it stopped. Usage: examples/weights.sh PTB_XL_FOLDER ELSEWHERE_FOLDER [FOLDER]
 set -euo pipefail
-out=${1:-runs/weights}
-auricle simulate "$out/store" -n 6000 --seed 100 --diagnoses core --rate-hz 250
-auricle pretrain "$out/store" "$out/pretrained" --preset nano --task simulated/diagnosis --steps 1800 \
-  --resume model.input.seconds=5
-auricle finetune "$out/store" "$out/finetuned" --from "$out/pretrained" --task simulated/diagnosis --steps 900 \
-  --backbone slow model.backbone_lr_scale=0.5 --resume
-auricle evaluate "$out/finetuned" "$out/store" "$out/results" --task simulated/diagnosis --protocol finetune --rows class_prior --to-card
+data=${1:?give the folder of PTB-XL in its original layout (records100/ is enough)}
+elsewhere=${2:?give a folder of Challenge 2021 records without those of PTB-XL}
+out=${3:-runs/weights}
+here=$(dirname "$0")
+auricle ingest ptb_xl "$data" "$out/ptb_xl" rate_hz=100 --rate-hz 100
+auricle ingest challenge2021 "$elsewhere" "$out/elsewhere" --rate-hz 100
+auricle simulate "$out/simulated" -n 12000 --seed 1901 --rate-hz 100
+auricle pretrain stream "$out/lisa-nano" --config everything --steps 2200 --resume train.workers=1 \
+  data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true
+auricle calibrate "$out/lisa-nano" "$out/simulated" "$out/ptb_xl" \
+  --task ecg/findings --task "$here/tasks/ptb_xl_findings.toml"
+test_on() { auricle evaluate "$out/lisa-nano" "$1" "$out/results" --task "$2" --protocol finetune --rows "" --to-card; }
+test_on "$out/simulated" ecg/findings
+test_on "$out/ptb_xl" "$here/tasks/ptb_xl_findings.toml"
+test_on "$out/elsewhere" "$here/tasks/elsewhere_findings.toml"

@@ -58,6 +58,11 @@ def caveats(
     seconds = recording.trimmed().seconds
     if recording.leads and seconds < spec.seconds:
         notes.append(f"{seconds:.1f} s recorded, {spec.seconds:g} s expected: padded and masked")
+    highest = recording.original_hz / 2
+    if recording.leads and highest < spec.band_hz[1]:
+        notes.append(
+            f"recorded with nothing above {highest:.3g} Hz, and these weights read up to {spec.band_hz[1]:g} Hz"
+        )
     return notes
 
 

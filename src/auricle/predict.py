@@ -23,7 +23,7 @@ from auricle.disclaimer import RESEARCH_USE
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
-from auricle.measure.recording import measure_recording
+from auricle.measure.recording import quality_of
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
 from auricle.paediatrics import wording
 from auricle.recording import Recording
@@ -474,7 +474,7 @@ class Predictor:
                 f"{recording.record_id}: its amplitudes are unknown, and these weights read millivolts: give the unit "
                 "and gain of the file, or use weights trained with input.scale=amplitude_unknown"
             )
-        quality = measure_recording(recording).quality
+        quality = quality_of(recording)
         if not quality.readable:
             raise UnreadableError(
                 f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()

@@ -115,6 +115,19 @@ def test_prompts_are_means_of_unit_vectors(setting: Setting) -> None:
         embed_prompts(bare, load_tower("ngrams"))
 
 
+def test_prompts_of_another_language_pass_the_phrase_book_or_are_refused(setting: Setting) -> None:
+    def asked(prompt: str) -> torch.Tensor:
+        entry = setting.task.classes[0].model_copy(update={"prompts": {"en": (prompt,)}})
+        return embed_prompts(setting.task.model_copy(update={"classes": (entry,)}), load_tower("ngrams"))
+
+    assert torch.equal(asked("Vorhofflimmern"), asked("atrial fibrillation"))
+    assert torch.equal(asked("心房颤动"), asked("atrial fibrillation"))
+    assert asked("st elevation of 200 µV").isfinite().all()
+    for unread in ("фибрилляция предсердий", "心房颤动很怪"):
+        with pytest.raises(DataError, match="is not English, and the tower ngrams"):
+            asked(unread)
+
+
 def test_every_task_that_comes_along_is_whole() -> None:
     for name in list_tasks():
         task = load_task(name)

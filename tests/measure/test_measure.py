@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auricle.leads import STANDARD
 from auricle.measure.measurements import UNITS, Measurements
-from auricle.measure.recording import measure_recording
+from auricle.measure.recording import measure_recording, quality_of
 from auricle.recording import Recording, make_recording
 from auricle.simulate import cohort
 
@@ -474,3 +474,18 @@ def test_a_lead_without_a_heart_in_it_has_no_amplitudes() -> None:
         assert "recorded" not in values["r_v6"].reason
         assert values["r_v5"].measurable
     assert measure_recording(changed(whole, V1=drift)).values["rs_ratio_v1"].reason
+
+
+def test_quality_alone_is_the_quality_of_a_measurement() -> None:
+    bad = list(cohort(40, 4, quality="hard", rate_hz=250).recordings())
+    swapped = drawn()
+    order = [STANDARD.index(name) for name in ("I", "III", "II", "aVL", "aVR")]
+    signal = swapped.signal.copy()
+    signal[: len(order)] = swapped.signal[order] * np.array([-1, 1, 1, 1, 1])[:, None]
+    further = replace(drawn(), leads=(*STANDARD[:11], "V4R"))
+    nothing = replace(drawn(), signal=np.random.default_rng(0).normal(size=(12, 5000)).astype(np.float32))
+    given = [*bad, drawn(), replace(swapped, signal=signal.astype(np.float32)), further, nothing]
+    found = [quality_of(recording) for recording in given]
+    assert found == [measure_recording(recording).quality for recording in given]
+    assert {one.acceptable for one in found} == {True, False}
+    assert any("arms_swapped" in str(one) for one in found)

@@ -15,7 +15,7 @@ Sources: CSE working party, Eur Heart J 1985;6:815 (global onsets and offsets, w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,7 +31,7 @@ from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
 from auricle.measure.median_beat import Aligned, align, align_as, columns, independent, median_of, without_gaps
 from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
-from auricle.signal.acceptance import Reason, judge
+from auricle.signal.acceptance import Acceptance, Reason, judge
 from auricle.signal.beats import Beats, read_beats, to_usual_height
 
 Floats = NDArray[np.float64]
@@ -107,14 +107,38 @@ def measure_recording(recording: Recording) -> Measurements:
     return _with_further(decided, _part(recording, ~twelve), keep[~twelve])
 
 
+def quality_of(recording: Recording) -> Acceptance:
+    """The quality of the trace that `measure_recording` gives, in about half its time: no value is measured."""
+    keep = remarks.usable(recording)
+    twelve = np.array([name in STANDARD for name in recording.leads], dtype=bool)
+    if not twelve.all() and keep[twelve].any():
+        recording, keep = _part(recording, twelve), keep[twelve]
+    begun = _begin(recording, keep)
+    if begun.aligned is None:
+        return begun.quality
+    read = _read_whole(recording, begun.leads, begun.beats, begun.aligned)
+    whole, _ = _doubted(read.whole, [], read.aligned, read.leads)
+    found = _remarks(whole, read.aligned, read.leads, recording.amplitude_known)
+    return begun.quality.also(_swapped(remarks.by_gravity(found)))
+
+
 def _part(recording: Recording, rows: NDArray[np.bool_]) -> Recording:
     names = tuple(name for name, chosen in zip(recording.leads, rows, strict=True) if chosen)
     return replace(recording, signal=recording.signal[rows], leads=names)
 
 
-def _decided(recording: Recording, keep: NDArray[np.bool_]) -> _Decided:
-    """The measurements of leads that decide their own beats and marks."""
-    found_remarks = remarks.of_recording(recording, keep)
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A recording up to its aligned beats, which are None where it cannot be measured."""
+
+    leads: tuple[str, ...]
+    beats: Beats
+    aligned: Aligned | None
+    quality: Acceptance
+    scale: float
+
+
+def _begin(recording: Recording, keep: NDArray[np.bool_]) -> _Begun:
     leads = tuple(name for name, good in zip(recording.leads, keep, strict=True) if good)
     signal = recording.signal[keep]
     scale = 1.0
@@ -124,12 +148,26 @@ def _decided(recording: Recording, keep: NDArray[np.bool_]) -> _Decided:
     beats = read_beats(signal, leads, recording.rate_hz)
     quality = judge(recording, beats.at)
     aligned = align(signal, recording.rate_hz, beats.at) if quality.readable and len(beats.at) else None
-    if aligned is None:
-        why = str(quality.reasons[0]) if not quality.readable else _NO_BEATS
-        return _Decided(replace(_nothing(recording, leads, beats.at, found_remarks, why), quality=quality))
-    found, readings = _measured(recording, leads, beats, aligned, found_remarks)
-    swapped = [Reason(remark.code) for remark in found.remarks if remark.code in _ELECTRODES]
-    return _Decided(replace(found, quality=quality.also(swapped)), aligned, readings, scale)
+    return _Begun(leads, beats, aligned, quality, scale)
+
+
+def _decided(recording: Recording, keep: NDArray[np.bool_]) -> _Decided:
+    """The measurements of leads that decide their own beats and marks."""
+    found_remarks = remarks.of_recording(recording, keep)
+    begun = _begin(recording, keep)
+    if begun.aligned is None:
+        why = str(begun.quality.reasons[0]) if not begun.quality.readable else _NO_BEATS
+        nothing = _nothing(recording, begun.leads, begun.beats.at, found_remarks, why)
+        return _Decided(replace(nothing, quality=begun.quality))
+    found, readings = _measured(recording, begun.leads, begun.beats, begun.aligned, found_remarks)
+    return _Decided(
+        replace(found, quality=begun.quality.also(_swapped(found.remarks))), begun.aligned, readings, begun.scale
+    )
+
+
+def _swapped(found: Sequence[Remark]) -> list[Reason]:
+    """What remarks say of electrodes, as reasons not to accept a trace."""
+    return [Reason(remark.code) for remark in found if remark.code in _ELECTRODES]
 
 
 def _with_further(decided: _Decided, recording: Recording, keep: NDArray[np.bool_]) -> Measurements:
@@ -173,16 +211,13 @@ def _measured(
     found_remarks: list[Remark],
 ) -> tuple[Measurements, tuple[_Reading, ...]]:
     """All values of a recording whose beats could be aligned, and the readings they are from."""
-    leads, aligned, uncovered = _covered(leads, aligned)
+    read = _read_whole(recording, leads, beats, aligned)
+    leads, aligned, whole, rr_ms = read.leads, read.aligned, read.whole, read.rr_ms
     few = any(remark.code == "few_leads" for remark in found_remarks)
-    found_remarks = found_remarks + [remark for remark in uncovered if not (few and remark.code == "few_leads")]
-    sheet = columns(aligned)
-    # The median beat of all beats, and those with one group of beats left out.
-    rr_ms = rhythm.intervals_ms(recording, beats.at)
-    rr = float(np.median(rhythm.known(rr_ms))) if len(rhythm.known(rr_ms)) else math.nan
-    aligned = replace(aligned, median=without_gaps(aligned.median))
-    whole = _read(aligned.median, aligned, sheet, leads, rr)
-    repeated = [_read_group(median, aligned, sheet, leads, rr) for median in left_out(aligned.stack)]
+    found_remarks = found_remarks + [remark for remark in read.uncovered if not (few and remark.code == "few_leads")]
+    # Those with one group of beats left out, too.
+    groups_left_out = left_out(aligned.stack)
+    repeated = [_read_group(median, aligned, read.sheet, leads, read.usual_rr_ms) for median in groups_left_out]
     whole, repeated = _doubted(whole, repeated, aligned, leads)
     # Values with their standard errors.
     known, seen = recording.amplitude_known, whole.found.qrs.onset is not None
@@ -200,6 +235,35 @@ def _measured(
         len(aligned.stack), recording.original_hz,
     )  # fmt: skip
     return found, (whole, *repeated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """The median beat of all beats, as it was read.
+
+    Attributes:
+        leads, aligned: without leads that no beat of the median has.
+        uncovered: the remarks that name those.
+        sheet: rows of each column of leads that were recorded together.
+        rr_ms: from beat to beat, and `usual_rr_ms` their median; NaN where none is known.
+        whole: what was read.
+    """
+
+    leads: tuple[str, ...]
+    aligned: Aligned
+    uncovered: list[Remark]
+    sheet: list[list[int]]
+    rr_ms: Floats
+    usual_rr_ms: float
+    whole: _Reading
+
+
+def _read_whole(recording: Recording, leads: tuple[str, ...], beats: Beats, aligned: Aligned) -> _Whole:
+    leads, aligned, uncovered = _covered(leads, aligned)
+    sheet, rr_ms = columns(aligned), rhythm.intervals_ms(recording, beats.at)
+    rr = float(np.median(rhythm.known(rr_ms))) if len(rhythm.known(rr_ms)) else math.nan
+    aligned = replace(aligned, median=without_gaps(aligned.median))
+    return _Whole(leads, aligned, uncovered, sheet, rr_ms, rr, _read(aligned.median, aligned, sheet, leads, rr))
 
 
 def _covered(leads: tuple[str, ...], aligned: Aligned) -> tuple[tuple[str, ...], Aligned, list[Remark]]:

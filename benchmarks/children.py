@@ -1,0 +1,107 @@
+"""Real children one by one: what was written of each, what is measured, what weights answer with and without the age.
+
+    AURICLE_REAL_DATA=FOLDER python benchmarks/children.py [--weights WEIGHTS] > docs/results/children.md
+
+Every recording of a person under 18 in SETS. Measurements outside of the published limits of the age (2nd to 98th
+centile) carry an arrow. Of the answers those of 20 % and more are told, and NORM in any case; behind them what the same
+trace would be called if the age were unknown. The table says nothing of how often an answer is right: that needs more
+children than are at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from auricle.age import ADULT_DAYS, describe
+from auricle.errors import AuricleError, ReadingNote, UnreadableError
+from auricle.io import read
+from auricle.measure.recording import measure_recording
+from auricle.paediatrics.findings import assess
+from auricle.predict import SHIPPED_WEIGHTS, Prediction, Predictor
+from auricle.recording import Recording
+from auricle.tasks import load_task
+
+SETS = ("zzu-pecg", "csn-more", "csn", "challenge-more", "challenge-2021", "cinc-2025", "ptb-xl-more", "ptb-xl")
+PARAMETERS = {"heart_rate": "rate", "qrs": "QRS", "qtc_bazett": "QTc", "qrs_axis": "axis"}
+TOLD = 0.2
+ARROWS = {"low": "↓", "high": "↑"}
+
+
+def children(data: Path) -> Iterator[tuple[str, Recording]]:
+    """The recordings of children, with the set they are of."""
+    for name in SETS:
+        for header in sorted((data / name).rglob("*.hea")):
+            if "records500" in header.parts:
+                continue
+            try:
+                recording = read(header)
+            except AuricleError:
+                continue
+            if recording.age is not None and recording.age.best_days < ADULT_DAYS:
+                yield name, recording
+
+
+def statements(data: Path) -> dict[str, str]:
+    """What was written of the children of ZZU-pECG: the group, the statements of the cart, the diseases."""
+    with (data / "zzu-pecg" / "metadata.csv").open(encoding="utf-8") as file:
+        return {row["record"]: f"{row['statements'] or row['aha']} ({row['icd10']})" for row in csv.DictReader(file)}
+
+
+def names_of_codes() -> dict[str, str]:
+    """Class by code, of the classes that the weights know."""
+    return {code: entry.name for entry in reversed(load_task("ecg/findings").classes) for code in entry.codes}
+
+
+def measured(recording: Recording) -> str:
+    """Rate, QRS, QTc and axis, with an arrow where they are outside of the limits of the age."""
+    assert recording.age is not None
+    found = measure_recording(recording)
+    rows = {row.parameter: row for row in assess(found, recording.age, recording.sex).rows}
+    told = []
+    for name, short in PARAMETERS.items():
+        value = found.values[name].value
+        row = rows.get(name)
+        arrow = ARROWS.get(row.position, "") if row is not None and not row.refused else ""
+        told.append(f"{short} {value:.0f}{arrow}" if value is not None and math.isfinite(value) else f"{short} ?")
+    return ", ".join(told)
+
+
+def answered(prediction: Prediction) -> str:
+    """The likely classes, NORM in any case, and in brackets their scores without the age."""
+    without = prediction.scores_without_age or {}
+    shown = [name for name, score in prediction.scores.items() if score >= TOLD or name == "NORM"]
+    shown.sort(key=lambda name: -prediction.scores[name])
+    return ", ".join(f"{name} {prediction.scores[name]:.2f} ({without.get(name, float('nan')):.2f})" for name in shown)
+
+
+def main(weights: str, data: Path) -> None:
+    torch.set_num_threads(1)
+    predictor, codes, said = Predictor.from_pretrained(weights), names_of_codes(), statements(data)
+    print("| recording | age | written | measured | answered (without the age) |")
+    print("| --- | ---: | --- | --- | --- |")
+    for name, recording in children(data):
+        assert recording.age is not None
+        labels = ", ".join(dict.fromkeys(codes.get(label, label) for label in recording.labels))
+        written = said.get(recording.record_id, labels) or "–"
+        try:
+            answer = answered(predictor([recording], other_ages_days=())[0])
+        except UnreadableError as error:
+            answer = f"no answer: {str(error).split('no answer: ')[-1]}"
+        age = describe(recording.age.best_days)
+        print(f"| {name}/{recording.record_id} | {age} | {written} | {measured(recording)} | {answer} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default=str(SHIPPED_WEIGHTS))
+    given = parser.parse_args()
+    warnings.simplefilter("ignore", ReadingNote)
+    main(given.weights, Path(os.environ["AURICLE_REAL_DATA"]))

@@ -1,0 +1,197 @@
+"""The weights that come along: what their card says holds, they need no network, and refuse what they cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from auricle.age import Age
+from auricle.data.sources.ptb_xl import PtbXl
+from auricle.errors import AuricleError, CheckpointError, UnreadableError
+from auricle.evaluate.metrics import auroc
+from auricle.io import read
+from auricle.leads import STANDARD
+from auricle.methods import AlignsText, load_card
+from auricle.predict import SHIPPED_WEIGHTS, Predictor
+from auricle.recording import Recording, make_recording
+from auricle.scope import FILE
+from auricle.simulate import cohort
+from auricle.tasks import load_task
+
+SUPERCLASSES = {"NORM", "MI", "STTC", "CD", "HYP"}
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.from_pretrained("lisa-nano")
+
+
+@pytest.fixture(scope="module")
+def card() -> dict[str, Any]:
+    return load_card(SHIPPED_WEIGHTS)[0]["about"]
+
+
+def test_by_name_and_by_default_they_are_the_same_few_megabytes(predictor: Predictor) -> None:
+    assert predictor.method.config == Predictor.from_pretrained().method.config
+    assert sum(path.stat().st_size for path in SHIPPED_WEIGHTS.iterdir()) < 5e6
+    assert (SHIPPED_WEIGHTS / FILE).exists()
+    with pytest.raises(CheckpointError, match="lisa-nana"):
+        Predictor.from_pretrained("lisa-nana")
+
+
+def test_classes_are_those_of_the_task_and_prompts_are_inside(predictor: Predictor) -> None:
+    assert set(predictor.classes) >= SUPERCLASSES
+    assert predictor.classes == load_task("ecg/findings").class_names
+    assert isinstance(predictor.method, AlignsText)
+    by_sentence = Predictor.from_pretrained("lisa-nano", task="ecg/findings")
+    assert (predictor.kind, by_sentence.kind) == ("probability", "similarity")
+    assert by_sentence.classes == predictor.classes
+    assert set(predictor.titles("zh")) == set(predictor.classes)
+
+
+def test_every_class_is_calibrated_and_says_on_whom_it_was_tested(predictor: Predictor, card: dict[str, Any]) -> None:
+    calibrated = {one["class"]: one["source"] for one in card["calibrated"]}
+    assert calibrated.keys() == set(predictor.classes)
+    assert all(calibrated[name] == "ptb_xl" for name in SUPERCLASSES)
+    assert all(predictor.tested[name] for name in predictor.classes)
+    assert all("real_adults" in predictor.tested[name] for name in SUPERCLASSES)
+
+
+def test_what_they_learned_from_is_said_and_holds_no_share_alike_data(card: dict[str, Any]) -> None:
+    assert {part["source"] for part in card["parts"]} == {"simulated", "ptb_xl"}
+    (real,) = [part for part in card["parts"] if part["source"] == "ptb_xl"]
+    assert real["labels"]
+    assert real["split"]["train"] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def answers(predictor: Predictor, recordings: list[Recording]) -> np.ndarray:
+    """(n, c) probabilities, NaN where there is no answer."""
+    found = np.full((len(recordings), len(predictor.classes)), np.nan)
+    for row, recording in enumerate(recordings):
+        try:
+            found[row] = list(predictor([recording], other_ages_days=())[0].scores.values())
+        except UnreadableError:
+            continue
+    return found
+
+
+def told(card: dict[str, Any], source: str) -> dict[str, Any]:
+    (test,) = [one for one in card["tests"] if one["source"] == source and one["protocol"] == "finetune"]
+    return test
+
+
+def test_on_real_adults_they_give_the_numbers_of_the_card(
+    predictor: Predictor, card: dict[str, Any], real_data: Path
+) -> None:
+    task, found, labels = load_task(EXAMPLES / "tasks" / "ptb_xl_findings.toml"), [], []
+    for folder in ("ptb-xl", "ptb-xl-more"):
+        source = PtbXl(rate_hz=100)
+        table = source.index(real_data / folder)
+        for _, row in table[table["strat_fold"].isin([9, 10])].iterrows():
+            try:
+                found.append(source.read(real_data / folder, row))
+            except AuricleError:
+                continue
+            labels.append(found[-1].labels)
+    scores, truth = answers(predictor, found), task.targets(labels)
+    answered = ~np.isnan(scores[:, 0])
+    assert answered.mean() > 0.95
+    test = told(card, "ptb_xl")
+    assert test["n_records"] == len(found)
+    given = dict(zip(task.class_names, auroc(truth[answered], scores[answered]), strict=True))
+    # Those that are refused here were scored there.
+    for name in SUPERCLASSES:
+        assert given[name] == pytest.approx(test["auroc"][name], abs=0.01), name
+
+
+def test_on_simulated_people_of_the_test_they_give_the_numbers_of_the_card(
+    predictor: Predictor, card: dict[str, Any]
+) -> None:
+    test, n = told(card, "simulated"), 400
+    recordings = list(cohort(n, 1901, rate_hz=100).recordings())
+    scores = answers(predictor, recordings)
+    answered = ~np.isnan(scores[:, 0])
+    assert answered.mean() > 0.95
+    truth = load_task("ecg/findings").targets(recording.labels for recording in recordings)[answered]
+    given = auroc(truth, scores[answered])
+    enough = [i for i in range(len(predictor.classes)) if 15 <= (truth[:, i] == 1).sum() <= len(truth) - 15]
+    assert len(enough) >= 8
+    wanted = [test["auroc"][predictor.classes[i]] for i in enough]
+    assert np.abs(given[enough] - wanted).max() < 0.12
+    assert given[enough].mean() == pytest.approx(np.mean(wanted), abs=0.03)
+
+
+def made(signal: np.ndarray) -> Recording:
+    return make_recording(signal.astype(np.float32), 500.0, list(STANDARD), "made", age=Age(12000.0))
+
+
+def syllables() -> np.ndarray:
+    """What a microphone may give: bursts of a tone that glides."""
+    t, phase = np.arange(5000) / 500, np.random.default_rng(0).uniform(0, 2 * np.pi, (12, 1))
+    return 0.5 * np.sin(2 * np.pi * 3 * t + 4 * np.sin(2 * np.pi * 0.9 * t + phase)) * (np.sin(2 * np.pi * 1.3 * t) > 0)
+
+
+@pytest.mark.parametrize("what", ["noise", "flat", "square", "syllables"])
+def test_what_is_no_ecg_gets_no_answer(predictor: Predictor, what: str) -> None:
+    t = np.arange(5000) / 500
+    signals = {
+        "noise": 0.3 * np.random.default_rng(0).normal(size=(12, 5000)),
+        "flat": np.zeros((12, 5000)),
+        "square": ((t % 0.8) < 0.2) * np.ones((12, 1)),
+        "syllables": syllables(),
+    }
+    with pytest.raises(AuricleError):
+        predictor(made(signals[what]))
+
+
+def test_an_age_that_cannot_be_is_not_answered(predictor: Predictor) -> None:
+    newborn = next(cohort(1, 5, ages=[3.0], diagnoses={"NORM": 1.0}, quality="clean").recordings())
+    assert predictor(newborn).scores
+    with pytest.raises(UnreadableError, match="no answer"):
+        predictor(replace(newborn, age=Age(120 * 365.25)))
+
+
+def real(folder: Path, n: int) -> Iterator[Recording]:
+    for header in sorted(folder.rglob("*.hea"))[:n]:
+        try:
+            yield read(header)
+        except AuricleError:
+            continue
+
+
+def test_nearly_all_good_recordings_from_elsewhere_are_answered(predictor: Predictor, real_data: Path) -> None:
+    refused = total = 0
+    for folder in ("csn-more", "challenge-more", "brugada-huca"):
+        for recording in real(real_data / folder, 40):
+            try:
+                total += predictor([recording], other_ages_days=())[0].quality["acceptable"]
+            except UnreadableError as error:
+                good = bool(error.quality["acceptable"])
+                refused, total = refused + good, total + good
+    assert total > 90
+    assert refused <= 0.05 * total
+
+
+def test_no_child_with_a_normal_trace_is_called_infarction(predictor: Predictor, real_data: Path) -> None:
+    for recording in real(real_data / "zzu-pecg", 20):
+        scores = predictor([recording], other_ages_days=())[0].scores
+        if scores["NORM"] > 0.5:
+            assert max(scores[name] for name in ("MI", "STE_", "AMI", "IMI", "LMI", "PMI")) < 0.3, recording.record_id
+
+
+def test_one_lead_and_another_rate_are_answered(predictor: Predictor) -> None:
+    recording = next(cohort(1, 5, ages=[12000.0], diagnoses={"NORM": 1.0}, quality="clean", rate_hz=250).recordings())
+    lead = replace(recording, signal=recording.signal[1:2], leads=("II",))
+    at_62 = next(cohort(1, 5, ages=[12000.0], diagnoses={"NORM": 1.0}, quality="clean", rate_hz=62.5).recordings())
+    for one in (lead, at_62):
+        prediction = predictor(one)
+        assert all(torch.isfinite(torch.tensor(list(prediction.scores.values()))))
+    assert predictor(lead).leads_missing
+    assert any("nothing above 31.2 Hz" in note for note in predictor(at_62).notes)
