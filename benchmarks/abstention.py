@@ -167,7 +167,7 @@ def main(weights: str, data: Path) -> None:
     results["changed"] = {name: outcome(predictor, one) for name, one in changed(adults[0]).items()}
     results["ages"] = _ages(predictor, adults)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    show(results)
+    print("\n".join(tables(results)))
 
 
 def _made(predictor: Predictor, signal: NDArray[np.float32]) -> str:
@@ -193,18 +193,19 @@ def _ages(predictor: Predictor, adults: Sequence[Recording]) -> dict[str, dict[s
     return {name: asked(predictor, made) for name, made in asked_of.items()}
 
 
-def show(results: dict[str, Any]) -> None:
-    """Print the tables."""
-    print("| recordings | read | answered, % | acceptable | of these answered, % | why not |")
-    print("| --- | ---: | ---: | ---: | ---: | --- |")
+def tables(results: dict[str, Any]) -> list[str]:
+    """The tables, as lines of Markdown."""
+    lines = [
+        "| recordings | read | answered, % | acceptable | of these answered, % | why not |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
     for name, one in {**results["sets"], **results["ages"]}.items():
         why = ", ".join(f"{reason} {count}" for reason, count in one["refused"].items())
         good = interval(one["acceptable answered"], one["acceptable"])
         of_all = interval(one["answered"], one["read"])
-        print(f"| {name} | {one['read']} | {of_all} | {one['acceptable']} | {good} | {why} |")
-    print("\n| what was given | what became of it |\n| --- | --- |")
-    for name, said in {**results["no_ecg"], **results["changed"]}.items():
-        print(f"| {name} | {said} |")
+        lines.append(f"| {name} | {one['read']} | {of_all} | {one['acceptable']} | {good} | {why} |")
+    lines += ["", "| what was given | what became of it |", "| --- | --- |"]
+    return lines + [f"| {name} | {said} |" for name, said in {**results["no_ecg"], **results["changed"]}.items()]
 
 
 if __name__ == "__main__":

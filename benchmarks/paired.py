@@ -1,8 +1,10 @@
 """Whether one row of a table is ahead of another: the difference over the same resampled patients.
 
 python benchmarks/paired.py RESULTS ONE[,ONE ...] OTHER[,OTHER ...], with RESULTS the folder of one task below what
-`auricle evaluate` wrote to, and rows by the names of their folders; several are seeds of one method. Macro AUROC is
-averaged over them and over the draws of training patients; prints a Markdown table and writes nothing.
+`auricle evaluate` wrote to, and rows by the names of their folders; several are seeds of one method. Rows are compared
+under every protocol both were asked by; `ROW:PROTOCOL` on both sides compares one protocol with another, such as
+lisa-nano:finetune-1- with rocket:linear_probe-1-. Macro AUROC is averaged over them and over the draws of training
+patients; prints a Markdown table and writes nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.ranking import auroc, macro
 
 REPLICATES = 1000
+PROTOCOLS = ("zero_shot", "linear_probe-0.01-", "linear_probe-0.1-", "linear_probe-1-", "finetune-1-")
 
 
 def of_protocol(results: Path, rows: list[str], protocol: str) -> list[Predictions]:
@@ -42,14 +45,16 @@ def cell(values: NDArray[np.float64]) -> str:
 def main() -> None:
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    results, ones, others = Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(",")
-    print(f"| | {' '.join(ones)} | {' '.join(others)} | difference |\n| --- | ---: | ---: | ---: |")
-    for protocol in ("zero_shot", "linear_probe-0.01-", "linear_probe-0.1-", "linear_probe-1-", "finetune-1-"):
-        one, other = (of_protocol(results, rows, protocol) for rows in (ones, others))
+    results = Path(sys.argv[1])
+    (ones, own), (others, their) = (side.partition(":")[::2] for side in sys.argv[2:])
+    print(f"| | {ones.replace(',', ' ')} | {others.replace(',', ' ')} | difference |\n| --- | ---: | ---: | ---: |")
+    for protocol, opposite in [(own, their)] if own and their else [(name, name) for name in PROTOCOLS]:
+        one = of_protocol(results, ones.split(","), protocol)
+        other = of_protocol(results, others.split(","), opposite)
         if not one or not other:
             continue
         if len({part.record_id for part in (*one, *other)}) > 1:
-            sys.exit(f"{results}: {protocol}: not the same records in the same order")
+            sys.exit(f"{results}: {protocol} {opposite}: not the same records in the same order")
         drawn = patient_weights(one[0], REPLICATES, seed=0)
         weights = np.concatenate([np.ones_like(drawn[:1]), drawn])
         a, b = replicates(one, weights), replicates(other, weights)

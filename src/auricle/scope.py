@@ -110,7 +110,7 @@ class Scope:
         if days < low - age.resolution_days or days > high + age.resolution_days:
             reasons.append(
                 f"these weights know ages from {describe(float(low))} to {describe(float(high))}, and this is "
-                f"{describe(days)}"
+                f"{describe(age.days)}"
             )
         else:
             looks = self.age_line(features[None])[0]
@@ -119,7 +119,7 @@ class Scope:
             )
             if abs(looks - nearest) > self.age_error[0]:
                 reasons.append(
-                    f"the age of {describe(days)} does not fit the trace, which looks like "
+                    f"the age of {describe(age.days)} does not fit the trace, which looks like "
                     f"{describe(float(days_of(looks)))}: check the age"
                 )
         return tuple(reasons)

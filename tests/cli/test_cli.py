@@ -162,8 +162,8 @@ def test_another_edition_of_the_test_recordings_counts_as_seen() -> None:
     def entry(source: str, task: str | None = None, left_out: bool = False) -> dict:
         return {"source": source, "task": task, "part": "train", "others_left_out": left_out}
 
-    def saw_the_test(entry: dict, source: str, task: str) -> bool:
-        return lineage.saw_the_test(entry, {"source": source, "options": {}}, load_task(task))
+    def saw_the_test(entry: dict, source: str, task: str, *collections: str) -> bool:
+        return lineage.saw_the_test(entry, {"source": source, "options": {}}, load_task(task), collections)
 
     assert saw_the_test(entry("challenge2021"), "ptb_xl", "ptb_xl/super")
     assert saw_the_test(entry("csn"), "challenge2021", "challenge2021/ningbo")
@@ -172,3 +172,17 @@ def test_another_edition_of_the_test_recordings_counts_as_seen() -> None:
     assert not saw_the_test(entry("simulated"), "ptb_xl", "ptb_xl/super")
     assert saw_the_test(entry("ptb_xl"), "ptb_xl_mini", "ptb_xl_mini/super")
     assert not saw_the_test(entry("ptb_xl", left_out=True), "ptb_xl_mini", "ptb_xl_mini/super")
+    # Of a store of several collections those count that are in it.
+    some = "challenge2021/chapman", "challenge2021/georgia"
+    assert not saw_the_test(entry("ptb_xl"), "challenge2021", "challenge2021/chapman", *some)
+    assert saw_the_test(entry("csn"), "challenge2021", "challenge2021/chapman", *some)
+    assert saw_the_test(entry("ptb_xl"), "challenge2021", "challenge2021/chapman", *some, "challenge2021/ptb_xl")
+    # A mixture: streams are people of their seed, and two questions of one split see the same recordings.
+    stream = {**entry("simulated"), "settings": {"seed": 7}}
+    ecg = load_task("simulated/diagnosis")
+    assert lineage.saw_the_test(stream, {"source": "simulated", "options": {"seed": 7}}, ecg)
+    assert not lineage.saw_the_test(stream, {"source": "simulated", "options": {"seed": 8}}, ecg)
+    assert not lineage.saw_the_test(stream, {"source": "ptb_xl", "options": {}}, load_task("ptb_xl/super"))
+    split = load_task("ptb_xl/super").split.model_dump(mode="json")
+    assert not saw_the_test({**entry("ptb_xl", "another"), "split": split}, "ptb_xl", "ptb_xl/super")
+    assert saw_the_test({**entry("ptb_xl", "another"), "split": {**split, "train": [10]}}, "ptb_xl", "ptb_xl/super")

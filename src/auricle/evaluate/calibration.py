@@ -103,31 +103,12 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
     known: list[tuple[Floats, Floats]] = []
     held_back: list[tuple[Floats, Floats]] = []
     for where, question in stores:
-        store, task = Store(where), load_task(question)
-        setting = setting_of(Path(run), store, task, Path())
-        method = setting.method
-        if not isinstance(method, Classifies):
-            raise ConfigError(f"{run}: does not classify, so it has no probabilities to calibrate")
-        names = tuple(method.class_names)
-        asked = [name for name in task.class_names if name in names]
-        if not asked:
-            raise ConfigError(f"{run}: was trained for none of the classes of {task.id}")
-        if setting.overlap:
-            raise ConfigError(
-                f"{run}: its training saw the validation part of {where}: calibrate on what it did not see"
-            )
-        parts = setting.task.parts(store)
+        setting = _setting(run, where, question)
+        parts = setting.task.parts(setting.store)
         known.append(_features(setting, parts["train"][:_MOST_KNOWN]))
         held_back.append(_features(setting, parts["validation"]))
-        rows = setting.parts("validation")["validation"]
-        logits = torch.from_numpy(setting.each(method.logits, rows)).double()
-        own = {name: logits[:, column].numpy() for column, name in enumerate(names)}
-        truth = setting.targets(rows)
-        for name in asked:
-            answer = truth[:, task.class_names.index(name)].astype(np.float64)
-            fitted = _fitted(name, own[name][~np.isnan(answer)], answer[~np.isnan(answer)])
-            if fitted is not None:
-                found[name] = Calibrated(name, store.info["source"], task.id, *fitted)
+        found |= _of_store(setting)
+        names = setting.method.config.classes
     if not found:
         raise ConfigError(f"no class has {_FEWEST} records of either answer in the validation parts")
     features, ages = (np.concatenate(column) for column in zip(*known, strict=True))
@@ -135,6 +116,37 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
     ordered = [found[name] for name in names if name in found]
     keep_calibration(run, {one.name: (one.factor, one.shift) for one in ordered}, [_facts(one) for one in ordered])
     return ordered
+
+
+def _setting(run: Path | str, where: Path | str, question: str) -> Setting:
+    """The weights on a task whose validation part training did not see."""
+    setting = setting_of(Path(run), Store(where), load_task(question), Path())
+    method = setting.method
+    if not isinstance(method, Classifies):
+        raise ConfigError(f"{run}: does not classify, so it has no probabilities to calibrate")
+    if not set(setting.task.class_names) & set(method.class_names):
+        raise ConfigError(f"{run}: was trained for none of the classes of {setting.task.id}")
+    if setting.overlap:
+        raise ConfigError(f"{run}: its training saw the validation part of {where}: calibrate on what it did not see")
+    return setting
+
+
+def _of_store(setting: Setting) -> dict[str, Calibrated]:
+    """The classes that the validation part of a store can calibrate."""
+    method, store, task = setting.method, setting.store, setting.task
+    assert isinstance(method, Classifies)
+    rows = setting.parts("validation")["validation"]
+    logits = torch.from_numpy(setting.each(method.logits, rows)).double()
+    truth = setting.targets(rows).astype(np.float64)
+    found = {}
+    for name, answer in zip(task.class_names, truth.T, strict=True):
+        if name not in method.class_names:
+            continue
+        logit = logits[:, method.class_names.index(name)].numpy()
+        fitted = _fitted(name, logit[~np.isnan(answer)], answer[~np.isnan(answer)])
+        if fitted is not None:
+            found[name] = Calibrated(name, store.info["source"], task.id, *fitted)
+    return found
 
 
 def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from auricle.data.sources import share_recordings
 from auricle.data.store import Store
@@ -25,6 +27,7 @@ def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -
     """
     card, weights = load_card(run)
     seen = lineage(card["about"])
+    collections = tuple(np.unique(store.column("source").astype(str)))
     return Setting(
         method=load_method(weights),
         store=store,
@@ -33,7 +36,7 @@ def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -
         name=name or run.resolve().name,
         preset=card["method"],
         pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in seen)),
-        overlap=any(saw_the_test(entry, store.info, task) for entry in seen),
+        overlap=any(saw_the_test(entry, store.info, task, collections) for entry in seen),
     )
 
 
@@ -56,13 +59,16 @@ def task_of(run: Path) -> str:
     return str(named)
 
 
-def saw_the_test(entry: Mapping[str, Any], info: Mapping[str, Any], task: Task) -> bool:
+def saw_the_test(
+    entry: Mapping[str, Any], info: Mapping[str, Any], task: Task, collections: Sequence[str] = ()
+) -> bool:
     """Whether a training saw the recordings of a task's test part, or may have seen them in another edition.
 
     Args:
         entry: one training, or one part of a mixture, as `lineage` gives it.
         info: of the store that is tested on: its source and options.
         task: that is asked.
+        collections: whose recordings the store holds, such as `challenge2021/chapman`; by default all of its source.
     """
     if "settings" in entry:  # a stream: its people are those of its seed, and of no other
         made = entry["settings"]["seed"] == info["options"].get("seed", 0)
@@ -71,7 +77,8 @@ def saw_the_test(entry: Mapping[str, Any], info: Mapping[str, Any], task: Task) 
         # Two questions of one split see the same recordings.
         same = entry["task"] == task.id or entry.get("split") == task.split.model_dump(mode="json")
         return not (same and entry["part"] == "train")
-    return share_recordings(entry["source"], info["source"]) and not entry["others_left_out"]
+    shared = any(share_recordings(entry["source"], name) for name in collections or (info["source"],))
+    return shared and not entry["others_left_out"]
 
 
 _SAID: Final = ("source", "task", "part", "others_left_out")

@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 
 # Sources with recordings in common: a model trained on one has seen test records of the other.
 _SAME_RECORDINGS: Final = (
-    {"ptb_xl", "ptb_xl_mini", "challenge2021"},
-    {"cpsc2018", "challenge2021"},
-    {"csn", "challenge2021"},
+    {"ptb_xl", "ptb_xl_mini", "challenge2021/ptb_xl"},
+    {"cpsc2018", "challenge2021/cpsc"},
+    {"csn", "challenge2021/chapman", "challenge2021/ningbo"},
 )
 
 
 def share_recordings(one: str, other: str) -> bool:
-    """Whether two sources are editions of the same recordings, in whole or in part."""
-    return one == other or any({one, other} <= group for group in _SAME_RECORDINGS)
+    """Whether two sources are editions of the same recordings, in whole or in part.
+
+    Args:
+        one, other: sources, or one collection of a source of several: `challenge2021/chapman`.
+    """
+
+    def is_of(source: str, group: set[str]) -> bool:
+        return source in group or any(member.startswith(f"{source}/") for member in group)
+
+    return one == other or any(is_of(one, group) and is_of(other, group) for group in _SAME_RECORDINGS)
 
 
 class Source(Protocol):

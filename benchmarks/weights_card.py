@@ -1,0 +1,105 @@
+"""The model card of the weights that come along, from the card that lies with them and from measured results.
+
+    python benchmarks/weights_card.py > docs/weights.md
+
+The text is `benchmarks/weights_card.md`; every number is read from `auricle.json` (written by `auricle pretrain`,
+`calibrate` and `evaluate --to-card`) or from `benchmarks/results/abstention.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+from abstention import RESULTS, tables
+
+from auricle.age import describe
+from auricle.methods import load_card
+from auricle.predict import SHIPPED_WEIGHTS
+from auricle.tasks import load_task
+
+TASK: Final = "ecg/findings"
+WHO: Final = {"simulated": "simulation", "ptb_xl": "PTB-XL", "challenge2021": "elsewhere"}
+FEWEST: Final = 10
+
+
+def score(value: float, low: float, high: float) -> str:
+    """A share in per cent with its interval."""
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def of_class(test: Mapping[str, Any], name: str) -> str:
+    """AUROC of a class with its interval and the number of positives; a dash with too few of them."""
+    n = test["positive"].get(name, 0)
+    return f"{score(test['auroc'][name], *test['interval'][name])} ({n})" if n >= FEWEST else "–"
+
+
+def classes(about: Mapping[str, Any]) -> list[str]:
+    """A row for each class: words, how it did on each test, what it was calibrated on."""
+    tested = {test["source"]: test for test in about["tests"] if test["protocol"] == "finetune"}
+    calibrated = {one["class"]: one for one in about["calibrated"]}
+    heads = ["class", "in words", *(WHO[source] for source in tested), "calibrated on"]
+    rows = [heads, ["---", "---", *["---:"] * len(tested), "---"]]
+    for entry in load_task(TASK).classes:
+        one = calibrated.get(entry.name)
+        told = f"{WHO[one['source']]} ({one['positive']} with it)" if one else "not calibrated"
+        rows.append([entry.name, entry.title, *(of_class(test, entry.name) for test in tested.values()), told])
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def tests(about: Mapping[str, Any]) -> list[str]:
+    """What the tests were on."""
+    rows = ["| test | recordings | people | ages | classes | mean AUROC |", "| --- | ---: | ---: | --- | ---: | ---: |"]
+    for test in about["tests"]:
+        ages = " to ".join(map(describe, test["age_days"])) if test["age_days"] else "unknown"
+        name = f"{WHO[test['source']]} (`{test['task']}`)"
+        mean = score(*(test["macro"][key] for key in ("value", "low", "high")))
+        rows.append(f"| {name} | {test['n_records']} | {test['n_patients']} | {ages} | {len(test['auroc'])} | {mean} |")
+    return rows
+
+
+def learned(about: Mapping[str, Any]) -> list[str]:
+    """What training saw."""
+    rows = ["| part | of each batch | what |", "| --- | ---: | --- |"]
+    for part in about["parts"]:
+        n = f"{part['n_records']:,}"
+        if "settings" in part:
+            made = part["settings"]
+            kind = (
+                f"ages `{made['ages']}`, mix `{made['diagnoses']}`, recordings `{made['quality']}`, seed {made['seed']}"
+            )
+            what = f"{n} simulated people, none twice: {kind}; report, classes and numbers known"
+        else:
+            labels = "with their labels" if part["labels"] else "without their labels"
+            folds = ", ".join(map(str, part["split"]["train"]))
+            what = f"{n} recordings of {WHO[part['source']]}, folds {folds}, {labels}, without reports"
+        rows.append(f"| {part['name']} | {part['records_a_step']} | {what} |")
+    return rows
+
+
+def page() -> str:
+    """The page."""
+    card, _ = load_card(SHIPPED_WEIGHTS)
+    about, spec = card["about"], card["config"]["input"]
+    low, high = spec["band_hz"]
+    text = Template((Path(__file__).with_suffix(".md")).read_text(encoding="utf-8"))
+    return text.substitute(
+        method=card["method"],
+        parameters=f"{card['n_parameters'] / 1e6:.2f} M",
+        rate=f"{spec['rate_hz']:g} Hz",
+        seconds=f"{spec['seconds']:g} s",
+        band=f"{low:g} to {high:g} Hz",
+        steps=f"{about['steps']:,}",
+        batch=about["batch_size"],
+        learned="\n".join(learned(about)),
+        tests="\n".join(tests(about)),
+        classes="\n".join(classes(about)),
+        refused="\n".join(tables(json.loads(RESULTS.read_text()))),
+    )
+
+
+if __name__ == "__main__":
+    print(page(), end="")
