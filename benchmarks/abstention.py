@@ -28,7 +28,7 @@ from acceptance import recordings as cinc_2011
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from auricle.age import Age
+from auricle.age import ADULT_DAYS, Age
 from auricle.errors import AuricleError, DataError, ReadingNote, UnreadableError
 from auricle.io import read
 from auricle.leads import STANDARD
@@ -72,6 +72,11 @@ def asked(predictor: Predictor, made: Sequence[Recording | None]) -> dict[str, A
 
 
 KEYS = ("given", "read", "answered", "acceptable", "acceptable answered")
+
+
+def is_adult(recording: Recording) -> bool:
+    """Whether a recording is known to be of an adult."""
+    return recording.age is not None and recording.age.days >= ADULT_DAYS
 
 
 def folder(path: Path) -> Iterator[Recording | None]:
@@ -157,7 +162,7 @@ def main(weights: str, data: Path) -> None:
     for name in SETS:
         made = list(folder(data / name))
         results["sets"][name] = asked(predictor, made)
-        adults += [one for one in made if one is not None and one.age is not None and one.age.days > 18 * 365.25][:60]
+        adults += [one for one in made if one is not None and one.amplitude_known and is_adult(one)][:60]
     records, acceptable = cinc_2011(data / "cinc-2011" / "set-a.npz")
     for label, wanted in (("cinc-2011, acceptable", 1), ("cinc-2011, unacceptable", 0)):
         chosen = [one for one, judged in zip(records, acceptable, strict=True) if judged == wanted]

@@ -237,8 +237,10 @@ class Predictor:
 
     def _test(self, test: Mapping[str, Any], said: Mapping[str, str]) -> str:
         """One test of the card in a sentence: every class where they are few, else their mean and the extremes."""
-        scores = sorted(test["auroc"].items(), key=lambda item: item[1])
-        told = ", ".join(f"{name} {score:.2f}" for name, score in test["auroc"].items())
+        had = test.get("positive", {})  # a class that one person had is told by nobody's AUROC
+        known = {name: score for name, score in test["auroc"].items() if had.get(name, math.inf) >= _FEWEST_POSITIVE}
+        scores = sorted(known.items(), key=lambda item: item[1])
+        told = ", ".join(f"{name} {score:.2f}" for name, score in known.items())
         if len(scores) > _CLASSES_TOLD:
             mean = sum(score for _, score in scores) / len(scores)
             (worst, least), (best, most) = scores[0], scores[-1]

@@ -81,8 +81,12 @@ def test_a_manifest_gives_ages_sex_and_names(clinic: Path, verb: str) -> None:
         assert [one["sex"] for one in plain] == ["F", "M", None]
     else:
         assert json.loads(alone.stdout)["scores"] == pytest.approx(plain[0]["scores"], abs=1e-5)
-    given = json_lines(auricle(verb, "records.csv", "--age", "2d", "--json", cwd=clinic).stdout)
-    assert [one["age_days"] for one in given] == [2, 2, 2], "what the caller says goes before the manifest"
+    given = json_lines(auricle(verb, "records.csv", "--age", "400d", "--json", cwd=clinic).stdout)
+    answered = [one for one in given if "error" not in one]
+    assert {one["age_days"] for one in answered} == {400}, "what the caller says goes before the manifest"
+    # The weights may find that an age cannot be; a measurement asks nobody.
+    assert len(answered) == 3 if verb == "measure" else len(answered) >= 1
+    assert all("does not fit" in one["error"] for one in given if "error" in one)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -217,9 +221,9 @@ def test_leads_and_ages_of_a_batch_stay_with_their_recording() -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("ST elevation", "Trained on simulated people only", "that no training saw", "Research use")),
-        ("de", ("ST-Hebung", "Nur an simulierten Menschen", "die in keinem Training waren", "keine Diagnose")),
-        ("zh", ("ST 段抬高", "只在模拟的人身上训练过", "未用于训练的记录上测试", "仅供研究")),
+        ("en", ("sinus rhythm", "records of simulated + ptb_xl", "that no training saw", "Research use")),
+        ("de", ("Sinusrhythmus", "simulated + ptb_xl", "die in keinem Training waren", "keine Diagnose")),
+        ("zh", ("窦性心律", "simulated + ptb_xl", "未用于训练的记录上测试", "仅供研究")),
     ],
 )
 def test_predict_says_what_classes_mean_and_what_the_weights_know(

@@ -22,7 +22,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILES = {
     "src/auricle/losses/diag_sim.py": "diag_sim_weights",
     "src/auricle/nn/film.py": "FiLM",
-    "src/auricle/methods/supervised.py": "AgeGateConfig",
+    "src/auricle/methods/_gate.py": "AgeGateConfig",
     "src/auricle/io/units.py": "millivolts_per",
     "src/auricle/age.py": "parse",
     "src/auricle/data/sources/__init__.py": "Source",

@@ -187,25 +187,24 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
     console.print(f"[bold]{shown}[/bold]{heads['aside'] if without else ''}", highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     in_order, rest = likeliest(prediction.scores, prediction.kind)
-    is_told = any(prediction.tested.values())
     headings = [heads["class"], heads[prediction.kind], ""] + ([heads["no_age"]] if without else [])
-    headings += [wording.age_text(days, language) for days, _ in ages] + ([heads["tested_on"]] if is_told else [])
+    headings += [wording.age_text(days, language) for days, _ in ages]
     for number, heading in enumerate(headings):
-        is_text = number in (0, 2) or (is_told and number == len(headings) - 1)
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if number in (0, 2) else "right", no_wrap=True)
     for name, score in in_order:
         filled = round(max(0.0, min(1.0, score)) * _BAR_WIDTH)
         row = [escape(name), f"{score:.2f}", "█" * filled + "·" * (_BAR_WIDTH - filled)]
         if without:
             row.append(f"{without[name]:.2f}")
-        row += [f"{scores[name]:.2f}" for _, scores in ages]
-        table.add_row(*row, *([wording.tested_text(prediction.tested[name], language)] if is_told else []))
+        table.add_row(*row, *(f"{scores[name]:.2f}" for _, scores in ages))
     console.print(table)
     if rest:
         console.print(f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False)
     grid = Table.grid(padding=(0, 1))
     for name in (name for name, _ in in_order if name in titles):
-        grid.add_row(Text(f" {name}"), Text(titles[name], style="dim"))
+        people = prediction.tested[name]
+        tested = f"{heads['tested_on']} {wording.tested_text(people, language)}" if people else ""
+        grid.add_row(Text(f" {name}"), Text(titles[name], style="dim"), Text(tested, style="dim"))
     if grid.row_count:
         console.print(heads["classes"], style="bold", highlight=False)
         console.print(grid)

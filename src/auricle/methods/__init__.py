@@ -7,6 +7,7 @@ and `model.safetensors`. Nothing pickled is written or read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,7 @@ METHODS = Registry("method", "auricle.methods")
 # Raised when saved weights stop meaning what they meant; older ones are then refused by name, never guessed.
 WEIGHTS_VERSION: Final = 2
 _CARD, _TENSORS = "auricle.json", "model.safetensors"
+_PROMPT: Final = re.compile(r"prompt\d+")
 
 
 def list_methods() -> list[str]:
@@ -198,6 +200,24 @@ def read_tensors(folder: Path, method: Method) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def init_from(method: Method, where: Path | str) -> None:
+    """Start a method from another run of the same method, heads included; prompts that it carries are left out.
+
+    Raises:
+        CheckpointError: the two differ in a tensor.
+    """
+    _, folder = load_card(where)
+    donor, own = load_method(where).state_dict(), method.state_dict()
+    kept = {name: tensor for name, tensor in donor.items() if not _PROMPT.fullmatch(name)}
+    differing = [n for n in own.keys() | kept.keys() if n not in own or n not in kept or own[n].shape != kept[n].shape]
+    if differing:
+        raise CheckpointError(
+            f"{folder}: its weights are not this run's ({len(differing)} tensors differ, first {min(differing)}); "
+            "without init_heads a run starts from its encoder alone"
+        )
+    method.load_state_dict(kept)
+
+
 def init_encoder_from(method: Method, where: Path | str) -> None:
     """Start a method's encoder from another run's. Fresh gates keep their start, which is the identity.
 
@@ -220,6 +240,6 @@ __all__ = [
     "METHODS", "Aligned", "AlignedConfig", "AlignsText", "Classifier", "ClassifierConfig", "Classifies", "Comparing",
     "ComparingConfig", "Method", "MethodConfig", "Progress", "ReadsEmbeddings", "ReadsTokens", "Recipe",
     "Reconstruction", "Reconstructs", "Step", "TextConfig",
-    "build_method", "create_method", "init_encoder_from", "list_methods", "load_card",
+    "build_method", "create_method", "init_encoder_from", "init_from", "list_methods", "load_card",
     "load_method", "save_method",
 ]  # fmt: skip

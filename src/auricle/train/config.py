@@ -49,6 +49,7 @@ class PartConfig(Config):
         part: part of that split.
         labels: whether the labels of the store are seen. A class that no seen recording of the store has is taken as
             not annotated there.
+        open: classes that this part does not answer, whatever it knows: what another part means by them counts.
     """
 
     share: Annotated[float, Field(gt=0)] = 1.0
@@ -57,6 +58,7 @@ class PartConfig(Config):
     split: str | None = None
     part: Literal["train", "validation", "test"] = "train"
     labels: bool = False
+    open: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_kind(self) -> PartConfig:
@@ -150,12 +152,20 @@ class RunConfig(Config):
         data: the records.
         train: the loop.
         init_from: saved weights whose encoder this run starts from.
+        init_heads: whether it starts from all else of them, too; they must be of the same method and classes.
     """
 
     model: component(METHODS)  # type: ignore[valid-type]
     data: DataConfig
     train: TrainConfig = TrainConfig()
     init_from: str | None = None
+    init_heads: bool = False
+
+    @model_validator(mode="after")
+    def _heads_of_someone(self) -> RunConfig:
+        if self.init_heads and not self.init_from:
+            raise ValueError("init_heads takes the heads of saved weights: name them in init_from")
+        return self
 
     def with_model(self, **changes: Any) -> RunConfig:
         """This run with some fields of the method's configuration replaced."""

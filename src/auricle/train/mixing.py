@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from auricle.data.mixture import Mixture, Sample, StreamSteps
 from auricle.data.reading import Reading
 from auricle.data.store import Store
 from auricle.data.stream import Stream, StreamConfig, numbers_of
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, UnknownNameError
 from auricle.methods import Method
 from auricle.progress import stage
 from auricle.tasks import Task, load_task
@@ -53,7 +54,7 @@ def mix(config: RunConfig, method: Method, text: tuple[str, frozenset[str], int]
     facts, known = [], [] if sample.targets is None else [sample.targets]
     for name, part in parts.items():
         if part.stream is not None:
-            answers = task.targets if task else None
+            answers = partial(_answers, task, part.open) if task else None
             stream = Stream(part.stream, spec.leads, rate_hz, spec.seconds, reading, answers)
             steps.append(StreamSteps(stream, sizes[name], sample))
             about: dict[str, Any] = {"source": _SIMULATED, "n_records": None, "settings": part.stream.model_dump()}
@@ -127,6 +128,25 @@ def _sampled(
     return reading, Sample(rows, corpus, targets, numbers)
 
 
+def _answers(task: Task, left_open: Sequence[str], labels: Iterable[Sequence[str]]) -> NDArray[np.float32]:
+    """(record, class) of simulated records, NaN for the classes that are left open."""
+    targets = task.targets(labels)
+    targets[:, _columns(task, left_open)] = np.nan
+    return targets
+
+
+def _columns(task: Task, names: Sequence[str]) -> list[int]:
+    """The columns of some classes.
+
+    Raises:
+        UnknownNameError: the task has no such class.
+    """
+    for name in names:
+        if name not in task.class_names:
+            raise UnknownNameError(f"class of {task.id}", name, task.class_names)
+    return [task.class_names.index(name) for name in names]
+
+
 def _part_of(store: Store, part: PartConfig, method: Method, task: Task | None) -> View:
     """The recordings of a store that a mixture sees."""
     split = load_task(part.split) if part.split else None
@@ -137,6 +157,7 @@ def _part_of(store: Store, part: PartConfig, method: Method, task: Task | None) 
         targets = task.store_targets(store)
         # A vocabulary in which nobody of this store was given a class says nothing of it.
         targets[:, ~(targets[rows] == 1).any(0)] = np.nan
+        targets[:, _columns(task, part.open)] = np.nan
     return View(store, rows, method.config.input, targets=targets)
 
 

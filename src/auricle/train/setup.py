@@ -16,7 +16,16 @@ from auricle.data.loader import Batches, Steps, View
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
-from auricle.methods import METHODS, Method, ReadsEmbeddings, ReadsTokens, build_method, init_encoder_from, load_card
+from auricle.methods import (
+    METHODS,
+    Method,
+    ReadsEmbeddings,
+    ReadsTokens,
+    build_method,
+    init_encoder_from,
+    init_from,
+    load_card,
+)
 from auricle.registry import merge
 from auricle.tasks import Task
 from auricle.tasks.answers import check_answers, count_answers
@@ -95,7 +104,9 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Batches]:
     config = with_classes(config, config.data.load_task())
     torch.manual_seed(config.train.seed)
     method = build_method(config.model)
-    if config.init_from:
+    if config.init_from and config.init_heads:
+        init_from(method, config.init_from)
+    elif config.init_from:
         init_encoder_from(method, config.init_from)
     steps: Batches
     if config.data.parts:
