@@ -1,6 +1,6 @@
 """Are the probabilities of the weights true? Before and after calibration, on PTB-XL and over age in simulation.
 
-    python benchmarks/reliability.py RESULTS [docs/images/reliability.png]
+    python benchmarks/reliability.py RESULTS [docs/images/reliability.png] > benchmarks/results/reliability.md
 
 RESULTS is what `examples/weights.sh` evaluated into. The picture: the five superclasses on folds 9 and 10 of PTB-XL,
 before (left) and after. The table: expected calibration error (15 bins of equal width, mean over the classes with ten

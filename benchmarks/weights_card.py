@@ -3,7 +3,7 @@
     python benchmarks/weights_card.py > docs/weights.md
 
 The text is `benchmarks/weights_card.md`; every number is read from `auricle.json` (written by `auricle pretrain`,
-`calibrate` and `evaluate --to-card`) or from `benchmarks/results/abstention.json`.
+`calibrate` and `evaluate --to-card`) or from `benchmarks/results/` (`abstention.json`, `reliability.md`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from auricle.tasks import load_task
 TASK: Final = "ecg/findings"
 WHO: Final = {"simulated": "simulation", "ptb_xl": "PTB-XL", "challenge2021": "elsewhere"}
 FEWEST: Final = 10
+RELIABILITY: Final = RESULTS.parent / "reliability.md"
 
 
 def score(value: float, low: float, high: float) -> str:
@@ -61,23 +62,33 @@ def tests(about: Mapping[str, Any]) -> list[str]:
     return rows
 
 
+def trainings(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The trainings of the weights, the first one first."""
+    donor = about.get("donor")
+    return [*(trainings(donor) if donor else []), about]
+
+
 def learned(about: Mapping[str, Any]) -> list[str]:
     """What training saw."""
-    rows = ["| part | of each batch | what |", "| --- | ---: | --- |"]
-    for part in about["parts"]:
-        n = f"{part['n_records']:,}"
-        if "settings" in part:
-            made = part["settings"]
-            kind = (
-                f"ages `{made['ages']}`, mix `{made['diagnoses']}`, recordings `{made['quality']}`, seed {made['seed']}"
-            )
-            what = f"{n} simulated people, none twice: {kind}; report, classes and numbers known"
-        else:
-            labels = "with their labels" if part["labels"] else "without their labels"
-            folds = ", ".join(map(str, part["split"]["train"]))
-            what = f"{n} recordings of {WHO[part['source']]}, folds {folds}, {labels}, without reports"
-        rows.append(f"| {part['name']} | {part['records_a_step']} | {what} |")
+    rows = ["| training | part | of each batch | what |", "| --- | --- | ---: | --- |"]
+    for number, training in enumerate(trainings(about), start=1):
+        for part in training["parts"]:
+            name = f"{number}: {training['steps']:,} steps of {training['batch_size']}"
+            rows.append(f"| {name} | {part['name']} | {part['records_a_step']} | {what_of(part)} |")
     return rows
+
+
+def what_of(part: Mapping[str, Any]) -> str:
+    """What a part of a mixture was."""
+    n = f"{part['n_records']:,}"
+    if "settings" in part:
+        made = part["settings"]
+        kind = f"ages `{made['ages']}`, mix `{made['diagnoses']}`, recordings `{made['quality']}`, seed {made['seed']}"
+        first = f" from number {made['first']:,} on" if made["first"] else ""
+        return f"{n} simulated people, none twice: {kind}{first}; report, classes and numbers known"
+    labels = "with their labels" if part["labels"] else "without their labels"
+    folds = ", ".join(map(str, part["split"]["train"]))
+    return f"{n} recordings of {WHO[part['source']]}, folds {folds}, {labels}, without reports"
 
 
 def page() -> str:
@@ -92,11 +103,10 @@ def page() -> str:
         rate=f"{spec['rate_hz']:g} Hz",
         seconds=f"{spec['seconds']:g} s",
         band=f"{low:g} to {high:g} Hz",
-        steps=f"{about['steps']:,}",
-        batch=about["batch_size"],
         learned="\n".join(learned(about)),
         tests="\n".join(tests(about)),
         classes="\n".join(classes(about)),
+        reliability=RELIABILITY.read_text(encoding="utf-8").rstrip(),
         refused="\n".join(tables(json.loads(RESULTS.read_text()))),
     )
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The weights that come with auricle (`lisa-nano`): an hour and a half of one core on simulated people that are made while
+# The weights that come with auricle (`lisa-nano`): an hour and three quarters of one core on simulated people that are made while
 # they are learned from, and on the recordings and labels of folds 1-7 of PTB-XL; then calibrated and tested.
 # ELSEWHERE is a folder of Challenge 2021 records without those of PTB-XL (names that begin with HR).
 # Each step goes on where it stopped. Usage: examples/weights.sh PTB_XL_FOLDER ELSEWHERE_FOLDER [FOLDER]
@@ -11,7 +11,10 @@ here=$(dirname "$0")
 auricle ingest ptb_xl "$data" "$out/ptb_xl" rate_hz=100 --rate-hz 100
 auricle ingest challenge2021 "$elsewhere" "$out/elsewhere" --rate-hz 100
 auricle simulate "$out/simulated" -n 12000 --seed 1901 --rate-hz 100
-auricle pretrain stream "$out/lisa-nano" --config everything --steps 2200 --resume train.workers=1 \
+auricle pretrain stream "$out/first" --config everything --steps 2200 --resume train.workers=1 \
+  data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true
+# Then at a lower rate, more of each batch real, what superclasses mean in adults left to real adults.
+auricle pretrain stream "$out/lisa-nano" --config everything_after --resume train.workers=1 init_from="$out/first" \
   data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true
 auricle calibrate "$out/lisa-nano" "$out/simulated" "$out/ptb_xl" \
   --task ecg/findings --task "$here/tasks/ptb_xl_findings.toml"

@@ -184,7 +184,7 @@ def test_no_child_with_a_normal_trace_is_called_infarction(predictor: Predictor,
     for recording in real(real_data / "zzu-pecg", 20):
         if recording.record_id in normal:
             scores = predictor([recording], other_ages_days=())[0].scores
-            assert max(scores[name] for name in ("MI", "STE_", "AMI", "IMI", "LMI", "PMI")) < 0.3, recording.record_id
+            assert max(scores[name] for name in ("MI", "STE_", "AMI", "IMI", "LMI", "PMI")) < 0.5, recording.record_id
 
 
 def test_one_lead_and_another_rate_are_answered(predictor: Predictor) -> None:

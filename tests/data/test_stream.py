@@ -21,7 +21,7 @@ from auricle.data.order import Share
 from auricle.data.reading import Reading
 from auricle.data.store import Store
 from auricle.data.stream import NUMBERS, Stream, StreamConfig
-from auricle.errors import ConfigError
+from auricle.errors import CheckpointError, ConfigError
 from auricle.leads import STANDARD
 from auricle.methods import load_card, load_method
 from auricle.simulate import cohort
@@ -205,6 +205,32 @@ class TestMixture:
 
     def test_without_labels_nothing_is_known_of_the_recordings(self, store: Path) -> None:
         assert self.batch(store).target[4:].isnan().all()
+
+    def test_classes_that_are_left_open_are_answered_by_the_other_parts(self, store: Path) -> None:
+        given = values(store, labels=True)
+        given["data"]["parts"]["adults"]["open"] = ["NORM", "CD"]
+        target = build(validate(RunConfig, given, "test"))[2][0].target
+        names = load_task("ecg/findings").class_names
+        left = [names.index(name) for name in ("NORM", "CD")]
+        assert target[:2, left].isnan().all()
+        assert target[2:, left].isfinite().all()
+        assert target[:2].isnan().sum() == 4
+        given["data"]["parts"]["adults"]["open"] = ["NROM"]
+        with pytest.raises(ConfigError, match="NORM"):
+            build(validate(RunConfig, given, "test"))[2][0]
+
+    def test_a_run_may_begin_with_the_heads_of_another(self, store: Path, tmp_path: Path) -> None:
+        fit(run(store), tmp_path / "first")
+        donor = load_method(tmp_path / "first").state_dict()
+        given = {**values(store), "init_from": str(tmp_path / "first"), "init_heads": True}
+        method = build(validate(RunConfig, given, "test"))[1]
+        learned = {name for name, _ in method.named_parameters()}
+        assert all(torch.equal(tensor, donor[name]) for name, tensor in method.state_dict().items() if name in learned)
+        given["model"]["name"] = "lisa"
+        with pytest.raises(CheckpointError, match="without init_heads"):
+            build(validate(RunConfig, given, "test"))
+        with pytest.raises(ConfigError, match="name them in init_from"):
+            validate(RunConfig, {**values(store), "init_heads": True}, "test")
 
     def test_only_the_part_that_was_asked_for_is_seen(self, store: Path) -> None:
         opened = Store(store)

@@ -64,7 +64,7 @@ def mix(config: RunConfig, method: Method, text: tuple[str, frozenset[str], int]
             if view.targets is not None:
                 known.append(view.targets[view.rows])
             about = _facts(stores[name], part, len(view.rows))
-        facts.append({"name": name, "records_a_step": sizes[name], **about})
+        facts.append({"name": name, "records_a_step": sizes[name], "open": list(part.open), **about})
     targets = np.concatenate(known) if known else None
     whole = Sample(np.arange(0 if targets is None else len(targets)), sample.corpus, targets, sample.numbers)
     return config, Mixture(steps, whole, facts, reading)
