@@ -121,7 +121,14 @@ def test_real_children_are_read(real_data: Path) -> None:
     predictor = Predictor.from_pretrained()
     files = sorted((real_data / "zzu-pecg").glob("*.hea"))
     assert len(files) == 11
+    refused = []
     for file in files:
-        prediction = predictor(read(file))
+        try:
+            prediction = predictor(read(file))
+        except UnreadableError as error:
+            refused.append(str(error))
+            continue
         assert prediction.age_days is not None
         assert all(np.isfinite(list(prediction.scores.values())))
+    # One child of four months, with artefacts of 25 mV, is taken for another age: docs/results/children.md.
+    assert len(refused) <= 1

@@ -237,10 +237,11 @@ class Predictor:
 
     def _test(self, test: Mapping[str, Any], said: Mapping[str, str]) -> str:
         """One test of the card in a sentence: every class where they are few, else their mean and the extremes."""
-        had = test.get("positive", {})  # a class that one person had is told by nobody's AUROC
+        told = ", ".join(f"{name} {score:.2f}" for name, score in test["auroc"].items())
+        # Of many classes those that few people had would be the extremes, by chance.
+        had = test.get("positive", {})
         known = {name: score for name, score in test["auroc"].items() if had.get(name, math.inf) >= _FEWEST_POSITIVE}
         scores = sorted(known.items(), key=lambda item: item[1])
-        told = ", ".join(f"{name} {score:.2f}" for name, score in known.items())
         if len(scores) > _CLASSES_TOLD:
             mean = sum(score for _, score in scores) / len(scores)
             (worst, least), (best, most) = scores[0], scores[-1]

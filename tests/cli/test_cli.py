@@ -79,7 +79,8 @@ def test_unknown_options_and_names_are_suggested(tmp_path: Path) -> None:
     refused(auricle("ingest", "ptb_xl", tmp_path / "absent", tmp_path / "out"), "no such file or folder")
     refused(auricle("pretrain", tmp_path, tmp_path / "run", "--method", "lissa"), "did you mean 'lisa'")
     refused(auricle("pretrain", tmp_path, tmp_path / "run", "train.stepz=3"), "did you mean 'steps'")
-    refused(auricle("pretrain", tmp_path, tmp_path / "run", "--task", "ptb_xl/supper"), "not a store")
+    refused(auricle("pretrain", tmp_path, tmp_path / "run", "--task", "ptb_xl/supper"), "did you mean 'ptb_xl/super'")
+    refused(auricle("pretrain", tmp_path, tmp_path / "run", "--task", "ptb_xl/super"), "not a store")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("store.json"))
     assert not (tmp_path / "run").exists(), "nothing half-written"
 

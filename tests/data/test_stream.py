@@ -229,8 +229,8 @@ class TestMixture:
         given["model"]["name"] = "lisa"
         with pytest.raises(CheckpointError, match="without init_heads"):
             build(validate(RunConfig, given, "test"))
-        with pytest.raises(ConfigError, match="name them in init_from"):
-            validate(RunConfig, {**values(store), "init_heads": True}, "test")
+        with pytest.raises(ConfigError, match="name them with init_from"):
+            build(validate(RunConfig, {**values(store), "init_heads": True}, "test"))
 
     def test_only_the_part_that_was_asked_for_is_seen(self, store: Path) -> None:
         opened = Store(store)

@@ -161,12 +161,6 @@ class RunConfig(Config):
     init_from: str | None = None
     init_heads: bool = False
 
-    @model_validator(mode="after")
-    def _heads_of_someone(self) -> RunConfig:
-        if self.init_heads and not self.init_from:
-            raise ValueError("init_heads takes the heads of saved weights: name them in init_from")
-        return self
-
     def with_model(self, **changes: Any) -> RunConfig:
         """This run with some fields of the method's configuration replaced."""
         return self.model_copy(update={"model": self.model.model_copy(update=changes)})

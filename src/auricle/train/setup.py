@@ -104,6 +104,8 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Batches]:
     config = with_classes(config, config.data.load_task())
     torch.manual_seed(config.train.seed)
     method = build_method(config.model)
+    if config.init_heads and not config.init_from:
+        raise ConfigError("init_heads takes the heads of saved weights: name them with init_from=RUN")
     if config.init_from and config.init_heads:
         init_from(method, config.init_from)
     elif config.init_from:
