@@ -17,7 +17,7 @@ _FEW_CLASSES, _SHOWN = 12, 6
 _BAR_WIDTH, _BAR_HEIGHT = 120.0, 12.0
 _STYLE: Final = """
 .score { display: block; color: var(--muted); } .score .part { fill: #0072b2; }
-.number, .head { white-space: nowrap; }
+.number, .head { white-space: nowrap; } .people { display: block; color: var(--muted); }
 """
 
 
@@ -95,19 +95,16 @@ def _scores(plain: Mapping[str, Any], titles: Mapping[str, str], language: str) 
     without, others = plain["scores_without_age"], plain["age_effect"]
     names = [own["class"], own["words"], own[plain["kind"]], "", *([own["no_age"]] if without else [])]
     names += [wording.age_text(other["age_days"], language) for other in others]
-    tested = plain["tested"] if any(plain["tested"].values()) else {}
-    names += [own["tested_on"]] if tested else []
     shown, rest = likeliest(plain["scores"], plain["kind"])
     lines = []
     for name, score in [*shown, *rest]:
         numbers = [*([without[name]] if without else []), *(other["scores"][name] for other in others)]
         cells = [
             f'<th scope="row">{escape(name)}</th>',
-            f"<td>{escape(titles.get(name, ''))}</td>",
+            f"<td>{escape(titles.get(name, ''))}{_people(plain['tested'][name], language)}</td>",
             f'<td class="number"><strong>{score:.2f}</strong></td>',
             f"<td>{_bar(score)}</td>",
             *(f'<td class="number">{number:.2f}</td>' for number in numbers),
-            *([f"<td>{escape(wording.tested_text(tested[name], language))}</td>"] if tested else []),
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     head = "".join(f'<th scope="col" class="head">{escape(name)}</th>' for name in names)
@@ -119,6 +116,14 @@ def _scores(plain: Mapping[str, Any], titles: Mapping[str, str], language: str) 
         return table(lines)
     told = escape(own["rest"].format(n=len(rest), score=f"{RARELY:.2f}"))
     return f"{table(lines[: len(shown)])}<details><summary>{told}</summary>{table(lines[len(shown) :])}</details>"
+
+
+def _people(tested: Sequence[str], language: str) -> str:
+    """On whom a class was tested, in a line of its own; nothing where nobody says it."""
+    if not tested:
+        return ""
+    told = f"{wording.words(language)['prediction']['tested_on']} {wording.tested_text(tested, language)}"
+    return f'<small class="people">{escape(told)}</small>'
 
 
 def _bar(score: float) -> str:
