@@ -30,6 +30,7 @@ from auricle.methods._base import Progress, Step
 from auricle.methods._classifier import Answering, AnsweringConfig
 from auricle.methods._gate import AgeGateConfig, attach_age_gate
 from auricle.methods._token_drawing import TokenDrawing
+from auricle.methods.lisa import PRESETS as LISA_PRESETS
 from auricle.methods.lisa import Lisa, LisaConfig
 from auricle.processes import mean_over_active
 from auricle.signal.preprocess import TYPICAL_MV
@@ -42,21 +43,7 @@ _HIDDEN_MS: Final = 400.0
 _HIDDEN_SHARE: Final = 0.25
 _HIDDEN_RECORDS: Final = 0.5
 
-PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {
-        "input": {"rate_hz": 250, "seconds": 2.0},
-        "encoder": {"name": "lead_groups", "preset": "tiny"},
-        "projection": 16,
-        "recipe": {"lr": 3e-3},
-    },
-    "nano": {
-        "input": {"rate_hz": 250, "band_hz": (0.5, 100)},
-        "encoder": {"name": "lead_groups", "preset": "nano"},
-        "recipe": {"lr": 2e-3},
-    },
-    "small": {"encoder": {"name": "lead_groups", "preset": "small"}, "recipe": {"lr": 5e-4}},
-    "base": {"encoder": {"name": "lead_groups", "preset": "base"}, "recipe": {"lr": 3e-4}},
-}
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = LISA_PRESETS
 
 Weight = Annotated[float, Field(ge=0)]
 
