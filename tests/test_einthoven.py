@@ -119,3 +119,8 @@ def test_the_laws_are_those_of_einthoven_and_goldberger() -> None:
     assert said["aVR"] + said["aVL"] + said["aVF"] == pytest.approx(0)
     assert said["aVR"] == pytest.approx(-(one + two) / 2)
     assert said["aVF"] == pytest.approx((two + said["III"]) / 2)
+
+
+def test_two_samples_that_contradict_each_other_are_no_plane() -> None:
+    signal = np.array([[1.0, 0.0], [0.3, 0.9], [5.0, -4.0], [3.0, 1.0], [0.0, 2.0], [7.0, -1.0]], dtype=np.float32)
+    settle(signal, ("I", "II", "III", "aVR", "aVL", "aVF"), 500.0)

@@ -201,7 +201,7 @@ def _moments(limb: Floats, names: Sequence[str], ballot: _Ballot, width: int, be
 def _undecided(signal: NDArray[np.float32], rows: list[int], limb: Floats) -> Settled:
     """No three limb leads agree: each on a scale of its own (no amplitude is trusted), or set aside."""
     known = limb[:, np.isfinite(limb).all(axis=0)]
-    if len(rows) >= _ENOUGH_FOR_SCALES and known.shape[1] > 1:
+    if len(rows) >= _ENOUGH_FOR_SCALES and known.shape[1] > 2:
         known = _centred(known)
         size = np.linalg.svd(known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-9), compute_uv=False)
         if size[2] < _FLAT_PLANE * size[1]:

@@ -30,6 +30,11 @@ _RAIL_MV: Final = 4.0
 # What lies between two pieces at the limit nearer than this is on its way from one to the other.
 _BETWEEN_S: Final = 0.3
 _BESIDE_S: Final = 0.02
+# A calibration pulse is the same in every lead, which no heart can be in limb leads: a level or two for so long in all.
+_PULSE_S: Final = 0.1
+_PULSE_LEVELS: Final = 4
+_PULSE_MV: Final = 0.2
+_PULSE_LEADS: Final = 3
 # A lead that is known for less than this in all is left out.
 _LEAST_KNOWN_S: Final = 0.5
 
@@ -62,6 +67,25 @@ def lost(signal: NDArray[np.floating], rate_hz: float, in_millivolts: bool = Tru
     short = known.sum(axis=1) < min(_LEAST_KNOWN_S * rate_hz, 0.5 * n)
     found[short & found.any(axis=1)] = True
     return np.asarray(found & np.isfinite(signal))
+
+
+def calibration(signal: NDArray[np.floating], rate_hz: float) -> Mask:
+    """(time,) where a cart wrote its calibration pulse into every lead, before or behind the heart (Philips does).
+
+    Args:
+        signal: (lead, time), NaN where missing.
+        rate_hz: samples per second.
+    """
+    n_leads, n = signal.shape
+    if n_leads < _PULSE_LEADS or n == 0:
+        return np.zeros(n, dtype=bool)
+    found: Mask = np.asarray((signal == signal[0]).all(axis=0))
+    for begin, end in _pieces(found):
+        levels = np.unique(signal[0, begin:end])
+        pulse = 2 <= len(levels) <= _PULSE_LEVELS and levels[-1] - levels[0] >= _PULSE_MV
+        if not pulse or end - begin < _PULSE_S * rate_hz:
+            found[begin:end] = False
+    return found
 
 
 def describe(found: Mask, leads: Sequence[str]) -> str:

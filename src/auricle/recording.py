@@ -188,6 +188,8 @@ def make_recording(
         twice = "; ".join(note for note in notes if "none of them" in note)
         raise DataError(f"{record_id}: {twice or 'no lead has a usable sample'}; there is no ECG in it to read")
     names, values = tuple(rows), np.stack(list(rows.values()))
+    values, pulse = _without_calibration(values, float(rate_hz))
+    notes += pulse
     peak = float(np.nanmax(np.abs(values)))
     if peak > _LARGEST:
         raise DataError(f"{record_id}: values up to {peak:.3g} are no millivolts; check the unit or gain of the file")
@@ -210,6 +212,16 @@ def make_recording(
     values, ordered = lead_names.derive_limb(values[usable], [names[row] for row in usable])
     context["notes"] = (*context.get("notes", ()), *notes)  # type: ignore[misc]
     return Recording(values, float(rate_hz), ordered, record_id, lost=shares, **context)  # type: ignore[arg-type]
+
+
+def _without_calibration(values: NDArray[np.float32], rate_hz: float) -> tuple[NDArray[np.float32], list[str]]:
+    """The signal up to a calibration pulse at one of its ends, missing where it lies between, and a note on it."""
+    pulse = gaps.calibration(values, rate_hz)
+    if not pulse.any() or pulse.all():
+        return values, []
+    values[:, pulse] = np.nan
+    heart = np.flatnonzero(~pulse)
+    return values[:, heart[0] : heart[-1] + 1], ["a calibration pulse, the same in every lead, is left out"]
 
 
 def _by_lead(

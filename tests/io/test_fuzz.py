@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import carts
 import fuzz
 from fakes import STANDARD, heart, write_by_wfdb, write_cpsc2018, write_sph, write_wfdb
 
@@ -32,10 +33,34 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     found = [folder / "a.npz", folder / "b.npy", header, header.with_suffix(".dat"), folder / "m.csv", *native]
     found.append(folder / "sph" / "records" / "A00001.h5")
     found += odd_files(folder)
+    found += exports(folder)
     real = os.environ.get("AURICLE_REAL_DATA")
     if real:
-        found += [next((Path(real) / name).rglob(pattern)) for name, pattern in (("csn", "*.hea"), ("sph", "*.h5"))]
+        found += [
+            next((Path(real) / name).rglob(pattern))
+            for name, pattern in (("csn", "*.hea"), ("sph", "*.h5"), ("vendor", "anonymous*.dcm"))
+        ]
     return found
+
+
+def exports(folder: Path) -> list[Path]:
+    """What carts export, one file of each format in a folder of its own."""
+    counts = np.rint(heart(800) * 200).astype(int)
+    codes = (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8)
+    places = {name: folder / name for name in ("muse", "soft", "schiller", "aecg", "scp", "mfer", "ishne", "edf")}
+    for place in places.values():
+        place.mkdir()
+    eight = counts[[STANDARD.index(lead) for lead in carts.EIGHT]]
+    return [
+        carts.muse(places["muse"] / "a.xml", eight),
+        carts.cardiosoft(places["soft"] / "b.xml", counts, STANDARD),
+        carts.schiller(places["schiller"] / "c.xml", counts, STANDARD),
+        carts.aecg(places["aecg"] / "d.xml", counts, STANDARD),
+        carts.scp(places["scp"] / "e.scp", counts, codes),
+        carts.mfer(places["mfer"] / "f.mwf", counts, codes),
+        carts.ishne(places["ishne"] / "g.ecg", counts, (*range(5, 17),)),
+        carts.edf(places["edf"] / "h.edf", counts, STANDARD),
+    ]
 
 
 def odd_files(folder: Path) -> list[Path]:

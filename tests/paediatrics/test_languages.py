@@ -42,7 +42,8 @@ WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 # The rooms whose sentences a Chinese reader sees.
 SPEAKING = (
     "recording.py", "gaps.py", "einthoven.py", "amplitude.py", "io/wfdb.py", "io/wfdb_samples.py", "io/arrays.py",
-    "io/keys.py", "io/picture.py", "io/header_comments.py", "measure/recording.py", "measure/delineate.py",
+    "io/keys.py", "io/picture.py", "io/header_comments.py", "io/carts.py", "io/ishne.py",
+    "measure/recording.py", "measure/delineate.py",
     "measure/amplitudes.py", "measure/rhythm.py", "paediatrics/limits.py", "caveats.py",
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from auricle.errors import UnknownNameError
 
-_KINDS = ("methods", "encoders", "presets", "recipes", "sources", "tasks", "labs", "ablations")
+_KINDS = ("methods", "encoders", "presets", "recipes", "sources", "tasks", "labs", "ablations", "formats")
 _ADULT_YEARS = 40.0
 _ALIASES_SHOWN = 5
 
@@ -21,11 +21,12 @@ def register(app: typer.Typer) -> None:
 
 
 def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "methods") -> None:
-    """List methods, encoders, their presets, recipes, sources, tasks, laboratory tests or ablations."""
+    """List methods, encoders, their presets, recipes, sources, tasks, laboratory tests, ablations or file formats."""
     from auricle.config import read_toml
     from auricle.data.sources import describe_source, list_sources
     from auricle.encoders import ENCODERS
     from auricle.evaluate.ablation import list_ablations, load_ablation
+    from auricle.io import formats
     from auricle.methods import METHODS
     from auricle.tasks import list_tasks, load_task
     from auricle.train.config import RECIPES
@@ -48,6 +49,9 @@ def list_names(kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))] = "m
     elif kind == "sources":
         for name in list_sources():
             table.add_row(name, describe_source(name))
+    elif kind == "formats":
+        for name, line in formats().items():
+            table.add_row(name, line)
     elif kind == "presets":
         for registry in (METHODS, ENCODERS):
             for name in registry.names():

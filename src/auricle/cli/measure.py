@@ -210,6 +210,9 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
         used=measurements.n_used, n=len(measurements.beats), rate=f"{measurements.recorded_hz:g}"
     )
     console.print(f"   {used}", style="dim", highlight=False)
+    by_cart = wording.cart_text(measurements, lang)
+    if by_cart:
+        console.print(f"   {by_cart}", style="dim", highlight=False)
     table, notes = _table(assessment, measurements, heads, lang, console.width)
     console.print(table)
     hidden = len(recorded_rows(assessment, measurements)) - len(main_rows(assessment, measurements))

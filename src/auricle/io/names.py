@@ -19,10 +19,11 @@ _SIGNALS: Final = frozenset({".dat", ".mat"})
 # What is cut from a name to get the record's; anything else behind a dot belongs to the name.
 _SUFFIXES: Final = _SIGNALS | {
     _HEADER, ".npy", ".npz", ".h5", ".hdf5", ".hdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif",
-    ".webp", ".jp2", ".pdf", ".xml", ".dcm", ".scp", ".edf", ".csv", ".txt",
+    ".webp", ".jp2", ".pdf", ".xml", ".dcm", ".scp", ".edf", ".bdf", ".ecg", ".mwf", ".mfr", ".csv", ".txt",
 }  # fmt: skip
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"})
 _ARCHIVES: Final = frozenset({".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"})
+_EXPORTS: Final = frozenset({".xml", ".dcm", ".scp", ".edf", ".bdf", ".ecg", ".mwf", ".mfr"})
 _NO_FILE: Final = frozenset({"-", "~", "", ".", ".."})
 # A name written in one code page and read in another: what it was read in, what it may have been written in.
 _READ_IN: Final = ("gb18030", "latin-1", "cp1252")
@@ -77,7 +78,9 @@ def recordings_below(folder: Path, pictures: bool = False) -> list[Path]:
         seen = sorted(name for name in names if not name.startswith("."))
         headers = {record_name(name) for name in seen if suffix_of(name) == _HEADER}
         chosen = [name for name in seen if suffix_of(name) == _HEADER]
-        chosen += [name for name in seen if suffix_of(name) in _ARCHIVES and record_name(name) not in headers]
+        chosen += [
+            name for name in seen if suffix_of(name) in _ARCHIVES | _EXPORTS and record_name(name) not in headers
+        ]
         if pictures:
             taken = {record_name(name) for name in chosen}
             chosen += [name for name in seen if suffix_of(name) in _PICTURES and record_name(name) not in taken]

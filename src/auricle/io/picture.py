@@ -18,17 +18,10 @@ from numpy.typing import NDArray
 
 from auricle.errors import ReadError, ReadingNote, require
 from auricle.io.names import record_name
+from auricle.io.not_read import HEAD_BYTES, kind_not_read
 from auricle.recording import Recording
 
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
-# What people have pictures of ECGs in as well, and how it is told: by bytes at a place.
-_NOT_READ: Final = (
-    (0, b"%PDF", "a PDF document"), (8, b"WEBP", "a WebP picture"), (4, b"jP  ", "a JPEG 2000 picture"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"), (4, b"ftyphei", "a HEIC picture"),
-    (4, b"ftypmif", "a HEIC picture"), (4, b"ftypavif", "an AVIF picture"), (0, b"<svg", "an SVG drawing"),
-    (0, b"8BPS", "a Photoshop picture"), (0, b"\0\0\1\0", "an icon"), (0, b"II+\0", "a BigTIFF picture"),
-    (0, b"MM\0+", "a BigTIFF picture"),
-)  # fmt: skip
 _BEGINNINGS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"GIF8")
 # A rate for recordings of which there is only a picture; nothing is sampled at it.
 _NO_SIGNAL_HZ: Final = 500.0
@@ -49,11 +42,6 @@ def sniff(path: Path, head: bytes) -> bool:
     """Whether the bytes begin a PNG, JPEG, TIFF, BMP or GIF file."""
     del path
     return head.startswith(_BEGINNINGS)
-
-
-def kind_not_read(head: bytes) -> str:
-    """What a file is, by its first bytes, if it may show an ECG and is not read; empty for anything else."""
-    return next((kind for at, mark, kind in _NOT_READ if head[at:].startswith(mark)), "")
 
 
 def read(path: Path, **context: object) -> Recording:
@@ -126,7 +114,7 @@ def _picture(path: Path | str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
 
 def _what_else(path: Path) -> str:
     with path.open("rb") as file:
-        kind = kind_not_read(file.read(32))
+        kind = kind_not_read(file.read(HEAD_BYTES))
     return f"{kind}, which is not read" if kind else "no picture that auricle reads"
 
 

@@ -20,6 +20,12 @@ UNITS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """Units of the global measurements; the amplitudes of a lead (`q_`, `r_`, `s_`, `st_`, `t_`, `p_` + lead) are in mV."""
 
+CAME_WITH: Final[Mapping[str, str]] = {
+    "heart_rate": "heart_rate", "rr_ms": "rr", "p_ms": "p_duration", "pr_ms": "pr", "qrs_ms": "qrs", "qt_ms": "qt",
+    "qtc_ms": "qtc_bazett", "p_axis_deg": "p_axis", "qrs_axis_deg": "qrs_axis", "t_axis_deg": "t_axis",
+}  # fmt: skip
+"""What `Recording.measurements` calls the numbers that came with a recording, by the names of values here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -81,6 +87,8 @@ class Measurements:
         n_used: how many of them form the median beat (those of the dominant shape).
         recorded_hz: sampling rate at which the recording was made.
         quality: whether the trace is acceptable, and why not; its rhythm does not count.
+        cart: what the cart wrote of the values, by their names, for comparison; empty where its file says nothing. A
+            corrected QT is by the cart's own formula.
     """
 
     values: Mapping[str, Measured]
@@ -94,3 +102,4 @@ class Measurements:
     n_used: int
     recorded_hz: float
     quality: Acceptance = field(default_factory=lambda: Acceptance(True, True))
+    cart: Mapping[str, float] = field(default_factory=dict)

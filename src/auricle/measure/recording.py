@@ -27,7 +27,7 @@ from auricle.measure import remarks, rhythm
 from auricle.measure.amplitudes import UNKNOWN, amplitude_values, ratio
 from auricle.measure.delineate import FUSED, Delineation, Wave, delineate
 from auricle.measure.jackknife import GROUPS, left_out, standard_error
-from auricle.measure.measurements import UNITS, Measured, Measurements, Remark
+from auricle.measure.measurements import CAME_WITH, UNITS, Measured, Measurements, Remark
 from auricle.measure.median_beat import Aligned, align, align_as, columns, independent, median_of, without_gaps
 from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
 from auricle.recording import Recording
@@ -102,9 +102,12 @@ def measure_recording(recording: Recording) -> Measurements:
     keep = remarks.usable(recording)
     twelve = np.array([name in STANDARD for name in recording.leads], dtype=bool)
     if twelve.all() or not keep[twelve].any():
-        return _decided(recording, keep).found
-    decided = _decided(_part(recording, twelve), keep[twelve])
-    return _with_further(decided, _part(recording, ~twelve), keep[~twelve])
+        found = _decided(recording, keep).found
+    else:
+        decided = _decided(_part(recording, twelve), keep[twelve])
+        found = _with_further(decided, _part(recording, ~twelve), keep[~twelve])
+    by_cart = {ours: recording.measurements.get(theirs) for theirs, ours in CAME_WITH.items()}
+    return replace(found, cart={name: value for name, value in by_cart.items() if value is not None})
 
 
 def quality_of(recording: Recording) -> Acceptance:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from auricle.measure.measurements import Measurements
+from auricle.measure.measurements import CAME_WITH, Measurements
 from auricle.paediatrics import limits, wording
 from auricle.paediatrics.assessment import Assessment, Row
 
@@ -60,6 +60,7 @@ def to_dict(assessment: Assessment, measurements: Measurements, notes: Sequence[
             }
             for finding in assessment.findings
         ],
+        "cart": {name: measurements.cart.get(name) for name in CAME_WITH.values()},
         "marks_ms": {name: _finite(value) for name, value in measurements.marks_ms.items()},
         "leads": list(measurements.leads),
         "beats": len(measurements.beats),
@@ -74,7 +75,7 @@ def to_row(plain: Mapping[str, Any]) -> dict[str, str | float | int | bool | Non
 
     Every measurement has its name (`qrs`, `r_v1`, units as in `auricle.measure.measurements.UNITS`) and, with
     `_uncertainty`, its standard error; those with limits have `_centile` and `_position` ("low", "normal", "high",
-    empty where that was refused) as well.
+    empty where that was refused) as well. What the cart wrote of it is `_cart`.
     """
     row: dict[str, Any] = {
         "age_days": plain["age_days"],
@@ -95,7 +96,7 @@ def to_row(plain: Mapping[str, Any]) -> dict[str, str | float | int | bool | Non
         row |= {name: value["value"], f"{name}_uncertainty": value["uncertainty"]}
         if name in with_limits or value["limits"] is not None:
             row |= {f"{name}_centile": value["centile"], f"{name}_position": value["position"] or ""}
-    return row
+    return row | {f"{name}_cart": value for name, value in plain["cart"].items()}
 
 
 def _row(row: Row, recorded_hz: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from auricle.age import Age, describe, describe_gestation
 from auricle.leads import CANONICAL
-from auricle.measure.measurements import Remark
+from auricle.measure.measurements import UNITS, Measurements, Remark
 from auricle.paediatrics.assessment import Assessment, Finding, Row, lead_of
 from auricle.paediatrics.languages import languages, translated, words
 from auricle.signal.acceptance import Acceptance
@@ -113,6 +113,23 @@ def result_text(row: Row, language: str) -> str:
         return f"{_SIGNS[measured.bound]} {bound_number(measured.value, measured.bound)}{unit}".rstrip()
     error = f" ± {number(measured.uncertainty, measured.unit)}" if math.isfinite(measured.uncertainty) else ""
     return f"{number(measured.value, measured.unit)}{error}{unit}".rstrip()
+
+
+def cart_number(measurements: Measurements, parameter: str) -> str:
+    """What the cart wrote of a value, in the unit of ours; empty where it wrote nothing."""
+    value = measurements.cart.get(parameter)
+    return "" if value is None else number(value, UNITS[parameter])
+
+
+def cart_text(measurements: Measurements, language: str) -> str:
+    """What the cart wrote of the main values, in a line; empty where it wrote nothing."""
+    said = words(language)
+    parts = [
+        f"{parameter_name(name, language)} {cart_number(measurements, name)}"
+        for name in measurements.cart
+        if not name.endswith("_axis")
+    ]
+    return f"{said['table']['cart']}{said['colon']}{said['joint'].join(parts)}" if parts else ""
 
 
 def limits_text(row: Row) -> str:

@@ -145,14 +145,18 @@ def _findings(assessment: Assessment, language: str) -> str:
 def _values(assessment: Assessment, measurements: Measurements, language: str) -> str:
     said = wording.words(language)
     heads = said["table"]
-    names = [heads[key] for key in ("value", "result", "centile", "place", "limits", "note")]
-    keep = range(len(names)) if assessment.compared_age is not None else (0, 1, 5)
+    columns = ("value", "result", "cart", "centile", "place", "limits", "note")
+    names = [heads[key] for key in columns]
+    hidden = set() if assessment.compared_age is not None else {"centile", "place", "limits"}
+    hidden |= set() if measurements.cart else {"cart"}
+    keep = [number for number, key in enumerate(columns) if key not in hidden]
     lines = []
     for row in main_rows(assessment, measurements):
         notes = said["joint"].join(wording.notes(row, language, measurements.recorded_hz))
         cells = [
             f'<th scope="row">{escape(wording.parameter_name(row.parameter, language))}</th>',
             f'<td class="number">{escape(wording.result_text(row, language))}</td>',
+            f'<td class="number">{escape(wording.cart_number(measurements, row.parameter))}</td>',
             f"<td>{escape(wording.interval_text(row))}</td>",
             f"<td>{bar_svg(row)}</td>",
             f'<td class="number">{escape(wording.limits_text(row))}</td>',

@@ -14,6 +14,7 @@ from auricle.age import Age
 from auricle.atomic import write_bytes
 from auricle.errors import ConfigError
 from auricle.io.wfdb_writer import write_wfdb
+from auricle.measure.measurements import CAME_WITH
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
 
@@ -22,11 +23,6 @@ _PEOPLE: Final = {"newborn": (3.0, 9), "child": (1826.0, 7), "adult": (14610.0, 
 _RATE_HZ, _SECONDS = 250.0, 10.0
 _COHORT_SECONDS: Final = 5.0
 _COHORT_SEED, _NORMALS_SEED, _N_NORMALS = 1, 2, 600
-# The simulator's names of what it put in, by those of the limits.
-_PARAMETERS: Final = {
-    "p_ms": "p_duration", "pr_ms": "pr", "qrs_ms": "qrs", "qt_ms": "qt", "qtc_ms": "qtc_bazett",
-    "qrs_axis_deg": "qrs_axis",
-}  # fmt: skip
 _ASKED: Final = frozenset({"NORM", "RVH", "CRBBB"})
 _MANIFEST, _TASK, _NORMALS, _FILES = "records.csv", "mine.toml", "normals.csv", "files"
 
@@ -98,7 +94,7 @@ def _normals() -> list[list[str]]:
         ).recordings()
     )
     names = list(people[0].measurements)
-    rows = [["age_days", "sex", *(_PARAMETERS.get(name, name.removesuffix("_mv")) for name in names)]]
+    rows = [["age_days", "sex", *(CAME_WITH.get(name, name.removesuffix("_mv")) for name in names)]]
     for one in people:
         assert one.age is not None
         values = [f"{one.measurements[name]:.4g}" if name in one.measurements else "" for name in names]
