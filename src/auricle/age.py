@@ -192,6 +192,25 @@ def describe(days: float) -> str:
     return f"{days / DAYS_PER_YEAR:.3g} yr"
 
 
+def written(age: Age) -> str:
+    """An age as text that says its resolution too: `parse` makes the same age of it, to a tenth of a second."""
+    if age.resolution_days <= _FINEST_DAYS:
+        return f"{age.days:.6f} d"
+    for unit, days in (("yr", DAYS_PER_YEAR), ("mo", DAYS_PER_MONTH), ("wk", 7.0), ("d", 1.0), ("h", 1 / 24)):
+        for decimals in (0, 1, 2):
+            number = f"{age.days / days:.{decimals}f}"
+            exact = math.isclose(float(number) * days, age.days, rel_tol=1e-9, abs_tol=1e-6)
+            # "0 yr" says nothing but that somebody is younger than one.
+            says = float(number) > 0 or days < DAYS_PER_MONTH
+            if exact and says and math.isclose(days / 10**decimals, age.resolution_days):
+                return f"{number} {unit}"
+    return f"{_plain_number(age.days)}-{_plain_number(age.days + age.resolution_days)} d"
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
 def parse(text: str | float | None) -> Age | None:
     """Read an age as people write it: `3d`, `16 mo`, `2.4 yr`, `5y4m`, `3 Jahre`, `3岁零6月`; a bare number is years.
 

@@ -38,6 +38,8 @@ class Recording:
         patient_id: equal for recordings of one person; None is treated as a person of its own.
         age: age at the recording, with its resolution.
         sex: "F" or "M".
+        recorded: when it was recorded where the file says so, in the local time of the place: `2024-05-31` or
+            `2024-05-31T14:20:05`. Never shown, logged or kept in stores.
         gestation_days: days of gestation at birth, where a child was born early or it is known.
         report: free text as written.
         labels: codes as the source spells them (SCP for PTB-XL, SNOMED CT for the Challenge sets); empty where nothing
@@ -71,6 +73,7 @@ class Recording:
     patient_id: str | None = None
     age: Age | None = None
     sex: Sex | None = None
+    recorded: str | None = None
     gestation_days: float | None = None
     report: str | None = None
     labels: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from auricle.cli import (
     ablate,
     calibrate,
     check,
+    convert,
     demo,
     evaluate,
     finetune,
@@ -48,8 +49,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _VERBS = (
-    demo, sample, simulate, check, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate, robustness,
-    table, predict, reconstruct, text, throughput, list_verb,
+    demo, sample, simulate, check, convert, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate,
+    robustness, table, predict, reconstruct, text, throughput, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

@@ -105,6 +105,7 @@ def recording_of(path: Path, export: Export, context: Mapping[str, object]) -> R
     own: dict[str, object] = {
         "age": _age(export, notes),
         "sex": sex_of(export.sex),
+        "recorded": export.recorded or None,
         "patient_id": export.patient_id.strip() or None,
         "report": _report(export.statements),
         "measurements": _finite(export.measurements) or None,

@@ -118,17 +118,22 @@ def _channels(path: Path, group: Any, big_endian: bool) -> list[Channel]:
     counts = np.frombuffer(content, kind, count=announced * len(definitions)).reshape(announced, -1).T
     missing = _padded(counts, group, kind)
     return [
-        _channel(path, definition, row, missing, rate_hz) for definition, row in zip(definitions, counts, strict=True)
+        _channel(path, definition, row, padded, rate_hz)
+        for definition, row, padded in zip(definitions, counts, missing, strict=True)
     ]
 
 
 def _padded(counts: NDArray[Any], group: Any, kind: np.dtype[Any]) -> NDArray[np.bool_]:
-    """Moments at which every channel has the padding value. Some files name 0 as theirs, which single channels pass."""
+    """(channel, time) what is padding: a value at the end of the scale wherever it stands, and another one, such as the
+    0 that some files name and every trace passes, only where all channels have it at once."""
     padding = group.get("WaveformPaddingValue")
     if not isinstance(padding, bytes) or len(padding) < kind.itemsize:
-        return np.zeros(counts.shape[1], dtype=bool)
-    found: NDArray[np.bool_] = (counts == np.frombuffer(padding, kind, count=1)[0]).all(axis=0)
-    return found
+        return np.zeros(counts.shape, dtype=bool)
+    value = np.frombuffer(padding, kind, count=1)[0]
+    found: NDArray[np.bool_] = np.asarray(counts == value)
+    limits = np.iinfo(kind)
+    at_the_end = limits.min < 0 and value in (limits.min, limits.max)
+    return found if at_the_end else np.broadcast_to(found.all(axis=0), found.shape)
 
 
 def _channel(path: Path, definition: Any, counts: NDArray[Any], missing: NDArray[np.bool_], rate_hz: float) -> Channel:

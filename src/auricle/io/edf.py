@@ -10,8 +10,12 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from auricle.errors import DataError, ReadError, require
 from auricle.io.carts import Channel, Export, date_of, number_of, recording_of
+from auricle.io.edf_writer import GAP, LABEL
 from auricle.io.units import is_without_volts, millivolts_per
 from auricle.leads import is_lead
 from auricle.recording import Recording
@@ -57,6 +61,8 @@ def _export(path: Path, data: Any) -> Export:
     # What has a rate of its own beside the leads is named and not read.
     channels = [_channel(path, signal) for signal in leads]
     channels += [Channel(signal.label, signal.data[:0], signal.sampling_frequency) for signal in others]
+    for channel, signal in zip(channels, leads, strict=False):
+        channel.samples[_missing(data, signal.label, len(channel.samples), channel.rate_hz)] = np.nan
     filters = dict(_band(leads[0].prefiltering)) if leads else {}
     return Export(
         channels=channels,
@@ -64,9 +70,19 @@ def _export(path: Path, data: Any) -> Export:
         recorded=_recorded(data),
         sex=_attempt(lambda: data.patient.sex),
         patient_id="" if (code := _attempt(lambda: data.patient.code)) == _ANONYMOUS else code,
-        statements=[note.text for note in data.annotations],
+        statements=[note.text for note in data.annotations if not note.text.startswith(GAP)],
         band_hz=(filters.get("HP"), filters.get("LP")),
     )
+
+
+def _missing(data: Any, label: str, n: int, rate_hz: float) -> NDArray[np.bool_]:
+    """(time,) where an annotation of ours says that a lead is missing; the format itself has no way to."""
+    missing = np.zeros(n, dtype=bool)
+    for note in data.annotations:
+        if note.text.startswith(GAP) and label.removeprefix(LABEL) == note.text.removeprefix(GAP):
+            begin = round(note.onset * rate_hz)
+            missing[max(0, begin) : begin + round((note.duration or 0) * rate_hz)] = True
+    return missing
 
 
 def _channel(path: Path, signal: Any) -> Channel:
