@@ -195,7 +195,7 @@ def test_a_dask_cluster_makes_the_same_store(store: Store, tmp_path: Path, monke
     again = Store(tmp_path / "s")
     assert [again.record(row).record_id for row in range(96)] == [store.record(row).record_id for row in range(96)]
     assert all(np.array_equal(again.record(row).signal, store.record(row).signal) for row in (0, 40, 95))
-    monkeypatch.setattr("auricle.data.ingest._SCHEDULER_TIMEOUT", "1s")
+    monkeypatch.setattr("auricle.executors._SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(ConfigError, match="no Dask scheduler answers"):
         ingest("simulated", Path(), tmp_path / "t", options=SMALL, executor="dask:tcp://127.0.0.1:9")
     with pytest.raises(ConfigError, match="unknown executor"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Final
@@ -28,8 +30,10 @@ from auricle.cli.output import (
 )
 from auricle.cli.recordings import (
     AgeOption,
+    ExecutorOption,
     FilesArgument,
     JsonOption,
+    Large,
     SchemaOption,
     SexOption,
     TableOption,
@@ -37,6 +41,7 @@ from auricle.cli.recordings import (
     WorkersOption,
     go_through,
     only_one,
+    seen_from,
 )
 from auricle.errors import ConfigError
 
@@ -84,6 +89,7 @@ def measure(
     show_schema: SchemaOption = False,
     out: TableOption = None,
     workers: WorkersOption = None,
+    executor: ExecutorOption = None,
     page: Annotated[
         Path | None, typer.Option(help="Write an HTML page of one recording here: paper, median beat, table.")
     ] = None,
@@ -97,14 +103,13 @@ def measure(
     """Measure recordings and place every value among people of their age. Research use, not a diagnosis."""
     from auricle import age as ages
     from auricle.data.inputs import inputs
-    from auricle.paediatrics.report import to_dict, to_row
 
     del show_schema  # its callback has answered
     speak(lang)
     check_page_name("--page", page)
     check_picture_name("--ages-figure", ages_figure)
     check_table_name("--out", out, files)
-    given = inputs(files)
+    given = inputs(seen_from(files, executor))
     only_one(given, "--page", page is not None)
     only_one(given, "--ages-figure", ages_figure is not None)
     if speed not in _SPEEDS or gain not in _GAINS:
@@ -124,20 +129,33 @@ def measure(
             _draw_ages(recording, values, recording.sex, ages_figure, lang)
         return found
 
-    def plain(found: _Measured, one: Input) -> dict[str, object]:
-        recording, values, assessment = found
-        return {"file": one.path.name, **to_dict(assessment, values, recording.notes)}
-
     def shown(found: _Measured, one: Input, is_further: bool) -> None:
         if is_further:
             console.print()
         show(found[2], found[1], console, one.path.name, lang)
 
-    verb = Verb("measure", alone if len(given) == 1 else measuring, list, plain, to_row, shown)
-    go_through(given, verb, as_json, out, workers)
+    verb = replace(_table_verb(measuring), prepare=alone if len(given) == 1 else measuring, show=shown)
+    large = Large(executor, partial(_table_verb, measuring), {"options": [age, sex, gestation, _digest_of(norms)]})
+    go_through(given, verb, as_json, out, workers, large)
     for written in (page, ages_figure):
         if written is not None and not as_json:
             typer.echo(f"{written}")
+
+
+def _table_verb(measuring: _Measuring) -> Verb[_Measured, _Measured]:
+    """The verb as far as a table needs it, which can be made in any process."""
+    from auricle.paediatrics.report import to_dict, to_row
+
+    def plain(found: _Measured, one: Input) -> dict[str, object]:
+        recording, values, assessment = found
+        return {"file": one.path.name, **to_dict(assessment, values, recording.notes)}
+
+    return Verb("measure", measuring, list, plain, to_row, lambda *_: None)
+
+
+def _digest_of(path: Path | None) -> str | None:
+    """What a file holds, as a digest; None for no file."""
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +20,10 @@ from auricle.cli.options import parse_sex
 from auricle.cli.output import check_page_name, check_table_name, command_line, speak, write_page
 from auricle.cli.recordings import (
     AgeOption,
+    ExecutorOption,
     FilesArgument,
     JsonOption,
+    Large,
     SchemaOption,
     SexOption,
     TableOption,
@@ -27,6 +31,7 @@ from auricle.cli.recordings import (
     WorkersOption,
     go_through,
     only_one,
+    seen_from,
 )
 from auricle.errors import ConfigError
 
@@ -74,13 +79,14 @@ def predict(
     show_schema: SchemaOption = False,
     out: TableOption = None,
     workers: WorkersOption = None,
+    executor: ExecutorOption = None,
 ) -> None:
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
     from auricle.data.inputs import inputs
     from auricle.io.picture import read_picture
     from auricle.pages.prediction import prediction_page
-    from auricle.predict import BATCH, OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor, to_row
+    from auricle.predict import OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor
 
     del show_schema  # its callback has answered
     known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex), **known_labs(lab or [])}
@@ -90,7 +96,7 @@ def predict(
     check_page_name("--page", page)
     check_table_name("--out", out, files)
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
-    given = inputs(files, pictures=predictor.method.picture_size is not None)
+    given = inputs(seen_from(files, executor), pictures=predictor.method.picture_size is not None)
     only_one(given, "--image", image is not None)
     only_one(given, "--page", page is not None)
     if lab and any(one.listed for one in given):
@@ -113,20 +119,64 @@ def predict(
             )
         return predictions
 
-    verb = Verb(
-        "predict",
-        prepare=_Reading(predictor, known),
+    verb = replace(
+        _table_verb(predictor, known),
         answer=answer,
-        to_dict=lambda prediction, one: prediction.to_dict(),
-        to_row=to_row,
         show=lambda prediction, one, is_further: show(prediction, console, one.path.name, titles, lang),
         closing=lambda: show_weights(knows, console, lang),
+    )
+    digest = _digest_of(predictor)
+    again = partial(_table_verb_of, weights or SHIPPED_WEIGHTS, task, digest, known)
+    plan = {"options": [age, sex, lab, task], "weights": digest}
+    go_through(given, verb, as_json, out, workers, Large(executor, again, plan))
+    if page is not None and not as_json:
+        typer.echo(f"{page}")
+
+
+@lru_cache(maxsize=1)
+def _predictor_of(weights: str | Path, task: str | None, digest: str) -> Predictor:
+    """The weights, read once in a process that makes many parts of a table.
+
+    Raises:
+        ConfigError: they are others than where the work was handed out.
+    """
+    from auricle.predict import Predictor
+
+    predictor = Predictor.from_pretrained(weights, task)
+    if _digest_of(predictor) != digest:
+        raise ConfigError(f"{weights}: other weights lie there where parts of the table are made")
+    return predictor
+
+
+def _table_verb_of(
+    weights: str | Path, task: str | None, digest: str, known: Mapping[str, object]
+) -> Verb[Prepared, Prediction]:
+    """`_table_verb` in another process, which reads the weights itself."""
+    return _table_verb(_predictor_of(weights, task, digest), known)
+
+
+def _table_verb(predictor: Predictor, known: Mapping[str, object]) -> Verb[Prepared, Prediction]:
+    """The verb as far as a table needs it: no other ages, and nobody who looks on."""
+    from auricle.predict import BATCH, to_row
+
+    return Verb(
+        "predict",
+        prepare=_Reading(predictor, known),
+        answer=lambda prepared: predictor.answer(prepared, ()),
+        to_dict=lambda prediction, one: prediction.to_dict(),
+        to_row=to_row,
+        show=lambda *_: None,
         refusal=refusal,
         batch=BATCH,
     )
-    go_through(given, verb, as_json, out, workers)
-    if page is not None and not as_json:
-        typer.echo(f"{page}")
+
+
+def _digest_of(predictor: Predictor) -> str:
+    """What tells weights from others: their numbers and their classes."""
+    digest = hashlib.sha256(repr((predictor.classes, predictor.kind)).encode())
+    for name, value in sorted(predictor.method.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

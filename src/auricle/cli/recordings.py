@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # From so many recordings on it takes seconds.
 _MANY: Final = 30
+# From so many on a table is made in parts, so that a kill costs seconds and not hours.
+_IN_PARTS: Final = 2000
 # From so many on other processes help: each needs seconds for its imports.
 _WORTH_WORKERS: Final = 200
 
@@ -70,6 +72,12 @@ SchemaOption = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option(help="Processes that read and measure; else one for each core from 200 recordings on.", min=1),
+]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a large table (--out): processes, or dask:ADDRESS of a scheduler whose workers see the same files."
+    ),
 ]
 TableOption = Annotated[
     Path | None, typer.Option("--out", help="Write a table with a line for each recording here (.csv, .parquet).")
@@ -123,8 +131,18 @@ def only_one(given: Sequence[Input], option: str, is_used: bool) -> None:
         raise ConfigError(f"{option} is of one recording: give one file")
 
 
+def seen_from(files: Sequence[Path], executor: str | None) -> list[Path]:
+    """Files as those see them who read them: from another machine's folder a relative name is another file."""
+    return [path.absolute() for path in files] if executor is not None else list(files)
+
+
 def go_through(
-    given: Sequence[Input], verb: Verb[Ready, Answer], as_json: bool, out: Path | None, workers: int | None = None
+    given: Sequence[Input],
+    verb: Verb[Ready, Answer],
+    as_json: bool,
+    out: Path | None,
+    workers: int | None = None,
+    large: Large | None = None,
 ) -> None:
     """Answer for every recording, print what was asked for, and write the table.
 
@@ -135,19 +153,24 @@ def go_through(
         out: the table, if any; its name was checked. With a table of several recordings, nothing is shown for a
             person but how many there are.
         workers: processes that prepare; by default one for each core where there are enough recordings.
+        large: how a table of very many is made; None where the verb makes none.
 
     Raises:
-        ConfigError: the table cannot be written there.
+        ConfigError: the table cannot be written there, or an executor without a table.
         typer.Exit: with status 2, when all is done, if there is a recording without an answer.
     """
+    if large is not None and large.executor is not None and (out is None or as_json):
+        raise ConfigError("--executor is of a table: give --out, and no --json")
+    if large is not None and out is not None and not as_json and (large.executor or len(given) >= _IN_PARTS):
+        _in_parts(given, verb.name, out, workers, large)
+        return
     shown = not as_json and (out is None or len(given) == 1)
     rows: list[Mapping[str, Cell]] = []
     failed = printed = 0
-    time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    time = _now()
     with _progress(verb.name, len(given), shown or as_json) as on_progress:
         for done, outcome in enumerate(_outcomes(given, verb, workers), start=1):
-            about = _about(outcome.one, time)
-            plain = _plain(outcome, verb, about)
+            plain = _plain(outcome, verb, _about(outcome.one, time))
             if outcome.error is not None:
                 failed += 1
                 typer.echo(f"auricle: {plain['error']}", err=True)
@@ -158,17 +181,72 @@ def go_through(
             if as_json:
                 typer.echo(json.dumps(plain, allow_nan=False, ensure_ascii=False))
             if out is not None:
-                cells = {} if outcome.error else verb.to_row(plain)
-                rows.append({**about, "error": plain.get("error", ""), **cells})
+                rows.append(_line(outcome, verb, plain))
             on_progress(done, len(given))
     if printed:
         verb.closing()
     if out is not None:
         write_table("--out", out, rows)
-        said = f"{out}: {len(given)} recordings" + (f", {failed} of them without an answer" if failed else "")
-        typer.echo(said, err=as_json)
+        typer.echo(_written(out, len(given), failed), err=as_json)
     if failed:
         raise typer.Exit(2)
+
+
+@dataclass(frozen=True)
+class Large:
+    """How a table of very many recordings is made.
+
+    Attributes:
+        executor: `processes` or `dask:ADDRESS`; None for the former, and only where there are very many.
+        verb: makes the verb again in another process; it can be sent there.
+        plan: what the lines depend on beside the recordings.
+    """
+
+    executor: str | None
+    verb: Callable[[], Verb[Any, Any]]
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Makes the lines of some recordings, here or in another process."""
+
+    verb: Callable[[], Verb[Any, Any]]
+    time: str
+
+    def __call__(self, given: Sequence[Input]) -> list[Mapping[str, Cell]]:
+        verb = self.verb()
+        outcomes = _outcomes(given, verb, workers=1)
+        return [_line(outcome, verb, _plain(outcome, verb, _about(outcome.one, self.time))) for outcome in outcomes]
+
+
+def _in_parts(given: Sequence[Input], name: str, out: Path, workers: int | None, large: Large) -> None:
+    from auricle.cli.parts import write_in_parts
+
+    with progress_bar(name) as on_progress:
+        lines = _Lines(large.verb, _now())
+        plan = {"verb": name, **large.plan}
+        found = write_in_parts(out, given, lines, plan, large.executor or "processes", workers, on_progress)
+    if found.n_before:
+        typer.echo(f"{found.n_before} of {found.n} recordings had been done before", err=True)
+    typer.echo(_written(out, found.n, found.n_failed))
+    if found.n_failed:
+        raise typer.Exit(2)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _line(outcome: _Outcome[Answer], verb: Verb[Ready, Answer], plain: Mapping[str, Any]) -> Mapping[str, Cell]:
+    """An outcome as a line of the table."""
+    about = {name: plain[name] for name in ("path", "record_id", "program", "version", "schema", "time")}
+    cells = {} if outcome.error else verb.to_row(plain)
+    return {**about, "error": plain.get("error", ""), **cells}
+
+
+def _written(out: Path, n: int, n_failed: int) -> str:
+    return f"{out}: {n} recordings" + (f", {n_failed} of them without an answer" if n_failed else "")
 
 
 def _plain(outcome: _Outcome[Answer], verb: Verb[Ready, Answer], about: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,23 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, Final
 
 from auricle.atomic import PARTIAL, locked, write_json, write_with
 from auricle.data.format import IMAGE_SIZE, RATE_HZ, STORE_VERSION, Form, Size
 from auricle.data.shard import write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
-from auricle.pool import pool
+from auricle.executors import each_done, executor_of
 from auricle.progress import OnProgress
 from auricle.text.glossary import to_english
 from auricle.text.reports import report_key
@@ -34,15 +29,9 @@ from auricle.text.reports import report_key
 if TYPE_CHECKING:
     import pandas as pd
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 # Small enough that a kill costs seconds of work, large enough that a million records are two thousand files.
 SHARD_RECORDS: Final = 512
-# Shards handed out ahead of each worker, so that none waits for the next.
-_AHEAD: Final = 2
 _FINGERPRINT_ROWS: Final = 50_000
-_SCHEDULER_TIMEOUT: Final = "10s"
 # What a plan of an older auricle does not say.
 _UNSAID: Final[Mapping[str, Any]] = {"image_size": list(IMAGE_SIZE)}
 
@@ -118,14 +107,14 @@ def ingest(
         done = len(index) - sum(sizes.values())
         if on_progress:
             on_progress(done, len(index))
-        with _executor(executor, workers, len(todo)) as (pool, n_ahead):
+        with executor_of(executor, workers, len(todo)) as (pool, n_ahead):
 
             def submit(number: int) -> Future[tuple[int, int]]:
                 part: Any = index.iloc[starts[number] : starts[number] + shard_records].to_dict("records")
                 stem = out / "shards" / f"{number:05d}"
                 return pool.submit(write_shard, source_name, options or {}, root, part, rate_hz, stem, form, image_size)
 
-            for number in _each(submit, todo, n_ahead):
+            for number in each_done(submit, todo, n_ahead):
                 done += sizes[number]
                 if on_progress:
                     on_progress(done, len(index))
@@ -139,65 +128,6 @@ def _fingerprint(index: pd.DataFrame) -> str:
         part = index.iloc[start : start + _FINGERPRINT_ROWS]
         digest.update(part.astype(str).to_csv(index=False, header=False).encode())
     return digest.hexdigest()
-
-
-def _each(submit: Callable[[int], Future[Any]], numbers: list[int], n_ahead: int) -> Iterator[int]:
-    """Hand out jobs, a few at a time, and give their numbers back as they are done."""
-    waiting = iter(numbers)
-    jobs: dict[Future[Any], int] = {}
-    while True:
-        for number in islice(waiting, n_ahead - len(jobs)):
-            jobs[submit(number)] = number
-        if not jobs:
-            return
-        finished, _ = wait(jobs, return_when=FIRST_COMPLETED)
-        for job in finished:
-            job.result()
-            yield jobs.pop(job)
-
-
-class _Here(Executor):
-    """Does a job when it is handed out, in this process: a second one would only cost its imports."""
-
-    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """The job, done. What it raises is raised here."""
-        job: Future[_T] = Future()
-        job.set_result(fn(*args, **kwargs))
-        return job
-
-
-@contextmanager
-def _executor(kind: str, workers: int | None, n_jobs: int) -> Iterator[tuple[Executor, int]]:
-    """Something to submit to, and how many jobs to give it at a time.
-
-    Raises:
-        ConfigError: an executor we do not know, or a scheduler that does not answer.
-    """
-    if kind.startswith("dask:"):
-        distributed = require("distributed", "cluster")
-        address = kind.removeprefix("dask:")
-        try:
-            client = distributed.Client(address, timeout=_SCHEDULER_TIMEOUT)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise ConfigError(f"no Dask scheduler answers at {address!r}: {type(error).__name__}") from None
-        with client:
-            n_workers = sum(client.nthreads().values())
-            if not n_workers:
-                raise ConfigError(f"the Dask scheduler at {address} has no workers: start some")
-            yield client.get_executor(pure=False), _AHEAD * n_workers
-        return
-    if kind != "processes":
-        raise ConfigError(f"unknown executor {kind!r}: `processes`, or `dask:ADDRESS` of a scheduler")
-    count = min(workers or os.cpu_count() or 1, max(n_jobs, 1))
-    if count == 1:
-        threads = torch.get_num_threads()
-        try:
-            yield _Here(), 1
-        finally:
-            torch.set_num_threads(threads)  # a shard is written on one
-        return
-    with pool(count) as workers_of_this:
-        yield workers_of_this, _AHEAD * count
 
 
 def _begin(out: Path, plan: Mapping[str, Any]) -> None:
