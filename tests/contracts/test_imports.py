@@ -22,7 +22,7 @@ ORDER = [
     "errors", "disclaimer", "progress", "pool", "executors", "atomic", "age", "leads", "numerals", "labs",
     "amplitude", "gaps", "einthoven", "recording", "processes", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
-    "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert",
+    "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir",
     "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
     "predict", "cli", "serve", "__main__",
 ]  # fmt: skip

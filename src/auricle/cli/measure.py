@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from auricle.cli.bundles import bundles_into
 from auricle.cli.options import parse_sex
 from auricle.cli.output import (
     check_page_name,
@@ -31,6 +32,7 @@ from auricle.cli.output import (
 from auricle.cli.recordings import (
     AgeOption,
     ExecutorOption,
+    FhirOption,
     FilesArgument,
     JsonOption,
     Large,
@@ -90,6 +92,7 @@ def measure(
     out: TableOption = None,
     workers: WorkersOption = None,
     executor: ExecutorOption = None,
+    fhir: FhirOption = None,
     page: Annotated[
         Path | None, typer.Option(help="Write an HTML page of one recording here: paper, median beat, table.")
     ] = None,
@@ -103,6 +106,8 @@ def measure(
     """Measure recordings and place every value among people of their age. Research use, not a diagnosis."""
     from auricle import age as ages
     from auricle.data.inputs import inputs
+    from auricle.fhir import measured_bundle
+    from auricle.paediatrics.report import to_dict
 
     del show_schema  # its callback has answered
     speak(lang)
@@ -135,9 +140,16 @@ def measure(
         show(found[2], found[1], console, one.path.name, lang)
 
     verb = replace(_table_verb(measuring), prepare=alone if len(given) == 1 else measuring, show=shown)
+
+    def kept(found: Sequence[_Measured]) -> Sequence[_Measured]:
+        for recording, values, assessment in found if fhir is not None else ():
+            keep(measured_bundle(recording, to_dict(assessment, values, recording.notes), lang))
+        return found
+
     large = Large(executor, partial(_table_verb, measuring), {"options": [age, sex, gestation, _digest_of(norms)]})
-    go_through(given, verb, as_json, out, workers, large)
-    for written in (page, ages_figure):
+    with bundles_into(fhir, len(given), out is not None) as keep:
+        go_through(given, replace(verb, answer=kept), as_json, out, workers, large)
+    for written in (page, ages_figure, fhir):
         if written is not None and not as_json:
             typer.echo(f"{written}")
 

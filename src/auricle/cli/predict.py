@@ -16,11 +16,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from auricle.cli.bundles import bundles_into
 from auricle.cli.options import parse_sex
 from auricle.cli.output import check_page_name, check_table_name, command_line, speak, write_page
 from auricle.cli.recordings import (
     AgeOption,
     ExecutorOption,
+    FhirOption,
     FilesArgument,
     JsonOption,
     Large,
@@ -80,10 +82,12 @@ def predict(
     out: TableOption = None,
     workers: WorkersOption = None,
     executor: ExecutorOption = None,
+    fhir: FhirOption = None,
 ) -> None:
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
     from auricle.data.inputs import inputs
+    from auricle.fhir import predicted_bundle
     from auricle.io.picture import read_picture
     from auricle.pages.prediction import prediction_page
     from auricle.predict import OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor
@@ -117,6 +121,8 @@ def predict(
                 page,
                 lambda: prediction_page(one.recording, plain, titles, knows, lang, title=file.name, command=made_by),
             )
+        for ready, prediction in zip(prepared, predictions, strict=True) if fhir is not None else ():
+            keep(predicted_bundle(ready.recording, prediction.to_dict(), titles, lang))
         return predictions
 
     verb = replace(
@@ -128,9 +134,11 @@ def predict(
     digest = _digest_of(predictor)
     again = partial(_table_verb_of, weights or SHIPPED_WEIGHTS, task, digest, known)
     plan = {"options": [age, sex, lab, task], "weights": digest}
-    go_through(given, verb, as_json, out, workers, Large(executor, again, plan))
-    if page is not None and not as_json:
-        typer.echo(f"{page}")
+    with bundles_into(fhir, len(given), out is not None) as keep:
+        go_through(given, verb, as_json, out, workers, Large(executor, again, plan))
+    for written in (page, fhir):
+        if written is not None and not as_json:
+            typer.echo(f"{written}")
 
 
 @lru_cache(maxsize=1)

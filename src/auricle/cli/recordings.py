@@ -79,6 +79,10 @@ ExecutorOption = Annotated[
         help="Of a large table (--out): processes, or dask:ADDRESS of a scheduler whose workers see the same files."
     ),
 ]
+FhirOption = Annotated[
+    Path | None,
+    typer.Option(help="Write FHIR R4B here: a Bundle of one recording (.json), or one a line (.ndjson)."),
+]
 TableOption = Annotated[
     Path | None, typer.Option("--out", help="Write a table with a line for each recording here (.csv, .parquet).")
 ]
