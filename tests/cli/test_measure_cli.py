@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+import carts
 from auricle.age import parse
 from auricle.cli.measure import bar, show
 from auricle.leads import STANDARD
@@ -36,6 +37,7 @@ from auricle.pages.beat import SPEED_MM_S, beat_svg
 from auricle.pages.measure import bar_svg, measure_page
 from auricle.recording import Recording
 from auricle.simulate.cohort import cohort
+from auricle.simulate.newborn import newborn
 from fakes import heart, write_wfdb
 from measurements import NEWBORN, measured
 from outline import Outline
@@ -465,3 +467,16 @@ def test_no_trace_of_the_figure_of_ages_is_cut_off_unsaid():
         assert (axes.get_ylim()[1] > factor) != cut
         said = [text.get_text() for text in axes.texts]
         assert any(wording.words("en")["sheet"]["cut"] in text for text in said) == cut
+
+
+def test_what_the_cart_measured_stands_beside_ours(tmp_path):
+    eight = newborn().signal[[STANDARD.index(lead) for lead in carts.EIGHT]]
+    path = carts.muse(tmp_path / "m.xml", np.rint(eight * 200).astype(int), per_count="5", rate_hz=500)
+    shown = auricle("measure", path)
+    assert "by the cart: heart rate 150, PR 98, QRS 56, QT 262" in " ".join(shown.stdout.split())
+    plain = json.loads(auricle("measure", path, "--json").stdout)
+    assert (plain["cart"]["qrs"], plain["cart"]["rr"]) == (56, None)
+    auricle("measure", path, "--out", tmp_path / "t.csv", "--page", tmp_path / "p.html", "--lang", "zh")
+    head, line = (tmp_path / "t.csv").read_text().splitlines()[:2]
+    assert dict(zip(head.split(","), line.split(","), strict=False))["qrs_cart"] == "56.0"
+    assert "心电图机" in (tmp_path / "p.html").read_text()
