@@ -180,7 +180,7 @@ def slowly(path, content):
     print(path.name, flush=True)
     time.sleep(0.3)
 
-module._executor, shard.write_with = in_this_process, slowly
+module.executor_of, shard.write_with = in_this_process, slowly
 module.ingest("manifest", Path(sys.argv[1]), Path(sys.argv[2]), rate_hz=100, shard_records=2, image_size=(64, 96))
 """
 
