@@ -138,8 +138,8 @@ def test_an_age_that_is_written_is_read_with_its_resolution(days: float, resolut
 @pytest.mark.parametrize(
     ("age", "text"),
     [
-        (Age(3), "003D"), (Age("5y4m"), "064M"), (Age("65yr"), "065Y"), (Age(999.5), "999D"), (Age(1000), "142W"),
-        (Age("7mo"), "007M"), (Age("2.4yr"), "028M"),
+        (Age(3), "003D"), (Age("5y4m"), "064M"), (Age("65yr"), "065Y"), (Age(998.6), "999D"), (Age(1000), "142W"),
+        (Age("7mo"), "007M"), (Age("2.4yr"), "029M"),
     ],
 )  # fmt: skip
 def test_an_age_of_dicom_is_as_fine_as_it_was_known(age: Age, text: str) -> None:
@@ -226,3 +226,49 @@ def test_wrong_input_of_convert_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match="holds no key"):
         Pseudonyms.read(tmp_path / "text")
+
+
+def test_no_two_records_get_one_name_and_nothing_is_replaced(tmp_path: Path) -> None:
+    for place, name in (("p", "a"), ("p", "a_2"), ("q", "a"), ("q", "records")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        convert(person(), tmp_path / place / name, "dicom")
+    done = run("convert", tmp_path / "p", tmp_path / "q", "-o", tmp_path / "out", "--to", "csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "records.csv").read_text())))
+    assert sorted(row["#file"] for row in rows) == ["a.csv", "a_2.csv", "a_3.csv", "records_2.csv"]
+    assert all((tmp_path / "out" / row["#file"]).is_file() for row in rows)
+    again = run("convert", tmp_path / "p", tmp_path / "q", "-o", tmp_path / "out", "--to", "csv")
+    assert again.returncode == 0
+    for arguments, why in (
+        (("-o", tmp_path / "out", "--to", "edf"), "made of other recordings or otherwise"),
+        (("-o", tmp_path / "out", "--to", "csv", "--deidentify", tmp_path / "key"), "made of other recordings"),
+        (("-o", tmp_path / "p"), "is not empty"),
+    ):
+        done = run("convert", tmp_path / "p", tmp_path / "q", *arguments)
+        assert done.returncode == 2
+        assert why in done.stderr
+
+
+def test_a_label_that_may_be_a_name_goes_and_codes_stay() -> None:
+    kept, done = deidentified(person(labels=("NORM", "426783006", "RVH?", "Anna Test", "none", "seen by")), "r", KEY)
+    assert kept.labels == ("NORM", "426783006", "RVH?", "none")
+    assert "labels that are no codes removed" in done
+
+
+def test_limits_of_laboratory_values_and_their_minutes_stay(tmp_path: Path) -> None:
+    convert(person(), tmp_path / "in" / "r", "wfdb")
+    (tmp_path / "in" / "m.csv").write_text("file,lab:potassium,lab_minutes:potassium\nr.hea,<3.5,-30\n")
+    done = run("convert", tmp_path / "in" / "m.csv", "-o", tmp_path / "out", "--to", "dicom")
+    assert done.returncode == 0, done.stderr
+    (before,), (after,) = (
+        read_manifest(path) for path in (tmp_path / "in" / "m.csv", tmp_path / "out" / "records.csv")
+    )
+    assert (after.labs, after.lab_bounds, after.lab_minutes) == (before.labs, before.lab_bounds, before.lab_minutes)
+
+
+def test_moments_of_a_long_table_stay_apart(tmp_path: Path) -> None:
+    long = make_recording(np.tile(heart(5000), 51)[:2], 250, ["V1", "V2"], "r")
+    lines = convert(long, tmp_path / "r", "csv").read_text().splitlines()
+    times = [line.partition(",")[0] for line in lines[1:]]
+    assert len(set(times)) == len(times)
+    assert times[-1] == "1019.996"

@@ -414,6 +414,19 @@ def between(birth: str | date, recording: str | date) -> Age:
     return Age(max(0.0, days), _FINEST_DAYS if exact else 1.0)
 
 
+def moment_of(text: str) -> str | None:
+    """A date, or a moment in local time, as `2024-05-31` or `2024-05-31T14:20:05`; None where a text is none.
+
+    Args:
+        text: of the forms of `between`; a zone is left out.
+    """
+    try:
+        moment, exact = _moment(text)
+    except DataError:
+        return None
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") if exact else moment.date().isoformat()
+
+
 def _moment(value: str | date) -> tuple[datetime, bool]:
     """A moment, and whether its time of day is known; else it is the beginning of its day."""
     if isinstance(value, date) and not isinstance(value, datetime):

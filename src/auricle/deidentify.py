@@ -20,7 +20,7 @@ from typing import Final
 from auricle.age import DAYS_PER_YEAR, Age
 from auricle.atomic import write_with
 from auricle.errors import ConfigError
-from auricle.recording import Recording
+from auricle.recording import NO_CLASS, Recording
 
 METHOD: Final = "auricle: identifiers and texts removed, dates shifted"
 """What a file says of it, in the 64 letters that DICOM allows."""
@@ -28,6 +28,8 @@ _KEY_BYTES: Final = 32
 _LETTERS: Final = 16
 _SHIFT_DAYS: Final = 3 * 365
 _OLDEST_YEARS: Final = 90
+# SCP, SNOMED CT and their like; a word in small letters may be a name.
+_CODE: Final = re.compile(r"[A-Z0-9_/+.-]{1,16}\??")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Pseudonyms:
             raise ConfigError(f"{path}: holds no key of auricle (64 hexadecimal digits); name a new file to make one")
         return cls(key)
 
+    @property
+    def digest(self) -> str:
+        """What tells this key from others and says nothing of it."""
+        return self._digest("key", "").hex()
+
     def name(self, kind: str, identifier: str) -> str:
         """The pseudonym of an identifier of a kind ("patient", "record"), 16 letters and digits behind its initial."""
         return kind[0].upper() + self._digest(kind, identifier).hex()[:_LETTERS]
@@ -73,8 +80,8 @@ class Pseudonyms:
 def deidentified(recording: Recording, record_name: str, pseudonyms: Pseudonyms) -> tuple[Recording, tuple[str, ...]]:
     """A recording without its person's identity, and what was removed or replaced.
 
-    Kept are the trace, age, sex, gestation, labels, laboratory values, measurements, rate and band. Reports go, because
-    anybody may be named in them.
+    Kept are the trace, age, sex, gestation, laboratory values, measurements, rate and band, and labels that look like
+    codes (capitals and digits). Reports and other labels go, because anybody may be named in them.
 
     Args:
         recording: as read.
@@ -89,6 +96,8 @@ def deidentified(recording: Recording, record_name: str, pseudonyms: Pseudonyms)
     done += ["patient_id replaced"] if recording.patient_id is not None else []
     done += ["report removed"] if recording.report else []
     done += ["source removed"] if recording.source else []
+    labels = tuple(label for label in recording.labels if _CODE.fullmatch(label) or label == NO_CLASS)
+    done += ["labels that are no codes removed"] if labels != recording.labels else []
     done += ["date shifted"] if recording.recorded else []
     age = recording.age
     if age is not None and age.days >= _OLDEST_YEARS * DAYS_PER_YEAR:
@@ -99,6 +108,7 @@ def deidentified(recording: Recording, record_name: str, pseudonyms: Pseudonyms)
         record_id=pseudonyms.name("record", f"{person}/{record_name}"),
         patient_id=None if recording.patient_id is None else pseudonyms.name("patient", person),
         report=None,
+        labels=labels,
         source="",
         age=age,
         recorded=_shifted(recording.recorded, pseudonyms.shift_days(person)),

@@ -104,6 +104,30 @@ def test_what_was_made_before_a_kill_is_not_made_again(tmp_path: Path, monkeypat
     assert [line.partition(",")[0] for line in lines] == [f"f{number}" for number in range(10)]
 
 
+def test_parts_of_another_manifest_or_without_a_plan_are_not_used(tmp_path: Path) -> None:
+    from auricle.data.inputs import fingerprint
+
+    lists, record = tmp_path / "m.csv", tmp_path / "f.hea"
+    record.write_text("x")
+    digests = set()
+    for age in ("3d", "40yr"):
+        lists.write_text(f"file,age\nf.hea,{age}\n")
+        digests.add(fingerprint(inputs([lists])))
+    record.write_text("xy")
+    digests.add(fingerprint(inputs([lists])))
+    assert len(digests) == 3
+
+    def rows(text: str) -> Any:
+        return lambda given: [{"record_id": text, "error": ""} for _ in given]
+
+    given, out = inputs([tmp_path / "f0.npz"]), tmp_path / "t.csv"
+    (tmp_path / "t.csv.parts").mkdir()
+    (tmp_path / "t.csv.parts" / "000000.json").write_text('[{"record_id": "old", "error": ""}]')
+    found = parts.write_in_parts(out, given, rows("new"), {}, "processes", 1, lambda done, total: None)
+    assert found.n_before == 0
+    assert out.read_text() == "record_id,error\nnew,\n"
+
+
 def test_columns_of_a_parquet_table_keep_their_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra train")
     monkeypatch.setattr(parts, "PART", 2)

@@ -344,3 +344,63 @@ def test_real_carts_are_read_with_all_they_say(real_data: Path) -> None:
     for name, why in (("invalid-doc-version.xml", "version '1.05'"), ("62.SCP", "damaged as SCP-ECG")):
         with pytest.raises(ReadError, match=why):
             read(folder / name)
+
+
+@pytest.mark.filterwarnings("ignore::auricle.errors.ReadingNote")
+def test_a_day_that_the_calendar_lacks_is_no_date(tmp_path: Path) -> None:
+    path = carts.muse(tmp_path / "m.xml", EIGHT, age="")
+    text = path.read_text(encoding="latin-1")
+    path.write_text(text.replace("03-06-2024", "02-31-2024"), encoding="latin-1")
+    assert read(path).recorded is None
+    path = carts.schiller(tmp_path / "s.xml", COUNTS, STANDARD)
+    path.write_text(path.read_text().replace("20240306", "06.03.2024"))
+    assert read(path).recorded == "2024-03-06"
+
+
+@pytest.mark.filterwarnings("ignore::auricle.errors.ReadingNote")
+def test_a_placeholder_of_a_birth_date_makes_no_age_of_a_hundred(tmp_path: Path) -> None:
+    path = carts.muse(tmp_path / "m.xml", EIGHT, age="", born="01-01-1900")
+    path.write_text(path.read_text(encoding="latin-1").replace("03-06-2024", "03-06-2008"), encoding="latin-1")
+    assert read(path).age is None
+
+
+def test_units_of_measurements_count(tmp_path: Path) -> None:
+    path = carts.aecg(tmp_path / "a.xml", COUNTS, STANDARD)
+    path.write_text(path.read_text().replace('value="56" unit="ms"', 'value="0.056" unit="s"'))
+    assert read(path).measurements["qrs_ms"] == pytest.approx(56)
+
+
+def test_leads_of_several_sequence_sets_are_not_laid_over_each_other(tmp_path: Path) -> None:
+    path = carts.aecg(tmp_path / "a.xml", COUNTS, STANDARD)
+    text = path.read_text()
+    begin, end = text.index("<component><sequenceSet>"), text.index("</sequenceSet></component>")
+    whole = text[begin:end] + "</sequenceSet></component>"
+    path.write_text(text.replace(whole, whole * 2))
+    with pytest.raises(ReadError, match="one after another"):
+        read(path)
+
+
+def test_two_subjects_of_one_birth_date_are_two(tmp_path: Path) -> None:
+    path = carts.aecg(tmp_path / "a.xml", COUNTS, STANDARD, persons=2)
+    path.write_text(path.read_text().replace('birthTime value="20240302"', 'birthTime value="20240303"'))
+    with pytest.raises(ReadError, match="several persons"):
+        read(path)
+
+
+def test_the_name_in_plain_edf_is_no_identifier_of_its_first_word(tmp_path: Path) -> None:
+    path = carts.edf(tmp_path / "e.edf", COUNTS, [f"ECG {lead}" for lead in STANDARD], rate_hz=500, slow=False)
+    content = (
+        path.read_bytes()
+        .replace(b"EDF+C", b"     ")
+        .replace(b"P7 F 03-MAR-2024 Anna_Test", b"Anna Test 12345".ljust(26))
+    )
+    path.write_bytes(content)
+    assert read(path).patient_id == "Anna Test 12345"
+
+
+def test_a_file_of_very_uneven_leads_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = carts.schiller(tmp_path / "s.xml", COUNTS, STANDARD)
+    one = "<channel><name>I</name><data>1</data></channel>"
+    path.write_text(path.read_text().replace("</wavedata></event>", one * 30_000 + "</wavedata></event>"))
+    with pytest.raises(ReadError, match="30012 leads of very different lengths"):
+        read(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from auricle.atomic import write_json
 from auricle.cli.options import parse_sex
 from auricle.cli.recordings import AgeOption, FilesArgument, JsonOption, SexOption, Verb, WorkersOption, go_through
 from auricle.errors import ConfigError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from auricle.recording import Recording
 
 _MANIFEST, _REMOVED = "records.csv", "removed.csv"
+_PLAN: Final = ".convert.json"
+_NOT_IN_NAMES: Final = frozenset('/\\:*?"<>|')
 _AS_DEFAULT: Final = "wfdb"
 # The manifest's column for what is no recording any more: a picture, or a name that is not read.
 _COLUMN: Final = {"png": "image", "svg": "#file", "pdf": "#file", "csv": "#file"}
@@ -49,7 +52,7 @@ def convert_recordings(
     """Write recordings in another format, with a manifest that auricle reads. Research use."""
     from auricle import age as ages
     from auricle.convert import FORMATS
-    from auricle.data.inputs import inputs
+    from auricle.data.inputs import fingerprint, inputs
     from auricle.deidentify import Pseudonyms
     from auricle.errors import UnknownNameError
 
@@ -65,6 +68,7 @@ def convert_recordings(
         )
     pseudonyms = None if deidentify is None else Pseudonyms.read(deidentify)
     names = _names(given)
+    _begin(out, {"to": to, "key": None if pseudonyms is None else pseudonyms.digest, "recordings": fingerprint(given)})
     converting = _Converting(out, to, pseudonyms, known, names)
     made: list[_Made] = []
 
@@ -79,6 +83,24 @@ def convert_recordings(
         if made:
             _write_lists(out, made, pseudonyms is not None)
             typer.echo(f"{out}: {len(made)} of {len(given)} recordings; {_MANIFEST} lists them", err=as_json)
+
+
+def _begin(out: Path, plan: Mapping[str, str | None]) -> None:
+    """Take a folder: a new or an empty one, or that of the same command before, which is then done again.
+
+    Raises:
+        ConfigError: something else lies there, which files of the same names would replace or stand among.
+    """
+    path = out / _PLAN
+    if path.is_file():
+        if json.loads(path.read_text(encoding="utf-8")) != plan:
+            raise ConfigError(f"--to-folder {out}: was made of other recordings or otherwise; name another folder")
+    elif out.exists() and any(out.iterdir()):
+        raise ConfigError(f"--to-folder {out}: is not empty; name a folder of its own")
+    try:
+        write_json(path, plan)
+    except OSError as error:
+        raise ConfigError(f"--to-folder {out}: cannot be written ({error.strerror})") from None
 
 
 @dataclass(frozen=True)
@@ -121,16 +143,18 @@ def _key(one: Input) -> tuple[str, str]:
 
 
 def _names(given: Sequence[Input]) -> dict[tuple[str, str], str]:
-    """A name for each recording in the new folder: its own, with a number where several have it."""
-    seen: Counter[str] = Counter()
+    """A name for each recording in the new folder: its own, with a number where it is taken."""
+    taken = {Path(_MANIFEST).stem, Path(_REMOVED).stem}
     names = {}
     for one in given:
-        plain = (
-            "".join(letter if letter not in '/\\:*?"<>|' else "_" for letter in one.record_id).lstrip(".") or "record"
-        )
-        seen[plain.casefold()] += 1
-        number = seen[plain.casefold()]
-        names[_key(one)] = plain if number == 1 else f"{plain}_{number}"
+        letters = ("_" if letter in _NOT_IN_NAMES or letter.isspace() else letter for letter in one.record_id)
+        name = plain = "".join(letters).lstrip(".") or "record"
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name.casefold())
+        names[_key(one)] = name
     return names
 
 
@@ -149,7 +173,10 @@ def _row(recording: Recording, name: str) -> dict[str, Any]:
         if recording.gestation_days is None
         else ages.describe_gestation(recording.gestation_days),
     }
-    return row | {f"lab:{test}": value for test, value in recording.labs.items()}
+    limits = {"below": "<", "above": ">"}
+    for test, value in recording.labs.items():
+        row[f"lab:{test}"] = f"{limits.get(recording.lab_bounds.get(test, ''), '')}{value:.10g}"
+    return row | {f"lab_minutes:{test}": f"{minutes:.10g}" for test, minutes in recording.lab_minutes.items()}
 
 
 def _write_lists(out: Path, made: Sequence[_Made], deidentified: bool) -> None:

@@ -7,7 +7,6 @@ table is written from them, a part at a time, and they are removed.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import shutil
 import warnings
@@ -30,6 +29,7 @@ Row = Mapping[str, Any]
 # Small enough that a kill costs seconds of work, large enough that a million recordings are some thousand files.
 PART: Final = 200
 _CSV: Final = ".csv"
+_PLAN: Final = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ def write_in_parts(
     Raises:
         ConfigError: the parts that are there are of something else, another process is at them, or no such executor.
     """
+    from auricle.data.inputs import fingerprint
+
     folder = path.with_name(f"{path.name}.parts")
-    whole = {"version": __version__, "part": PART, "recordings": _fingerprint(given), **plan}
+    whole = {"version": __version__, "part": PART, "recordings": fingerprint(given), **plan}
     with locked(folder / ".lock", wait=False) as held:
         if not held:
             raise ConfigError(f"{folder}: another process is making this table; wait for it")
@@ -86,6 +88,7 @@ def write_in_parts(
                 on_progress(done, len(given))
         places = [_place(folder, number) for number in numbers]
         failed = _join(path, places)
+        (folder / _PLAN).unlink()
     shutil.rmtree(folder)
     return Tabled(len(given), failed, before)
 
@@ -98,15 +101,8 @@ def _place(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.json"
 
 
-def _fingerprint(given: Sequence[Input]) -> str:
-    digest = hashlib.sha256()
-    for one in given:
-        digest.update(f"{one.path}\0{one.record_id}\0{one.listed}\n".encode())
-    return digest.hexdigest()
-
-
 def _begin(folder: Path, plan: Mapping[str, Any]) -> None:
-    path = folder / "plan.json"
+    path = folder / _PLAN
     if path.exists():
         begun = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(key for key in {*plan, *begun} if begun.get(key) != plan.get(key))
@@ -114,6 +110,9 @@ def _begin(folder: Path, plan: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"{folder}: was begun with other {', '.join(changed)}; remove it, or give the table another name"
             )
+    else:  # parts without a plan are what a kill left while they were removed
+        for part in folder.glob("*.json"):
+            part.unlink()
     for left_by_a_kill in folder.glob(f"*{PARTIAL}"):
         left_by_a_kill.unlink()
     write_json(path, plan)

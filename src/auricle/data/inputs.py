@@ -6,6 +6,7 @@ folder does not keep the others.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -33,18 +34,33 @@ class Input:
         read: reads it, here or in another process. Takes what the caller knows better (age, sex ...) by keyword; None
             changes nothing. Raises `DataError`.
         listed: the manifest and the line that list it, such as `records.csv:3`; empty where none does.
+        said: what the manifest says of it, as text that changes with it.
     """
 
     path: Path
     record_id: str
     read: Callable[..., Recording]
     listed: str = ""
+    said: str = ""
 
     def reason(self, error: DataError) -> str:
         """The message of an error about this input, with the place in front where it does not say which."""
         text = str(error).removeprefix(f"{self.record_id}: ")
         known = (str(self.path), self.path.name, self.listed or str(self.path))
         return text if any(name in text for name in known) else f"{self.listed or self.path}: {text}"
+
+
+def fingerprint(given: Iterable[Input]) -> str:
+    """A digest that changes with the recordings, their order, what a manifest says of them, and their files' dates."""
+    digest = hashlib.sha256()
+    for one in given:
+        try:
+            state = one.path.stat()
+            file = f"{state.st_size}/{state.st_mtime_ns}"
+        except OSError:
+            file = "none"
+        digest.update("\0".join((str(one.path), one.record_id, one.listed, one.said, file, "\n")).encode())
+    return digest.hexdigest()
 
 
 def inputs(paths: Iterable[Path], pictures: bool = False) -> list[Input]:
@@ -97,7 +113,7 @@ def _row(manifest: Path, row: ManifestRow) -> Input:
 
     named = row.file or row.image
     path = found(manifest.parent, named) or (manifest.parent / named if named else manifest)
-    return Input(path, row.record_id, partial(_read_row, manifest, row), f"{manifest.name}:{row.line}")
+    return Input(path, row.record_id, partial(_read_row, manifest, row), f"{manifest.name}:{row.line}", repr(row))
 
 
 def _read_row(manifest: Path, row: ManifestRow, **known: Any) -> Recording:

@@ -82,6 +82,8 @@ def read(path: Path | str, **context: object) -> Recording:
         raise
     except AuricleError as error:
         raise ReadError(f"{target}: {error}") from None
+    except MemoryError:
+        raise ReadError(f"{target}: needs more memory to read than there is; it is damaged, or cut it") from None
     except OSError as error:
         raise ReadError(f"{target}: cannot be read ({error.strerror or type(error).__name__})") from None
     if _state_of(target) != before:

@@ -54,7 +54,7 @@ def read(path: Path, **context: object) -> Recording:
     if rhythm is None:
         raise ReadError(f"{path}: is an annotated ECG without a series of waveforms; export it with them")
     person = xml.person(path, root, "subjectDemographicPerson")
-    subject = next(xml.below(root, "trialSubject"), None)
+    subject = xml.person(path, root, "trialSubject")
     return recording_of(
         path,
         Export(
@@ -89,8 +89,11 @@ def _value(node: Element | None, place: str) -> str:
 
 
 def _channels(path: Path, rhythm: Element) -> list[Channel]:
-    """The leads of the first set of sequences, which share one time."""
-    sequences = rhythm.findall("component/sequenceSet/component/sequence")
+    """The leads of the set of sequences, which share one time."""
+    sets = [one for one in rhythm.findall("component/sequenceSet") if one.find("component/sequence") is not None]
+    if len(sets) > 1:
+        raise ReadError(f"{path}: holds leads that were recorded one after another (sequence sets), which is not read")
+    sequences = sets[0].findall("component/sequence") if sets else []
     time = next((one for one in sequences if _code(one) in _TIMES), None)
     rate_hz = _rate_hz(time)
     if not rate_hz:
@@ -146,9 +149,9 @@ def _measurements(root: Element) -> dict[str, float | None]:
     """The first annotation of each number: those of all leads stand before those of one."""
     by_code: dict[str, float | None] = {}
     for annotation in xml.below(root, "annotation"):
-        value = number_of(_value(annotation, "value"))
+        value, unit = number_of(_value(annotation, "value")), _attribute(annotation, "value", "unit")
         if value is not None and value != 0:
-            by_code.setdefault(_code(annotation), value)
+            by_code.setdefault(_code(annotation), value * 1000 * _SECONDS[unit] if unit in _SECONDS else value)
     return {name: next((by_code[code] for code in codes if code in by_code), None) for name, codes in _NUMBERS.items()}
 
 

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,10 @@ from auricle.recording import Recording, left_out, make_recording
 
 # Programs that must write a date of birth and have none write 1900-01-01 and the like.
 _OLDEST_BY_DATES: Final = 110 * ages.DAYS_PER_YEAR
+_PLACEHOLDERS: Final = ("1900-01-01", "1901-01-01", "1800-01-01")
+_MOST_LEADS: Final = 64
+# What is missing at the end of shorter leads is held as well.
+_MOST_UNEVEN: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,10 @@ def recording_of(path: Path, export: Export, context: Mapping[str, object]) -> R
     rates = {channel.rate_hz for channel in leads}
     if len(rates) > 1:
         raise ReadError(f"{path}: its leads are sampled at different rates; write them at one rate")
-    signal = np.full((len(leads), max(len(channel.samples) for channel in leads)), np.nan, dtype=np.float32)
+    longest, total = max(len(channel.samples) for channel in leads), sum(len(channel.samples) for channel in leads)
+    if len(leads) > _MOST_LEADS or longest * len(leads) > _MOST_UNEVEN * total:
+        raise ReadError(f"{path}: holds {len(leads)} leads of very different lengths; export it again")
+    signal = np.full((len(leads), longest), np.nan, dtype=np.float32)
     for row, channel in zip(signal, leads, strict=True):
         row[: len(channel.samples)] = channel.samples
     notes = [*left_out([channel.name for channel in export.channels if not is_lead(channel.name)]), *export.notes]
@@ -105,7 +113,7 @@ def recording_of(path: Path, export: Export, context: Mapping[str, object]) -> R
     own: dict[str, object] = {
         "age": _age(export, notes),
         "sex": sex_of(export.sex),
-        "recorded": export.recorded or None,
+        "recorded": ages.moment_of(export.recorded),
         "patient_id": export.patient_id.strip() or None,
         "report": _report(export.statements),
         "measurements": _finite(export.measurements) or None,
@@ -154,7 +162,7 @@ def _by_dates(export: Export, notes: list[str]) -> Age | None:
         age = ages.between(export.born, export.recorded)
     except DataError:
         age = None
-    if age is None or age.days > _OLDEST_BY_DATES:
+    if age is None or age.days > _OLDEST_BY_DATES or export.born.startswith(_PLACEHOLDERS):
         notes.append("its dates of birth and recording give no age that is possible, and are not used")
         return None
     return age
@@ -178,7 +186,11 @@ def _band(band_hz: tuple[float | None, float | None]) -> tuple[float, float] | N
 
 def date_of(year: int, month: int, day: int, clock: tuple[int, int, int] | None = None) -> str:
     """A date as `Export` has it, empty where its parts are not one (0 for an unknown month, 9999 for a year)."""
-    if not (1800 <= year <= 2200 and 1 <= month <= 12 and 1 <= day <= 31):
+    if not 1800 <= year <= 2200:
+        return ""
+    try:
+        date(year, month, day)
+    except ValueError:
         return ""
     time = "" if clock is None else "T{:02d}:{:02d}:{:02d}".format(*clock)
     return f"{year:04d}-{month:02d}-{day:02d}{time}"

@@ -28,6 +28,7 @@ def write_csv(path: Path, recording: Recording) -> Path:
     lines = [",".join(("time_s", *recording.leads))]
     seconds = np.arange(steps.shape[1]) / recording.rate_hz
     for moment, row in zip(seconds.tolist(), steps.T.tolist(), strict=True):
-        lines.append(",".join((f"{moment:.6g}", *("" if step == MISSING else f"{step / PER_MV:g}" for step in row))))
+        time_s = f"{moment:.6f}".rstrip("0").rstrip(".")
+        lines.append(",".join((time_s, *("" if step == MISSING else f"{step / PER_MV:g}" for step in row))))
     write_bytes(path, ("\n".join(lines) + "\n").encode("ascii"))
     return path

@@ -26,6 +26,7 @@ _BARE: Final = (b"\x08\x00\x05\x00", b"\x08\x00\x16\x00", b"\x08\x00\x00\x00", b
 _WAVEFORMS: Final = "1.2.840.10008.5.1.4.1.1.9."
 _DTYPES: Final = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "<i2", ("US", 16): "<u2", ("SL", 32): "<i4",
                   ("UL", 32): "<u4"}  # fmt: skip
+_DEFLATED, _META_BYTES = b"1.2.840.10008.1.2.1.99", 2048
 _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 # By code of SCP-ECG and of LOINC, then by words for those who write another code.
 _CODES: Final = {
@@ -58,6 +59,7 @@ def read(path: Path, **context: object) -> Recording:
         ReadError: an image or something else, damaged, or compressed samples.
     """
     pydicom = require("pydicom", "io")
+    _refuse_deflated(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that the standard does not allow and that harm nobody
@@ -67,6 +69,13 @@ def read(path: Path, **context: object) -> Recording:
         raise
     except Exception as error:  # the package raises whatever its parser trips over, when a value is first looked at
         raise ReadError(f"{path}: is damaged as DICOM ({type(error).__name__}); export it again") from None
+
+
+def _refuse_deflated(path: Path) -> None:
+    """A deflated file may be a thousand times its size when it is read; no cart writes one."""
+    with path.open("rb") as file:
+        if _DEFLATED in file.read(_META_BYTES):
+            raise ReadError(f"{path}: is deflated DICOM, which is not read; export it as Explicit VR Little Endian")
 
 
 def _export(path: Path, data: Any) -> Export:

@@ -105,9 +105,12 @@ def _identity(pydicom: Any, recording: Recording, deidentified: str) -> Any:
 
 
 def age_string(age: Age) -> str:
-    """An age as DICOM has it, three digits and a unit, in the finest unit that it fits and that it was known to."""
+    """An age as DICOM has it, three digits and a unit, in the finest unit that it fits and that it was known to.
+
+    The middle of what it may be counts: a child of 2.6 to 3.6 days is one of three.
+    """
     for letter, days in (("D", 1.0), ("W", 7.0), ("M", DAYS_PER_MONTH), ("Y", DAYS_PER_YEAR)):
-        number = int(age.days / days + 1e-9)
+        number = int((age.days + age.resolution_days / 2) / days)
         if number <= _LARGEST_AGE and age.resolution_days < 2 * days:
             return f"{number:03d}{letter}"
     return f"{int(age.days / DAYS_PER_YEAR):03d}Y"

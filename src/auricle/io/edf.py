@@ -69,7 +69,7 @@ def _export(path: Path, data: Any) -> Export:
         born=_attempt(lambda: data.patient.birthdate.isoformat()),
         recorded=_recorded(data),
         sex=_attempt(lambda: data.patient.sex),
-        patient_id="" if (code := _attempt(lambda: data.patient.code)) == _ANONYMOUS else code,
+        patient_id=_identifier(data),
         statements=[note.text for note in data.annotations if not note.text.startswith(GAP)],
         band_hz=(filters.get("HP"), filters.get("LP")),
     )
@@ -103,6 +103,13 @@ def _band(text: str) -> list[tuple[str, float]]:
         if value is not None:
             found.append((name.upper(), value / 1000 if milli else value))
     return found
+
+
+def _identifier(data: Any) -> str:
+    """The code of the person in EDF+; in plain EDF, whose field is free text, all of it."""
+    whole = _attempt(lambda: data.local_patient_identification).strip()
+    code = _attempt(lambda: data.patient.code) if data.reserved.startswith(("EDF+", "BDF+")) else whole
+    return "" if code == _ANONYMOUS else code
 
 
 def _recorded(data: Any) -> str:

@@ -145,8 +145,11 @@ def _decompressed(path: Path, content: bytes, names: Sequence[str]) -> list[NDAr
 
 def _ages(person: Element) -> list[str]:
     """The age where it is given by its parts: `years`, `months`, `days`, `hours`."""
-    parts = [(xml.text_of(person, f"age/{unit}"), unit) for unit in ("years", "months", "weeks", "days", "hours")]
-    return [f"{number} {unit}" for number, unit in parts if number_of(number) is not None][:1]
+    units = ("years", "months", "weeks", "days", "hours")
+    parts = [(number_of(xml.text_of(person, f"age/{unit}")), unit) for unit in units]
+    known = [(number, unit) for number, unit in parts if number is not None]
+    said = [f"{number:g} {unit}" for number, unit in known if number] or [f"0 {unit}" for _, unit in known[-1:]]
+    return [" ".join(said)] if said else []
 
 
 def _statements(root: Element) -> list[str]:
