@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from auricle.io.dicom_writer import age_string
 from auricle.leads import STANDARD
 from auricle.recording import Recording, make_recording
 from fakes import heart
+from running import auricle, refused
 
 KEY = Pseudonyms(bytes(range(32)))
 
@@ -176,19 +175,13 @@ def test_another_key_makes_other_names_and_an_old_age_is_joined() -> None:
     assert "age above 89 joined" in done
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "auricle", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
 def test_a_folder_is_converted_with_a_manifest_and_what_was_removed(tmp_path: Path) -> None:
     ward = tmp_path / "ward"
     for place in ("a", "b"):
         (ward / place).mkdir(parents=True)
         convert(person(), ward / place / "r", "dicom")
     (ward / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"x" * 50)
-    done = run("convert", ward, "-o", tmp_path / "out", "--to", "wfdb", "--deidentify", tmp_path / "key")
+    done = auricle("convert", ward, "-o", tmp_path / "out", "--to", "wfdb", "--deidentify", tmp_path / "key")
     assert done.returncode == 2
     assert "broken.dcm" in done.stderr
     assert "2 of 3 recordings" in done.stdout
@@ -202,7 +195,7 @@ def test_a_folder_is_converted_with_a_manifest_and_what_was_removed(tmp_path: Pa
     assert b"MRN-4711" not in everything
     assert b"Weber" not in everything
     assert (tmp_path / "key").stat().st_mode & 0o077 == 0
-    again = run("convert", ward / "a", "-o", tmp_path / "again", "--to", "wfdb", "--deidentify", tmp_path / "key")
+    again = auricle("convert", ward / "a", "-o", tmp_path / "again", "--to", "wfdb", "--deidentify", tmp_path / "key")
     assert again.returncode == 0
     assert {path.name for path in (tmp_path / "again").glob("*.hea")} <= {
         path.name for path in (tmp_path / "out").glob("*.hea")
@@ -219,10 +212,8 @@ def test_wrong_input_of_convert_is_one_line(tmp_path: Path) -> None:
         (("--deidentify", tmp_path / "text"), "holds no key"),
         (("--deidentify", tmp_path / "out" / "key"), "the key lies in the folder that is given away"),
     ):
-        done = run("convert", path, "-o", tmp_path / "out", *arguments)
-        assert done.returncode == 2
-        assert why in done.stderr
-        assert done.stderr.count("\n") == 1
+        done = auricle("convert", path, "-o", tmp_path / "out", *arguments)
+        refused(done, why)
     assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match="holds no key"):
         Pseudonyms.read(tmp_path / "text")
@@ -232,19 +223,19 @@ def test_no_two_records_get_one_name_and_nothing_is_replaced(tmp_path: Path) -> 
     for place, name in (("p", "a"), ("p", "a_2"), ("q", "a"), ("q", "records")):
         (tmp_path / place).mkdir(exist_ok=True)
         convert(person(), tmp_path / place / name, "dicom")
-    done = run("convert", tmp_path / "p", tmp_path / "q", "-o", tmp_path / "out", "--to", "csv")
+    done = auricle("convert", tmp_path / "p", tmp_path / "q", "-o", tmp_path / "out", "--to", "csv")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "records.csv").read_text())))
     assert sorted(row["#file"] for row in rows) == ["a.csv", "a_2.csv", "a_3.csv", "records_2.csv"]
     assert all((tmp_path / "out" / row["#file"]).is_file() for row in rows)
-    again = run("convert", tmp_path / "p", tmp_path / "q", "-o", tmp_path / "out", "--to", "csv")
+    again = auricle("convert", tmp_path / "p", tmp_path / "q", "-o", tmp_path / "out", "--to", "csv")
     assert again.returncode == 0
     for arguments, why in (
         (("-o", tmp_path / "out", "--to", "edf"), "made of other recordings or otherwise"),
         (("-o", tmp_path / "out", "--to", "csv", "--deidentify", tmp_path / "key"), "made of other recordings"),
         (("-o", tmp_path / "p"), "is not empty"),
     ):
-        done = run("convert", tmp_path / "p", tmp_path / "q", *arguments)
+        done = auricle("convert", tmp_path / "p", tmp_path / "q", *arguments)
         assert done.returncode == 2
         assert why in done.stderr
 
@@ -258,7 +249,7 @@ def test_a_label_that_may_be_a_name_goes_and_codes_stay() -> None:
 def test_limits_of_laboratory_values_and_their_minutes_stay(tmp_path: Path) -> None:
     convert(person(), tmp_path / "in" / "r", "wfdb")
     (tmp_path / "in" / "m.csv").write_text("file,lab:potassium,lab_minutes:potassium\nr.hea,<3.5,-30\n")
-    done = run("convert", tmp_path / "in" / "m.csv", "-o", tmp_path / "out", "--to", "dicom")
+    done = auricle("convert", tmp_path / "in" / "m.csv", "-o", tmp_path / "out", "--to", "dicom")
     assert done.returncode == 0, done.stderr
     (before,), (after,) = (
         read_manifest(path) for path in (tmp_path / "in" / "m.csv", tmp_path / "out" / "records.csv")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from auricle.paediatrics.findings import assess
 from auricle.paediatrics.report import to_dict
 from auricle.recording import Recording
 from auricle.simulate.newborn import newborn
+from running import auricle
 
 bundle_module = pytest.importorskip("fhir.resources.R4B.bundle", reason="needs the extra fhir")
 
@@ -102,15 +101,11 @@ def test_the_same_answer_has_the_same_names() -> None:
 
 
 def test_the_command_writes_a_bundle_or_one_a_line(tmp_path: Path) -> None:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "auricle", "measure", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
     one, two = write_wfdb(tmp_path / "a", child()), write_wfdb(tmp_path / "b", child())
-    done = run(one, "--fhir", tmp_path / "a.json")
+    done = auricle("measure", one, "--fhir", tmp_path / "a.json")
     assert done.returncode == 0, done.stderr
     bundle_module.Bundle.model_validate_json((tmp_path / "a.json").read_text())
-    done = run(one, two, tmp_path / "none.hea", "--fhir", tmp_path / "both.ndjson", "--json")
+    done = auricle("measure", one, two, tmp_path / "none.hea", "--fhir", tmp_path / "both.ndjson", "--json")
     assert done.returncode == 2
     lines = (tmp_path / "both.ndjson").read_text().splitlines()
     assert [json.loads(line)["resourceType"] for line in lines] == ["Bundle", "Bundle"]
@@ -119,7 +114,7 @@ def test_the_command_writes_a_bundle_or_one_a_line(tmp_path: Path) -> None:
         ((one, "--fhir", tmp_path / "x.xml"), "ends in .json"),
         ((one, "--fhir", tmp_path / "x.json", "--out", tmp_path / "t.csv"), "give one of them"),
     ):
-        done = run(*arguments)
+        done = auricle("measure", *arguments)
         assert done.returncode == 2
         assert why in done.stderr
     assert not (tmp_path / "x.json").exists()

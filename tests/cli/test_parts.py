@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
-import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from auricle.data.inputs import inputs
 from auricle.errors import ConfigError
 from auricle.io.wfdb_writer import write_wfdb
 from auricle.simulate import cohort
+from running import auricle
 
 N = 9
 
@@ -33,11 +32,6 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_wfdb(folder / f"r{number}", recording)
     (folder / "broken.hea").write_text("nothing")
     return folder
-
-
-def auricle(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "auricle", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def table(path: Path) -> list[dict[str, str]]:
