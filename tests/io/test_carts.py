@@ -404,3 +404,10 @@ def test_a_file_of_very_uneven_leads_is_refused_before_memory_is_taken(tmp_path:
     path.write_text(path.read_text().replace("</wavedata></event>", one * 30_000 + "</wavedata></event>"))
     with pytest.raises(ReadError, match="30012 leads of very different lengths"):
         read(path)
+
+
+def test_a_unit_that_is_no_voltage_is_named_with_the_file(tmp_path: Path) -> None:
+    path = carts.muse(tmp_path / "m.xml", EIGHT)
+    path.write_text(path.read_text(encoding="latin-1").replace("MICROVOLTS", "FURLONGS"), encoding="latin-1")
+    with pytest.raises(ReadError, match=r"m\.xml: unknown unit 'FURLONGS'"):
+        read(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from auricle.errors import DataError, ReadError
+from auricle.errors import ReadError
 from auricle.io import xml
 from auricle.io.carts import Channel, Export, date_of, number_of, recording_of
 from auricle.io.units import millivolts_per
@@ -116,11 +116,8 @@ def _channel(path: Path, sequence: Element, rate_hz: float) -> Channel:
     per_count = None if scale is None else number_of(scale.get("value"))
     if per_count is None or scale is None:
         return Channel(name, digits, rate_hz, in_millivolts=False)
-    try:
-        unit = millivolts_per(scale.get("unit") or "uV")
-        zero = 0.0 if origin is None else millivolts_per(origin.get("unit") or scale.get("unit") or "uV")
-    except DataError as error:
-        raise ReadError(f"{path}: {error}") from None
+    unit = millivolts_per(scale.get("unit") or "uV")
+    zero = 0.0 if origin is None else millivolts_per(origin.get("unit") or scale.get("unit") or "uV")
     begins = 0.0 if origin is None else number_of(origin.get("value")) or 0.0
     return Channel(name, digits * (per_count * unit) + begins * zero, rate_hz)
 

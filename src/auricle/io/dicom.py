@@ -127,7 +127,7 @@ def _channels(path: Path, group: Any, big_endian: bool) -> list[Channel]:
     counts = np.frombuffer(content, kind, count=announced * len(definitions)).reshape(announced, -1).T
     missing = _padded(counts, group, kind)
     return [
-        _channel(path, definition, row, padded, rate_hz)
+        _channel(definition, row, padded, rate_hz)
         for definition, row, padded in zip(definitions, counts, missing, strict=True)
     ]
 
@@ -145,7 +145,7 @@ def _padded(counts: NDArray[Any], group: Any, kind: np.dtype[Any]) -> NDArray[np
     return found if at_the_end else np.broadcast_to(found.all(axis=0), found.shape)
 
 
-def _channel(path: Path, definition: Any, counts: NDArray[Any], missing: NDArray[np.bool_], rate_hz: float) -> Channel:
+def _channel(definition: Any, counts: NDArray[Any], missing: NDArray[np.bool_], rate_hz: float) -> Channel:
     name = _name(definition)
     samples = counts.astype(np.float64)
     samples[missing] = np.nan
@@ -155,10 +155,10 @@ def _channel(path: Path, definition: Any, counts: NDArray[Any], missing: NDArray
         units = definition.get("ChannelSensitivityUnitsSequence") or []
         try:
             unit = millivolts_per(str(units[0].CodeValue) if units else "")
-        except DataError as error:
+        except DataError:
             # Channels beside the ECG (pressures) are left out by their names.
             if is_lead(name):
-                raise ReadError(f"{path}: {error}") from None
+                raise
             unit = 1.0
         factor = float(sensitivity) * float(definition.get("ChannelSensitivityCorrectionFactor") or 1)
         samples = (samples * factor + float(definition.get("ChannelBaseline") or 0)) * unit

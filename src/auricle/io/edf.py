@@ -46,7 +46,7 @@ def read(path: Path, **context: object) -> Recording:
         data = read_file(path, lazy_load_data=False, header_encoding="latin-1")
         if not data.is_continuous:
             raise ReadError(f"{path}: has gaps in its time (EDF+D); export it as continuous, a file for each stretch")
-        export = _export(path, data)
+        export = _export(data)
     except DataError:
         raise
     except Exception as error:  # the package raises whatever its parser trips over
@@ -55,11 +55,11 @@ def read(path: Path, **context: object) -> Recording:
     return recording_of(path, export, context)
 
 
-def _export(path: Path, data: Any) -> Export:
+def _export(data: Any) -> Export:
     leads = [signal for signal in data.signals if is_lead(signal.label)]
     others = [signal for signal in data.signals if not is_lead(signal.label)]
     # What has a rate of its own beside the leads is named and not read.
-    channels = [_channel(path, signal) for signal in leads]
+    channels = [_channel(signal) for signal in leads]
     channels += [Channel(signal.label, signal.data[:0], signal.sampling_frequency) for signal in others]
     for channel, signal in zip(channels, leads, strict=False):
         channel.samples[_missing(data, signal.label, len(channel.samples), channel.rate_hz)] = np.nan
@@ -85,14 +85,11 @@ def _missing(data: Any, label: str, n: int, rate_hz: float) -> NDArray[np.bool_]
     return missing
 
 
-def _channel(path: Path, signal: Any) -> Channel:
+def _channel(signal: Any) -> Channel:
     unit = signal.physical_dimension
     if not unit.strip() or is_without_volts(unit):
         return Channel(signal.label, signal.data, signal.sampling_frequency, in_millivolts=False)
-    try:
-        return Channel(signal.label, signal.data * millivolts_per(unit), signal.sampling_frequency)
-    except DataError as error:
-        raise ReadError(f"{path}: {error}") from None
+    return Channel(signal.label, signal.data * millivolts_per(unit), signal.sampling_frequency)
 
 
 def _band(text: str) -> list[tuple[str, float]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from auricle.errors import DataError, ReadError
+from auricle.errors import ReadError
 from auricle.io import xml
 from auricle.io.carts import Channel, Export, date_of, number_of, recording_of
 from auricle.io.units import millivolts_per
@@ -88,10 +88,7 @@ def _channel(path: Path, lead: Element, rate_hz: float) -> Channel:
     if announced is not None and len(counts) < announced:
         raise ReadError(f"{path}: announces {announced:.0f} samples a lead and holds {len(counts)}; export it again")
     per_count = number_of(xml.text_of(lead, "LeadAmplitudeUnitsPerBit"))
-    try:
-        unit = millivolts_per(xml.text_of(lead, "LeadAmplitudeUnits") or "uV")
-    except DataError as error:
-        raise ReadError(f"{path}: {error}") from None
+    unit = millivolts_per(xml.text_of(lead, "LeadAmplitudeUnits") or "uV")
     baseline = number_of(xml.text_of(lead, "FirstSampleBaseline")) or 0.0
     return Channel(name, (counts - baseline) * (per_count or 1.0) * unit, rate_hz, bool(per_count))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from auricle.errors import DataError, ReadError
+from auricle.errors import ReadError
 from auricle.io import xml
 from auricle.io.carts import Channel, Export, date_of, number_of, recording_of
 from auricle.io.units import millivolts_per
@@ -60,10 +60,7 @@ def _channels(path: Path, waves: Element) -> list[Channel]:
     if not rate_hz:
         raise ReadError(f"{path}: says no sampling rate")
     per_count = number_of(xml.text_of(waves, "resolution/yres/unitperbit"))
-    try:
-        unit = millivolts_per(xml.text_of(waves, "resolution/yres/units") or "uV")
-    except DataError as error:
-        raise ReadError(f"{path}: {error}") from None
+    unit = millivolts_per(xml.text_of(waves, "resolution/yres/units") or "uV")
     return [
         Channel(
             xml.text_of(channel, "name"),
