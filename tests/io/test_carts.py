@@ -411,3 +411,32 @@ def test_a_unit_that_is_no_voltage_is_named_with_the_file(tmp_path: Path) -> Non
     path.write_text(path.read_text(encoding="latin-1").replace("MICROVOLTS", "FURLONGS"), encoding="latin-1")
     with pytest.raises(ReadError, match=r"m\.xml: unknown unit 'FURLONGS'"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({"years": "0", "months": "5"}, ["5 months"]),
+        ({"years": "5", "months": "4"}, ["5 years 4 months"]),
+        ({"years": "0", "days": "0"}, ["0 days"]),
+        ({"years": "50"}, ["50 years"]),
+        ({}, []),
+    ],
+)
+def test_an_age_in_parts_is_all_of_them(parts: dict[str, str], expected: list[str]) -> None:
+    from xml.etree.ElementTree import Element, SubElement
+
+    from auricle.io import sierra
+
+    person = Element("generalpatientdata")
+    age = SubElement(person, "age")
+    for unit, number in parts.items():
+        SubElement(age, unit).text = number
+    assert sierra._ages(person) == expected
+
+
+def test_deflated_dicom_is_not_inflated(tmp_path: Path) -> None:
+    path = tmp_path / "d.dcm"
+    path.write_bytes(b"\0" * 128 + b"DICM" + b"\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.1.99" + b"\0" * 100)
+    with pytest.raises(ReadError, match="is deflated DICOM"):
+        read(path)
