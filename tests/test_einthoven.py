@@ -123,4 +123,6 @@ def test_the_laws_are_those_of_einthoven_and_goldberger() -> None:
 
 def test_two_samples_that_contradict_each_other_are_no_plane() -> None:
     signal = np.array([[1.0, 0.0], [0.3, 0.9], [5.0, -4.0], [3.0, 1.0], [0.0, 2.0], [7.0, -1.0]], dtype=np.float32)
-    settle(signal, ("I", "II", "III", "aVR", "aVL", "aVF"), 500.0)
+    settled = settle(signal, ("I", "II", "III", "aVR", "aVL", "aVF"), 500.0)
+    assert settled.comparable
+    assert len(settled.notes) == 1

@@ -68,7 +68,8 @@ def convert_recordings(
         )
     pseudonyms = None if deidentify is None else Pseudonyms.read(deidentify)
     names = _names(given)
-    _begin(out, {"to": to, "key": None if pseudonyms is None else pseudonyms.digest, "recordings": fingerprint(given)})
+    key = None if pseudonyms is None else pseudonyms.digest
+    _begin(out, {"to": to, "age": age, "sex": sex, "key": key, "recordings": fingerprint(given)})
     converting = _Converting(out, to, pseudonyms, known, names)
     made: list[_Made] = []
 

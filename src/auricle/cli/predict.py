@@ -131,7 +131,8 @@ def predict(
         show=lambda prediction, one, is_further: show(prediction, console, one.path.name, titles, lang),
         closing=lambda: show_weights(knows, console, lang),
     )
-    digest = _digest_of(predictor)
+    # Only a table asks whether the weights are those of before.
+    digest = "" if out is None else _digest_of(predictor)
     again = partial(_table_verb_of, weights or SHIPPED_WEIGHTS, task, digest, known)
     plan = {"options": [age, sex, lab, task], "weights": digest}
     with bundles_into(fhir, len(given), out is not None) as keep:

@@ -28,7 +28,7 @@ from auricle.io import (
     sierra,
     wfdb,
     xml,
-)  # fmt: skip
+)
 from auricle.io.names import header_of
 from auricle.io.not_read import HEAD_BYTES, kind_not_read, remedy_for, remedy_for_xml
 from auricle.recording import Recording

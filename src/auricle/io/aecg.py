@@ -49,7 +49,7 @@ def read(path: Path, **context: object) -> Recording:
         ReadError: damaged, or without a rhythm.
     """
     root = xml.parse(path)
-    series = [one for one in xml.below(root, "series") if one.find("component/sequenceSet") is not None]
+    series = [one for one in root.iter("series") if one.find("component/sequenceSet") is not None]
     rhythm = next((one for one in series if _code(one) == _RHYTHM), series[0] if series else None)
     if rhythm is None:
         raise ReadError(f"{path}: is an annotated ECG without a series of waveforms; export it with them")
@@ -64,9 +64,7 @@ def read(path: Path, **context: object) -> Recording:
             recorded=_moment(_value(root, "effectiveTime/low") or _value(root, "effectiveTime/center")),
             sex=_attribute(person, "administrativeGenderCode", "code"),
             patient_id=_attribute(subject, "id", "extension") or xml.text_of(person, "PatientID"),
-            statements=[
-                xml.text_of(node, "value") for node in xml.below(root, "annotation") if _code(node) in _STATEMENTS
-            ],
+            statements=[xml.text_of(node, "value") for node in root.iter("annotation") if _code(node) in _STATEMENTS],
             measurements=_measurements(root),
             band_hz=(_cutoff(rhythm, _HIGH_PASS), _cutoff(rhythm, _LOW_PASS)),
         ),
@@ -125,7 +123,7 @@ def _channel(path: Path, sequence: Element, rate_hz: float) -> Channel:
 def _ages(root: Element, person: Element | None) -> list[str]:
     """Ages that are stated: as an observation (LOINC 21612-7), or in an element that some carts add."""
     said = []
-    for observation in xml.below(root, "relatedObservation"):
+    for observation in root.iter("relatedObservation"):
         value = observation.find("value")
         if _code(observation) == _REPORTED_AGE and value is not None and number_of(value.get("value")) is not None:
             said.append(f"{value.get('value')} {_UCUM.get(value.get('unit', 'a'), value.get('unit', ''))}")
@@ -145,7 +143,7 @@ def _moment(text: str) -> str:
 def _measurements(root: Element) -> dict[str, float | None]:
     """The first annotation of each number: those of all leads stand before those of one."""
     by_code: dict[str, float | None] = {}
-    for annotation in xml.below(root, "annotation"):
+    for annotation in root.iter("annotation"):
         value, unit = number_of(_value(annotation, "value")), _attribute(annotation, "value", "unit")
         if value is not None and value != 0:
             by_code.setdefault(_code(annotation), value * 1000 * _SECONDS[unit] if unit in _SECONDS else value)
@@ -153,7 +151,7 @@ def _measurements(root: Element) -> dict[str, float | None]:
 
 
 def _cutoff(rhythm: Element, which: str) -> float | None:
-    for variable in xml.below(rhythm, "controlVariable"):
+    for variable in rhythm.iter("controlVariable"):
         if _code(variable) == which:
             for part in variable.findall("component/controlVariable"):
                 if _code(part) == _CUTOFF:

@@ -33,11 +33,11 @@ def read(path: Path, **context: object) -> Recording:
         ReadError: damaged, or without the samples of a rhythm.
     """
     root = xml.parse(path)
-    waves = next((one for one in xml.below(root, "wavedata") if xml.text_of(one, "type").casefold() == _RHYTHM), None)
+    waves = next((one for one in root.iter("wavedata") if xml.text_of(one, "type").casefold() == _RHYTHM), None)
     if waves is None:
         raise ReadError(f"{path}: is Schiller XML without a rhythm; export it with its rhythm strips")
     person = xml.person(path, root, "patdata")
-    begun = next(xml.below(root, "startdatetime"), None)
+    begun = next(root.iter("startdatetime"), None)
     return recording_of(
         path,
         Export(
@@ -47,9 +47,7 @@ def read(path: Path, **context: object) -> Recording:
             recorded=_date(xml.text_of(begun, "date"), xml.text_of(begun, "time")),
             sex=xml.first(person, "gender", "sex"),
             patient_id=xml.first(person, "id", "patid"),
-            statements=[
-                xml.text_of(node) for name in ("statement", "interpretation") for node in xml.below(root, name)
-            ],
+            statements=[xml.text_of(node) for name in ("statement", "interpretation") for node in root.iter(name)],
         ),
         context,
     )

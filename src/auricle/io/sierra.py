@@ -50,8 +50,8 @@ def read(path: Path, **context: object) -> Recording:
         raise ReadError(
             f"{path}: is Philips XML of version {version[:20]!r}; read are {', '.join(_VERSIONS)}: export it as one"
         )
-    waves = next(xml.below(root, "parsedwaveforms"), None)
-    acquired = next(xml.below(root, "signalcharacteristics"), None)
+    waves = next(root.iter("parsedwaveforms"), None)
+    acquired = next(root.iter("signalcharacteristics"), None)
     if waves is None or acquired is None:
         raise ReadError(f"{path}: is Philips XML without waveforms; export it with them")
     report = root.find("reportinfo")
@@ -154,10 +154,10 @@ def _ages(person: Element) -> list[str]:
 
 def _statements(root: Element) -> list[str]:
     said = []
-    for statement in xml.below(root, "statement"):
+    for statement in root.iter("statement"):
         left, right = xml.text_of(statement, "leftstatement"), xml.text_of(statement, "rightstatement")
         said.append(f"{left}; {right}" if left and right else left or right)
-    return said + [xml.text_of(node).strip("- ") for node in xml.below(root, "severity")]
+    return said + [xml.text_of(node).strip("- ") for node in root.iter("severity")]
 
 
 def _measurements(root: Element) -> dict[str, float | None]:
@@ -165,7 +165,7 @@ def _measurements(root: Element) -> dict[str, float | None]:
     places = [
         node
         for name in ("interpretationmeasurements", "globalmeasurements", "crossleadmeasurements")
-        for node in xml.below(root, name)
+        for node in root.iter(name)
     ]
     found: dict[str, float | None] = {}
     for name, spellings in _NUMBERS.items():

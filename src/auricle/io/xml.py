@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError, tostring
@@ -23,7 +22,7 @@ from auricle.errors import ReadError, require
 _LARGEST_BYTES: Final = 32 * 2**20
 _ROOT_WITHIN: Final = 65_536
 _SKIPPED: Final = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)", re.DOTALL)
-_ROOT: Final = re.compile(r"\s*<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
+_ROOT: Final = re.compile(r"\s*<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)(?=[\s/>])")
 _DECLARED: Final = re.compile(rb"^\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*\?>")
 _KNOWN_TO_EXPAT: Final = frozenset({"utf-8", "utf8", "utf-16", "utf16", "iso-8859-1", "latin-1", "us-ascii", "ascii"})
 _MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
@@ -39,9 +38,15 @@ def root_name(path: Path, head: bytes) -> str:
     """The name of a document's root without its namespace; empty where it is no XML."""
     if not begins(head):
         return ""
-    with path.open("rb") as file:
-        text = _as_text(file.read(_ROOT_WITHIN))
-    place = 0
+    found = _root_in(head)
+    if not found:  # behind comments, as in examples of HL7
+        with path.open("rb") as file:
+            found = _root_in(file.read(_ROOT_WITHIN))
+    return found
+
+
+def _root_in(content: bytes) -> str:
+    text, place = _as_text(content), 0
     while (skipped := _SKIPPED.match(text, place)) is not None:
         place = skipped.end()
     found = _ROOT.match(text, place)
@@ -115,11 +120,6 @@ def person(path: Path, root: Element, name: str) -> Element:
 def first(node: Element, *places: str) -> str:
     """The first text that is there at several places below a node."""
     return next((text for text in (text_of(node, place) for place in places) if text), "")
-
-
-def below(node: Element, name: str) -> Iterator[Element]:
-    """All nodes of a name, at any depth."""
-    return node.iter(name)
 
 
 def counts(path: Path, text: str) -> NDArray[np.float64]:
