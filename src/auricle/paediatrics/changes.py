@@ -1,0 +1,81 @@
+"""What changed between two recordings of one person: each value against its error, its place at either age, findings.
+
+A change is told from the errors of the two measurements alone. What a heart does from hour to hour (rate, breathing,
+electrodes placed anew) is not in them, so a clear change is one of the traces and not yet one of the person.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from auricle.paediatrics.assessment import Assessment, Finding, Row
+
+# Of a normal distribution, the standard errors within which 95 % of differences lie where nothing changed.
+_WITHIN: Final = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value, before and now.
+
+    Attributes:
+        before, now: the value with its place at the age of its recording.
+        difference: now less before, in the unit of the value; of an axis the shorter way round, in [-180, 180).
+        uncertainty: one standard error of the difference; NaN where that of a value is not known.
+    """
+
+    before: Row
+    now: Row
+    difference: float
+    uncertainty: float
+
+    @property
+    def parameter(self) -> str:
+        """The name of the value, as in `Measurements.values`."""
+        return self.now.parameter
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the difference is beyond what the errors of the two values allow 19 times of 20."""
+        return abs(self.difference) > _WITHIN * self.uncertainty
+
+    @property
+    def z_difference(self) -> float:
+        """By how many standard deviations of the age the value moved; NaN without a centile at either age.
+
+        A value that grew as it does in health moved by 0.
+        """
+        return math.nan if self.before.refused or self.now.refused else self.now.z - self.before.z
+
+
+def changes(before: Assessment, now: Assessment) -> list[Change]:
+    """Values that were measured in both recordings, in the order of the later one.
+
+    Args:
+        before: of the earlier recording, at the age it was made.
+        now: of the later one.
+    """
+    earlier = {row.parameter: row for row in before.rows if row.measured.measurable}
+    both = [(earlier[row.parameter], row) for row in now.rows if row.parameter in earlier and row.measured.measurable]
+    # A value that is known from one side only has no difference.
+    return [_change(old, new) for old, new in both if not old.measured.bound and not new.measured.bound]
+
+
+def findings_changed(before: Assessment, now: Assessment) -> tuple[list[Finding], list[Finding]]:
+    """Findings that only the later recording has, and those that only the earlier has, told apart by their code."""
+    return _lacking(now.findings, before.findings), _lacking(before.findings, now.findings)
+
+
+def _lacking(found: Sequence[Finding], elsewhere: Sequence[Finding]) -> list[Finding]:
+    known = {finding.code for finding in elsewhere}
+    return [finding for finding in found if finding.code not in known]
+
+
+def _change(before: Row, now: Row) -> Change:
+    difference = now.measured.value - before.measured.value
+    if now.measured.unit == "deg":
+        difference = (difference + 180.0) % 360.0 - 180.0
+    return Change(before, now, difference, math.hypot(now.measured.uncertainty, before.measured.uncertainty))

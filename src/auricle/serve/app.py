@@ -1,0 +1,363 @@
+"""The routes of the service. Each receives files, lets a process answer, and forgets both."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+
+from auricle import __version__
+from auricle.disclaimer import RESEARCH_USE
+from auricle.errors import AuricleError, DataError
+from auricle.paediatrics.languages import languages, words
+from auricle.serve import answers, uploads
+from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask, to_json
+from auricle.serve.audit import Audit
+from auricle.serve.guard import COOKIE, App, Guard, Sessions, is_token
+from auricle.serve.jobs import Jobs
+from auricle.serve.metrics import Metrics
+from auricle.serve.settings import Settings
+from auricle.serve.watch import Watched
+from auricle.serve.workers import BUSY, Reading, Workers
+
+Serving = Callable[[], Awaitable[Response]]
+Answering = Callable[[Request], Awaitable[Response]]
+log = logging.getLogger("auricle.serve")
+
+# What the page is made of, and nothing else that lies in its folder.
+_PAGE: Final[Mapping[str, tuple[str, str]]] = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/style.css": ("style.css", "text/css; charset=utf-8"),
+    **{
+        f"/{name}": (name, "text/javascript; charset=utf-8")
+        for name in ("app.js", "paper.js", "calipers.js", "panels.js")
+    },
+}
+_MOST_FILES: Final = 10_000
+_LONGEST_FIELD: Final = 1 << 16
+_LONGEST_S: Final = 1e7
+# What is said of an upload in the description of the routes (OpenAPI).
+_FIELDS: Final[Mapping[str, str]] = {
+    "age": "3d, 6wk, 16mo, 2.4yr, 5y4m ...; empty for what the file says",
+    "sex": "F or M",
+    "gestation": "weeks+days at birth (30+2)",
+    "language": "en, zh or de",
+}
+
+
+@dataclass(slots=True)
+class Service:
+    """What a running service consists of.
+
+    Attributes:
+        settings: how it was started.
+        workers: processes that read.
+        metrics: what is counted.
+        audit: what is noted down.
+        sessions: browsers that have said the token.
+        jobs: long work; None without a folder for it.
+        watched: the folder that is looked at; None for none.
+        is_ready: whether a process has loaded the weights.
+    """
+
+    settings: Settings
+    workers: Workers
+    metrics: Metrics
+    audit: Audit
+    sessions: Sessions
+    jobs: Jobs | None = None
+    watched: Watched | None = None
+    is_ready: bool = False
+
+    async def answer(self, request: Request, action: str, function: Reading, ask: Ask) -> Response:
+        """What a process answers, noted down where that is wanted."""
+        answer = await self.workers.ask(function, ask)
+        client = request.client.host if request.client else ""
+        self.audit.note(
+            request.scope["auricle_id"], client, action, answer.status, answer.digest, str(self.settings.weights or "")
+        )
+        return _response(answer)
+
+
+def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda text: None) -> App:
+    """The service as an ASGI application.
+
+    Args:
+        settings: how it runs.
+        on_failure: called with the reason where it can never answer: the weights cannot be loaded.
+
+    Raises:
+        ConfigError: a folder or file of the settings cannot be used.
+    """
+    metrics, sessions = Metrics(), Sessions()
+    service = Service(settings, Workers(settings), metrics, Audit(settings.audit), sessions)
+    if settings.jobs is not None:
+        # One process is left for people, where there are several.
+        at_once = max(1, settings.workers - 1)
+        service.jobs = Jobs(settings.jobs, service.workers, at_once, settings.keep_hours)
+    if settings.watch is not None:
+        service.watched = Watched(settings.watch, service.workers)
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        uploads.remove_left_behind(10 * (settings.upload_seconds + settings.seconds))
+        starting = asyncio.create_task(_start(service, on_failure))
+        yield
+        starting.cancel()
+        for part in (service.jobs, service.watched):
+            if part is not None:
+                await part.stop()
+        await asyncio.to_thread(service.workers.stop)
+        service.audit.close()
+
+    app = FastAPI(
+        title="auricle", version=__version__, description=RESEARCH_USE, lifespan=running,
+        docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
+    )  # fmt: skip
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return _refused(error.status_code, str(error.detail))
+
+    _add_page(app, service)
+    _add_answers(app, service)
+    _add_jobs(app, service)
+    _add_operation(app, service)
+    return Guard(app, settings, sessions, metrics)
+
+
+async def _start(service: Service, on_failure: Callable[[str], None]) -> None:
+    """Wait for the first process, then begin what needs one."""
+    failure = await service.workers.failure()
+    if failure:
+        on_failure(failure)
+        return
+    service.is_ready = True
+    log.info("ready")
+    for part in (service.jobs, service.watched):
+        if part is not None:
+            part.begin()
+
+
+def _add_page(app: FastAPI, service: Service) -> None:
+    """The page, what it is made of, its words, and saying the token."""
+
+    def serving(name: str, kind: str) -> Serving:
+        content = files("auricle.serve").joinpath("page", name).read_bytes()
+
+        async def page() -> Response:
+            return Response(content, media_type=kind)
+
+        return page
+
+    for address, (name, kind) in _PAGE.items():
+        app.get(address, include_in_schema=False)(serving(name, kind))
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        return Response(status_code=204)
+
+    @app.get("/api/words/{language}")
+    async def words_of_page(language: str) -> Response:
+        """The words of the page in a language, and what the service can do."""
+        if language not in languages():
+            return _refused(404, f"no words in {language!r}: {', '.join(languages())}")
+        said = words(language)
+        able = {
+            "predicts": service.settings.weights is not None, "watches": service.watched is not None,
+            "jobs": service.jobs is not None, "token": service.settings.token is not None,
+            "most_mb": service.settings.upload_bytes / 2**20, "version": __version__,
+        }  # fmt: skip
+        book = {key: said[key] for key in ("service", "table", "prediction", "joint", "colon", "research", "weak")}
+        return Response(to_json({**book, "languages": languages(), "able": able}), media_type=JSON)
+
+    async def log_in(request: Request) -> Response:
+        """Say the token once; a cookie that scripts cannot read keeps it until the browser is closed."""
+        async with request.form(max_files=0, max_fields=4) as form:
+            said = uploads.text_of(form, "token")
+        if service.settings.token is not None and not is_token(said, service.settings.token):
+            return _refused(401, "another token")
+        answered = Response(status_code=204)
+        secure = request.url.scheme == "https"
+        answered.set_cookie(COOKIE, service.sessions.begin(), httponly=True, samesite="strict", secure=secure)
+        return answered
+
+    _post(app, "/api/login", log_in, {"token": "that of --token-file"})
+
+
+def _add_answers(app: FastAPI, service: Service) -> None:
+    """Answers for one recording."""
+
+    def answering(action: str, function: Reading) -> Answering:
+        async def answer(request: Request) -> Response:
+            async with request.form(max_files=_MOST_FILES, max_part_size=_LONGEST_FIELD) as form:
+                try:
+                    async with _asked(form, service) as ask:
+                        return await service.answer(request, action, function, ask)
+                except AuricleError as error:
+                    return _refused(UNPROCESSABLE, str(error))
+
+        answer.__doc__ = function.__doc__
+        return answer
+
+    for action, function in (
+        ("measure", answers.measured), ("predict", answers.predicted), ("view", answers.viewed),
+        ("report", answers.reported), ("changes", answers.changed),
+    ):  # fmt: skip
+        further = {"fhir": "1 for a FHIR R4B Bundle"} if action in ("measure", "predict") else {}
+        further |= {"start_s": "from which second on the trace is sent"} if action == "view" else {}
+        if action == "changes":
+            further = {f"previous_{name}": f"of the earlier recording: {text}" for name, text in _FIELDS.items()}
+        _post(app, f"/api/{action}", answering(action, function), {**_FIELDS, **further}, is_upload=True)
+
+    @app.get("/api/watched")
+    async def watched() -> Response:
+        """The recordings of the watched folder, newest first."""
+        if service.watched is None:
+            return _refused(404, "no folder is watched: start the service with --watch FOLDER")
+        return Response(to_json({"recordings": service.watched.listed()}), media_type=JSON)
+
+
+def _add_jobs(app: FastAPI, service: Service) -> None:
+    """Long work."""
+    none = "no long work here: start the service with --jobs FOLDER"
+
+    async def accept(request: Request) -> Response:
+        """Take many recordings; answered when they are safe on the disk, with the id of the job."""
+        if service.jobs is None:
+            return _refused(404, none)
+        async with request.form(max_files=_MOST_FILES, max_part_size=_LONGEST_FIELD) as form:
+            folder = uploads.new_folder(service.jobs.folder)
+            try:
+                await uploads.write_files(form.getlist("file"), folder)
+                asked = {name: uploads.text_of(form, name) for name in ("age", "sex", "gestation")}
+                asked["language"] = _language(form)
+                name, n = await service.jobs.accept(folder, uploads.text_of(form, "kind") or "measure", asked)
+            except AuricleError as error:
+                return _refused(UNPROCESSABLE, str(error))
+            finally:
+                uploads.remove(folder)
+        return Response(to_json({"id": name, "n": n}), status_code=202, media_type=JSON)
+
+    fields = {"kind": "measure or predict", **_FIELDS}
+    _post(app, "/api/jobs", accept, fields, is_upload=True)
+
+    @app.get("/api/jobs/{job}")
+    async def about(job: str) -> Response:
+        """How far a job is."""
+        found = service.jobs.about(job) if service.jobs else None
+        if found is None:
+            return _refused(404, "no such job" if service.jobs else none)
+        return Response(to_json(found), media_type=JSON)
+
+    @app.get("/api/jobs/{job}/results")
+    async def results(job: str) -> Response:
+        """The answers so far, a JSON object a line."""
+        if service.jobs is None or service.jobs.about(job) is None:
+            return _refused(404, "no such job" if service.jobs else none)
+        return StreamingResponse(service.jobs.lines(job), media_type="application/x-ndjson")
+
+    @app.delete("/api/jobs/{job}")
+    async def forget(job: str) -> Response:
+        """Remove a job with its files and answers."""
+        if service.jobs is None or not service.jobs.forget(job):
+            return _refused(404, "no such job" if service.jobs else none)
+        return Response(status_code=204)
+
+
+def _add_operation(app: FastAPI, service: Service) -> None:
+    """What those ask who run it."""
+
+    @app.get("/health")
+    async def health() -> Response:
+        """Whether it can answer: 200, or 503 while it loads its weights."""
+        told = {"status": "ok" if service.is_ready else "starting", "version": __version__}
+        return Response(to_json(told), status_code=200 if service.is_ready else 503, media_type=JSON)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Counters in the format of Prometheus, without a word about patients."""
+        counts = service.jobs.counts() if service.jobs else {}
+        text = service.metrics.text(service.workers.waiting, service.workers.died, counts)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _post(app: FastAPI, path: str, function: Answering, fields: Mapping[str, str], *, is_upload: bool = False) -> None:
+    """A route that takes a form, which it reads itself: files are written where only a process reads them."""
+    properties: dict[str, Any] = {name: {"type": "string", "description": text} for name, text in fields.items()}
+    if is_upload:
+        file = {"type": "array", "items": {"type": "string", "format": "binary"}}
+        properties["file"] = {**file, "description": "a recording, or a WFDB header with its signal files"}
+    schema = {"type": "object", "properties": properties}
+    described = {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}
+    app.post(path, openapi_extra=described)(function)
+
+
+@asynccontextmanager
+async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
+    """The question of a form; its files lie in folders of their own as long as it is answered.
+
+    Raises:
+        DataError: what was sent cannot be used.
+    """
+    folders: list[Path] = []
+
+    async def one(prefix: str) -> Ask:
+        said = {name: uploads.text_of(form, f"{prefix}{name}") for name in ("age", "sex", "gestation")}
+        number = uploads.text_of(form, f"{prefix}watched")
+        if number:
+            path = service.watched.path(number) if service.watched else None
+            if path is None:
+                raise DataError("that recording is no longer in the watched folder")
+        else:
+            path = uploads.new_folder()
+            folders.append(path)
+            await uploads.write_files(form.getlist(f"{prefix}file"), path)
+        return Ask(path, said["age"], said["sex"], said["gestation"], _language(form))
+
+    try:
+        ask = await one("")
+        ask = replace(ask, start_s=_seconds(form), fhir=uploads.text_of(form, "fhir") not in ("", "0"))
+        if form.getlist("previous_file") or uploads.text_of(form, "previous_watched"):
+            ask = replace(ask, previous=await one("previous_"))
+        yield ask
+    finally:
+        for folder in folders:
+            uploads.remove(folder)
+
+
+def _language(form: FormData) -> str:
+    asked = uploads.text_of(form, "language") or "en"
+    words(asked)
+    return asked
+
+
+def _seconds(form: FormData) -> float:
+    text = uploads.text_of(form, "start_s") or "0"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < _LONGEST_S:
+        raise DataError(f"start_s {text[:20]!r}: give seconds from the beginning, such as 12.5")
+    return seconds
+
+
+def _response(answer: Answer) -> Response:
+    headers = {"retry-after": "1"} if answer.status == BUSY else {}
+    return Response(answer.content, status_code=answer.status, media_type=answer.kind, headers=headers)
+
+
+def _refused(status: int, reason: str) -> Response:
+    return _response(Answer(status, JSON, to_json({"error": reason})))

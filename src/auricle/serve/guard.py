@@ -1,0 +1,233 @@
+"""What stands in front of every request: who may call, how much may be sent, what is counted and noted down.
+
+Nothing here writes a name, an id, an address of a page or a query: a line of the log has the route, the status, the
+time it took and the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from auricle.serve.metrics import Metrics
+from auricle.serve.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("auricle.serve")
+
+COOKIE: Final = "auricle_session"
+_SESSION_S: Final = 12 * 3600.0
+_MOST_SESSIONS: Final = 1000
+# Of /api, what needs no token: to say it, and the words of the page. Outside are the page, which knows nothing, and
+# whether the service lives and how much it does.
+_OPEN: Final = ("/api/login", "/api/words/")
+_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cache-control": "no-store",
+}
+
+
+class Sessions:
+    """Browsers that have said the token. Kept in memory only: after a restart it is said again."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def begin(self) -> str:
+        """A new session, as the value of its cookie."""
+        now = time.monotonic()
+        self._until = {name: end for name, end in self._until.items() if end > now}
+        while len(self._until) >= _MOST_SESSIONS:
+            del self._until[next(iter(self._until))]
+        name = secrets.token_urlsafe(32)
+        self._until[name] = now + _SESSION_S
+        return name
+
+    def knows(self, name: str) -> bool:
+        """Whether a cookie is one of a session that goes on."""
+        return self._until.get(name, 0.0) > time.monotonic()
+
+
+class TooLargeError(Exception):
+    """More was sent than may be."""
+
+
+class TooSlowError(Exception):
+    """It took longer to send than it may."""
+
+
+class Guard:
+    """ASGI middleware around the whole application.
+
+    Args:
+        app: what answers.
+        settings: limits and token.
+        sessions: browsers that have said the token.
+        metrics: where requests are counted.
+    """
+
+    def __init__(self, app: App, settings: Settings, sessions: Sessions, metrics: Metrics) -> None:
+        self.app, self.settings, self.sessions, self.metrics = app, settings, sessions, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, sent = time.perf_counter(), _Sent(send)
+        scope["auricle_id"] = secrets.token_hex(6)
+        refusal = self._refusal(scope)
+        try:
+            if refusal is not None:
+                await sent.refuse(*refusal)
+            else:
+                await self.app(scope, _Limited(receive, self.settings), sent)
+        except TooLargeError:
+            await sent.refuse(413, f"more than {self.settings.upload_bytes / 2**20:g} MB were sent; cut the recording")
+        except TooSlowError:
+            await sent.refuse(408, f"the upload took more than {self.settings.upload_seconds:g} s and was given up")
+        except GoneError:
+            sent.status = 499  # as others call it: nobody is there to be answered
+        except Exception as error:
+            # Its text may hold what the file held: the log has its kind and its place.
+            log.error("%s %s", scope["auricle_id"], _where(error))
+            await sent.refuse(500, f"a fault of the program; its log has it under {scope['auricle_id']}")
+        finally:
+            route = _route(scope)
+            seconds = time.perf_counter() - began
+            self.metrics.answered(route, sent.status, seconds)
+            log.info(
+                "%s %s %s %d %.0f ms %d bytes",
+                scope["auricle_id"], scope["method"], route, sent.status, 1000 * seconds, sent.n_bytes,
+            )  # fmt: skip
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and reason where a request is not to be answered."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if _name_of(headers.get("host", "")) not in self.settings.hosts:
+            return 421, "called by a name that is not its own; start it with --allow-host NAME"
+        if scope["method"] not in ("GET", "HEAD") and not _from_own_page(headers):
+            return 403, "the request comes from another site's page"
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self.settings.upload_bytes:
+            return 413, f"more than {self.settings.upload_bytes / 2**20:g} MB were sent; cut the recording"
+        needs = scope["path"].startswith("/api/") and not scope["path"].startswith(_OPEN)
+        if needs and self.settings.token is not None and not self._is_known(headers, self.settings.token):
+            return 401, "say the token: `Authorization: Bearer TOKEN`, or on the page"
+        return None
+
+    def _is_known(self, headers: MutableMapping[str, str], token: str) -> bool:
+        kind, _, said = headers.get("authorization", "").partition(" ")
+        if kind.casefold() == "bearer" and is_token(said.strip(), token):
+            return True
+        cookies = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+        return any(name == COOKIE and self.sessions.knows(value) for name, _, value in cookies)
+
+
+def is_token(said: str, token: str) -> bool:
+    """Whether what was said is the token, in a time that does not tell how much of it was right."""
+    return hmac.compare_digest(said.encode(), token.encode())
+
+
+class GoneError(Exception):
+    """Whoever asked has gone away."""
+
+
+class _Limited:
+    """What a request receives, as long as it is neither too much nor too slow."""
+
+    def __init__(self, receive: Receive, settings: Settings) -> None:
+        self._receive, self._settings = receive, settings
+        self._until, self._bytes, self._is_whole = time.monotonic() + settings.upload_seconds, 0, False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        if self._is_whole:  # the application waits for the other end to go away
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlowError from None
+        if message["type"] == "http.disconnect":
+            raise GoneError
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._settings.upload_bytes:
+            raise TooLargeError
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+
+class _Sent:
+    """What is sent back, with the headers that everything has."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.status, self.n_bytes, self._began = send, 0, 0, False
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._began, self.status = True, message["status"]
+            own = [(name, value) for name, value in message.get("headers", []) if name.decode() not in _HEADERS]
+            fixed = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+            message = {**message, "headers": [*own, *fixed]}
+        elif message["type"] == "http.response.body":
+            self.n_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def refuse(self, status: int, reason: str) -> None:
+        """Say in one line why there is no answer, if nothing was said yet."""
+        if self._began:
+            return
+        from auricle.serve.answers import to_json
+
+        content = to_json({"error": reason})
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        headers += [(b"retry-after", b"1")] if status == 503 else []
+        # What was not read of the request is not the next one.
+        headers += [(b"connection", b"close")] if status in (408, 413) else []
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+        await self({"type": "http.response.body", "body": content})
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header, without its port."""
+    return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+
+
+def _from_own_page(headers: MutableMapping[str, str]) -> bool:
+    """Whether a request that changes something comes from this service's page, or from no page at all."""
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+def _route(scope: Scope) -> str:
+    """The route as it is written in the application, without what a request filled in."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "none"))
+
+
+def _where(error: BaseException) -> str:
+    """The kind of an error and where it was raised: its text may be about a patient."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place, trace = f"{code.co_filename.rpartition('auricle/')[2]}:{trace.tb_lineno}", trace.tb_next
+    return f"{type(error).__name__} at {place}"

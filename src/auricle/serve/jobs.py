@@ -1,0 +1,272 @@
+"""Long work that survives a kill: what was accepted lies on the disk, in SQLite, until its answers were fetched.
+
+A recording is `waiting`, `running` or `done`; its answer and `done` are written in one transaction, so that whenever
+the service is killed each recording has one answer or none, and the ones without are read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from auricle.atomic import locked
+from auricle.errors import ConfigError, DataError
+from auricle.io.names import recordings_below
+from auricle.serve import answers, uploads
+from auricle.serve.answers import Ask
+from auricle.serve.workers import WorkerDiedError, Workers
+
+KINDS: Final = {"measure": answers.measured, "predict": answers.predicted}
+# A recording that ended two processes is not tried a third time.
+_MOST_TRIES: Final = 2
+_IDLE_S: Final = 1.0
+# Answers that are read from the disk at once.
+_PAGE: Final = 100
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, asked TEXT NOT NULL, made REAL NOT NULL, finished REAL
+);
+CREATE TABLE IF NOT EXISTS recordings (
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, place INTEGER NOT NULL, file TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting', tries INTEGER NOT NULL DEFAULT 0, answer TEXT,
+    PRIMARY KEY (job, place)
+);
+CREATE INDEX IF NOT EXISTS by_state ON recordings (state);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """A recording whose turn it is."""
+
+    job: str
+    place: int
+    file: str
+    kind: str
+    asked: dict[str, str]
+
+
+class Jobs:
+    """The queue of one folder, which one service at a time may have.
+
+    Args:
+        folder: `jobs.sqlite` and the files of each job; made if needed, for this user alone.
+        workers: processes that read.
+        at_once: how many recordings of jobs are read at the same time.
+        keep_hours: how long finished jobs are kept.
+
+    Raises:
+        ConfigError: another service has this folder.
+    """
+
+    def __init__(self, folder: Path, workers: Workers, at_once: int, keep_hours: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder, self._workers, self._at_once, self._keep_s = folder, workers, at_once, 3600 * keep_hours
+        self._lock = locked(folder / "lock", wait=False)
+        if not self._lock.__enter__():
+            raise ConfigError(f"--jobs {folder}: another service works there; give another folder")
+        self._data = sqlite3.connect(folder / "jobs.sqlite", isolation_level=None, check_same_thread=False)
+        self._data.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA)
+        # Nobody works at what was running when the service was killed; an upload that was not accepted is nobody's.
+        self._data.execute("UPDATE recordings SET state = 'waiting', tries = 0 WHERE state = 'running'")
+        known = {name for (name,) in self._data.execute("SELECT id FROM jobs")}
+        for left in folder.iterdir():
+            if left.is_dir() and left.name not in known:
+                uploads.remove(left)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._work = asyncio.Event()
+
+    def begin(self) -> None:
+        """Work at what waits, from now on."""
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._at_once)]
+        self._tasks.append(asyncio.create_task(self._forget()))
+        self._work.set()
+
+    async def stop(self) -> None:
+        """Stop where it is; what is being read is read again later."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._data.close()
+        self._lock.__exit__(None, None, None)
+
+    async def accept(self, folder: Path, kind: str, asked: dict[str, str]) -> tuple[str, int]:
+        """Take the recordings of a folder; when this returns they are on the disk and survive a kill.
+
+        Args:
+            folder: of uploaded files, below this queue's folder; it becomes the job's.
+            kind: one of `KINDS`.
+            asked: `language`, `age` ... for all of them.
+
+        Returns:
+            The id of the job, which nobody can guess, and how many recordings it has.
+
+        Raises:
+            DataError: another kind, or no recording among the files.
+        """
+        if kind not in KINDS:
+            raise DataError(f"kind {kind!r}: is one of {', '.join(KINDS)}")
+        files = recordings_below(folder, pictures=True)
+        if not files:
+            raise DataError("no recording among the files; `auricle list formats` says what is one")
+        name = uuid.uuid4().hex
+        own = self.folder / name
+        await asyncio.to_thread(_settle, folder)
+        folder.rename(own)
+        _settle_folder(self.folder)
+        rows = [(name, place, str(file.relative_to(folder))) for place, file in enumerate(files)]
+        with self._transaction():
+            self._data.execute(
+                "INSERT INTO jobs VALUES (?, ?, ?, ?, NULL)", (name, kind, json.dumps(asked), time.time())
+            )
+            self._data.executemany("INSERT INTO recordings (job, place, file) VALUES (?, ?, ?)", rows)
+        self._work.set()
+        return name, len(rows)
+
+    def about(self, name: str) -> dict[str, Any] | None:
+        """How far a job is: `kind`, `n` recordings, `done`, `finished`; None where there is no such job."""
+        found = self._data.execute("SELECT kind, finished FROM jobs WHERE id = ?", (name,)).fetchone()
+        if found is None:
+            return None
+        counts = dict(
+            self._data.execute("SELECT state, COUNT(*) FROM recordings WHERE job = ? GROUP BY state", (name,))
+        )
+        return {
+            "id": name, "kind": found[0], "n": sum(counts.values()), "done": counts.get("done", 0),
+            "finished": found[1] is not None,
+        }  # fmt: skip
+
+    async def lines(self, name: str) -> AsyncIterator[bytes]:
+        """The answers of a job so far, a JSON object a line, each with the `file` it is of, in the files' order."""
+        last = -1
+        while True:
+            found = self._data.execute(
+                "SELECT place, file, answer FROM recordings WHERE job = ? AND state = 'done' AND place > ? "
+                "ORDER BY place LIMIT ?",
+                (name, last, _PAGE),
+            ).fetchall()
+            for last, file, answer in found:  # noqa: B007 - the place goes on behind the page
+                yield answers.to_json({"file": file, **json.loads(answer)}) + b"\n"
+            if len(found) < _PAGE:
+                return
+
+    def forget(self, name: str) -> bool:
+        """Remove a job with its files and answers; whether there was one."""
+        with self._transaction():
+            found = self._data.execute("DELETE FROM jobs WHERE id = ?", (name,)).rowcount > 0
+        uploads.remove(self.folder / name)
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Recordings by state, of all jobs."""
+        found = dict(self._data.execute("SELECT state, COUNT(*) FROM recordings GROUP BY state"))
+        return {state: found.get(state, 0) for state in ("waiting", "running", "done")}
+
+    async def _run(self) -> None:
+        """Take what waits, one after the other."""
+        while True:
+            one = self._next()
+            if one is None:
+                self._work.clear()
+                try:
+                    async with asyncio.timeout(_IDLE_S):
+                        await self._work.wait()
+                except TimeoutError:
+                    pass
+                continue
+            await self._answer(one)
+
+    async def _answer(self, one: _Next) -> None:
+        asked = one.asked
+        path = self.folder / one.job / one.file
+        ask = Ask(path, asked["age"], asked["sex"], asked["gestation"], asked["language"])
+        try:
+            answer = (await self._workers.ask_once(KINDS[one.kind], ask)).content.decode()
+        except (WorkerDiedError, TimeoutError):
+            if self._tries(one) < _MOST_TRIES:
+                self._back(one)
+                return
+            answer = json.dumps({"error": "the process that read it ended, or took too long, twice"})
+        with self._transaction():
+            self._data.execute(
+                "UPDATE recordings SET state = 'done', answer = ? WHERE job = ? AND place = ? AND state = 'running'",
+                (answer, one.job, one.place),
+            )
+            self._data.execute(
+                "UPDATE jobs SET finished = ? WHERE id = ? AND NOT EXISTS "
+                "(SELECT 1 FROM recordings WHERE job = id AND state != 'done')",
+                (time.time(), one.job),
+            )
+
+    def _next(self) -> _Next | None:
+        """The next recording that waits, of the oldest job, which runs from now on."""
+        with self._transaction():
+            found = self._data.execute(
+                "SELECT job, place, file, kind, asked FROM recordings JOIN jobs ON job = id "
+                "WHERE state = 'waiting' ORDER BY made, place LIMIT 1"
+            ).fetchone()
+            if found is None:
+                return None
+            one = _Next(**dict(zip(("job", "place", "file", "kind"), found, strict=False)), asked=json.loads(found[4]))
+            self._data.execute(
+                "UPDATE recordings SET state = 'running', tries = tries + 1 WHERE job = ? AND place = ?",
+                (one.job, one.place),
+            )
+        return one
+
+    def _tries(self, one: _Next) -> int:
+        found = self._data.execute("SELECT tries FROM recordings WHERE job = ? AND place = ?", (one.job, one.place))
+        (tries,) = found.fetchone() or (_MOST_TRIES,)
+        return int(tries)
+
+    def _back(self, one: _Next) -> None:
+        with self._transaction():
+            self._data.execute(
+                "UPDATE recordings SET state = 'waiting' WHERE job = ? AND place = ?", (one.job, one.place)
+            )
+
+    async def _forget(self) -> None:
+        """Remove finished jobs when their time has come."""
+        while True:
+            old = self._data.execute("SELECT id FROM jobs WHERE finished < ?", (time.time() - self._keep_s,)).fetchall()
+            for (name,) in old:
+                self.forget(name)
+            await asyncio.sleep(min(60.0, max(1.0, self._keep_s / 4)))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._data.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._data.execute("ROLLBACK")
+            raise
+        self._data.execute("COMMIT")
+
+
+def _settle(folder: Path) -> None:
+    """Have the files of a folder, and their names, on the disk."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+        else:
+            _settle_folder(file)
+    _settle_folder(folder)
+
+
+def _settle_folder(folder: Path) -> None:
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
