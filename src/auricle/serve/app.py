@@ -24,7 +24,7 @@ from auricle.paediatrics.languages import languages, words
 from auricle.serve import answers, uploads
 from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask, to_json
 from auricle.serve.audit import Audit
-from auricle.serve.guard import COOKIE, App, Guard, Sessions, is_token
+from auricle.serve.guard import COOKIE, FAULT, App, Guard, SendingError, Sessions, is_token
 from auricle.serve.jobs import Jobs
 from auricle.serve.metrics import Metrics
 from auricle.serve.settings import Settings
@@ -129,6 +129,18 @@ def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda te
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
         return _refused(error.status_code, str(error.detail))
+
+    @app.exception_handler(SendingError)
+    async def not_whole(_: Request, error: SendingError) -> Response:
+        refusal = _refused(error.status, str(error))
+        # What was not read of the request is not the next one.
+        refusal.headers["connection"] = "close"
+        return refusal
+
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> Response:
+        del error  # the guard notes down its kind and place
+        return _refused(500, FAULT)
 
     _add_page(app, service)
     _add_answers(app, service)

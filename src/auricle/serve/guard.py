@@ -25,6 +25,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("auricle.serve")
 
+FAULT: Final = "a fault of the program; its log has the place"
+# As others call it: nobody is there to be answered.
+GONE: Final = 499
 COOKIE: Final = "auricle_session"
 _SESSION_S: Final = 12 * 3600.0
 _MOST_SESSIONS: Final = 1000
@@ -65,12 +68,17 @@ class Sessions:
         return self._until.get(name, 0.0) > time.monotonic()
 
 
-class TooLargeError(Exception):
-    """More was sent than may be."""
+class SendingError(Exception):
+    """What was sent came too slowly, was too much, or ended before it was whole.
 
+    Args:
+        status: of HTTP.
+        reason: in one line.
+    """
 
-class TooSlowError(Exception):
-    """It took longer to send than it may."""
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Guard:
@@ -99,16 +107,10 @@ class Guard:
                 await sent.refuse(*refusal)
             else:
                 await self.app(scope, _Limited(receive, self.settings), sent)
-        except TooLargeError:
-            await sent.refuse(413, f"more than {self.settings.upload_bytes / 2**20:g} MB were sent; cut the recording")
-        except TooSlowError:
-            await sent.refuse(408, f"the upload took more than {self.settings.upload_seconds:g} s and was given up")
-        except GoneError:
-            sent.status = 499  # as others call it: nobody is there to be answered
         except Exception as error:
-            # Its text may hold what the file held: the log has its kind and its place.
+            # Its text may hold what the file held: the log has its kind and its place. Starlette has answered.
             log.error("%s %s", scope["auricle_id"], _where(error))
-            await sent.refuse(500, f"a fault of the program; its log has it under {scope['auricle_id']}")
+            await sent.refuse(500, FAULT)
         finally:
             route = _route(scope)
             seconds = time.perf_counter() - began
@@ -125,9 +127,6 @@ class Guard:
             return 421, "called by a name that is not its own; start it with --allow-host NAME"
         if scope["method"] not in ("GET", "HEAD") and not _from_own_page(headers):
             return 403, "the request comes from another site's page"
-        length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self.settings.upload_bytes:
-            return 413, f"more than {self.settings.upload_bytes / 2**20:g} MB were sent; cut the recording"
         needs = scope["path"].startswith("/api/") and not scope["path"].startswith(_OPEN)
         if needs and self.settings.token is not None and not self._is_known(headers, self.settings.token):
             return 401, "say the token: `Authorization: Bearer TOKEN`, or on the page"
@@ -146,10 +145,6 @@ def is_token(said: str, token: str) -> bool:
     return hmac.compare_digest(said.encode(), token.encode())
 
 
-class GoneError(Exception):
-    """Whoever asked has gone away."""
-
-
 class _Limited:
     """What a request receives, as long as it is neither too much nor too slow."""
 
@@ -160,16 +155,25 @@ class _Limited:
     async def __call__(self) -> MutableMapping[str, Any]:
         if self._is_whole:  # the application waits for the other end to go away
             return await self._receive()
+        message = await self._next()
+        most = self._settings.upload_bytes
+        if self._bytes > most:
+            # Whoever sends reads the answer when all is sent: the rest is taken and thrown away.
+            while not self._is_whole:
+                await self._next()
+            raise SendingError(413, f"more than {most / 2**20:g} MB were sent; cut the recording")
+        return message
+
+    async def _next(self) -> MutableMapping[str, Any]:
+        seconds = self._settings.upload_seconds
         try:
             async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            raise TooSlowError from None
+            raise SendingError(408, f"the upload took more than {seconds:g} s and was given up") from None
         if message["type"] == "http.disconnect":
-            raise GoneError
+            raise SendingError(GONE, "whoever asked has gone away")
         self._bytes += len(message.get("body", b""))
-        if self._bytes > self._settings.upload_bytes:
-            raise TooLargeError
         self._is_whole = not message.get("more_body", False)
         return message
 
@@ -198,9 +202,6 @@ class _Sent:
 
         content = to_json({"error": reason})
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-        headers += [(b"retry-after", b"1")] if status == 503 else []
-        # What was not read of the request is not the next one.
-        headers += [(b"connection", b"close")] if status in (408, 413) else []
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": content})
 

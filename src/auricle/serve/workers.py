@@ -13,6 +13,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from auricle.serve import answers
 from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask
+from auricle.serve.guard import FAULT
 from auricle.serve.settings import Settings
 
 log = logging.getLogger("auricle.serve")
@@ -93,7 +94,7 @@ class Workers:
             # Its text may hold what the file held: the log has its kind and its place.
             places = _PLACE.findall(str(error.__cause__))
             log.error("%s at %s", type(error).__name__, ":".join(places[-1]) if places else "an unknown place")
-            return _refusal(_FAULT, "a fault of the program; its log has the place")
+            return _refusal(_FAULT, FAULT)
         finally:
             self.waiting -= 1
         return answer
