@@ -5,7 +5,7 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 BIN    := $(VENV)/bin
 TORCH_INDEX ?=
 
-.PHONY: demo test lint types docs check setup clean
+.PHONY: demo test lint types docs dist check setup clean
 
 demo: setup ## simulate, pre-train, evaluate, fine-tune with age, predict a newborn; ends with one HTML page
 	$(BIN)/auricle demo auricle-demo
@@ -26,7 +26,10 @@ docs: setup ## the site, into site/: no network, and a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "auricle: the site: site/index.html"
 
-check: lint types docs test
+dist: ## sdist and wheel, into dist/, tried in an empty environment
+	deploy/check_dist.sh $(PYTHON)
+
+check: lint types docs test dist
 
 setup: $(VENV)/.ready
 
@@ -36,7 +39,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "auricle: installing $(TORCH)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
 	@echo "auricle: installing auricle and what it needs (a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,io,text-offline,wfdb,cluster,fhir,docs,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,io,text-offline,wfdb,cluster,fhir,serve,export,docs,dev]'
 	@touch $@
 	@echo "auricle: ready"
 

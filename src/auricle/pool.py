@@ -31,7 +31,7 @@ class Pool(ProcessPoolExecutor):
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """A job; the first ones start the processes, which inherit that signals are ignored, and their one thread."""
-        with _one_thread(), _without_interrupts():
+        with one_thread(), _without_interrupts():
             return super().submit(fn, *args, **kwargs)
 
     def end(self) -> None:
@@ -43,7 +43,7 @@ class Pool(ProcessPoolExecutor):
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """What is started inside computes with one thread: several would wait for each other and take a core for it."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))

@@ -32,6 +32,7 @@ FILES = {
     "src/auricle/batch.py": "ECGBatch",
     "src/auricle/paediatrics/limits.py": "limits",
     "src/auricle/predict.py": "Predictor",
+    "src/auricle/serve/app.py": "create_app",
     "src/auricle/train/fit.py": "fit",
 }
 

@@ -12,6 +12,7 @@ import typer
 
 from auricle.cli.stop import keeps
 from auricle.errors import CheckpointError, ConfigError, require
+from auricle.pool import one_thread
 
 _TOKEN_VARIABLE = "AURICLE_TOKEN"
 
@@ -40,7 +41,7 @@ def serve(
     seconds: Annotated[float, typer.Option(help="A recording that takes longer to read is given up.", min=0.1)] = 60.0,
     most_mb: Annotated[float, typer.Option(help="Largest upload, in MB.", min=0.01)] = 64.0,
     upload_seconds: Annotated[float, typer.Option(help="Longest upload.", min=0.1)] = 120.0,
-    memory_gb: Annotated[float, typer.Option(help="Memory of its own that each process may have.", min=0.5)] = 4.0,
+    memory_gb: Annotated[float, typer.Option(help="Memory of its own that each process may have.", min=1.0)] = 4.0,
     watch: Annotated[Path | None, typer.Option(help="Folder whose recordings the page lists.")] = None,
     jobs: Annotated[
         Path | None, typer.Option(help="Folder for long work, which survives a kill. Without it nothing is kept.")
@@ -93,7 +94,8 @@ def serve(
     )  # fmt: skip
     keeps("what was accepted as long work goes on when the service is started again")
     try:
-        server.run()
+        with one_thread():  # for the processes that read, each of which has a core
+            server.run()
     except SystemExit:
         raise ConfigError(f"--host {host} --port {port}: cannot be listened on; another program may have it") from None
     if failures:

@@ -15,6 +15,7 @@ from auricle.paediatrics.assessment import Assessment, Finding, Row
 
 # Of a normal distribution, the standard errors within which 95 % of differences lie where nothing changed.
 _WITHIN: Final = 1.96
+_TELLING: Final = ("flag", "outside", "borderline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,16 @@ def changes(before: Assessment, now: Assessment) -> list[Change]:
 
 
 def findings_changed(before: Assessment, now: Assessment) -> tuple[list[Finding], list[Finding]]:
-    """Findings that only the later recording has, and those that only the earlier has, told apart by their code."""
+    """Findings that only the later recording has, and those that only the earlier has, told apart by their code.
+
+    Those of values that lie inside the limits of their age do not count: they come and go with the age.
+    """
     return _lacking(now.findings, before.findings), _lacking(before.findings, now.findings)
 
 
 def _lacking(found: Sequence[Finding], elsewhere: Sequence[Finding]) -> list[Finding]:
     known = {finding.code for finding in elsewhere}
-    return [finding for finding in found if finding.code not in known]
+    return [finding for finding in found if finding.kind in _TELLING and finding.code not in known]
 
 
 def _change(before: Row, now: Row) -> Change:

@@ -101,14 +101,16 @@ def begin(weights: Path | str | None, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _weights = weights
-    if weights is not None:
-        import torch
+    try:
+        if weights is not None:
+            import torch
 
-        torch.set_num_threads(1)
-        try:
+            torch.set_num_threads(1)
             predictor()
-        except AuricleError as error:
-            _failure = str(error)
+    except AuricleError as error:
+        _failure = str(error)
+    except (MemoryError, ImportError, OSError, RuntimeError) as error:
+        _failure = f"the weights cannot be loaded ({type(error).__name__}); is there enough memory (--memory-gb)?"
 
 
 _weights: Path | str | None = None

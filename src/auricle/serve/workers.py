@@ -20,6 +20,8 @@ log = logging.getLogger("auricle.serve")
 
 BUSY: Final = 503
 _FAULT: Final = 500
+# Weights are loaded within seconds; a process that dies while it does so is begun again and again.
+_BEGIN_S: Final = 120.0
 _PLACE: Final = re.compile(r'File "[^"]*?([\w/.-]{1,80})", line (\d+)')
 Reading = Callable[[Ask], Answer]
 
@@ -53,8 +55,9 @@ class Workers:
     async def failure(self) -> str:
         """Wait until a process has loaded what it needs; what is wrong with that, or nothing."""
         try:
-            return str(await asyncio.wrap_future(self._pool.schedule(answers.failure)))
-        except ProcessExpired:
+            async with asyncio.timeout(_BEGIN_S):
+                return str(await asyncio.wrap_future(self._pool.schedule(answers.failure)))
+        except (ProcessExpired, TimeoutError):
             return "the processes that read end as soon as they begin; is there enough memory (--memory-gb)?"
 
     async def ask(self, function: Reading, ask: Ask) -> Answer:
