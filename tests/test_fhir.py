@@ -11,6 +11,8 @@ import pytest
 
 from auricle.age import Age
 from auricle.fhir import measured_bundle, predicted_bundle
+from auricle.predict import Predictor
+from auricle.tasks import load_task
 from auricle.io.wfdb_writer import write_wfdb
 from auricle.measure.recording import measure_recording
 from auricle.paediatrics.findings import assess
@@ -88,11 +90,21 @@ def test_scores_stand_beside_what_they_had_been_without_the_age() -> None:
         "scores": {"NORM": 0.8, "RVH": 0.1}, "scores_without_age": {"NORM": 0.3, "RVH": 0.6}, "kind": "probability",
         "notes": ["the age is unknown"], "disclaimer": "Research use, not a diagnosis.", "model": {"method": "lisa"},
     }  # fmt: skip
-    bundle = predicted_bundle(child(), plain, {"NORM": "normal ECG"})
+    bundle = predicted_bundle(child(), plain, {"NORM": "normal ECG"}, snomed={"RVH": "89792004"})
     first, second = resources(bundle, "Observation")
     assert first["code"]["text"] == "normal ECG (NORM)"
     assert (first["valueQuantity"]["value"], first["component"][0]["valueQuantity"]["value"]) == (0.8, 0.3)
     assert second["note"][0]["text"] == "Research use, not a diagnosis."
+    assert "coding" not in first["code"]
+    assert second["code"]["coding"] == [{"system": "http://snomed.info/sct", "code": "89792004"}]
+
+
+def test_a_class_has_a_code_where_its_codes_mean_one_thing() -> None:
+    known = load_task("ecg/findings").snomed()
+    assert known["RVH"] == "89792004"
+    assert known["CRBBB"] == "713427006"  # and 59118001, scored as the same
+    assert not {"ISC_", "2AVB", "NORM"} & set(known)  # of several places, of several kinds, of none
+    assert Predictor.from_pretrained().snomed() == known
 
 
 def test_the_same_answer_has_the_same_names() -> None:

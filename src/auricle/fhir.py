@@ -1,8 +1,8 @@
 """Answers as FHIR resources: a Bundle of one DiagnosticReport and its Observations, checked by `fhir.resources` (R4B).
 
 Every resource is `preliminary`, and says that it is for research use. A value's reference range is the 2nd to the 98th
-centile at the age, with its source; a value that could not be measured has its reason. Codes are LOINC's where there is
-one, words elsewhere. Source: HL7 FHIR R4, Observation and DiagnosticReport.
+centile at the age, with its source; a value that could not be measured has its reason. Codes are LOINC's of values and
+SNOMED CT's of classes where there is one, words elsewhere. Source: HL7 FHIR R4, Observation and DiagnosticReport.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from auricle.measure.measurements import UNITS
 from auricle.paediatrics import wording
 from auricle.recording import Recording
 
-_LOINC, _UCUM = "http://loinc.org", "http://unitsofmeasure.org"
+_LOINC, _SNOMED, _UCUM = "http://loinc.org", "http://snomed.info/sct", "http://unitsofmeasure.org"
 _CODES: Final = {
     "heart_rate": ("8867-4", "Heart rate"), "pr": ("8625-6", "P-R Interval"), "qrs": ("8633-0", "QRS duration"),
     "qt": ("8634-8", "Q-T interval"), "qtc_bazett": ("8636-3", "Q-T interval corrected"),
@@ -54,7 +54,11 @@ def measured_bundle(recording: Recording, plain: Mapping[str, Any], language: st
 
 
 def predicted_bundle(
-    recording: Recording, plain: Mapping[str, Any], titles: Mapping[str, str], language: str = "en"
+    recording: Recording,
+    plain: Mapping[str, Any],
+    titles: Mapping[str, str],
+    language: str = "en",
+    snomed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Scores of a recording by class, each beside what it had been without the age.
 
@@ -63,15 +67,18 @@ def predicted_bundle(
         plain: as `Prediction.to_dict` gives it.
         titles: classes in words.
         language: of `titles`.
+        snomed: SNOMED CT codes of classes, as far as they have one.
 
     Raises:
         MissingExtraError: fhir.resources is not installed.
     """
     observations = []
     for name, score in plain["scores"].items():
-        made = _observation(
-            recording, f"score/{name}", {"text": f"{titles.get(name, name)} ({name})"}, plain["disclaimer"]
-        )
+        code: dict[str, Any] = {"text": f"{titles.get(name, name)} ({name})"}
+        if name in (snomed or {}):
+            # Without a display: a display must be SNOMED CT's own words, and no release was at hand.
+            code["coding"] = [{"system": _SNOMED, "code": (snomed or {})[name]}]
+        made = _observation(recording, f"score/{name}", code, plain["disclaimer"])
         made["valueQuantity"] = {"value": round(score, 4), "unit": plain["kind"], "system": _UCUM, "code": "1"}
         without = (plain["scores_without_age"] or {}).get(name)
         if without is not None:

@@ -106,6 +106,7 @@ def predict(
     if lab and any(one.listed for one in given):
         raise ConfigError("--lab is of one recording: write the values of a manifest into its columns `lab:NAME`")
     console, titles, knows = Console(), predictor.titles(lang), predictor.knows(lang)
+    snomed = predictor.snomed()
     # A table has no place for other ages.
     other_ages = () if out is not None and not as_json and len(given) > 1 else OTHER_AGES_DAYS
 
@@ -122,7 +123,7 @@ def predict(
                 lambda: prediction_page(one.recording, plain, titles, knows, lang, title=file.name, command=made_by),
             )
         for ready, prediction in zip(prepared, predictions, strict=True) if fhir is not None else ():
-            keep(predicted_bundle(ready.recording, prediction.to_dict(), titles, lang))
+            keep(predicted_bundle(ready.recording, prediction.to_dict(), titles, lang, snomed))
         return predictions
 
     verb = replace(

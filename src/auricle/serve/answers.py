@@ -167,7 +167,8 @@ def predicted(ask: Ask) -> tuple[str, bytes]:
     recording = _read(ask)
     plain = predictor()(recording).to_dict()
     if ask.fhir:
-        return FHIR_JSON, to_json(predicted_bundle(recording, plain, predictor().titles(ask.language), ask.language))
+        titles, snomed = predictor().titles(ask.language), predictor().snomed()
+        return FHIR_JSON, to_json(predicted_bundle(recording, plain, titles, ask.language, snomed))
     return JSON, to_json({**_about(recording), **plain})
 
 

@@ -29,6 +29,11 @@ _TASKS: Final = Catalogue("task", Path(__file__).parent)
 Language = Literal["en", "de", "zh"]
 PARTS: Final = ("train", "validation", "test")
 TRACKS: Final = ("clean", "legacy")
+_SNOMED: Final = re.compile(r"\d{6,18}")
+# Pairs that the Challenge of 2021 scores as one (Reyna et al. 2021): complete bundle branch blocks, premature beats.
+_SCORED_AS: Final = {
+    "59118001": "713427006", "164909002": "733534002", "63593006": "284470004", "17338001": "427172004",
+}  # fmt: skip
 
 
 def _in_english(prompts: Any) -> Any:
@@ -174,6 +179,14 @@ class Task(Config):
     def titles(self) -> dict[str, dict[str, str]]:
         """What each class is in words, by class and language; where it has no title, its first prompt tells."""
         return {entry.name: words for entry in self.classes if (words := _titles(entry))}
+
+    def snomed(self) -> dict[str, str]:
+        """The SNOMED CT code of each class whose codes of SNOMED CT mean one thing; a class that pools several has none."""
+        found = {
+            entry.name: {_SCORED_AS.get(code, code) for code in entry.codes if _SNOMED.fullmatch(code)}
+            for entry in self.classes
+        }
+        return {name: next(iter(codes)) for name, codes in found.items() if len(codes) == 1}
 
     def _rows(self, store: Store) -> NDArray[np.int64]:
         """The records of the asked part of the source; all of them where the task names none."""
