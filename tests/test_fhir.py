@@ -11,14 +11,14 @@ import pytest
 
 from auricle.age import Age
 from auricle.fhir import measured_bundle, predicted_bundle
-from auricle.predict import Predictor
-from auricle.tasks import load_task
 from auricle.io.wfdb_writer import write_wfdb
 from auricle.measure.recording import measure_recording
 from auricle.paediatrics.findings import assess
 from auricle.paediatrics.report import to_dict
+from auricle.predict import Predictor
 from auricle.recording import Recording
 from auricle.simulate.newborn import newborn
+from auricle.tasks import load_task
 from running import auricle
 
 bundle_module = pytest.importorskip("fhir.resources.R4B.bundle", reason="needs the extra fhir")

@@ -181,7 +181,7 @@ class Task(Config):
         return {entry.name: words for entry in self.classes if (words := _titles(entry))}
 
     def snomed(self) -> dict[str, str]:
-        """The SNOMED CT code of each class whose codes of SNOMED CT mean one thing; a class that pools several has none."""
+        """The SNOMED CT code of each class whose codes mean one thing; a class that pools several has none."""
         found = {
             entry.name: {_SCORED_AS.get(code, code) for code in entry.codes if _SNOMED.fullmatch(code)}
             for entry in self.classes
