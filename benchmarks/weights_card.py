@@ -17,25 +17,14 @@ from typing import Any, Final
 from abstention import RESULTS, tables
 
 from auricle.age import describe
+from auricle.export.card import auroc_of, interval
 from auricle.methods import load_card
 from auricle.predict import SHIPPED_WEIGHTS
 from auricle.tasks import load_task
 
 TASK: Final = "ecg/findings"
 WHO: Final = {"simulated": "simulation", "ptb_xl": "PTB-XL", "challenge2021": "elsewhere"}
-FEWEST: Final = 10
 RELIABILITY: Final = RESULTS.parent / "reliability.md"
-
-
-def score(value: float, low: float, high: float) -> str:
-    """A share in per cent with its interval."""
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def of_class(test: Mapping[str, Any], name: str) -> str:
-    """AUROC of a class with its interval and the number of positives; a dash with too few of them."""
-    n = test["positive"].get(name, 0)
-    return f"{score(test['auroc'][name], *test['interval'][name])} ({n})" if n >= FEWEST else "–"
 
 
 def classes(about: Mapping[str, Any]) -> list[str]:
@@ -47,7 +36,7 @@ def classes(about: Mapping[str, Any]) -> list[str]:
     for entry in load_task(TASK).classes:
         one = calibrated.get(entry.name)
         told = f"{WHO[one['source']]} ({one['positive']} with it)" if one else "not calibrated"
-        rows.append([entry.name, entry.title, *(of_class(test, entry.name) for test in tested.values()), told])
+        rows.append([entry.name, entry.title, *(auroc_of(test, entry.name) for test in tested.values()), told])
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
@@ -57,7 +46,7 @@ def tests(about: Mapping[str, Any]) -> list[str]:
     for test in about["tests"]:
         ages = " to ".join(map(describe, test["age_days"])) if test["age_days"] else "unknown"
         name = f"{WHO[test['source']]} (`{test['task']}`)"
-        mean = score(*(test["macro"][key] for key in ("value", "low", "high")))
+        mean = interval(*(test["macro"][key] for key in ("value", "low", "high")))
         rows.append(f"| {name} | {test['n_records']} | {test['n_patients']} | {ages} | {len(test['auroc'])} | {mean} |")
     return rows
 

@@ -25,6 +25,7 @@ _PUBLIC = {
     "load_method": "auricle.methods",
     "cohort": "auricle.simulate",
     "evaluate_run": "auricle.evaluate.run",
+    "export_onnx": "auricle.export.folder",
     "finetune": "auricle.train.finetune",
     "ingest": "auricle.data.ingest",
     "measure_recording": "auricle.measure.recording",

@@ -45,7 +45,7 @@ OTHER_AGES_DAYS: Final = (
 # Recordings answered for in one pass: more take more memory and no less time.
 BATCH: Final = 8
 # A class counts as tested on people of whom so many had it.
-_FEWEST_POSITIVE: Final = 10
+FEWEST_POSITIVE: Final = 10
 # So many classes of a test are told one by one.
 _CLASSES_TOLD: Final = 12
 # On whom a class was tested, as answers say it.
@@ -165,14 +165,15 @@ class Predictor:
         by_head = isinstance(method, Classifies) and not (task and isinstance(method, AlignsText))
         if isinstance(method, Classifies) and by_head:
             self.kind, self.classes = "probability", tuple(method.class_names)
+            self.task = getattr(method.config, "task", "")
         elif isinstance(method, AlignsText) and method.prompt_sets:
             self.kind = "similarity"
-            self._task = task or next(iter(method.prompt_sets))
-            if self._task not in method.prompt_sets:
+            self.task = task or next(iter(method.prompt_sets))
+            if self.task not in method.prompt_sets:
                 raise CheckpointError(
-                    f"the weights carry no prompts of {self._task}, only of {', '.join(method.prompt_sets)}"
+                    f"the weights carry no prompts of {self.task}, only of {', '.join(method.prompt_sets)}"
                 )
-            self.classes = method.prompt_sets[self._task]
+            self.classes = method.prompt_sets[self.task]
         else:
             raise CheckpointError(
                 "these weights answer no question yet: fine-tune them (auricle finetune), or pre-train "
@@ -202,14 +203,18 @@ class Predictor:
             language: "en", "de" or "zh"; English where a class has no words in it.
         """
         own = self.about.get("about", {})
-        asked = self._task if self.kind == "similarity" else getattr(self.method.config, "task", "")
         known: Mapping[str, Mapping[str, str]] = {}
-        if asked in list_tasks():
-            known = load_task(asked).titles()
-        elif own.get("task") == asked:
+        if self.task in list_tasks():
+            known = load_task(self.task).titles()
+        elif own.get("task") == self.task:
             known = own.get("titles") or {}
         told = {name: known.get(name, {}) for name in self.classes}
         return {name: words.get(language, words.get("en", "")) for name, words in told.items() if words}
+
+    def snomed(self) -> dict[str, str]:
+        """The SNOMED CT codes of the classes, of those whose task comes along and gives them one."""
+        known = load_task(self.task).snomed() if self.task in list_tasks() else {}
+        return {name: known[name] for name in self.classes if name in known}
 
     def knows(self, language: str = "en") -> list[str]:
         """What the weights were trained on and how they were tested, in sentences, as far as their card says it.
@@ -240,7 +245,7 @@ class Predictor:
         told = ", ".join(f"{name} {score:.2f}" for name, score in test["auroc"].items())
         # Of many classes those that few people had would be the extremes, by chance.
         had = test.get("positive", {})
-        known = {name: score for name, score in test["auroc"].items() if had.get(name, math.inf) >= _FEWEST_POSITIVE}
+        known = {name: score for name, score in test["auroc"].items() if had.get(name, math.inf) >= FEWEST_POSITIVE}
         scores = sorted(known.items(), key=lambda item: item[1])
         if len(scores) > _CLASSES_TOLD:
             mean = sum(score for _, score in scores) / len(scores)
@@ -259,7 +264,7 @@ class Predictor:
                 _people(test)
                 for test in self.about.get("about", {}).get("tests", ())
                 if (test["protocol"] == "zero_shot") == (self.kind == "similarity")
-                and test.get("positive", {}).get(name, 0) >= _FEWEST_POSITIVE
+                and test.get("positive", {}).get(name, 0) >= FEWEST_POSITIVE
             ]
             found[name] = tuple(dict.fromkeys(kinds))
         return found
@@ -452,7 +457,7 @@ class Predictor:
             by_window = method.classify(tokens)
         else:
             assert isinstance(method, AlignsText)
-            by_window = method.compare(tokens, self._task)
+            by_window = method.compare(tokens, self.task)
         if condition is None:  # of weights that no age reaches the answer is the same at all
             by_window = by_window.repeat(n_ages, 1)
         parts = torch.split(by_window.reshape(n_ages, n_windows, -1), list(sizes), dim=1)

@@ -20,11 +20,11 @@ from auricle.predict import SHIPPED_WEIGHTS
 ROOT = Path(auricle.__file__).parent
 ORDER = [
     "errors", "disclaimer", "progress", "pool", "executors", "atomic", "age", "leads", "numerals", "labs",
-    "amplitude", "gaps", "einthoven", "recording", "processes", "batch", "registry", "config",
+    "amplitude", "gaps", "einthoven", "recording", "processes", "tracing", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir",
     "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
-    "predict", "cli", "serve", "__main__",
+    "predict", "export", "serve", "cli", "__main__",
 ]  # fmt: skip
 
 

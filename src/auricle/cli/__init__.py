@@ -19,6 +19,7 @@ from auricle.cli import (
     convert,
     demo,
     evaluate,
+    export,
     finetune,
     ingest,
     measure,
@@ -28,6 +29,7 @@ from auricle.cli import (
     reconstruct,
     robustness,
     sample,
+    serve,
     simulate,
     table,
     text,
@@ -50,7 +52,7 @@ app = typer.Typer(
 )
 _VERBS = (
     demo, sample, simulate, check, convert, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate,
-    robustness, table, predict, reconstruct, text, throughput, list_verb,
+    robustness, table, predict, serve, export, reconstruct, text, throughput, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

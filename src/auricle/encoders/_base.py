@@ -198,8 +198,8 @@ def n_conditions(condition: Condition | None, n_records: int) -> int:
     Raises:
         ValueError: not equally many for each record and source.
     """
-    rows = {len(code) for code in condition.values()} if condition else {n_records}
-    n_rows = rows.pop()
-    if rows or n_rows % max(1, n_records) or n_rows < n_records:
+    rows = [code.shape[0] for code in condition.values()] if condition else [n_records]
+    n_rows = rows[0]
+    if any(other != n_rows for other in rows) or n_rows % max(1, n_records) or n_rows < n_records:
         raise ValueError(f"{n_rows} conditions for {n_records} records: give equally many for each, of every source")
     return n_rows // max(1, n_records)

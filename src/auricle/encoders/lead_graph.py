@@ -157,7 +157,7 @@ class LeadGraph(EncoderModule):
         for number, block in enumerate(self.blocks):
             x = self.modulate[number](block(x, looked_at, bias=self.bias[number]), condition)
         # The class token reads the nodes: (b, 1 + l, d).
-        x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x), x], dim=1)
+        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1).to(x), x], dim=1)
         present = F.pad(lead_mask, (1, 0), value=True)
         for block in self.readout:
             x = block(x, present)

@@ -31,6 +31,7 @@ from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
 from auricle.nn.pooling import MeanAndAttention, masked_mean
 from auricle.nn.transformer import Block, Rotary
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
+from auricle.tracing import all_true, is_traced
 
 # Of the stem `conv`: taps of the layers without a stride, the fewest positions of a stride after averaging, and how
 # far its last layer sees into the neighbours.
@@ -146,27 +147,37 @@ class StemBody(nn.Module):
         """
         # A mask in which all counts is none: most batches have no padding, and then a norm is one fast call.
         recorded = patch_mask(time_mask, self.step)[:, None]
-        n, b = recorded.shape[-1], len(signal)
-        all_recorded = bool(recorded.all())
+        n, b = recorded.shape[-1], signal.shape[0]
+        all_recorded = all_true(recorded)
         before = (self.taps - self.step) // 2
         padded = functional.pad(signal, (before, n * self.step - signal.shape[-1] + self.taps - self.step - before))
         found, counts, places = [], [], []
-        for number, (members, kernel) in enumerate(zip(self.groups, self.kernels, strict=True)):
+        for number, members in enumerate(self.groups):
             n_present = lead_mask[:, members].sum(-1)
+            if is_traced():  # how many rows are left would depend on the batch: all stay, and some do not count
+                counts.append(recorded & (n_present > 0)[:, None, None])
+                found.append(self._enter(number, padded[:, members], n_present.clamp_min(1), counts[-1]))
+                continue
             rows = n_present.nonzero()[:, 0]
             # Rows of records without the group are left out, so that no norm counts them.
             own = padded[:, members] if len(rows) == b else padded[rows][:, members]
-            scale = len(members) / n_present[rows][:, None, None]
-            own_counts = None if all_recorded else recorded[rows]
-            x = functional.conv1d(own * scale, kernel, stride=self.step)
-            found.append(functional.relu(self.norms[number](x, own_counts, axis=1)))
+            found.append(self._enter(number, own, n_present[rows], None if all_recorded else recorded[rows]))
             counts.append(recorded[rows])
             places.append(rows + number * b)
         x = torch.cat(found)
         together = None if all_recorded else torch.cat(counts)
         for block in self.blocks:
             x = block(x, together)
-        return Waves(x, together, None if len(x) == b * len(self.groups) else torch.cat(places))
+        is_whole = is_traced() or len(x) == b * len(self.groups)
+        return Waves(x, together, None if is_whole else torch.cat(places))
+
+    def _enter(
+        self, number: int, own: Float[Tensor, "r l t"], n_present: Int[Tensor, " r"], counts: Tensor | None
+    ) -> Float[Tensor, "r c n"]:
+        """The first layer of a group on the records `own` that have `n_present` of its leads."""
+        scale = len(self.groups[number]) / n_present[:, None, None]
+        x = functional.conv1d(own * scale, self.kernels[number], stride=self.step)
+        return functional.relu(self.norms[number](x, counts, axis=1))
 
 
 class ConvStem(nn.Module):
@@ -349,7 +360,7 @@ class _Scale(nn.Module):
         b, s, n, _ = x.shape
         turn = self.rotary(n)
         # Attention without a mask takes the fast path, and most batches have no padding.
-        keys = None if bool(mask.all()) else mask[:, None].expand(b, s, n).flatten(0, 1)
+        keys = None if all_true(mask) else mask[:, None].expand(b, s, n).flatten(0, 1)
         k = n_conditions(condition, b)
         for number, (block, point) in enumerate(zip(self.blocks, self.points, strict=True)):
             x = block(x.flatten(0, 1), keys, turn).unflatten(0, (-1, s))
@@ -409,7 +420,7 @@ class LeadGroups(EncoderModule):
         `pooled` (b, scales * d) is the scales side by side; `group_weight` and `group_contribution` are (b, g).
         """
         read = signal if self.body is None else self.body(signal, lead_mask, time_mask)
-        present = self.groups_present(lead_mask).repeat(n_conditions(condition, len(signal)), 1)
+        present = self.groups_present(lead_mask).repeat(n_conditions(condition, signal.shape[0]), 1)
         # Every scale by itself; its (b, g, n, d) tokens become one axis (b, g * n, d).
         tokens, masks, parts, weights, times, scale_of = [], [], [], [], [], []
         for number, scale in enumerate(self.scales):

@@ -27,6 +27,7 @@ from auricle.errors import DataError
 from auricle.nn.experts import FUSIONS, LOG_VAR_LIMIT, Posterior
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
+from auricle.tracing import is_traced
 
 # Experts start with a small variance: from samples as wide as the prior's the decoder would learn to ignore them.
 _FIRST_LOG_VAR: Final = -4.0
@@ -142,7 +143,7 @@ class AdaptivePool(nn.Module):
 
     def _bins(self, mask: Bool[Tensor, "b n"]) -> Bool[Tensor, "b m"]:
         """(b, bin) bins with at least one recorded position."""
-        return self._cut(mask).reshape(len(mask), self.n_bins, self.size).any(-1)
+        return self._cut(mask).reshape(mask.shape[0], self.n_bins, self.size).any(-1)
 
     def unpool(self, width: int) -> nn.Module:
         """Layers from a latent (b, d) back to (b, width, position), with the same weights for every bin."""
@@ -264,12 +265,12 @@ class LeadVae(EncoderModule):
             x = torch.where(inside, hidden, 0.0).flatten(1, 2)
         # Rounding a change of rate can give one position more; still more means a longer record.
         beyond = mask[:, self.pool.n_positions + 1 :]
-        if beyond.shape[1] and bool(beyond.any()):
+        if beyond.shape[1] and not is_traced() and bool(beyond.any()):
             raise DataError(
                 f"records of {signal.shape[-1] / self.spec.rate_hz:.1f} s, and this encoder reads "
                 f"{self.spec.seconds:g} s: read them in windows"
             )
-        mean, log_var = self.pool(x.reshape(len(x), len(self.group_names), -1, x.shape[-1]), mask)
+        mean, log_var = self.pool(torch.unflatten(x, 1, (len(self.group_names), -1)), mask)
         return mean, log_var
 
     def fuse(

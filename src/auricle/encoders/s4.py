@@ -78,11 +78,25 @@ class DiagonalStates(nn.Module):
 
     def kernel(self, length: int) -> Float[Tensor, "direction width length"]:
         """(direction, width, length) what an impulse leaves behind, position by position."""
-        rate = torch.complex(-self.log_damping.exp(), self.frequency).view(self.shape)
+        # A = -damping + i frequency, in real numbers throughout: they are faster, and exported graphs have no others.
+        damping, frequency = self.log_damping.exp().view(self.shape), self.frequency.view(self.shape)
         dt = self.log_dt.exp().view(self.shape[:2])[..., None]
-        held = torch.view_as_complex(self.readout).view(self.shape) * torch.expm1(dt * rate) / rate
-        powers = torch.exp((dt * rate)[..., None] * torch.arange(length, device=dt.device))
-        kernel: Tensor = 2 * torch.einsum("khn,khnl->khl", held, powers).real
+        decay, turn = -dt * damping, dt * frequency
+        # exp(dt A) - 1, whose real part must not be a difference of two numbers near 1 where the step is short.
+        real, imaginary = torch.expm1(decay) * turn.cos() - 2 * (turn / 2).sin().square(), decay.exp() * turn.sin()
+        # Divided by A, and times C.
+        square = damping.square() + frequency.square()
+        real, imaginary = (
+            (frequency * imaginary - damping * real) / square,
+            -(damping * imaginary + frequency * real) / square,
+        )
+        c_real, c_imaginary = self.readout.view(*self.shape, 2).unbind(-1)
+        real, imaginary = c_real * real - c_imaginary * imaginary, c_real * imaginary + c_imaginary * real
+        # Times exp(l dt A): of the product the real part alone.
+        place = torch.arange(length, device=dt.device)
+        angle = turn[..., None] * place
+        wave = real[..., None] * angle.cos() - imaginary[..., None] * angle.sin()
+        kernel: Tensor = 2 * ((decay[..., None] * place).exp() * wave).sum(2)
         return kernel
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
@@ -91,9 +105,10 @@ class DiagonalStates(nn.Module):
         # Fourier maps are in single precision, whatever precision the rest runs in.
         with torch.autocast(x.device.type, enabled=False):
             wave, kernel = x.float().transpose(1, 2), self.kernel(n)
-            # Twice as long, so that the end of a record does not reach its beginning.
-            size = 2 * n
-            there, back = torch.fft.rfft(kernel, n=size)
+            # Twice as long, so that the end of a record does not reach its beginning, and then to a power of two, where
+            # a Fourier map is fastest.
+            size = 1 << (2 * n - 1).bit_length()
+            there, back = (torch.fft.rfft(kernel[direction], n=size) for direction in range(_DIRECTIONS))
             heard = torch.fft.rfft(wave, n=size)
             # Backwards in time is the complex conjugate; its own impulse is counted with the forward one.
             both = torch.fft.irfft(heard * (there + back.conj()), n=size)[..., :n]

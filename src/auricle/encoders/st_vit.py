@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
@@ -28,6 +29,7 @@ from auricle.nn.pooling import masked_mean
 from auricle.nn.transformer import Rotary
 from auricle.nn.two_parts import TwoParts
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
+from auricle.tracing import is_traced
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"width": 16, "common": 1, "own": 1, "n_heads": 2, "patch_ms": 200},
@@ -60,20 +62,24 @@ class StVitConfig(ComponentConfig):
 class _Visible:
     """Packing of the visible tokens of each record side by side; a batch in which all are visible is left as it is.
 
+    In a graph nothing is packed, since how many are visible depends on the batch: the others are no keys.
+
     Attributes:
         mask: (b, n) visible tokens.
-        order: (b, k) places of the visible tokens, in order; None where all tokens of the batch are visible.
+        order: (b, k) places of the visible tokens, in order; None where nothing is packed.
         keys: (b, k) true where a packed place holds a token, false in its padding; None where all hold one.
     """
 
     def __init__(self, mask: Bool[Tensor, "b n"]) -> None:
         self.mask, self.order, self.keys = mask, None, None
-        if not bool(mask.all()):
+        # A record without visible tokens attends to one empty token, because a softmax over no key is NaN.
+        first = F.pad(~mask.any(1, keepdim=True), (0, mask.shape[1] - 1))
+        if is_traced():
+            self.keys = mask | first
+        elif not bool(mask.all()):
             k = max(1, int(mask.sum(1).max()))
             self.order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :k]
-            keys = mask.gather(1, self.order)
-            # A record without visible tokens attends to one empty token, because a softmax over no key is NaN.
-            keys[:, 0] |= ~mask.any(1)
+            keys = mask.gather(1, self.order) | first[:, :k]
             self.keys = None if bool(keys.all()) else keys
 
     def pack(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b k d"]:
@@ -83,7 +89,7 @@ class _Visible:
     def unpack(self, x: Float[Tensor, "b k d"]) -> Float[Tensor, "b n d"]:
         """(b, n, d) packed tokens (b, k, d) back at their places, zero where none is visible."""
         if self.order is None:
-            return x
+            return x if self.keys is None else torch.where(self.mask[..., None], x, 0.0)
         places = self.order[..., None].expand_as(x)
         whole = x.new_zeros(*self.mask.shape, x.shape[-1]).scatter(1, places, x)
         return torch.where(self.mask[..., None], whole, 0.0)
@@ -126,14 +132,14 @@ class StVit(EncoderModule):
             """Packed tokens after modulation, which acts on whole (b, l, n, d) tokens."""
             if condition is None:
                 return packed
-            whole = visible.unpack(packed).reshape(len(signal), leads, n, -1)
+            whole = visible.unpack(packed).reshape(signal.shape[0], leads, n, -1)
             return visible.pack(self.modulate[number](whole, condition).flatten(1, 2))
 
         # Both parts of the visible tokens, back at their places.
         parts = self.body(visible.pack(x), visible.keys, turn, modulated)
         tokens = visible.unpack(torch.cat(parts, dim=-1))
         # Each lead's share in the pooled output, (b, l).
-        sizes = tokens.reshape(len(signal), leads, n, -1).sum(2).norm(dim=-1)
+        sizes = tokens.reshape(signal.shape[0], leads, n, -1).sum(2).norm(dim=-1)
         return Tokens(
             tokens=tokens,
             mask=mask,

@@ -19,6 +19,7 @@ from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
 from auricle.nn.pooling import masked_mean
 from auricle.nn.transformer import Block, Rotary
 from auricle.signal.preprocess import InputSpec
+from auricle.tracing import all_true
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"width": 32, "depth": 2, "n_heads": 2},
@@ -66,7 +67,7 @@ class Vit1d(EncoderModule):
         n = x.shape[1]
         turn = self.rotary(n)
         # Attention without a mask takes the fast path, and most batches have no padding.
-        keys = None if bool(mask.all()) else mask
+        keys = None if all_true(mask) else mask
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
             x = modulate(block(x, keys, turn), condition)
         x = self.norm(x)

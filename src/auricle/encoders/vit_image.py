@@ -137,9 +137,9 @@ class VitImage(EncoderModule):
         # Square patches, row by row of the sheet: (b, h, w) to (b, down, across, size, size) to (b, n, d).
         ink = (1 - picture - _INK_MEAN) / _INK_SD
         size = self.config.patch
-        patches = ink.reshape(len(ink), self.n_down, size, self.n_across, size).transpose(2, 3)
+        patches = ink.reshape(ink.shape[0], self.n_down, size, self.n_across, size).transpose(2, 3)
         x = self.embed(patches.flatten(3).flatten(1, 2))
-        x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], dim=1) + self.position
+        x = torch.cat([self.class_token.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1) + self.position
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
             x = modulate(block(x), condition)
         x = self.norm(x)
@@ -147,5 +147,5 @@ class VitImage(EncoderModule):
         # The time of a patch goes by its column alone: the sheet is read as one stretch of time from left to right.
         middle = (torch.arange(self.n_across, device=device) + 0.5) / self.n_across
         time_ms = (1000 * self.spec.seconds * middle).repeat(self.n_down)
-        mask = torch.ones(len(x), n, dtype=torch.bool, device=device)
+        mask = torch.ones(x.shape[0], n, dtype=torch.bool, device=device)
         return Tokens.ungrouped(x[:, 1:], mask, time_ms, pooled=x[:, 0])

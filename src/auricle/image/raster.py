@@ -26,6 +26,7 @@ from torch import Tensor
 from auricle.config import Config
 from auricle.errors import DataError
 from auricle.leads import STANDARD
+from auricle.tracing import is_traced
 
 _COLUMNS: Final = 4
 _ROWS: Final = len(STANDARD) // _COLUMNS
@@ -131,10 +132,12 @@ def raster(
     if not (rate_hz > 0 and seconds > 0):
         raise DataError(f"{seconds:g} s at {rate_hz:g} Hz cannot be drawn; both must be positive")
     plan = _plan(config, tuple(leads), float(rate_hz), float(seconds), signal.device)
-    picture = torch.empty(len(signal), config.height, config.width, device=signal.device)
+    picture = torch.empty(signal.shape[0], config.height, config.width, device=signal.device)
     chunk = max(1, _CHUNK_PX // (config.height * config.width))
-    for first in range(0, len(signal), chunk):
-        part = slice(first, first + chunk)
+    # In a graph the number of chunks would be that of the example.
+    firsts = (None,) if is_traced() else range(0, signal.shape[0], chunk)
+    for first in firsts:
+        part = slice(None) if first is None else slice(first, first + chunk)
         rows = _rows(signal[part], lead_mask[part], time_mask[part], plan, config.n_rows)
         _draw(*_extents(rows, plan, config.width), plan, config, picture[part])
     return picture
@@ -142,7 +145,7 @@ def raster(
 
 def _rows(signal: Tensor, lead_mask: Tensor, time_mask: Tensor, plan: _Plan, n_rows: int) -> Float[Tensor, "b r n"]:
     """The rows of the sheet as signals about their strips' medians, NaN where nothing is known; one NaN at the end."""
-    rows = signal.new_full((len(signal), n_rows, plan.n + 1), torch.nan, dtype=torch.float32)
+    rows = signal.new_full((signal.shape[0], n_rows, plan.n + 1), torch.nan, dtype=torch.float32)
     for strips in plan.strips:
         inside = time_mask[:, None, strips.first : strips.last]
         if not inside.shape[-1]:
@@ -150,23 +153,34 @@ def _rows(signal: Tensor, lead_mask: Tensor, time_mask: Tensor, plan: _Plan, n_r
         values = signal[:, :, strips.first : strips.last].index_select(1, strips.lead).float()
         known = (lead_mask.index_select(1, strips.lead) & strips.known)[..., None] & inside & torch.isfinite(values)
         values = torch.where(known, values, torch.nan)
-        values -= values.nanmedian(-1, keepdim=True).values
+        values = values - _median(values)
         rows[:, strips.rows, strips.first : strips.first + inside.shape[-1]] = values
     return rows
 
 
+def _median(values: Float[Tensor, "*b n"]) -> Float[Tensor, "*b 1"]:
+    """The median of what is known, the lower of the two in the middle; NaN where nothing is."""
+    if not is_traced():
+        return values.nanmedian(-1, keepdim=True).values
+    # By sorting, which takes three times as long and is what graphs have.
+    known = ~torch.isnan(values)
+    n_known = known.sum(-1, keepdim=True)
+    ordered = torch.where(known, values, torch.inf).sort(-1).values
+    return torch.where(n_known > 0, ordered.gather(-1, ((n_known - 1) // 2).clamp_min(0)), torch.nan)
+
+
 def _extents(rows: Float[Tensor, "b r n"], plan: _Plan, width: int) -> tuple[Tensor, Tensor]:
     """Lowest and highest millivolts of each row in each column, (b, r, w); crossed infinities where there are none."""
-    low, high = rows.new_empty(2, *rows.shape[:2], width)
+    lows, highs = [], []
     for vertices in plan.vertices:
         samples = rows[:, vertices.rows]
         start = samples[..., vertices.before]
         end = samples[..., (vertices.before + 1).clamp_max(plan.n)]
         points = torch.cat([samples, torch.lerp(start, end, vertices.share)], dim=-1)
         in_column = points[..., vertices.vertex].view(*samples.shape[:2], -1, width)
-        low[:, vertices.rows] = in_column.nan_to_num(nan=torch.inf).amin(2)
-        high[:, vertices.rows] = in_column.nan_to_num(nan=-torch.inf).amax(2)
-    return low, high
+        lows.append(in_column.nan_to_num(nan=torch.inf).amin(2))
+        highs.append(in_column.nan_to_num(nan=-torch.inf).amax(2))
+    return torch.cat(lows, dim=1), torch.cat(highs, dim=1)
 
 
 def _draw(low: Tensor, high: Tensor, plan: _Plan, config: RasterConfig, picture: Float[Tensor, "b h w"]) -> None:

@@ -35,7 +35,7 @@ from auricle.methods._base import (
     Reconstructs,
     Step,
 )
-from auricle.methods._classifier import Classifier, ClassifierConfig
+from auricle.methods._classifier import Answering, Classifier, ClassifierConfig
 from auricle.registry import Registry
 
 METHODS = Registry("method", "auricle.methods")
@@ -158,7 +158,7 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[_CARD, _TENSORS]))
+        return Path(snapshot_download(name, allow_patterns=[_CARD, "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(f"{name}: no such folder, and the hub did not give it ({type(error).__name__})") from None
 
@@ -237,7 +237,8 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
 
 
 __all__ = [
-    "METHODS", "Aligned", "AlignedConfig", "AlignsText", "Classifier", "ClassifierConfig", "Classifies", "Comparing",
+    "METHODS", "Aligned", "AlignedConfig", "AlignsText", "Answering", "Classifier", "ClassifierConfig", "Classifies",
+    "Comparing",
     "ComparingConfig", "Method", "MethodConfig", "Progress", "ReadsEmbeddings", "ReadsTokens", "Recipe",
     "Reconstruction", "Reconstructs", "Step", "TextConfig",
     "build_method", "create_method", "init_encoder_from", "init_from", "list_methods", "load_card",

@@ -72,12 +72,18 @@ class Answering(Method):
         scores: Tensor = self.head(tokens.pooled)
         return scores
 
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """(b, c) logits by the factor and shift of each class; as they are where the weights are not calibrated."""
+        if not self.config.calibration:
+            return logits
+        pairs = [self.config.calibration.get(name, (1.0, 0.0)) for name in self.class_names]
+        factor, shift = torch.tensor(pairs, dtype=logits.dtype, device=logits.device).T
+        calibrated: Tensor = factor * logits + shift
+        return calibrated
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """(b, c) each class for itself, or one of all classes; calibrated where the weights are."""
-        if self.config.calibration:
-            pairs = [self.config.calibration.get(name, (1.0, 0.0)) for name in self.class_names]
-            factor, shift = torch.tensor(pairs, dtype=logits.dtype, device=logits.device).T
-            logits = factor * logits + shift
+        logits = self.calibrated(logits)
         return logits.softmax(-1) if self.config.answers == "single_label" else logits.sigmoid()
 
 

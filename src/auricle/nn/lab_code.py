@@ -101,7 +101,7 @@ class LabCode(Code):
         """
         # Reference limits (b, 2, lab), interpolated between two knots of the table.
         known = ~torch.isnan(age_days)
-        knot = torch.log1p(torch.where(known, age_days, 0.0).clamp(0, _OLDEST_DAYS)) / math.log1p(_OLDEST_DAYS)
+        knot = torch.log1p(torch.where(known, age_days, 0.0).clamp(0.0, _OLDEST_DAYS)) / math.log1p(_OLDEST_DAYS)
         knot = knot * (_GRID - 1)
         before = knot.floor().long().clamp_max(_GRID - 2)
         share = (knot - before)[:, None, None]

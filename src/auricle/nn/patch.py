@@ -26,7 +26,7 @@ def patch_mask(time_mask: Bool[Tensor, "b t"], size: int) -> Bool[Tensor, "b n"]
     One sample is enough, so that every record with any signal has at least one token.
     """
     padded = F.pad(time_mask, (0, -time_mask.shape[-1] % size))
-    return padded.reshape(len(padded), padded.shape[1] // size, size).any(-1)
+    return padded.reshape(padded.shape[0], padded.shape[1] // size, size).any(-1)
 
 
 def patch_centres_ms(n: int, size: int, rate_hz: float) -> Float[Tensor, " n"]:

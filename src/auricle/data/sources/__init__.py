@@ -5,6 +5,7 @@ The docstring of such a file gives source, licence, format, labels, what their a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -69,6 +70,13 @@ def list_sources() -> list[str]:
 def describe_source(name: str) -> str:
     """The first line of a source's docstring."""
     return (import_module(f"{__name__}.{name}").__doc__ or "").strip().splitlines()[0]
+
+
+def licence_of(name: str) -> str:
+    """The licence that a source's docstring names; empty where it is the owner's affair."""
+    said = " ".join((import_module(f"{__name__}.{name}").__doc__ or "").split())
+    found = re.search(r"\bLicence: (.+?)\.(?= [A-Z]|$)", said)
+    return found.group(1) if found else ""
 
 
 def get_source(name: str, **options: Any) -> Source:
