@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ _HOOK = install_import_hook(
 from auricle.batch import ECGBatch, TextBatch  # noqa: E402
 from auricle.data.stream import NUMBERS  # noqa: E402
 from auricle.leads import STANDARD  # noqa: E402
+from serving import Service, service  # noqa: E402
 
 # Beside other work one thread is faster than two that wait for each other: OMP_NUM_THREADS=1 says so.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
@@ -76,3 +78,27 @@ def make_batch(
         numbers=torch.randn(n, len(NUMBERS), generator=torch.Generator().manual_seed(seed)),
         beats=beats,
     )
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with newborn, child and adult (.hea and .dat), simulated."""
+    from auricle.simulate.samples import write_samples
+
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder, 1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Iterator[Service]:
+    """A service with weights, a watched folder, jobs and an audit log, for tests that change nothing of it."""
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    folder = tmp_path_factory.mktemp("service")
+    watched = folder / "watched"
+    watched.mkdir()
+    for name in ("child.hea", "child.dat"):
+        (watched / name).write_bytes((samples / name).read_bytes())
+    options = ("--watch", watched, "--jobs", folder / "jobs", "--audit", folder / "audit.jsonl", "--most-mb", 8)
+    with service(folder / "log", *options, "--workers", 1) as found:
+        yield found

@@ -43,6 +43,11 @@ class Service:
     port: int
     log_file: Path
 
+    @property
+    def folder(self) -> Path:
+        """Where its log lies, and whatever it was told to write beside it."""
+        return self.log_file.parent
+
     def ask(
         self,
         path: str,

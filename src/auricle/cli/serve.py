@@ -15,6 +15,8 @@ from auricle.errors import CheckpointError, ConfigError, require
 from auricle.pool import one_thread
 
 _TOKEN_VARIABLE = "AURICLE_TOKEN"
+# Asked to stop, it gives what is being answered so many seconds.
+_GRACE_S = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +91,8 @@ def serve(
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, failed), host=host, port=port, log_config=None, access_log=False, server_header=False,
-            date_header=False, timeout_keep_alive=30, ssl_certfile=certificate, ssl_keyfile=key, lifespan="on",
+            date_header=False, timeout_keep_alive=30, timeout_graceful_shutdown=_GRACE_S,
+            ssl_certfile=certificate, ssl_keyfile=key, lifespan="on",
         )
     )  # fmt: skip
     keeps("what was accepted as long work goes on when the service is started again")

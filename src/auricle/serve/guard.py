@@ -109,7 +109,7 @@ class Guard:
                 await self.app(scope, _Limited(receive, self.settings), sent)
         except Exception as error:
             # Its text may hold what the file held: the log has its kind and its place. Starlette has answered.
-            log.error("%s %s", scope["auricle_id"], _where(error))
+            log.error("%s %s", scope["auricle_id"], where(error))
             await sent.refuse(500, FAULT)
         finally:
             route = _route(scope)
@@ -225,7 +225,7 @@ def _route(scope: Scope) -> str:
     return str(getattr(route, "path", "none"))
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """The kind of an error and where it was raised: its text may be about a patient."""
     place, trace = "", error.__traceback__
     while trace is not None:

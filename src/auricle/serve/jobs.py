@@ -7,6 +7,7 @@ the service is killed each recording has one answer or none, and the ones withou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sqlite3
@@ -23,6 +24,7 @@ from auricle.errors import ConfigError, DataError
 from auricle.io.names import recordings_below
 from auricle.serve import answers, uploads
 from auricle.serve.answers import Ask
+from auricle.serve.background import keep_doing
 from auricle.serve.workers import WorkerDiedError, Workers
 
 KINDS: Final = {"measure": answers.measured, "predict": answers.predicted}
@@ -87,8 +89,8 @@ class Jobs:
 
     def begin(self) -> None:
         """Work at what waits, from now on."""
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._at_once)]
-        self._tasks.append(asyncio.create_task(self._forget()))
+        self._tasks = [keep_doing(self._run) for _ in range(self._at_once)]
+        self._tasks.append(keep_doing(self._forget))
         self._work.set()
 
     async def stop(self) -> None:
@@ -172,18 +174,19 @@ class Jobs:
         return {state: found.get(state, 0) for state in ("waiting", "running", "done")}
 
     async def _run(self) -> None:
-        """Take what waits, one after the other."""
-        while True:
-            one = self._next()
-            if one is None:
-                self._work.clear()
-                try:
-                    async with asyncio.timeout(_IDLE_S):
-                        await self._work.wait()
-                except TimeoutError:
-                    pass
-                continue
+        """Take the next that waits, or wait for one."""
+        one = self._next()
+        if one is None:
+            self._work.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_S):
+                    await self._work.wait()
+            return
+        try:
             await self._answer(one)
+        except Exception:
+            self._back(one)
+            raise
 
     async def _answer(self, one: _Next) -> None:
         asked = one.asked
@@ -235,12 +238,11 @@ class Jobs:
             )
 
     async def _forget(self) -> None:
-        """Remove finished jobs when their time has come."""
-        while True:
-            old = self._data.execute("SELECT id FROM jobs WHERE finished < ?", (time.time() - self._keep_s,)).fetchall()
-            for (name,) in old:
-                self.forget(name)
-            await asyncio.sleep(min(60.0, max(1.0, self._keep_s / 4)))
+        """Remove finished jobs whose time has come, then rest."""
+        old = self._data.execute("SELECT id FROM jobs WHERE finished < ?", (time.time() - self._keep_s,)).fetchall()
+        for (name,) in old:
+            self.forget(name)
+        await asyncio.sleep(min(60.0, max(1.0, self._keep_s / 4)))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from auricle.io.names import recordings_below
 from auricle.serve import answers
 from auricle.serve.answers import Ask
+from auricle.serve.background import keep_doing
 from auricle.serve.workers import Workers
 
 _EVERY_S: Final = 2.0
@@ -50,7 +51,7 @@ class Watched:
 
     def begin(self) -> None:
         """Look from now on."""
-        self._task = asyncio.create_task(self._look())
+        self._task = keep_doing(self._look)
 
     async def stop(self) -> None:
         """Look no more."""
@@ -72,22 +73,25 @@ class Watched:
         ]
 
     async def _look(self) -> None:
-        while True:
-            await asyncio.to_thread(self._scan)
-            for one in sorted(self._files.values(), key=lambda file: -file.changed[1]):
-                if not one.about:
-                    answer = await self._workers.ask(answers.summarised, Ask(one.path))
-                    one.about = json.loads(answer.content)
-            await asyncio.sleep(_EVERY_S)
+        """Look through the folder once, read what is new, then rest."""
+        await asyncio.to_thread(self._scan)
+        for one in sorted(self._files.values(), key=lambda file: -file.changed[1]):
+            if not one.about:
+                answer = await self._workers.ask(answers.summarised, Ask(one.path))
+                one.about = json.loads(answer.content)
+        await asyncio.sleep(_EVERY_S)
 
     def _scan(self) -> None:
         """Take up what is new or was written anew; forget what is gone."""
         found = {}
+        root = self.folder.resolve()
         for path in recordings_below(self.folder):
             try:
                 state = path.stat()
             except OSError:
                 continue
+            if not path.resolve().is_relative_to(root):
+                continue  # a link out of the folder: who may write there chooses not what is read elsewhere
             found[path] = (state.st_size, state.st_mtime_ns)
         newest = sorted(found, key=lambda path: -found[path][1])[:_MOST]
         before = self._files

@@ -84,6 +84,7 @@ async function choose(one) {
 async function read() {
   const one = current, mine = ++turn;
   if (!one) return;
+  one.turn = mine;
   if (one.refused) {
     say(one.refused, true);
     show();
@@ -94,9 +95,11 @@ async function read() {
     const form = formOf(one);
     form.set("start_s", one.start);
     const view = await (await ask("/api/view", form)).json();
+    if (one.turn !== mine) return; // asked again meanwhile, with another age
     Object.assign(one, { view, trace: decoded(view.recording), error: "" });
     if (mine === turn) say("");
   } catch (error) {
+    if (one.turn !== mine) return;
     Object.assign(one, { view: null, trace: null, error: error.message });
     if (mine === turn) say(error.message, true);
   }

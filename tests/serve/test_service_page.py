@@ -434,3 +434,26 @@ def test_the_scripts_are_whole(running):
     for name in ("app.js", "paper.js", "calipers.js", "panels.js"):
         path = Path(auricle.__file__).parent / "serve" / "page" / name
         subprocess.run(["node", "--check", "--input-type=module"], input=path.read_bytes(), check=True)
+
+
+def test_an_old_answer_that_comes_late_changes_nothing(page, samples):
+    upload(page, samples, "newborn")
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/view", hold)
+    for age in ("30yr", "8d"):
+        page.fill("#age", age)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(50)
+    until(page, "document.getElementById('title').textContent.includes('8 d')")
+    held[0].continue_()
+    page.wait_for_timeout(500)
+    page.keyboard.press("2")
+    assert "8 d" in page.inner_text("#title")
+    assert "8 d" in page.locator("#sheet").text_content()

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
 from auricle.leads import STANDARD
 from running import auricle, refused
 from serving import form, recording_files, service
