@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Goes on with the long run that is to give better weights (docs/results/log.md, "Weights that learn from everything"): from the
-# point in longer/ to its 6,000 steps, in runs/longer (about 35 records of 64 a step in a second of one core).
+# point in longer/ to its 6,000 steps, in runs/longer (64 records a step, about 35 a second on one core).
 # PTB_XL is PTB-XL in its original layout with the records at hand. Usage, from the project's folder: benchmarks/resume/longer.sh PTB_XL
 set -euo pipefail
 data=${1:?give the folder of PTB-XL in its original layout (records100/ is enough)}
