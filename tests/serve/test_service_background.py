@@ -116,10 +116,26 @@ def test_finished_jobs_are_forgotten_when_their_time_has_come(tmp_path):
     assert not (tmp_path / "jobs" / job).exists()
 
 
-def test_what_was_not_accepted_is_removed_at_the_next_start(tmp_path):
-    (tmp_path / "jobs" / "half").mkdir(parents=True)
+def test_what_was_not_accepted_is_removed_at_the_next_start_and_nothing_else(tmp_path):
+    half, upload, other = (tmp_path / "jobs" / name for name in ("0" * 32, "auricle-upload-x", "other_study"))
+    for folder in (half, upload, other):
+        folder.mkdir(parents=True)
     Jobs(tmp_path / "jobs", Reading(), 1, 1.0)  # type: ignore[arg-type]
-    assert not (tmp_path / "jobs" / "half").exists()
+    assert not half.exists()
+    assert not upload.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "other_study", "auricle-upload-x"])
+def test_a_name_that_is_no_jobs_removes_nothing(tmp_path, name):
+    queue = Jobs(tmp_path / "jobs", Reading(), 1, 1.0)  # type: ignore[arg-type]
+    for folder in ("other_study", "auricle-upload-x"):
+        (tmp_path / "jobs" / folder).mkdir()
+    (tmp_path / "precious").mkdir()
+    assert not queue.forget(name)
+    left = {path.name for path in (tmp_path / "jobs").iterdir()}
+    assert {"jobs.sqlite", "other_study", "auricle-upload-x"} <= left
+    assert (tmp_path / "precious").exists()
 
 
 def test_many_answers_come_in_order(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import time
 import uuid
@@ -33,6 +34,8 @@ _MOST_TRIES: Final = 2
 _IDLE_S: Final = 1.0
 # Answers that are read from the disk at once.
 _PAGE: Final = 100
+# Names of the folders of jobs, and of uploads that are not yet jobs.
+_MADE_HERE: Final = re.compile(rf"[0-9a-f]{{32}}|{uploads.PREFIX}.+")
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, asked TEXT NOT NULL, made REAL NOT NULL, finished REAL
@@ -82,7 +85,8 @@ class Jobs:
         self._data.execute("UPDATE recordings SET state = 'waiting', tries = 0 WHERE state = 'running'")
         known = {name for (name,) in self._data.execute("SELECT id FROM jobs")}
         for left in folder.iterdir():
-            if left.is_dir() and left.name not in known:
+            # Only what a service made: the folder may hold what is somebody else's.
+            if left.is_dir() and left.name not in known and _MADE_HERE.fullmatch(left.name):
                 uploads.remove(left)
         self._tasks: list[asyncio.Task[None]] = []
         self._work = asyncio.Event()
@@ -165,7 +169,8 @@ class Jobs:
         """Remove a job with its files and answers; whether there was one."""
         with self._transaction():
             found = self._data.execute("DELETE FROM jobs WHERE id = ?", (name,)).rowcount > 0
-        uploads.remove(self.folder / name)
+        if found:  # a name that is no job's may be another folder's
+            uploads.remove(self.folder / name)
         return found
 
     def counts(self) -> dict[str, int]:
