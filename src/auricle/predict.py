@@ -138,6 +138,11 @@ class Prepared:
         return windows.signal.shape[1:], windows.rate_hz, windows.image is None, windows.labs is None
 
 
+def about_of(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What every prediction says about weights, of the card that lies with them."""
+    return {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
+
+
 class Predictor:
     """Saved weights, ready to read recordings.
 
@@ -192,9 +197,8 @@ class Predictor:
             CheckpointError: nothing there, or weights of another version.
         """
         card, folder = load_card(SHIPPED.get(str(where), where))
-        about = {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
         method = load_method(folder)
-        return cls(method, about, task, Scope.load(folder, method.encoder.width))
+        return cls(method, about_of(card), task, Scope.load(folder, method.encoder.width))
 
     def titles(self, language: str = "en") -> dict[str, str]:
         """What the classes are in words, as far as it is known: from the weights, or the task they were trained for.

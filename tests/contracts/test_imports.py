@@ -19,7 +19,7 @@ from auricle.predict import SHIPPED_WEIGHTS
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [
-    "errors", "disclaimer", "progress", "pool", "executors", "atomic", "age", "leads", "numerals", "labs",
+    "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "age", "leads", "numerals", "labs",
     "amplitude", "gaps", "einthoven", "recording", "processes", "tracing", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from auricle.atomic import write_json
-from auricle.cli.options import parse_sex
 from auricle.cli.recordings import AgeOption, FilesArgument, JsonOption, SexOption, Verb, WorkersOption, go_through
 from auricle.errors import ConfigError
 
@@ -55,13 +54,14 @@ def convert_recordings(
     from auricle.data.inputs import fingerprint, inputs
     from auricle.deidentify import Pseudonyms
     from auricle.errors import UnknownNameError
+    from auricle.io.header_comments import given_sex
 
     if to not in FORMATS:
         raise UnknownNameError("format", to, FORMATS)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--to-folder {out}: is a file; name a folder")
     given = inputs(files)
-    known = {"age": ages.given(age), "sex": parse_sex(sex)}
+    known = {"age": ages.given(age), "sex": given_sex(sex, "--sex")}
     if deidentify is not None and deidentify.resolve().is_relative_to(out.resolve()):
         raise ConfigError(
             f"--deidentify {deidentify}: the key lies in the folder that is given away; keep it elsewhere"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from auricle.cli.options import WeightsOption
 from auricle.progress import stage
 
 
@@ -19,12 +20,7 @@ def export(
     folder: Annotated[
         Path, typer.Argument(help="Folder to write: a new or an empty one, or an earlier export.", show_default=False)
     ],
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="lisa-nano (which come along, and are the default), a run folder, weights, or a name on the hub."
-        ),
-    ] = None,
+    weights: WeightsOption = None,
     task: Annotated[
         str | None, typer.Option(help="Compare with the sentences of this task instead of answering by the head.")
     ] = None,

@@ -19,7 +19,6 @@ from rich.table import Table
 from rich.text import Text
 
 from auricle.cli.bundles import bundles_into
-from auricle.cli.options import parse_sex
 from auricle.cli.output import (
     check_page_name,
     check_picture_name,
@@ -107,6 +106,7 @@ def measure(
     from auricle import age as ages
     from auricle.data.inputs import inputs
     from auricle.fhir import measured_bundle
+    from auricle.io.header_comments import given_sex
     from auricle.paediatrics.report import to_dict
 
     del show_schema  # its callback has answered
@@ -119,7 +119,7 @@ def measure(
     only_one(given, "--ages-figure", ages_figure is not None)
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
-    known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex)}
+    known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex")}
     known["gestation_days"] = None if gestation is None else ages.parse_gestation(gestation)
     command = {"--age": age, "--sex": sex, "--gestation": gestation}
     measuring = _Measuring(known, _own_norms(norms))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-
-if TYPE_CHECKING:
-    from auricle.recording import Sex
 
 StoreArgument = Annotated[Path, typer.Argument(help="Folder of an ingested store.", show_default=False)]
 OutArgument = Annotated[Path, typer.Argument(help="Folder to write to; made if needed.", show_default=False)]
@@ -18,6 +15,12 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="A recipe of `auricle list recipes` or a TOML file, laid under the options."),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last resume point.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="lisa-nano (which come along, and are the default), a run folder, weights, or a name on the hub."
+    ),
+]
 TaskOption = Annotated[str | None, typer.Option(help="Task id (auricle list tasks) or a TOML file of your own.")]
 PublishedOption = Annotated[
     Path | None, typer.Option(help="Folder of published split files whose parts replace the task's own.")
@@ -40,18 +43,3 @@ def say_where(weights: Path) -> None:
     """Say where the weights of a run lie; with several devices the first process has written them."""
     if (weights / "auricle.json").exists():
         Console(stderr=True).print(f"weights: {weights}", highlight=False)
-
-
-def parse_sex(text: str | None) -> Sex | None:
-    """F or M from what people type, in the words that files have.
-
-    Raises:
-        DataError: neither: "Mädchen" begins with an M and is none.
-    """
-    from auricle.errors import DataError
-    from auricle.io.header_comments import sex_of
-
-    known = sex_of(text)
-    if text is not None and known is None:
-        raise DataError(f"--sex {text!r}: give F or M, or leave it out")
-    return known

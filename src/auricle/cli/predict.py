@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auricle.cli.bundles import bundles_into
-from auricle.cli.options import parse_sex
+from auricle.cli.options import WeightsOption
 from auricle.cli.output import check_page_name, check_table_name, command_line, speak, write_page
 from auricle.cli.recordings import (
     AgeOption,
@@ -54,12 +54,7 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     files: FilesArgument,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="lisa-nano (which come along, and are the default), a run folder, weights, or a name on the hub."
-        ),
-    ] = None,
+    weights: WeightsOption = None,
     age: AgeOption = None,
     sex: SexOption = None,
     task: Annotated[str | None, typer.Option(help="Which stored prompts to ask, for zero-shot weights.")] = None,
@@ -88,12 +83,13 @@ def predict(
     from auricle import age as ages
     from auricle.data.inputs import inputs
     from auricle.fhir import predicted_bundle
+    from auricle.io.header_comments import given_sex
     from auricle.io.picture import read_picture
     from auricle.pages.prediction import prediction_page
     from auricle.predict import OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor
 
     del show_schema  # its callback has answered
-    known: dict[str, object] = {"age": ages.given(age), "sex": parse_sex(sex), **known_labs(lab or [])}
+    known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex"), **known_labs(lab or [])}
     if image is not None:
         known["image"] = read_picture(image)
     speak(lang)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
 import typer
 
-from auricle import __version__
 from auricle.cli.output import Cell, write_table
 from auricle.errors import ConfigError, DataError
+from auricle.origin import origin
 from auricle.pool import in_order
 from auricle.progress import OnProgress, progress_bar
 
@@ -35,9 +35,6 @@ _MANY: Final = 30
 _IN_PARTS: Final = 2000
 # From so many on other processes help: each needs seconds for its imports.
 _WORTH_WORKERS: Final = 200
-
-# Of the JSON lines: raised when a key changes its meaning or goes.
-SCHEMA_VERSION: Final = 1
 
 Ready = TypeVar("Ready")
 Answer = TypeVar("Answer")
@@ -299,8 +296,7 @@ def _answered(waiting: Sequence[tuple[Input, Ready | DataError]], verb: Verb[Rea
 
 def _about(one: Input, time: str) -> dict[str, Any]:
     """What is said of every recording, whatever became of it: which, by what, and when (`schemas/`)."""
-    program = {"program": "auricle", "version": __version__, "schema": SCHEMA_VERSION, "time": time}
-    return {"path": str(one.path), "record_id": one.record_id, **program}
+    return {"path": str(one.path), "record_id": one.record_id, **origin(), "time": time}
 
 
 @contextmanager

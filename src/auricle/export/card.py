@@ -168,8 +168,8 @@ def _licences(about: Mapping[str, Any], licence: str) -> list[str]:
 def _tested(about: Mapping[str, Any], answers: Predictor | None) -> list[str]:
     if answers is None:
         return ["An embedding has no test of its own."]
-    wanted = "zero_shot" if answers.kind == "similarity" else "finetune"
-    tests = [test for test in about.get("tests", ()) if (test["protocol"] == "zero_shot") == (wanted == "zero_shot")]
+    by_sentences = answers.kind == "similarity"
+    tests = [test for test in about.get("tests", ()) if (test["protocol"] == "zero_shot") == by_sentences]
     if not tests:
         return ["It was not tested, as far as the weights say."]
     people = []

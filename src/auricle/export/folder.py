@@ -18,7 +18,7 @@ from auricle.export.card import UNKNOWN_LICENCE, model_card
 from auricle.export.graph import Graph
 from auricle.export.onnx import EXTRA, OPSET, check, write_onnx
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
-from auricle.predict import SHIPPED, SHIPPED_WEIGHTS, Predictor
+from auricle.predict import SHIPPED, SHIPPED_WEIGHTS, Predictor, about_of
 from auricle.scope import FILE as SCOPE
 from auricle.scope import Scope
 
@@ -115,8 +115,7 @@ def _asked(method: Method, card: Mapping[str, Any], weights: Path, task: str | N
     can_answer = isinstance(method, Classifies) or (isinstance(method, AlignsText) and method.prompt_sets)
     if not can_answer and task is None:
         return None
-    about = {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
-    return Predictor(method, about, task, Scope.load(weights, method.encoder.width))
+    return Predictor(method, about_of(card), task, Scope.load(weights, method.encoder.width))
 
 
 def _config(card: Mapping[str, Any], graph: Graph, licence: str, found: Mapping[str, float]) -> dict[str, Any]:

@@ -74,6 +74,22 @@ def sex_of(text: str | None) -> Sex | None:
     return "M" if word in _MALE else None
 
 
+def given_sex(text: str | None, name: str) -> Sex | None:
+    """F or M from what people type, in the words that files have; None for nothing.
+
+    Args:
+        text: as it was typed.
+        name: of the option or field, for the message.
+
+    Raises:
+        DataError: neither: "Mädchen" begins with an M and is none.
+    """
+    known = sex_of(text)
+    if text is not None and known is None:
+        raise DataError(f"{name} {text!r}: give F or M, or leave it out")
+    return known
+
+
 def _pairs(line: str) -> list[tuple[str, str]]:
     """Fields and values of one line, if it begins with a key that is known."""
     mit = _MIT.match(line)

@@ -18,19 +18,18 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from auricle import __version__
 from auricle import age as ages
 from auricle.errors import AuricleError, DataError, MissingExtraError, UnreadableError
 from auricle.fhir import measured_bundle, predicted_bundle
 from auricle.io import read
-from auricle.io.header_comments import sex_of
-from auricle.measure.measurements import Measurements
+from auricle.io.header_comments import given_sex
 from auricle.measure.recording import measure_recording
-from auricle.paediatrics.assessment import Assessment
+from auricle.origin import origin
 from auricle.paediatrics.findings import assess
 from auricle.paediatrics.report import to_dict
-from auricle.recording import Recording, Sex
+from auricle.recording import Recording
 from auricle.serve import view
+from auricle.serve.view import Measured
 
 if TYPE_CHECKING:
     from auricle.predict import Prediction, Predictor
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
 JSON, FHIR_JSON, HTML = "application/json", "application/fhir+json", "text/html; charset=utf-8"
 # What was asked cannot be done with what was sent; the text says why.
 UNPROCESSABLE: Final = 422
-# As `--json` of the command line says it.
-SCHEMA_VERSION: Final = 1
-
-Measured = tuple[Recording, Measurements, Assessment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +70,18 @@ class Answer:
         status: of HTTP.
         kind: media type of the content.
         content: the bytes.
-        digest: SHA-256 of the files that were read, for the audit log.
+        digest: for the audit log, a SHA-256 over those of the files that were sent; empty where no process read them.
     """
 
     status: int
     kind: str
     content: bytes
     digest: str = ""
+
+
+def refusal(status: int, reason: str) -> Answer:
+    """Why there is no answer, in a line: `{"error": ...}`."""
+    return Answer(status, JSON, to_json({"error": reason}))
 
 
 def begin(weights: Path | str | None, memory_bytes: int) -> None:
@@ -158,7 +158,7 @@ def measured(ask: Ask) -> tuple[str, bytes]:
     plain = to_dict(assessment, values, recording.notes)
     if ask.fhir:
         return FHIR_JSON, to_json(measured_bundle(recording, plain, ask.language))
-    return JSON, to_json({**_about(recording), **plain})
+    return JSON, to_json({"record_id": recording.record_id, **origin(), **plain})
 
 
 @_answering
@@ -169,7 +169,7 @@ def predicted(ask: Ask) -> tuple[str, bytes]:
     if ask.fhir:
         titles, snomed = predictor().titles(ask.language), predictor().snomed()
         return FHIR_JSON, to_json(predicted_bundle(recording, plain, titles, ask.language, snomed))
-    return JSON, to_json({**_about(recording), **plain})
+    return JSON, to_json({"record_id": recording.record_id, **origin(), **plain})
 
 
 @_answering
@@ -220,7 +220,7 @@ def _read(ask: Ask) -> Recording:
     return read(
         _file_of(ask.path),
         age=ages.given(ask.age or None),
-        sex=_sex(ask.sex),
+        sex=given_sex(ask.sex or None, "sex"),
         gestation_days=ages.parse_gestation(ask.gestation) if ask.gestation else None,
     )
 
@@ -238,30 +238,10 @@ def _file_of(path: Path) -> Path:
     )
 
 
-def _sex(text: str) -> Sex | None:
-    known = sex_of(text or None)
-    if text and known is None:
-        raise DataError(f"sex {text!r}: give F or M, or leave it out")
-    return known
-
-
 def _measured(ask: Ask) -> Measured:
     recording = _read(ask)
     values = measure_recording(recording)
-    return (
-        recording,
-        values,
-        assess(values, recording.age, recording.sex, gestation_days=recording.gestation_days),
-    )
-
-
-def _about(recording: Recording) -> dict[str, Any]:
-    return {
-        "record_id": recording.record_id,
-        "program": "auricle",
-        "version": __version__,
-        "schema": SCHEMA_VERSION,
-    }
+    return recording, values, assess(values, recording.age, recording.sex, gestation_days=recording.gestation_days)
 
 
 def _line(error: AuricleError, ask: Ask) -> str:

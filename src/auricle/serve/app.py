@@ -22,7 +22,7 @@ from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import AuricleError, DataError
 from auricle.paediatrics.languages import languages, words
 from auricle.serve import answers, uploads
-from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask, to_json
+from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask, refusal, to_json
 from auricle.serve.audit import Audit
 from auricle.serve.guard import COOKIE, FAULT, App, Guard, SendingError, Sessions, is_token
 from auricle.serve.jobs import Jobs
@@ -132,10 +132,10 @@ def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda te
 
     @app.exception_handler(SendingError)
     async def not_whole(_: Request, error: SendingError) -> Response:
-        refusal = _refused(error.status, str(error))
+        answered = _refused(error.status, str(error))
         # What was not read of the request is not the next one.
-        refusal.headers["connection"] = "close"
-        return refusal
+        answered.headers["connection"] = "close"
+        return answered
 
     @app.exception_handler(Exception)
     async def fault(_: Request, error: Exception) -> Response:
@@ -253,8 +253,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
             folder = uploads.new_folder(service.jobs.folder)
             try:
                 await uploads.write_files(form.getlist("file"), folder)
-                asked = {name: uploads.text_of(form, name) for name in ("age", "sex", "gestation")}
-                asked["language"] = _language(form)
+                asked = {**_told(form), "language": _language(form)}
                 name, n = await service.jobs.accept(folder, uploads.text_of(form, "kind") or "measure", asked)
             except AuricleError as error:
                 return _refused(UNPROCESSABLE, str(error))
@@ -326,7 +325,7 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
     folders: list[Path] = []
 
     async def one(prefix: str) -> Ask:
-        said = {name: uploads.text_of(form, f"{prefix}{name}") for name in ("age", "sex", "gestation")}
+        said = _told(form, prefix)
         number = uploads.text_of(form, f"{prefix}watched")
         if number:
             path = service.watched.path(number) if service.watched else None
@@ -347,6 +346,11 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
     finally:
         for folder in folders:
             uploads.remove(folder)
+
+
+def _told(form: FormData, prefix: str = "") -> dict[str, str]:
+    """What was typed of the person."""
+    return {name: uploads.text_of(form, f"{prefix}{name}") for name in ("age", "sex", "gestation")}
 
 
 def _language(form: FormData) -> str:
@@ -372,4 +376,4 @@ def _response(answer: Answer) -> Response:
 
 
 def _refused(status: int, reason: str) -> Response:
-    return _response(Answer(status, JSON, to_json({"error": reason})))
+    return _response(refusal(status, reason))

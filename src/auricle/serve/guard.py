@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from auricle.serve.answers import refusal
 from auricle.serve.metrics import Metrics
 from auricle.serve.settings import Settings
 
@@ -101,10 +102,10 @@ class Guard:
             return
         began, sent = time.perf_counter(), _Sent(send)
         scope["auricle_id"] = secrets.token_hex(6)
-        refusal = self._refusal(scope)
+        against = self._refusal(scope)
         try:
-            if refusal is not None:
-                await sent.refuse(*refusal)
+            if against is not None:
+                await sent.refuse(*against)
             else:
                 await self.app(scope, _Limited(receive, self.settings), sent)
         except Exception as error:
@@ -198,9 +199,7 @@ class _Sent:
         """Say in one line why there is no answer, if nothing was said yet."""
         if self._began:
             return
-        from auricle.serve.answers import to_json
-
-        content = to_json({"error": reason})
+        content = refusal(status, reason).content
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": content})

@@ -64,7 +64,8 @@ class Jobs:
     """The queue of one folder, which one service at a time may have.
 
     Args:
-        folder: `jobs.sqlite` and the files of each job; made if needed, for this user alone.
+        folder: `jobs.sqlite` and the files of each job; made for this user alone if needed,
+            and with the modes it has if it is there.
         workers: processes that read.
         at_once: how many recordings of jobs are read at the same time.
         keep_hours: how long finished jobs are kept.

@@ -39,7 +39,7 @@ class Watched:
     """The recordings of a folder.
 
     Args:
-        folder: it and the folders below it are looked through every two seconds.
+        folder: it and the folders below it are looked through again two seconds after what was new has been read.
         workers: processes that read what is new, one recording at a time.
     """
 

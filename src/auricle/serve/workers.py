@@ -12,7 +12,7 @@ from typing import Final
 from pebble import ProcessExpired, ProcessPool
 
 from auricle.serve import answers
-from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask
+from auricle.serve.answers import UNPROCESSABLE, Answer, Ask, refusal
 from auricle.serve.guard import FAULT
 from auricle.serve.settings import Settings
 
@@ -34,7 +34,8 @@ class Workers:
     """Processes that are kept at hand.
 
     A recording that takes too long, or that ends its process, costs that process: another takes its place, and nothing
-    else that waits is lost (pebble).
+    else that waits is lost (pebble). A process that ends while none of them reads breaks the pool: all later answers
+    are faults until the service is started again. That is not mended yet.
 
     Args:
         settings: how many, with what weights, and what they may use.
@@ -68,13 +69,13 @@ class Workers:
             ask: what is asked.
         """
         if self.waiting >= self._most_waiting:
-            return _refusal(BUSY, "the service is busy: come again in a second")
+            return refusal(BUSY, "the service is busy: come again in a second")
         try:
             return await self.ask_once(function, ask)
         except TimeoutError:
-            return _refusal(UNPROCESSABLE, f"it took more than {self._seconds:g} s to read and was given up; cut it")
+            return refusal(UNPROCESSABLE, f"it took more than {self._seconds:g} s to read and was given up; cut it")
         except WorkerDiedError:
-            return _refusal(UNPROCESSABLE, "the process that read it ended; the file is damaged, or too large")
+            return refusal(UNPROCESSABLE, "the process that read it ended; the file is damaged, or too large")
 
     async def ask_once(self, function: Reading, ask: Ask) -> Answer:
         """The answer of a process, however many wait.
@@ -97,7 +98,7 @@ class Workers:
             # Its text may hold what the file held: the log has its kind and its place.
             places = _PLACE.findall(str(error.__cause__))
             log.error("%s at %s", type(error).__name__, ":".join(places[-1]) if places else "an unknown place")
-            return _refusal(_FAULT, FAULT)
+            return refusal(_FAULT, FAULT)
         finally:
             self.waiting -= 1
         return answer
@@ -106,7 +107,3 @@ class Workers:
         """End all processes with what they are at."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
-
-
-def _refusal(status: int, text: str) -> Answer:
-    return Answer(status, JSON, answers.to_json({"error": text}))

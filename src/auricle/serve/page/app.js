@@ -322,7 +322,11 @@ $("person").addEventListener("submit", (event) => {
   read();
 });
 $("start").addEventListener("change", () => goTo(Number($("start").value) || 0));
-$("compare").addEventListener("change", () => { previous = recordings[Number($("compare").value)] && $("compare").value !== "" ? recordings[Number($("compare").value)] : null; compare(); });
+$("compare").addEventListener("change", () => {
+  const chosen = $("compare").value;
+  previous = chosen === "" ? null : recordings[Number(chosen)];
+  compare();
+});
 $("print-button").addEventListener("click", printOne);
 $("report").addEventListener("click", report);
 $("theme").addEventListener("click", turnTheme);

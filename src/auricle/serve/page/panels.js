@@ -125,7 +125,7 @@ export function beat(view) {
 
 const SHEET_VALUES = 21, SHEET_FINDINGS = 7, SHEET_CLASSES = 6;
 
-// One A4 page across: who, the paper (drawn by the caller), values, findings, answer. What has no room is counted.
+// One A4 page across: who, the paper (drawn by the caller), values, findings, answer. Of values and findings, what has no room is counted.
 export function sheet(view, name, words, paper) {
   const person = view.person;
   const told = [person.patient, person.recorded, person.age, person.sex, person.rate].filter(Boolean).join(" · ");
