@@ -76,6 +76,16 @@ class Service:
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         return [int(number) for task in tasks for number in (task / "children").read_text(encoding="utf-8").split()]
 
+    def end_readers(self) -> int:
+        """What a kernel does that needs memory, to the processes that read; how many there were."""
+        ended = 0
+        for child in self.children():
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(child, signal.SIGKILL)
+                    ended += 1
+        return ended
+
     def kill(self) -> None:
         """What a kernel does that needs memory: no warning, and its processes are on their own."""
         self.process.send_signal(signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -196,9 +197,43 @@ def test_the_audit_log_has_files_by_digest_and_no_person(running, samples):
     last = json.loads(text.splitlines()[-1])
     assert last["action"] == "measure"
     assert last["status"] == 200
-    assert len(last["sha256"]) == 64
+    assert last["sha256"] == digests(samples, "newborn")
+    assert last["weights"] == "lisa-nano"
     assert "newborn" not in text
     assert (running.folder / "audit.jsonl").stat().st_mode & 0o077 == 0
+
+
+def digests(folder: Path, name: str) -> list[str]:
+    files = sorted(folder.glob(f"{name}.*"))
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.suffix in (".dat", ".hea")]
+
+
+def audited(running, action: str) -> list[dict]:
+    lines = (running.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+    return [line for line in map(json.loads, lines) if line["action"] == action]
+
+
+def test_the_audit_log_has_both_that_are_compared_and_the_signals_of_a_watched_one(running, samples):
+    files = [*recording_files(samples, "newborn"), *recording_files(samples, "child", "previous_file")]
+    assert running.ask("/api/changes", {}, files).status == 200
+    last = audited(running, "changes")[-1]
+    assert last["sha256"] == digests(samples, "newborn")
+    assert last["previous_sha256"] == digests(samples, "child")
+    number = running.ask("/api/watched").json["recordings"][0]["id"]
+    assert running.ask("/api/view", {"watched": number}).status == 200
+    assert sorted(audited(running, "view")[-1]["sha256"]) == sorted(digests(samples, "child"))
+
+
+def test_the_audit_log_has_what_became_of_jobs(running, samples):
+    job = running.ask("/api/jobs", {}, recording_files(samples, "newborn")).json["id"]
+    running.until(f"/api/jobs/{job}", lambda answer: answer.json["finished"])
+    running.ask(f"/api/jobs/{job}/results")
+    running.ask(f"/api/jobs/{job}", method="DELETE")
+    text = (running.folder / "audit.jsonl").read_text(encoding="utf-8")
+    about = [line for line in map(json.loads, text.splitlines()) if line.get("job") == job[:8]]
+    assert [line["action"] for line in about] == ["accept", "measure", "fetch", "delete"]
+    assert about[1]["sha256"] == digests(samples, "newborn")
+    assert job not in text  # whoever reads the log cannot fetch the answers
 
 
 def test_log_and_metrics_say_nothing_of_people(running, samples):
@@ -219,5 +254,5 @@ def test_nothing_is_left_behind_of_what_was_sent(running, samples):
     import tempfile
 
     running.ask("/api/view", {}, recording_files(samples, "newborn"))
-    own = [path for path in Path(tempfile.gettempdir()).glob("auricle-upload-*") if (path / "newborn.hea").exists()]
+    own = [path for path in Path(tempfile.gettempdir()).glob("auricle-uploads-*/*") if (path / "newborn.hea").exists()]
     assert own == []

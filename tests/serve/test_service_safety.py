@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import signal
 import socket
 import sqlite3
 import tempfile
@@ -119,6 +117,11 @@ def test_other_sites_cannot_use_it(guarded, samples):
     assert guarded.ask("/", Host="evil.example").status == 421
     assert guarded.ask("/api/measure", {}, newborn, **bearer(), Origin="https://evil.example").status == 403
     assert guarded.ask("/api/measure", {}, newborn, **bearer(), Sec_Fetch_Site="cross-site").status == 403
+    for malformed in ("http://[", "null", "file://"):
+        answer = guarded.ask("/api/measure", {}, newborn, **bearer(), Origin=malformed)
+        assert answer.status == 403
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "Traceback" not in guarded.log
     own = f"http://127.0.0.1:{guarded.port}"
     assert guarded.ask("/api/measure", {}, newborn, **bearer(), Origin=own).status == 200
 
@@ -143,6 +146,12 @@ def test_too_much_is_refused_whether_it_says_so_or_not(guarded):
     assert guarded.ask("/health").status == 200
 
 
+def left_of(guarded) -> list[Path]:
+    """What is still there of uploads."""
+    (home,) = guarded.uploads.iterdir()
+    return [path for path in home.iterdir() if path.name != "lock"]
+
+
 def begun_upload(guarded, samples) -> socket.socket:
     """A connection on which half of an upload was sent."""
     body, kind = form({}, [*recording_files(samples, "newborn"), ("file", "more", bytes(2**20))])
@@ -158,7 +167,7 @@ def begun_upload(guarded, samples) -> socket.socket:
 def test_an_upload_that_stands_still_is_given_up(guarded, samples):
     with begun_upload(guarded, samples) as connection:
         assert b" 408 " in connection.recv(4096)
-    assert list(guarded.uploads.iterdir()) == []
+    assert left_of(guarded) == []
 
 
 def test_a_browser_that_goes_away_in_mid_upload_leaves_nothing(guarded, samples):
@@ -168,8 +177,28 @@ def test_a_browser_that_goes_away_in_mid_upload_leaves_nothing(guarded, samples)
         time.sleep(0.05)
     assert " 499 " in guarded.log
     assert "Traceback" not in guarded.log
-    assert list(guarded.uploads.iterdir()) == []
+    assert left_of(guarded) == []
     assert guarded.ask("/api/measure", {}, recording_files(samples, "newborn"), **bearer()).status == 200
+
+
+def test_more_than_can_wait_is_told_so_before_it_is_taken(tmp_path, samples):
+    with service(tmp_path / "log", *PLAIN, "--waiting", 2) as found, contextlib.ExitStack() as open_ones:
+        for _ in range(2):
+            open_ones.enter_context(begun_upload(found, samples))
+        time.sleep(0.5)
+        answer = found.ask("/api/measure", {}, recording_files(samples, "newborn"))
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "1"
+        assert found.ask("/health").status == 200
+
+
+def test_odd_names_are_no_fault(guarded):
+    for name in ("\u5fc3" * 120 + ".xml", "/".join(["folder"] * 900) + "/a.xml", "a" * 500):
+        answer = guarded.ask("/api/measure", {}, [("file", name, b"<x/>")], **bearer())
+        assert answer.status in (400, 422), (name, answer.content)
+    two = [("file", "a", b"x"), ("file", "a/b", b"x")]
+    assert guarded.ask("/api/measure", {}, two, **bearer()).status == 422
+    assert guarded.ask("/api/measure", {}, two[::-1], **bearer()).status == 422
 
 
 def test_what_takes_too_long_is_given_up_and_others_are_answered(guarded, samples):
@@ -177,7 +206,7 @@ def test_what_takes_too_long_is_given_up_and_others_are_answered(guarded, sample
     assert answer.status == 422
     assert "more than 3 s" in answer.json["error"]
     assert guarded.ask("/api/measure", {}, recording_files(samples, "newborn"), **bearer()).status == 200
-    assert list(guarded.uploads.iterdir()) == []
+    assert left_of(guarded) == []
 
 
 def test_what_needs_too_much_memory_is_one_line(guarded, samples):
@@ -202,10 +231,7 @@ def test_a_process_that_dies_costs_its_own_recording_only(guarded, samples):
     with ThreadPoolExecutor(1) as beside:
         slow = beside.submit(guarded.ask, "/api/measure", {}, [long_recording(60)], **bearer())
         time.sleep(0.7)
-        for child in guarded.children():
-            with contextlib.suppress(ProcessLookupError):
-                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    os.kill(child, signal.SIGKILL)
+        guarded.end_readers()
         answer = slow.result()
     assert answer.status == 422
     assert "ended" in answer.json["error"]
@@ -214,6 +240,43 @@ def test_a_process_that_dies_costs_its_own_recording_only(guarded, samples):
         line for line in guarded.ask("/metrics").content.decode().splitlines() if line.startswith("auricle_proc")
     )
     assert float(ended.split()[1]) >= 1
+
+
+def test_processes_that_end_while_none_reads_are_begun_anew(tmp_path, samples):
+    workers, newborn = 2, recording_files(samples, "newborn")
+    with service(tmp_path / "log", "--weights", "none", "--workers", workers) as found:
+        assert found.ask("/api/measure", {}, newborn).status == 200
+        assert found.end_readers() == workers
+        assert found.ask("/api/measure", {}, newborn).status == 200  # at once, before anybody has seen it
+        assert found.end_readers() == workers
+        found.until("/health", lambda answer: answer.status == 503, 10)  # nobody asks, and it sees it
+        found.until("/health", lambda answer: answer.status == 200)
+        assert found.ask("/api/measure", {}, newborn).status == 200
+        assert "Traceback" not in found.log
+
+
+def test_a_process_that_ends_while_it_begins_is_begun_anew(tmp_path, samples):
+    with service(tmp_path / "log", *PLAIN, ready=False) as found:
+        end = time.monotonic() + 20
+        while not found.end_readers():
+            assert time.monotonic() < end
+        found.until("/health", lambda answer: answer.status == 200)
+        assert found.ask("/api/measure", {}, recording_files(samples, "newborn")).status == 200
+
+
+def test_jobs_go_on_when_all_processes_end(tmp_path, samples):
+    files = [
+        ("file", f"{number}/{file}", content)
+        for number in range(12)
+        for _, file, content in recording_files(samples, "newborn")
+    ]
+    with service(tmp_path / "log", *PLAIN, "--jobs", tmp_path / "jobs") as found:
+        found.end_readers()
+        job = found.ask("/api/jobs", {}, files).json["id"]
+        found.until(f"/api/jobs/{job}", lambda answer: answer.json["finished"])
+        lines = [json.loads(line) for line in found.ask(f"/api/jobs/{job}/results").content.splitlines()]
+    assert len(lines) == 12
+    assert not any("error" in line for line in lines)
 
 
 def test_jobs_survive_a_kill_and_none_is_done_twice(tmp_path, samples):
@@ -242,7 +305,7 @@ def test_jobs_survive_a_kill_and_none_is_done_twice(tmp_path, samples):
         after = dict(data.execute("SELECT file, answer FROM recordings"))
         tries = [count for (count,) in data.execute("SELECT tries FROM recordings")]
     assert {file: after[file] for file in before} == before
-    assert max(tries) == 1
+    assert sorted(tries)[-2:] in ([1, 1], [1, 2])  # the one that was being read is read again
     for child in children:  # processes of a service that was killed end by themselves
         end = time.monotonic() + 20
         while Path(f"/proc/{child}").exists() and time.monotonic() < end:
@@ -270,6 +333,13 @@ def test_what_it_is_started_with_is_checked_first(tmp_path, monkeypatch):
     token.chmod(0o600)
     refused(auricle("serve", "--token-file", token), "16")
     refused(auricle("serve", "--audit", tmp_path / "none" / "audit"), "--audit")
+    (tmp_path / "file").touch()
+    refused(auricle("serve", *PLAIN, "--jobs", tmp_path / "file" / "jobs"), "--jobs")
+    (tmp_path / "open").mkdir(mode=0o755)
+    refused(auricle("serve", *PLAIN, "--jobs", tmp_path / "open"), "chmod 700")
+    (tmp_path / "other").mkdir(mode=0o700)
+    (tmp_path / "other" / "jobs.sqlite").write_bytes(b"something else" * 100)
+    refused(auricle("serve", *PLAIN, "--jobs", tmp_path / "other"), "jobs.sqlite")
 
 
 def test_weights_that_are_not_there_end_it(tmp_path):
@@ -279,16 +349,32 @@ def test_weights_that_are_not_there_end_it(tmp_path):
 def test_folders_of_killed_services_are_removed(tmp_path):
     from auricle.serve import uploads
 
-    old = tmp_path / f"{uploads.PREFIX}x"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tempfile, "tempdir", str(tmp_path))
-        made = uploads.new_folder()
-        assert made.stat().st_mode & 0o077 == 0
-        old.mkdir()
-        os.utime(old, (0, 0))
-        assert uploads.remove_left_behind(3600) == 1
-    assert made.exists()
-    assert not old.exists()
+        home = uploads.Home()
+        made = uploads.new_folder(home.folder)
+        assert made.stat().st_mode & 0o077 == home.folder.stat().st_mode & 0o077 == 0
+        left = home.folder.with_name(home.folder.name + "x")
+        left.mkdir()
+        foreign = left.with_name(left.name + "y")
+        foreign.mkdir()
+        (left / "lock").touch()  # nobody holds it
+        assert uploads.remove_left_behind() == 1
+        assert made.exists()
+        assert foreign.exists()
+        assert not left.exists()
+        home.close()
+        assert not made.exists()
+
+
+def test_a_killed_service_leaves_its_uploads_to_the_next(tmp_path):
+    environment = {"TMPDIR": str(tmp_path)}
+    with service(tmp_path / "log", *PLAIN, environment=environment) as first:
+        first.kill()
+    (left,) = tmp_path.glob("auricle-uploads-*")
+    with service(tmp_path / "log", *PLAIN, environment=environment):
+        assert not left.exists()
+    assert list(tmp_path.glob("*uploads*")) == []
 
 
 @pytest.mark.parametrize(
@@ -298,6 +384,7 @@ def test_folders_of_killed_services_are_removed(tmp_path):
         ("../../a", ("a",)),
         ("C:\\ward\\a.dat", ("C:", "ward", "a.dat")),
         ("/x/./a\n", ("x", "a")),
+        ("\u5fc3" * 120 + ".hea", ("\u5fc3" * 83 + ".hea",)),
     ],
 )
 def test_names_do_not_lead_out_of_their_folder(name, parts):

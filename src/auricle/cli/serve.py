@@ -15,6 +15,8 @@ from auricle.errors import CheckpointError, ConfigError, require
 from auricle.pool import one_thread
 
 _TOKEN_VARIABLE = "AURICLE_TOKEN"
+# Connections beside those that wait for a recording: pages that look whether it lives, programs that count.
+_OTHERS = 256
 # Asked to stop, it gives what is being answered so many seconds.
 _GRACE_S = 10
 
@@ -44,6 +46,9 @@ def serve(
     most_mb: Annotated[float, typer.Option(help="Largest upload, in MB.", min=0.01)] = 64.0,
     upload_seconds: Annotated[float, typer.Option(help="Longest upload.", min=0.1)] = 120.0,
     memory_gb: Annotated[float, typer.Option(help="Memory of its own that each process may have.", min=1.0)] = 4.0,
+    waiting: Annotated[
+        int, typer.Option(help="Requests that may be here at once; further ones are told to come again.", min=1)
+    ] = 256,
     watch: Annotated[Path | None, typer.Option(help="Folder whose recordings the page lists.")] = None,
     jobs: Annotated[
         Path | None, typer.Option(help="Folder for long work, which survives a kill. Without it nothing is kept.")
@@ -58,6 +63,7 @@ def serve(
     for package in ("fastapi", "python_multipart", "prometheus_client", "pebble"):
         require(package, "serve")
     from auricle.serve.app import create_app
+    from auricle.serve.connections import Hurried
     from auricle.serve.settings import Settings
 
     if (certificate is None) != (key is None):
@@ -76,6 +82,7 @@ def serve(
         upload_seconds=upload_seconds,
         upload_bytes=round(most_mb * 2**20),
         memory_bytes=round(memory_gb * 2**30),
+        waiting=waiting,
         watch=watch,
         jobs=jobs,
         keep_hours=keep_hours,
@@ -90,8 +97,9 @@ def serve(
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, failed), host=host, port=port, log_config=None, access_log=False, server_header=False,
-            date_header=False, timeout_keep_alive=30, timeout_graceful_shutdown=_GRACE_S,
+            create_app(settings, failed), host=host, port=port, http=Hurried, log_config=None, access_log=False,
+            server_header=False, date_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=_GRACE_S,
+            limit_concurrency=settings.waiting + _OTHERS,
             ssl_certfile=certificate, ssl_keyfile=key, lifespan="on",
         )
     )  # fmt: skip

@@ -7,13 +7,14 @@ have blanks in them. What is read here is never trusted: the sizes are checked a
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from auricle.errors import ReadError
-from auricle.io.names import record_name
+from auricle.io.names import record_name, signal_file, suffix_of
 
 # Counts per physical unit where a header gives none or 0 (header(5)): the signal is then uncalibrated.
 _DEFAULT_GAIN: Final = 200.0
@@ -158,6 +159,21 @@ def read_header(path: Path) -> Header:
         channels,
         [line for line in lines if line.startswith("#")],
     )
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file of a recording and, where that is a WFDB header, the signal files it names, as far as they are there.
+
+    Args:
+        path: a file of any format, readable or not.
+    """
+    files = [path]
+    if suffix_of(path) == ".hea":
+        with contextlib.suppress(ReadError):
+            for name in dict.fromkeys(channel.file for channel in read_header(path).channels):
+                with contextlib.suppress(ReadError):
+                    files.append(signal_file(path, name))
+    return files
 
 
 def _record_line(body: list[str]) -> tuple[str, re.Match[str] | None]:

@@ -6,6 +6,7 @@ listen. What a file does to the process (a crash, a hang, too much memory) it do
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from auricle.errors import AuricleError, DataError, MissingExtraError, Unreadabl
 from auricle.fhir import measured_bundle, predicted_bundle
 from auricle.io import read
 from auricle.io.header_comments import given_sex
+from auricle.io.wfdb_header import files_of
 from auricle.measure.recording import measure_recording
 from auricle.origin import origin
 from auricle.paediatrics.findings import assess
@@ -70,13 +72,16 @@ class Answer:
         status: of HTTP.
         kind: media type of the content.
         content: the bytes.
-        digest: for the audit log, a SHA-256 over those of the files that were sent; empty where no process read them.
+        files: for the audit log, the SHA-256 of each file of the recording, signal files too, in the order of their
+            names; empty where no process read them.
+        previous: those of the earlier recording it was compared with.
     """
 
     status: int
     kind: str
     content: bytes
-    digest: str = ""
+    files: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
 
 
 def refusal(status: int, reason: str) -> Answer:
@@ -145,8 +150,10 @@ def _answering(function: Callable[[Ask], tuple[str, bytes]]) -> Callable[[Ask], 
             kind, content = function(ask)
         except AuricleError as error:
             told = {"error": _line(error, ask), **_quality(error)}
-            return Answer(UNPROCESSABLE, JSON, to_json(told), _digest(ask.path))
-        return Answer(200, kind, content, _digest(ask.path))
+            status, kind, content = UNPROCESSABLE, JSON, to_json(told)
+        else:
+            status = 200
+        return Answer(status, kind, content, _digests(ask), _digests(ask.previous) if ask.previous else ())
 
     return run
 
@@ -269,11 +276,12 @@ def to_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of the content of the files, in the order of their names."""
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+def _digests(ask: Ask) -> tuple[str, ...]:
+    """SHA-256 of the content of each file of a recording; a file that is gone by now has none."""
+    found = []
+    for file in sorted(ask.path.rglob("*") if ask.path.is_dir() else files_of(ask.path)):
+        with contextlib.suppress(OSError):
+            if file.is_file():
+                with file.open("rb") as opened:
+                    found.append(hashlib.file_digest(opened, "sha256").hexdigest())
+    return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -18,18 +18,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from auricle import __version__
+from auricle.atomic import is_full
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import AuricleError, DataError
 from auricle.paediatrics.languages import languages, words
 from auricle.serve import answers, uploads
 from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask, refusal, to_json
 from auricle.serve.audit import Audit
-from auricle.serve.guard import COOKIE, FAULT, App, Guard, SendingError, Sessions, is_token
+from auricle.serve.guard import BUSY, COOKIE, FAULT, App, Guard, SendingError, Sessions, is_token, where
 from auricle.serve.jobs import Jobs
 from auricle.serve.metrics import Metrics
 from auricle.serve.settings import Settings
 from auricle.serve.watch import Watched
-from auricle.serve.workers import BUSY, Reading, Workers
+from auricle.serve.workers import Reading, Workers
 
 Serving = Callable[[], Awaitable[Response]]
 Answering = Callable[[Request], Awaitable[Response]]
@@ -65,10 +66,10 @@ class Service:
         workers: processes that read.
         metrics: what is counted.
         audit: what is noted down.
+        home: where uploads lie while they are answered; None before the service runs.
         sessions: browsers that have said the token.
         jobs: long work; None without a folder for it.
         watched: the folder that is looked at; None for none.
-        is_ready: whether a process has loaded the weights.
     """
 
     settings: Settings
@@ -76,18 +77,34 @@ class Service:
     metrics: Metrics
     audit: Audit
     sessions: Sessions
+    home: uploads.Home | None = None
     jobs: Jobs | None = None
     watched: Watched | None = None
-    is_ready: bool = False
 
     async def answer(self, request: Request, action: str, function: Reading, ask: Ask) -> Response:
         """What a process answers, noted down where that is wanted."""
         answer = await self.workers.ask(function, ask)
-        client = request.client.host if request.client else ""
-        self.audit.note(
-            request.scope["auricle_id"], client, action, answer.status, answer.digest, str(self.settings.weights or "")
-        )
+        self.note(request, action, answer.status, files=answer.files, previous=answer.previous)
         return _response(answer)
+
+    def note(
+        self, request: Request, action: str, status: int, *, job: str = "", files: Sequence[str] = (),
+        previous: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """Note down what was answered to a request."""
+        self.audit.note(
+            action, status, request=request.scope["auricle_id"], client=request.client.host if request.client else "",
+            job=job, files=files, previous=previous, weights=self.weights,
+        )  # fmt: skip
+
+    def note_of_job(self, job: str, kind: str, answer: Answer) -> None:
+        """Note down what a job answered to one of its recordings."""
+        self.audit.note(kind, answer.status, job=job, files=answer.files, weights=self.weights)
+
+    @property
+    def weights(self) -> str:
+        """Which weights answer; empty for none."""
+        return str(self.settings.weights or "")
 
 
 def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda text: None) -> App:
@@ -105,20 +122,22 @@ def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda te
     if settings.jobs is not None:
         # One process is left for people, where there are several.
         at_once = max(1, settings.workers - 1)
-        service.jobs = Jobs(settings.jobs, service.workers, at_once, settings.keep_hours)
+        service.jobs = Jobs(settings.jobs, service.workers, at_once, settings.keep_hours, service.note_of_job)
     if settings.watch is not None:
         service.watched = Watched(settings.watch, service.workers)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        uploads.remove_left_behind(10 * (settings.upload_seconds + settings.seconds))
+        uploads.remove_left_behind()
+        service.home = uploads.Home()
         starting = asyncio.create_task(_start(service, on_failure))
         yield
         starting.cancel()
         for part in (service.jobs, service.watched):
             if part is not None:
                 await part.stop()
-        await asyncio.to_thread(service.workers.stop)
+        await service.workers.stop()
+        service.home.close()
         service.audit.close()
 
     app = FastAPI(
@@ -139,8 +158,8 @@ def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda te
 
     @app.exception_handler(Exception)
     async def fault(_: Request, error: Exception) -> Response:
-        del error  # the guard notes down its kind and place
-        return _refused(500, FAULT)
+        # The guard notes down its kind and place.
+        return _refused(507, "the disk of the service is full") if is_full(error) else _refused(500, FAULT)
 
     _add_page(app, service)
     _add_answers(app, service)
@@ -150,16 +169,19 @@ def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda te
 
 
 async def _start(service: Service, on_failure: Callable[[str], None]) -> None:
-    """Wait for the first process, then begin what needs one."""
-    failure = await service.workers.failure()
+    """Wait for the first process, then begin what needs one; whatever goes wrong with that ends the service."""
+    try:
+        failure = await service.workers.failure()
+        if not failure:
+            log.info("ready")
+            for part in (service.workers, service.jobs, service.watched):
+                if part is not None:
+                    part.begin()
+    except Exception as error:
+        log.error("%s", where(error))
+        failure = f"it cannot begin ({type(error).__name__}); its log has the place"
     if failure:
         on_failure(failure)
-        return
-    service.is_ready = True
-    log.info("ready")
-    for part in (service.jobs, service.watched):
-        if part is not None:
-            part.begin()
 
 
 def _add_page(app: FastAPI, service: Service) -> None:
@@ -259,6 +281,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
                 return _refused(UNPROCESSABLE, str(error))
             finally:
                 uploads.remove(folder)
+        service.note(request, "accept", 202, job=name)
         return Response(to_json({"id": name, "n": n}), status_code=202, media_type=JSON)
 
     fields = {"kind": "measure or predict", **_FIELDS}
@@ -273,17 +296,19 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         return Response(to_json(found), media_type=JSON)
 
     @app.get("/api/jobs/{job}/results")
-    async def results(job: str) -> Response:
+    async def results(job: str, request: Request) -> Response:
         """The answers so far, a JSON object a line."""
         if service.jobs is None or service.jobs.about(job) is None:
             return _refused(404, "no such job" if service.jobs else none)
+        service.note(request, "fetch", 200, job=job)
         return StreamingResponse(service.jobs.lines(job), media_type="application/x-ndjson")
 
     @app.delete("/api/jobs/{job}")
-    async def forget(job: str) -> Response:
+    async def forget(job: str, request: Request) -> Response:
         """Remove a job with its files and answers."""
         if service.jobs is None or not service.jobs.forget(job):
             return _refused(404, "no such job" if service.jobs else none)
+        service.note(request, "delete", 204, job=job)
         return Response(status_code=204)
 
 
@@ -292,9 +317,10 @@ def _add_operation(app: FastAPI, service: Service) -> None:
 
     @app.get("/health")
     async def health() -> Response:
-        """Whether it can answer: 200, or 503 while it loads its weights."""
-        told = {"status": "ok" if service.is_ready else "starting", "version": __version__}
-        return Response(to_json(told), status_code=200 if service.is_ready else 503, media_type=JSON)
+        """Whether it can answer: 200, or 503 while its processes load the weights, at the start or anew."""
+        is_ready = service.workers.is_ready
+        told = {"status": "ok" if is_ready else "starting", "version": __version__}
+        return Response(to_json(told), status_code=200 if is_ready else 503, media_type=JSON)
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -332,7 +358,9 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
             if path is None:
                 raise DataError("that recording is no longer in the watched folder")
         else:
-            path = uploads.new_folder()
+            if service.home is None:
+                raise DataError("the service is not running")
+            path = uploads.new_folder(service.home.folder)
             folders.append(path)
             await uploads.write_files(form.getlist(f"{prefix}file"), path)
         return Ask(path, said["age"], said["sex"], said["gestation"], _language(form))

@@ -29,6 +29,8 @@ log = logging.getLogger("auricle.serve")
 FAULT: Final = "a fault of the program; its log has the place"
 # As others call it: nobody is there to be answered.
 GONE: Final = 499
+# More is asked than can wait; who comes again in a second is answered.
+BUSY: Final = 503
 COOKIE: Final = "auricle_session"
 _SESSION_S: Final = 12 * 3600.0
 _MOST_SESSIONS: Final = 1000
@@ -94,6 +96,7 @@ class Guard:
 
     def __init__(self, app: App, settings: Settings, sessions: Sessions, metrics: Metrics) -> None:
         self.app, self.settings, self.sessions, self.metrics = app, settings, sessions, metrics
+        self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -102,8 +105,9 @@ class Guard:
             return
         began, sent = time.perf_counter(), _Sent(send)
         scope["auricle_id"] = secrets.token_hex(6)
-        against = self._refusal(scope)
+        self._inside += 1
         try:
+            against = self._refusal(scope)
             if against is not None:
                 await sent.refuse(*against)
             else:
@@ -113,6 +117,7 @@ class Guard:
             log.error("%s %s", scope["auricle_id"], where(error))
             await sent.refuse(500, FAULT)
         finally:
+            self._inside -= 1
             route = _route(scope)
             seconds = time.perf_counter() - began
             self.metrics.answered(route, sent.status, seconds)
@@ -131,6 +136,9 @@ class Guard:
         needs = scope["path"].startswith("/api/") and not scope["path"].startswith(_OPEN)
         if needs and self.settings.token is not None and not self._is_known(headers, self.settings.token):
             return 401, "say the token: `Authorization: Bearer TOKEN`, or on the page"
+        # Before anything is taken: what is uploaded lies on the disk until it is answered.
+        if scope["method"] == "POST" and self._inside > self.settings.waiting:
+            return BUSY, "the service is busy: come again in a second"
         return None
 
     def _is_known(self, headers: MutableMapping[str, str], token: str) -> bool:
@@ -201,6 +209,8 @@ class _Sent:
             return
         content = refusal(status, reason).content
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        if status == BUSY:
+            headers.append((b"retry-after", b"1"))
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": content})
 
@@ -215,7 +225,10 @@ def _from_own_page(headers: MutableMapping[str, str]) -> bool:
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+    except ValueError:  # no address at all
+        return False
 
 
 def _route(scope: Scope) -> str:

@@ -12,9 +12,10 @@ import json
 import os
 import re
 import sqlite3
+import stat
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,14 @@ from auricle.atomic import locked
 from auricle.errors import ConfigError, DataError
 from auricle.io.names import recordings_below
 from auricle.serve import answers, uploads
-from auricle.serve.answers import Ask
+from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask
 from auricle.serve.background import keep_doing
 from auricle.serve.workers import WorkerDiedError, Workers
 
 KINDS: Final = {"measure": answers.measured, "predict": answers.predicted}
-# A recording that ended two processes is not tried a third time.
-_MOST_TRIES: Final = 2
+# A recording that ended its process, or the service, so often is not tried again.
+_MOST_TRIES: Final = 3
+_GIVEN_UP: Final = {"error": f"the process that read it ended, or took too long, {_MOST_TRIES} times"}
 _IDLE_S: Final = 1.0
 # Answers that are read from the disk at once.
 _PAGE: Final = 100
@@ -64,33 +66,58 @@ class Jobs:
     """The queue of one folder, which one service at a time may have.
 
     Args:
-        folder: `jobs.sqlite` and the files of each job; made for this user alone if needed,
-            and with the modes it has if it is there.
+        folder: `jobs.sqlite` and the files of each job; made for this user alone if needed.
         workers: processes that read.
         at_once: how many recordings of jobs are read at the same time.
         keep_hours: how long finished jobs are kept.
+        noted: told of each recording that was read, for the audit log: the job, `measure` or `predict`, the answer.
 
     Raises:
-        ConfigError: another service has this folder.
+        ConfigError: another service has this folder, others may look into it, or it cannot be used.
     """
 
-    def __init__(self, folder: Path, workers: Workers, at_once: int, keep_hours: float) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(
+        self,
+        folder: Path,
+        workers: Workers,
+        at_once: int,
+        keep_hours: float,
+        noted: Callable[[str, str, Answer], None] = lambda job, kind, answer: None,
+    ) -> None:
         self.folder, self._workers, self._at_once, self._keep_s = folder, workers, at_once, 3600 * keep_hours
-        self._lock = locked(folder / "lock", wait=False)
-        if not self._lock.__enter__():
-            raise ConfigError(f"--jobs {folder}: another service works there; give another folder")
-        self._data = sqlite3.connect(folder / "jobs.sqlite", isolation_level=None, check_same_thread=False)
-        self._data.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA)
-        # Nobody works at what was running when the service was killed; an upload that was not accepted is nobody's.
-        self._data.execute("UPDATE recordings SET state = 'waiting', tries = 0 WHERE state = 'running'")
-        known = {name for (name,) in self._data.execute("SELECT id FROM jobs")}
+        self._noted = noted
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise ConfigError(f"--jobs {folder}: others on this machine can look into it; chmod 700 it")
+            self._lock = locked(folder / "lock", wait=False)
+            if not self._lock.__enter__():
+                raise ConfigError(f"--jobs {folder}: another service works there; give another folder")
+            self._data = sqlite3.connect(folder / "jobs.sqlite", isolation_level=None, check_same_thread=False)
+            self._data.executescript(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + _SCHEMA
+            )
+            known = {name for (name,) in self._data.execute("SELECT id FROM jobs")}
+        except OSError as error:
+            raise ConfigError(f"--jobs {folder}: cannot be used ({error.strerror}); give another folder") from None
+        except sqlite3.Error as error:
+            raise ConfigError(f"--jobs {folder}: jobs.sqlite cannot be used ({error}); give another folder") from None
+        self._take_up()
         for left in folder.iterdir():
             # Only what a service made: the folder may hold what is somebody else's.
             if left.is_dir() and left.name not in known and _MADE_HERE.fullmatch(left.name):
                 uploads.remove(left)
         self._tasks: list[asyncio.Task[None]] = []
         self._work = asyncio.Event()
+
+    def _take_up(self) -> None:
+        """Let wait what was running when the service was killed; what was there each time it was killed is given up."""
+        left = self._data.execute(
+            "SELECT job, place FROM recordings WHERE state = 'running' AND tries >= ?", (_MOST_TRIES,)
+        )
+        for job, place in left.fetchall():
+            self._finish(job, place, json.dumps(_GIVEN_UP))
+        self._data.execute("UPDATE recordings SET state = 'waiting' WHERE state = 'running'")
 
     def begin(self) -> None:
         """Work at what waits, from now on."""
@@ -103,6 +130,8 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A recording that was being read when somebody stopped the service has ended nothing.
+        self._data.execute("UPDATE recordings SET state = 'waiting', tries = tries - 1 WHERE state = 'running'")
         self._data.close()
         self._lock.__exit__(None, None, None)
 
@@ -199,21 +228,27 @@ class Jobs:
         path = self.folder / one.job / one.file
         ask = Ask(path, asked["age"], asked["sex"], asked["gestation"], asked["language"])
         try:
-            answer = (await self._workers.ask_once(KINDS[one.kind], ask)).content.decode()
+            answer = await self._workers.ask_once(KINDS[one.kind], ask)
         except (WorkerDiedError, TimeoutError):
             if self._tries(one) < _MOST_TRIES:
                 self._back(one)
                 return
-            answer = json.dumps({"error": "the process that read it ended, or took too long, twice"})
+            answer = Answer(UNPROCESSABLE, JSON, answers.to_json(_GIVEN_UP))
+        # Noted down first: what is fetched has been noted.
+        self._noted(one.job, one.kind, answer)
+        self._finish(one.job, one.place, answer.content.decode())
+
+    def _finish(self, job: str, place: int, answer: str) -> None:
+        """Keep an answer, and note when the job has all of them."""
         with self._transaction():
             self._data.execute(
                 "UPDATE recordings SET state = 'done', answer = ? WHERE job = ? AND place = ? AND state = 'running'",
-                (answer, one.job, one.place),
+                (answer, job, place),
             )
             self._data.execute(
                 "UPDATE jobs SET finished = ? WHERE id = ? AND NOT EXISTS "
                 "(SELECT 1 FROM recordings WHERE job = id AND state != 'done')",
-                (time.time(), one.job),
+                (time.time(), job),
             )
 
     def _next(self) -> _Next | None:

@@ -30,7 +30,8 @@ class Settings:
         upload_seconds: how long an upload may take.
         upload_bytes: how large one may be.
         memory_bytes: how much memory of its own each process may have.
-        waiting: recordings that may wait for a process; further ones are told to come again.
+        waiting: requests with a recording that may be here at once, received, waiting or read, and so the most uploads
+            on the disk; further ones are told to come again.
         watch: folder whose recordings the page lists; None for none.
         jobs: folder of long work, which survives a kill; None for none, so that nothing is kept.
         keep_hours: how long finished jobs are kept.

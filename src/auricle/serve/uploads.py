@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from auricle.atomic import locked
 from auricle.errors import DataError
 
 PREFIX: Final = "auricle-upload-"
+# The folder in which all uploads of a service lie, in the system's place for temporary files.
+_HOME: Final = "auricle-uploads-"
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f]")
-_LONGEST_NAME: Final = 200
+# What file systems take, in bytes: no file that came from one is called longer.
+_LONGEST_NAME: Final = 255
 _BLOCK: Final = 1 << 20
 
 
-def new_folder(below: Path | None = None) -> Path:
-    """A folder that only this user may look into.
+class Home:
+    """The folder of one service's uploads, which nobody else may look into, held as long as the service lives."""
 
-    Args:
-        below: where; the system's place for temporary files where None.
-    """
+    def __init__(self) -> None:
+        # It has its own name only when it is locked: another service that starts now must not take it for left behind.
+        made = Path(tempfile.mkdtemp(prefix=".auricle-"))
+        self._lock = locked(made / "lock", wait=False)
+        self._lock.__enter__()
+        self.folder = made.rename(made.with_name(_HOME + made.name.removeprefix(".auricle-")))
+
+    def close(self) -> None:
+        """Remove it with what is in it."""
+        remove(self.folder)
+        self._lock.__exit__(None, None, None)
+
+
+def new_folder(below: Path) -> Path:
+    """A folder for one upload, that only this user may look into."""
     return Path(tempfile.mkdtemp(prefix=PREFIX, dir=below))
 
 
@@ -33,25 +49,17 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_left_behind(owner_alive_s: float) -> int:
-    """Remove the folders of services that were killed: those older than any upload may take.
-
-    Args:
-        owner_alive_s: seconds for which a folder may still be in use.
-
-    Returns:
-        How many there were.
-    """
-    old = [
-        folder
-        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
-        if folder.is_dir()
-        and folder.stat().st_uid == os.getuid()
-        and time.time() - folder.stat().st_mtime > owner_alive_s
-    ]
-    for folder in old:
-        remove(folder)
-    return len(old)
+def remove_left_behind() -> int:
+    """Remove the folders of services that were killed; how many there were."""
+    count = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{_HOME}*"):
+        if folder.is_symlink() or not (folder / "lock").is_file() or folder.stat().st_uid != os.getuid():
+            continue
+        with locked(folder / "lock", wait=False) as is_left:
+            if is_left:
+                remove(folder)
+                count += 1
+    return count
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
@@ -61,7 +69,10 @@ def safe_parts(name: str) -> tuple[str, ...]:
         DataError: nothing is left.
     """
     parts = [_ODD.sub("", part).strip() for part in name.replace("\\", "/").split("/")]
-    kept = tuple(part[-_LONGEST_NAME:] for part in parts if part not in ("", ".", ".."))
+    # The end of a name is what tells its kind.
+    kept = tuple(
+        part.encode()[-_LONGEST_NAME:].decode(errors="ignore") for part in parts if part not in ("", ".", "..")
+    )
     if not kept:
         raise DataError("a file was sent without a name: send its name, which tells which files belong together")
     return kept
@@ -83,17 +94,21 @@ async def write_files(uploads: Sequence[Any], folder: Path) -> list[Path]:
     paths = []
     for upload in uploads:
         path = folder.joinpath(*safe_parts(upload.filename or ""))
-        if path.exists():
+        if os.path.lexists(path):
             raise DataError(
                 f"{path.relative_to(folder)}: was sent twice; send files of one name in folders of their own"
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise DataError(f"{path.relative_to(folder)}: a file is called as its folder") from None
-        with path.open("xb") as file:
-            while block := await upload.read(_BLOCK):
-                file.write(block)
+            with path.open("xb") as file:
+                while block := await upload.read(_BLOCK):
+                    file.write(block)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise DataError(f"{path.relative_to(folder)}: a file is called as a folder") from None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise DataError("a file lies in too many folders, or its name is too long: send it by its name") from None
         paths.append(path)
     if not paths:
         raise DataError("no file was sent: send a recording as `file`, with its header and signals as several `file`s")

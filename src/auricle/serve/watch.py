@@ -10,15 +10,19 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import secrets
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from auricle.io.names import recordings_below
+from auricle.io.wfdb_header import files_of
 from auricle.serve import answers
 from auricle.serve.answers import Ask
 from auricle.serve.background import keep_doing
+from auricle.serve.guard import BUSY
 from auricle.serve.workers import Workers
 
 _EVERY_S: Final = 2.0
@@ -28,25 +32,42 @@ _MOST: Final = 2000
 
 @dataclass(slots=True)
 class _File:
-    """A recording in the folder."""
+    """A recording in the folder.
+
+    Attributes:
+        path: its file, of WFDB its header.
+        files: that and its signal files.
+        state: size and time of each.
+        number: what the page calls it by; another one when it was written anew.
+        about: what was read of it; empty until then.
+    """
 
     path: Path
-    changed: tuple[int, int]
+    files: list[Path]
+    state: tuple[tuple[int, int], ...]
+    number: str
     about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def changed_ns(self) -> int:
+        """When the last of its files was written."""
+        return max(time_ns for _, time_ns in self.state)
 
 
 class Watched:
     """The recordings of a folder.
 
     Args:
-        folder: it and the folders below it are looked through again two seconds after what was new has been read.
-        workers: processes that read what is new, one recording at a time.
+        folder: it and the folders below it are looked through every two seconds, or as soon as the recording that is
+            being read has been read. What leads out of it, a recording or one of its signal files, is left out.
+        workers: processes that read what is new, one recording at a time, the newest first.
     """
 
     def __init__(self, folder: Path, workers: Workers) -> None:
         self.folder, self._workers = folder, workers
         self._secret = secrets.token_bytes(32)
-        self._files: dict[str, _File] = {}
+        self._files: dict[Path, _File] = {}
+        self._numbers: dict[str, _File] = {}
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -60,44 +81,78 @@ class Watched:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def path(self, number: str) -> Path | None:
-        """The file that goes by a number; None where there is none (any more)."""
-        found = self._files.get(number)
-        return found.path if found is not None else None
+        """The file that goes by a number; None where there is none (any more), or where it leads elsewhere by now."""
+        found = self._numbers.get(number)
+        return found.path if found is not None and self._are_inside(found.files) else None
 
     def listed(self) -> list[dict[str, Any]]:
         """What lies in the folder, newest first: `id`, `name`, `changed`, and what was read of it so far."""
-        newest = sorted(self._files.items(), key=lambda item: -item[1].changed[1])
         return [
-            {"id": number, "name": str(one.path.relative_to(self.folder)), "changed": one.changed[1] / 1e9, **one.about}
-            for number, one in newest
+            {
+                "id": one.number,
+                # Bytes that are no UTF-8 are shown as what they are not, rather than not at all.
+                "name": os.fsencode(one.path.relative_to(self.folder)).decode(errors="replace"),
+                "changed": one.changed_ns / 1e9,
+                **one.about,
+            }
+            for one in self._newest()
         ]
 
     async def _look(self) -> None:
-        """Look through the folder once, read what is new, then rest."""
+        """Look through the folder, then read what is new until it is time to look again."""
+        until = time.monotonic() + _EVERY_S
         await asyncio.to_thread(self._scan)
-        for one in sorted(self._files.values(), key=lambda file: -file.changed[1]):
-            if not one.about:
-                answer = await self._workers.ask(answers.summarised, Ask(one.path))
-                one.about = json.loads(answer.content)
+        for one in self._newest():
+            if one.about:
+                continue
+            answer = await self._workers.ask(answers.summarised, Ask(one.path))
+            if answer.status == BUSY:
+                break
+            one.about = json.loads(answer.content)
+            if time.monotonic() > until:
+                return
         await asyncio.sleep(_EVERY_S)
+
+    def _newest(self) -> list[_File]:
+        return sorted(self._files.values(), key=lambda one: -one.changed_ns)
 
     def _scan(self) -> None:
         """Take up what is new or was written anew; forget what is gone."""
-        found = {}
+        found = [one for path in recordings_below(self.folder) if (one := self._seen(path)) is not None]
+        newest = sorted(found, key=lambda one: -one.changed_ns)[:_MOST]
+        self._files = {one.path: one for one in newest}
+        self._numbers = {one.number: one for one in newest}
+
+    def _seen(self, path: Path) -> _File | None:
+        """A recording as it lies there now; None for one that is gone or leads out of the folder."""
+        known = self._files.get(path)
+        # Which signals a header names is read again as long as there was something wrong with it.
+        files = known.files if known is not None and "error" not in known.about else files_of(path)
+        try:
+            state = _state(files)
+            if known is not None and known.state[0] != state[0]:
+                files = files_of(path)
+                state = _state(files)
+        except OSError:
+            return None
+        if known is not None and known.state == state:
+            return known
+        # Who may write there chooses not what is read elsewhere.
+        if not self._are_inside(files):
+            return None
+        told = b"\0".join([os.fsencode(path), repr(state).encode()])
+        number = hmac.new(self._secret, told, hashlib.sha256).hexdigest()[:24]
+        return _File(path, files, state, number)
+
+    def _are_inside(self, files: list[Path]) -> bool:
         root = self.folder.resolve()
-        for path in recordings_below(self.folder):
-            try:
-                state = path.stat()
-            except OSError:
-                continue
-            if not path.resolve().is_relative_to(root):
-                continue  # a link out of the folder: who may write there chooses not what is read elsewhere
-            found[path] = (state.st_size, state.st_mtime_ns)
-        newest = sorted(found, key=lambda path: -found[path][1])[:_MOST]
-        before = self._files
-        files: dict[str, _File] = {}
-        for path in newest:
-            number = hmac.new(self._secret, str(path).encode(), hashlib.sha256).hexdigest()[:24]
-            known = before.get(number)
-            files[number] = known if known is not None and known.changed == found[path] else _File(path, found[path])
-        self._files = files
+        return all(file.resolve().is_relative_to(root) for file in files)
+
+
+def _state(files: list[Path]) -> tuple[tuple[int, int], ...]:
+    """Size and time of files.
+
+    Raises:
+        OSError: one is gone.
+    """
+    return tuple((state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files))

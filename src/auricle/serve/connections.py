@@ -1,0 +1,31 @@
+"""Connections on which nothing comes are closed: each takes a place, and the server in use waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Within so many seconds, and twice as many at the most, the head of a request has to be whole.
+HEAD_S: Final = 15.0
+
+
+class Hurried(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, without those who begin to ask and never end."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to look whether a head comes."""
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_S, self._look, None)
+
+    def _look(self, before: Any) -> None:
+        """Close where no head came since the last look; `before` is what was answered last at that time."""
+        if self.transport.is_closing():
+            return
+        waits = self.conn.their_state is h11.IDLE
+        if waits and self.cycle is before:
+            self.transport.close()
+            return
+        self.loop.call_later(HEAD_S, self._look, self.cycle if waits else object())
