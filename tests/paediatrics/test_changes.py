@@ -79,9 +79,35 @@ def test_what_one_of_them_lacks_or_has_only_a_bound_of_is_left_out():
     assert "qrs" in names
 
 
+def codes(found):
+    return [one.code for one in found]
+
+
 def test_findings_that_came_and_went():
     before, now = assessed(heart_rate=(220.0, 2.0)), assessed(qrs=(110.0, 2.0))
-    appeared, gone = findings_changed(before, now)
-    assert [one.code for one in appeared] == ["qrs.high"]
-    assert "heart_rate.high" in [one.code for one in gone]
-    assert findings_changed(now, now) == ([], [])
+    differ = findings_changed(before, now)
+    assert codes(differ.appeared) == ["qrs.high"]
+    assert "heart_rate.high" in codes(differ.gone)
+    assert differ.not_sought_before == differ.not_sought_now == ()
+    assert differ.comparable
+    same = findings_changed(now, now)
+    assert same.appeared == same.gone == same.not_sought_before == same.not_sought_now == ()
+
+
+def test_what_could_not_be_looked_for_is_not_gone():
+    before = assessed(heart_rate=(220.0, 2.0), qrs=(110.0, 2.0))
+    few = {name: value for name, value in NEWBORN.items() if name != "qrs"}
+    differ = findings_changed(before, assess(measured(few), Age(3), "F"))
+    assert codes(differ.not_sought_now) == ["qrs.high"]
+    assert "heart_rate.high" in codes(differ.gone)
+    back = findings_changed(assess(measured(few), Age(3), "F"), before)
+    assert codes(back.not_sought_before) == ["qrs.high"]
+    assert "heart_rate.high" in codes(back.appeared)
+
+
+def test_without_an_age_nothing_came_or_went():
+    abnormal = assessed(heart_rate=(220.0, 2.0), qrs=(110.0, 2.0))
+    differ = findings_changed(abnormal, assessed(age=None))
+    assert differ.gone == ()
+    assert {"heart_rate.high", "qrs.high"} <= set(codes(differ.not_sought_now))
+    assert not differ.comparable

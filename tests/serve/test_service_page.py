@@ -457,3 +457,177 @@ def test_an_old_answer_that_comes_late_changes_nothing(page, samples):
     page.keyboard.press("2")
     assert "8 d" in page.inner_text("#title")
     assert "8 d" in page.locator("#sheet").text_content()
+
+
+def saved(path: Path, recording: Any, signal: np.ndarray, rate_hz: float | None = None) -> str:
+    """A recording with another trace, as a file."""
+    np.savez(path, signal=signal, rate_hz=rate_hz or recording.rate_hz, leads=np.array(recording.leads))
+    return str(path)
+
+
+def opened(page: Any, file: str) -> None:
+    page.set_input_files("#files", file)
+    until(page, f"document.getElementById('title').textContent.startsWith({Path(file).name!r})")
+    until(page, "document.getElementById('message').textContent === ''")
+
+
+def strip_of(page: Any, number: int) -> tuple[float, float]:
+    """Left end and level of a trace, in millimetres of the paper."""
+    drawn = points(page.locator("#paper .trace").nth(number).get_attribute("d"))
+    return float(drawn[0, 0]), float(np.median(drawn[:, 1]))
+
+
+def test_calipers_measure_what_is_shown_and_nothing_else(page, samples):
+    upload(page, samples, "newborn", "child")
+    left, level = strip_of(page, 12)  # the rhythm strip
+    drag(page, (left + 20, level), (left + 200, level))
+    said = page.inner_text("#caliper")
+    assert said.startswith("II: ")
+    # Drawn again they stay on the rhythm strip, where they are in time; II has a column of its own that ends sooner.
+    page.keyboard.press("+")
+    assert page.inner_text("#caliper") == said
+    level_drawn = float(page.locator("#paper .calipers circle").first.get_attribute("cy"))
+    assert level_drawn == pytest.approx(level, abs=15)
+    page.keyboard.press("4")  # no rhythm strip here, and the column of II ends sooner
+    assert page.locator("#paper .calipers").count() == 0
+    page.keyboard.press("1")
+    # Another recording was not measured.
+    drag(page, (left + 20, level), (left + 30, level))
+    page.click("#recordings button:has-text('child')")
+    until(page, "document.getElementById('title').textContent.startsWith('child')")
+    assert page.locator("#paper .calipers").count() == 0
+    assert page.inner_text("#caliper").startswith("Drag")
+
+
+def test_calipers_stay_in_time_and_go_with_their_stretch(page, samples, tmp_path):
+    recording = auricle.read(samples / "newborn.hea")
+    opened(page, saved(tmp_path / "long.npz", recording, np.tile(recording.signal, (1, 3))))
+    page.keyboard.press("3")
+    left, level = strip_of(page, 1)
+    drag(page, (left + 100, level), (left + 125, level))
+    said, place = page.inner_text("#caliper"), page.locator("#paper .calipers .end").first.get_attribute("d")
+    page.fill("#start", "2")
+    page.keyboard.press("Tab")
+    assert page.inner_text("#caliper") == said
+    moved = page.locator("#paper .calipers .end").first.get_attribute("d")
+    first, second = (float(re.match(r"M([\d.]+) ", one)[1]) for one in (place, moved))
+    assert first - second == pytest.approx(50, abs=1e-6)
+    page.fill("#start", "10")
+    page.keyboard.press("Tab")
+    assert page.locator("#paper .calipers").count() == 0
+
+
+def test_calipers_are_placed_by_a_key(page, samples):
+    upload(page, samples, "newborn")
+    page.locator("#paper").focus()
+    for lead in ("I", "II", "III"):
+        page.keyboard.press("c")
+        assert page.inner_text("#caliper").startswith(f"{lead}: 400.0 ms · 150/min")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#caliper").startswith("III: 396.0 ms")
+
+
+def test_where_amplitudes_are_unknown_nothing_is_said_in_millivolts(page, samples, tmp_path):
+    text = (samples / "newborn.hea").read_text(encoding="utf-8")
+    without = re.sub(r"(?m)^(newborn\.dat \S+) \S+", r"\1 0", text)
+    assert without != text
+    (tmp_path / "newborn.hea").write_text(without, encoding="utf-8")
+    (tmp_path / "newborn.dat").write_bytes((samples / "newborn.dat").read_bytes())
+    upload(page, tmp_path, "newborn")
+    page.keyboard.press("c")
+    assert page.inner_text("#caliper") == "I: 400.0 ms · 150/min"
+    assert "unknown" in page.inner_text("#remarks")
+    assert "amplitudes of this recording are unknown" in page.locator("#sheet").text_content()
+
+
+def test_until_it_is_read_nothing_of_another_recording_stands_there(page, samples):
+    upload(page, samples, "newborn")
+    held: list[Any] = []
+    page.route("**/api/view", lambda route: held.append(route))
+    page.set_input_files("#files", [str(samples / f"child{suffix}") for suffix in (".hea", ".dat")])
+    until(page, "document.getElementById('message').textContent.includes('child')")
+    assert page.is_hidden("#viewer")
+    assert page.is_disabled("#report")
+    # One that was read before is shown as it was, and what is typed meanwhile is neither printed nor reported.
+    page.click("#recordings button:has-text('newborn')")
+    assert page.inner_text("#title").startswith("newborn")
+    assert page.is_disabled("#print-button")
+    for route in held:
+        route.continue_()
+    until(page, "document.getElementById('message').textContent === ''")
+    assert page.inner_text("#title").startswith("newborn")
+    assert page.is_enabled("#print-button")
+
+
+@pytest.mark.parametrize("layout", ["1", "3"])
+def test_tall_waves_are_not_cut_off(page, samples, tmp_path, layout):
+    recording = auricle.read(samples / "newborn.hea")
+    opened(page, saved(tmp_path / "tall.npz", recording, 6 * recording.signal))
+    page.keyboard.press(layout)
+    for paper in ("#paper", "#printed"):
+        height = float(page.get_attribute(paper, "viewBox").split()[3])
+        for path in page.locator(f"{paper} .trace").all():
+            drawn = points(path.get_attribute("d"))
+            assert drawn[:, 1].min() >= 0
+            assert drawn[:, 1].max() <= height
+    assert page.is_hidden("#cut")
+    # What does not fit on a page at 10 mm/mV is printed smaller, and the page says so.
+    sheet = page.locator("#sheet").text_content()
+    assert re.search(r"25 mm/s · (5|2\.5|1\.25) mm/mV, so that all of it has room", sheet)
+    assert float(page.get_attribute("#printed", "viewBox").split()[3]) <= 140
+
+
+def test_a_trace_that_has_room_is_printed_at_ten_millimetres(page, samples):
+    upload(page, samples, "newborn")
+    assert "25 mm/s · 10 mm/mV ·" in page.locator("#sheet").text_content()
+
+
+def test_missing_samples_take_none_of_their_neighbours_away(page, samples, tmp_path):
+    recording = auricle.read(samples / "newborn.hea")
+    signal = np.repeat(recording.signal, 4, axis=1)  # 2000 Hz: eight samples are drawn as one place
+    signal[:, ::50] = np.nan
+    opened(page, saved(tmp_path / "gaps.npz", recording, signal, 4 * recording.rate_hz))
+    page.keyboard.press("3")
+    drawn = points(page.locator("#paper .trace").first.get_attribute("d"))
+    present = np.flatnonzero(~np.isnan(signal[0]))
+    rate_hz = 4 * recording.rate_hz
+    shown = present[present < 10 * rate_hz] / rate_hz * 25 + drawn[0, 0] - present[0] / rate_hz * 25
+    gaps = np.array([np.min(np.abs(drawn[:, 0] - x)) for x in shown[:2000]])
+    assert gaps.max() <= 0.06  # a twentieth of a millimetre
+
+
+def test_a_finger_taps_and_scrolls(browser, running, samples):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{running.port}/")
+    page.wait_for_selector("html[data-ready]")
+    upload(page, samples, "newborn")
+    page.locator("#paper").scroll_into_view_if_needed()
+    box = page.locator("#paper").bounding_box()
+    left, level = strip_of(page, 0)
+    for x in (left + 10, left + 35):
+        page.touchscreen.tap(box["x"] + x * MM, box["y"] + level * MM)
+    found = re.match(r"I: ([\d.]+) ms", page.inner_text("#caliper"))
+    assert found, page.inner_text("#caliper")
+    assert float(found[1]) == pytest.approx(1000, abs=25)
+    context.close()
+
+
+def test_what_has_no_room_in_print_is_counted(page):
+    counted = page.evaluate(
+        """async () => {
+            const { sheet } = await import('/panels.js');
+            const service = { answer: '', without_age: '', not_whole_gain: '' };
+            const words = { service, table: {}, colon: '', research: '' };
+            const many = (n, one) => Array.from({ length: n }, () => one);
+            const view = {
+                person: {}, values: [], summary: '', remarks: many(5, { text: 'a remark', kind: 'note' }), findings: [],
+                answer: { classes: many(9, { title: 'a class', score: 0.1, without_age: null }) },
+            };
+            return sheet(view, '', words, '', 10).map(one => one.textContent).join(' ');
+        }"""
+    )
+    assert counted.count("a remark") == 3
+    assert "+ 2" in counted
+    assert counted.count("a class") == 6
+    assert "+ 3" in counted

@@ -7,7 +7,6 @@ electrodes placed anew) is not in them, so a clear change is one of the traces a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,17 +64,56 @@ def changes(before: Assessment, now: Assessment) -> list[Change]:
     return [_change(old, new) for old, new in both if not old.measured.bound and not new.measured.bound]
 
 
-def findings_changed(before: Assessment, now: Assessment) -> tuple[list[Finding], list[Finding]]:
-    """Findings that only the later recording has, and those that only the earlier has, told apart by their code.
+@dataclass(frozen=True, slots=True)
+class FindingsChanged:
+    """Findings of which two recordings differ, told apart by their code.
 
     Those of values that lie inside the limits of their age do not count: they come and go with the age.
+
+    Attributes:
+        appeared: only the later recording has them, and the earlier one would have shown them.
+        gone: only the earlier one has them, and the later one would have shown them.
+        not_sought_before: the later one has them, and the earlier one could not show them: a value was not measurable
+            there or was not compared with people of that age.
+        not_sought_now: the earlier one has them, and the later one could not show them.
+        comparable: whether findings were looked for in both at all: both ages are known, and enough was measurable.
     """
-    return _lacking(now.findings, before.findings), _lacking(before.findings, now.findings)
+
+    appeared: tuple[Finding, ...]
+    gone: tuple[Finding, ...]
+    not_sought_before: tuple[Finding, ...]
+    not_sought_now: tuple[Finding, ...]
+    comparable: bool
 
 
-def _lacking(found: Sequence[Finding], elsewhere: Sequence[Finding]) -> list[Finding]:
-    known = {finding.code for finding in elsewhere}
-    return [finding for finding in found if finding.kind in _TELLING and finding.code not in known]
+def findings_changed(before: Assessment, now: Assessment) -> FindingsChanged:
+    """What two recordings of one person differ in, as findings.
+
+    Args:
+        before: of the earlier recording, at the age it was made.
+        now: of the later one.
+    """
+    new, old = _lacking(now, before), _lacking(before, now)
+    return FindingsChanged(
+        tuple(one for one in new if _sought(one, before)),
+        tuple(one for one in old if _sought(one, now)),
+        tuple(one for one in new if not _sought(one, before)),
+        tuple(one for one in old if not _sought(one, now)),
+        all(one.summary not in ("age_unknown", "not_compared") for one in (before, now)),
+    )
+
+
+def _lacking(found: Assessment, elsewhere: Assessment) -> list[Finding]:
+    known = {finding.code for finding in elsewhere.findings}
+    return [finding for finding in found.findings if finding.kind in _TELLING and finding.code not in known]
+
+
+def _sought(finding: Finding, assessment: Assessment) -> bool:
+    """Whether an assessment would have shown a finding: all it rests on was measured, and compared with its age."""
+    rows = [assessment.row(parameter) for parameter in finding.rests_on]
+    return assessment.age is not None and all(
+        row is not None and row.measured.measurable and not row.refused for row in rows
+    )
 
 
 def _change(before: Row, now: Row) -> Change:

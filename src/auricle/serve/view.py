@@ -73,10 +73,13 @@ def of_recording(
 
 
 def in_order(one: Measured, other: Measured) -> tuple[Measured, Measured]:
-    """Two recordings, the earlier first where both have their date; else as they were given."""
+    """Two recordings of one person, the earlier first by their dates, else by the ages; else as they were given."""
     dates = one[0].recorded, other[0].recorded
-    if dates[0] and dates[1] and dates[1] < dates[0]:
-        return other, one
+    if dates[0] and dates[1]:
+        return (other, one) if dates[1] < dates[0] else (one, other)
+    ages = one[0].age, other[0].age
+    if ages[0] and ages[1]:
+        return (other, one) if ages[1].best_days < ages[0].best_days else (one, other)
     return one, other
 
 
@@ -88,7 +91,7 @@ def of_changes(before: Measured, now: Measured, language: str) -> dict[str, Any]
         language: "en", "zh" or "de".
     """
     shown = {row.parameter for row in main_rows(now[2], now[1])}
-    appeared, gone = findings_changed(before[2], now[2])
+    differ = findings_changed(before[2], now[2])
     ids = before[0].patient_id, now[0].patient_id
     return {
         "before": _person(before[0], language),
@@ -96,8 +99,11 @@ def of_changes(before: Measured, now: Measured, language: str) -> dict[str, Any]
         # Two ids that differ are two persons, or one whose id changed: people have to say which.
         "other_person": bool(ids[0] and ids[1] and ids[0] != ids[1]),
         "values": [_change(one, language) for one in changes(before[2], now[2]) if one.parameter in shown],
-        "appeared": _findings(appeared, now[2], language),
-        "gone": _findings(gone, before[2], language),
+        "appeared": _findings(differ.appeared, now[2], language),
+        "gone": _findings(differ.gone, before[2], language),
+        "not_sought_before": _findings(differ.not_sought_before, now[2], language),
+        "not_sought_now": _findings(differ.not_sought_now, before[2], language),
+        "comparable": differ.comparable,
         "disclaimer": wording.words(language)["research"],
     }
 
@@ -152,6 +158,8 @@ def _remarks(
 ) -> list[dict[str, str]]:
     refused = wording.quality_text(measurements.quality, language)
     told = [("grave", refused)] if refused else []
+    if not recording.amplitude_known:
+        told.append(("grave", wording.words(language)["service"]["no_millivolts"]))
     told += [("grave", wording.remark_text(remark, language)) for remark in assessment.remarks]
     told += [("note", wording.note_text(note, language)) for note in recording.notes]
     return [{"kind": kind, "text": text} for kind, text in told]

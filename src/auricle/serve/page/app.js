@@ -2,7 +2,7 @@
 
 import { Calipers } from "./calipers.js";
 import * as panels from "./panels.js";
-import { decoded, draw, node, strips } from "./paper.js";
+import { decoded, draw, drawWithin, node } from "./paper.js";
 
 const $ = (id) => document.getElementById(id);
 // Of an A4 page across, what the leads may take of its height.
@@ -15,10 +15,13 @@ let current = null, previous = null, words = null, paper = null, turn = 0;
 const calipers = new Calipers($("paper"), (found) => {
   if (!words) return;
   const text = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
+  // The paper must not move away under the finger: a hint of several lines gives way to one line of the same height.
+  if (!found) $("caliper").style.minHeight = "";
+  else if (!$("caliper").classList.contains("set")) $("caliper").style.minHeight = `${$("caliper").offsetHeight}px`;
   $("caliper").classList.toggle("set", Boolean(found));
   $("caliper").textContent = found
-    ? words.service.measured.replace("{lead}", found.lead).replace("{ms}", text(found.ms, 1)).replace("{rate}", text(found.rate, 0))
-      .replace("{mv}", text(found.mv, 3))
+    ? words.service[found.mv === null ? "measured_time" : "measured"].replace("{lead}", found.lead).replace("{ms}", text(found.ms, 1))
+      .replace("{rate}", text(found.rate, 0)).replace("{mv}", text(found.mv, 3))
     : words.service.calipers_hint;
 });
 
@@ -77,6 +80,7 @@ async function choose(one) {
   if (current !== one) previous = null;
   current = one;
   for (const name of ["age", "sex", "gestation"]) $(name).value = one[name];
+  show();
   await read();
 }
 
@@ -87,10 +91,12 @@ async function read() {
   one.turn = mine;
   if (one.refused) {
     say(one.refused, true);
+    waits(false);
     show();
     return;
   }
   say(words.service.reading.replace("{name}", one.name));
+  waits(true);
   try {
     const form = formOf(one);
     form.set("start_s", one.start);
@@ -104,7 +110,14 @@ async function read() {
     if (mine === turn) say(error.message, true);
   }
   listRecordings();
-  if (mine === turn) { show(); if (previous) await compare(); }
+  if (mine === turn) { waits(false); show(); if (previous) await compare(); }
+}
+
+// Until it was answered, what is shown is the answer to another question: it is neither printed nor sent away.
+function waits(isWaiting) {
+  $("viewer").classList.toggle("waits", isWaiting);
+  $("viewer").setAttribute("aria-busy", String(isWaiting));
+  for (const name of ["print-button", "report"]) $(name).disabled = isWaiting || !current?.view;
 }
 
 async function compare() {
@@ -135,8 +148,7 @@ function show() {
   const view = current?.view;
   $("drop").hidden = recordings.length > 0;
   $("viewer").hidden = !view;
-  for (const name of ["print-button", "report"]) $(name).disabled = !view;
-  if (!view) return;
+  if (!view) { calipers.clear(); return; }
   const person = view.person;
   $("title").textContent = [current.name, person.age, person.sex, person.recorded, person.rate].filter(Boolean).join(" · ");
   $("age").placeholder = person.age_days === null ? words.service.age_hint : person.age;
@@ -145,7 +157,7 @@ function show() {
   $("start-part").hidden = !long;
   $("start").max = Math.max(0, Math.floor(view.recording.seconds - 1));
   $("start").value = current.start;
-  const told = view.recording.amplitude_known ? panels.remarks(view) : [panels.make("p", { class: "remark grave" }, words.service.no_millivolts), ...panels.remarks(view)];
+  const told = panels.remarks(view);
   $("remarks").replaceChildren(...(told.length ? told : [words.table.no_remarks]));
   for (const name of ["findings", "values", "answer", "ages", "beat"]) $(name).replaceChildren(...panels[name](view, words).filter(Boolean));
   fillCompare();
@@ -158,17 +170,17 @@ function drawPapers() {
   const how = { layout: shown.layout, speed: Number(shown.speed), gain: Number(shown.gain), scale, words: words.service };
   paper = draw($("paper"), current.trace, { ...how, start: current.start, beats: current.view.beats_s });
   $("paper").setAttribute("aria-label", `${$("title").textContent}, ${shown.speed} mm/s, ${shown.gain} mm/mV`);
-  calipers.on(paper);
+  calipers.on(paper, current);
+  $("cut").hidden = !paper.isCut;
   $("previous-part").hidden = !previous?.trace;
   if (previous?.trace) {
     $("previous-title").textContent = [previous.name, previous.view.person.age, previous.view.person.recorded].filter(Boolean).join(" · ");
     draw($("previous-paper"), previous.trace, { ...how, start: previous.start, beats: previous.view.beats_s });
   }
   const printed = node("svg", { id: "printed" });
-  const layout = shown.layout === "12x1" ? "3x4" : shown.layout, n = strips(current.trace, layout, current.start);
-  const mostRow = PRINTED_MM / (1 + Math.max(...n.map((strip) => strip.row)));
-  draw(printed, current.trace, { layout, start: current.start, speed: 25, gain: 10, scale: 1, words: words.service, mostRow });
-  $("sheet").replaceChildren(...panels.sheet(current.view, current.name, words, printed).filter(Boolean));
+  const layout = shown.layout === "12x1" ? "3x4" : shown.layout;
+  const { gain } = drawWithin(printed, current.trace, PRINTED_MM, { layout, start: current.start, speed: 25, gain: 10, scale: 1, words: words.service });
+  $("sheet").replaceChildren(...panels.sheet(current.view, current.name, words, printed, gain).filter(Boolean));
 }
 
 function item(one, name, detail, act) {
@@ -261,7 +273,7 @@ async function goTo(start) {
   else await read();
 }
 
-function printOne() { if (current?.view) window.print(); }
+function printOne() { if (!$("print-button").disabled) window.print(); }
 
 async function report() {
   if (!current) return;
@@ -281,7 +293,7 @@ function turnTheme() {
 
 const KEYS = {
   o: () => $("files").click(), s: () => step("speed", 1), g: () => step("gain", 1), "+": () => step("zoom", 1), "=": () => step("zoom", 1),
-  "-": () => step("zoom", -1), x: () => calipers.other(), escape: () => calipers.clear(), a: () => $("age").focus(), p: printOne,
+  "-": () => step("zoom", -1), c: () => calipers.next(), x: () => calipers.other(), escape: () => calipers.clear(), a: () => $("age").focus(), p: printOne,
   d: turnTheme, "?": () => $("keys").showModal(),
 };
 

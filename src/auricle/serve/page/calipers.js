@@ -2,8 +2,13 @@
 
 import { node, place, sampleAt, timeOf } from "./paper.js";
 
+// A touch that moves less than this is a tap; one that moves more scrolls.
+const TAP_PX = 10;
+// So far apart are the ends that a key places.
+const PLACED_S = 0.4;
+
 export class Calipers {
-  // svg: the paper; onChange is called with {lead, ms, rate, mv} or null.
+  // svg: the paper; onChange is called with {lead, ms, rate, mv} or null. mv is null where amplitudes are unknown.
   constructor(svg, onChange) {
     this.svg = svg;
     this.onChange = onChange;
@@ -11,17 +16,22 @@ export class Calipers {
     this.clear();
     svg.addEventListener("pointerdown", (event) => this.#begin(event));
     svg.addEventListener("pointermove", (event) => this.#drag(event));
-    svg.addEventListener("pointerup", (event) => this.#drag(event, true));
+    svg.addEventListener("pointerup", (event) => this.#end(event));
+    svg.addEventListener("pointercancel", () => { this.dragging = false; this.touched = null; });
   }
 
-  // After the paper was drawn anew: the ends stay on their samples where their lead is still there.
-  on(paper) {
+  // After the paper was drawn anew: the ends stay where they are in time, if that is still shown of that lead. Those on
+  // the rhythm strip stay there; of another recording nothing was measured.
+  on(paper, owner) {
+    const before = this.strip && this.owner === owner ? this.strip : null;
+    const times = this.strip ? this.ends.map((end) => timeOf(this.paper.recording, end)) : [];
     this.paper = paper;
-    if (this.strip) {
-      const time = timeOf(paper.recording, this.ends[0]);
-      this.strip = paper.strips.find((one) => one.lead === this.strip.lead && one.from <= time && time <= one.to);
-    }
-    this.#draw();
+    this.owner = owner;
+    const alike = (one) => Number(one.isRhythm === before.isRhythm) + Number(one.sign === before.sign);
+    this.strip = before && paper.strips
+      .filter((one) => one.lead === before.lead && times.every((time) => one.from <= time && time <= one.to))
+      .sort((a, b) => alike(b) - alike(a))[0];
+    if (this.strip) { this.ends = times.map((time) => this.#within(sampleAt(paper.recording, time))); this.#draw(); } else this.clear();
   }
 
   clear() {
@@ -29,6 +39,18 @@ export class Calipers {
     this.ends = [0, 0];
     this.active = 1;
     this.dragging = false;
+    this.touched = null;
+    this.#draw();
+  }
+
+  // Places them in the middle of the next lead, or of the first.
+  next() {
+    const shown = this.paper?.strips.filter((one) => this.paper.recording.signal.has(one.lead)) ?? [];
+    if (!shown.length) return;
+    const strip = shown[(shown.indexOf(this.strip) + 1) % shown.length], middle = (strip.from + strip.to) / 2;
+    this.strip = strip;
+    this.ends = [-1, 1].map((side) => this.#within(sampleAt(this.paper.recording, middle + (side * PLACED_S) / 2)));
+    this.active = 1;
     this.#draw();
   }
 
@@ -59,24 +81,49 @@ export class Calipers {
     return this.#within(sampleAt(this.paper.recording, this.strip.from + (x - this.strip.x) / this.paper.speed));
   }
 
+  #stripAt([x, y]) {
+    return this.paper.strips.find((one) => this.paper.recording.signal.has(one.lead) &&
+      y >= one.top && y < one.top + one.height && x >= one.x && x <= one.x + (one.to - one.from) * this.paper.speed);
+  }
+
   #begin(event) {
     if (!this.paper || event.button > 0) return;
-    const [x, y] = this.#point(event);
-    const strip = this.paper.strips.find((one) => this.paper.recording.signal.has(one.lead) &&
-      y >= one.top && y < one.top + one.height && x >= one.x && x <= one.x + (one.to - one.from) * this.paper.speed);
+    // A finger that moves scrolls the paper: what it does is known when it is lifted.
+    if (event.pointerType === "touch") { this.touched = [event.clientX, event.clientY]; return; }
+    const point = this.#point(event), strip = this.#stripAt(point);
     if (!strip) return;
     this.strip = strip;
-    this.ends = [this.#sample(x), this.#sample(x)];
+    this.ends = [this.#sample(point[0]), this.#sample(point[0])];
     this.active = 1;
     this.dragging = true;
     this.svg.setPointerCapture(event.pointerId);
     this.#draw();
   }
 
-  #drag(event, isEnd = false) {
+  #drag(event) {
     if (!this.dragging) return;
     this.ends[1] = this.#sample(this.#point(event)[0]);
-    this.dragging = !isEnd;
+    this.#draw();
+  }
+
+  #end(event) {
+    if (event.pointerType === "touch") this.#tap(event);
+    this.#drag(event);
+    this.dragging = false;
+  }
+
+  // The first tap sets both ends, a second one in that lead the other end, a third one begins again.
+  #tap(event) {
+    const from = this.touched;
+    this.touched = null;
+    if (!from || !this.paper || Math.hypot(event.clientX - from[0], event.clientY - from[1]) > TAP_PX) return;
+    const point = this.#point(event), strip = this.#stripAt(point);
+    if (!strip) return;
+    const isSecond = strip === this.strip && this.ends[0] === this.ends[1];
+    this.strip = strip;
+    const sample = this.#sample(point[0]);
+    this.ends = isSecond ? [this.ends[0], sample] : [sample, sample];
+    this.active = 1;
     this.#draw();
   }
 
@@ -96,7 +143,7 @@ export class Calipers {
     const ms = ((b - a) / recording.rate_hz) * 1000;
     this.onChange({
       lead: this.strip.name, ms, rate: ms ? 60000 / Math.abs(ms) : NaN,
-      mv: this.strip.sign * (values[b] - values[a]), ends: [a, b],
+      mv: recording.amplitude_known ? this.strip.sign * (values[b] - values[a]) : null, ends: [a, b],
     });
   }
 }

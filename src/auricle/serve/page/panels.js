@@ -112,8 +112,10 @@ export function changes(found, words) {
   const part = (title, some) => (some.length ? [make("h4", {}, title), list(some)] : []);
   return [
     found.other_person ? make("p", { class: "remark grave" }, said.other_person) : null,
+    found.comparable ? null : make("p", { class: "remark grave" }, said.not_comparable),
     ...part(said.appeared, found.appeared), ...part(said.gone_findings, found.gone),
-    found.appeared.length || found.gone.length ? null : make("p", {}, said.nothing_changed), table(names, rows),
+    ...part(said.not_sought_before, found.not_sought_before), ...part(said.not_sought_now, found.not_sought_now),
+    found.comparable && !found.appeared.length && !found.gone.length ? make("p", {}, said.nothing_changed) : null, table(names, rows),
   ];
 }
 
@@ -123,23 +125,24 @@ export function beat(view) {
   return view.beat_svg ? [make("img", { alt: "", src: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(view.beat_svg)}` })] : [];
 }
 
-const SHEET_VALUES = 21, SHEET_FINDINGS = 7, SHEET_CLASSES = 6;
+const SHEET_VALUES = 21, SHEET_REMARKS = 3, SHEET_FINDINGS = 7, SHEET_CLASSES = 6, SHEET_GAIN = 10;
 
-// One A4 page across: who, the paper (drawn by the caller), values, findings, answer. Of values and findings, what has no room is counted.
-export function sheet(view, name, words, paper) {
+// One A4 page across: who, the paper (drawn by the caller, at a gain in mm/mV), remarks, values, findings, answer. What has no room is counted.
+export function sheet(view, name, words, paper, gain) {
   const person = view.person;
   const told = [person.patient, person.recorded, person.age, person.sex, person.rate].filter(Boolean).join(" · ");
   const cut = (some, most) => (some.length > most ? [`+ ${some.length - most}`] : []);
   const values = view.values.filter((one) => one.result !== "-");
-  const answered = view.answer && !view.answer.refused ? view.answer.classes.slice(0, SHEET_CLASSES) : [];
+  const classes = view.answer && !view.answer.refused ? view.answer.classes : [], answered = classes.slice(0, SHEET_CLASSES);
+  const scale = gain === SHEET_GAIN ? `25 mm/s · ${gain} mm/mV` : `25 mm/s · ${words.service.not_whole_gain.replace("{gain}", gain)}`;
   return [
-    make("h1", {}, name), make("p", {}, told), paper, make("p", {}, `25 mm/s · 10 mm/mV · ${words.table.banner_strong} ${words.table.banner}`),
+    make("h1", {}, name), make("p", {}, told), paper, make("p", {}, gain === SHEET_GAIN ? scale : make("strong", {}, scale), ` · ${words.table.banner_strong} ${words.table.banner}`),
     make("div", { class: "columns" },
       make("div", {}, ...values.slice(0, SHEET_VALUES).map((one) => make("p", { class: one.position || "" }, make("span", {}, one.name), make("span", {}, one.result), make("span", {}, one.centile))),
         ...cut(values, SHEET_VALUES)),
-      make("div", {}, ...view.remarks.slice(0, 3).map((one) => make("p", {}, `! ${one.text}`)), list(view.findings.slice(0, SHEET_FINDINGS)), ...cut(view.findings, SHEET_FINDINGS), make("p", {}, view.summary)),
+      make("div", {}, ...view.remarks.slice(0, SHEET_REMARKS).map((one) => make("p", {}, `! ${one.text}`)), ...cut(view.remarks, SHEET_REMARKS), list(view.findings.slice(0, SHEET_FINDINGS)), ...cut(view.findings, SHEET_FINDINGS), make("p", {}, view.summary)),
       make("div", {}, make("h2", {}, words.service.answer), view.answer?.refused ? make("p", {}, view.answer.refused) : null,
         ...answered.map((one) => make("p", {}, make("span", {}, one.title), make("span", {}, one.score.toFixed(2)),
-          make("span", {}, one.without_age === null ? "" : `(${words.service.without_age}${words.colon}${one.without_age.toFixed(2)})`))), make("p", {}, words.research))),
+          make("span", {}, one.without_age === null ? "" : `(${words.service.without_age}${words.colon}${one.without_age.toFixed(2)})`))), ...cut(classes, SHEET_CLASSES), make("p", {}, words.research))),
   ];
 }

@@ -19,6 +19,10 @@ export const LAYOUTS = {
 const SECONDS = 10;
 const LEFT = 12, TOP = 4, BOTTOM = 3, SQUARE = 5;
 const LEAST_ABOVE = 8, LEAST_BELOW = 5, MOST_ROW = 45;
+// What sticks out at the top and the bottom has room up to here; what is taller than a sheet is no heart's.
+const MOST_EDGE = 250;
+// An unfit gain is halved so often until all of a trace has room in print.
+const MOST_HALVINGS = 20;
 // More points in a millimetre than any screen or printer shows only make the drawing slow.
 const POINTS_PER_MM = 20;
 
@@ -55,13 +59,13 @@ export function strips(recording, layout, start) {
   });
   row += Math.ceil(further.length / columns.length);
   const long = recording.signal.has("II") ? "II" : present[0];
-  if (rhythm && long) made.push(strip(long, row, 0, start, start + seconds));
+  if (rhythm && long) made.push({ ...strip(long, row, 0, start, start + seconds), isRhythm: true });
   return made;
 }
 
 function strip(name, row, column, from, to) {
   const turned = name.startsWith("-");
-  return { name: name.replace("-", "−"), lead: turned ? name.slice(1) : name, sign: turned ? -1 : 1, row, column, from, to };
+  return { name: name.replace("-", "−"), lead: turned ? name.slice(1) : name, sign: turned ? -1 : 1, row, column, from, to, isRhythm: false };
 }
 
 // Index of the sample nearest to a time, and the time of a sample; both count from the start of the recording.
@@ -74,11 +78,12 @@ export function median(values) {
 }
 
 // Draws a recording and returns where everything is: {strips, width, height, speed, gain, recording}.
-// Each strip then also has x, y (of its baseline), top, height and base (the millivolts at the baseline).
+// Each strip then also has x, y (of its baseline), top, height and base (the millivolts at the baseline); isCut says that
+// some of the trace lies beyond the paper.
 export function draw(svg, recording, { layout, start, speed, gain, scale, words, beats, mostRow }) {
   const placed = strips(recording, layout, start);
   const bases = new Map([...recording.signal].map(([lead, values]) => [lead, median(values)]));
-  const heights = rowHeights(recording, placed, bases, gain, mostRow || MOST_ROW);
+  const { heights, isCut } = rowHeights(recording, placed, bases, gain, mostRow || MOST_ROW);
   const seconds = Math.max(...placed.map((one) => one.to)) - start || 1;
   const width = Math.ceil((LEFT + seconds * speed + 3) / SQUARE) * SQUARE;
   const tops = [];
@@ -116,7 +121,18 @@ export function draw(svg, recording, { layout, start, speed, gain, scale, words,
       svg.append(node("path", { class: "beat", d: `M${LEFT + (beat - start) * speed} ${height - 1}l-.8 -1.4h1.6z` }));
     }
   }
-  return { strips: placed, width, height, speed, gain, recording, start };
+  return { strips: placed, width, height, speed, gain, recording, start, isCut };
+}
+
+// Draws what is printed: the gain is halved until all of it has room in a height.
+export function drawWithin(svg, recording, mostHeight, how) {
+  const rows = 1 + Math.max(...strips(recording, how.layout, how.start).map((one) => one.row));
+  let paper, { gain } = how;
+  for (let halved = 0; halved <= MOST_HALVINGS; halved++, gain /= 2) {
+    paper = draw(svg, recording, { ...how, gain, mostRow: mostHeight / rows });
+    if (!paper.isCut && paper.height <= mostHeight + TOP + BOTTOM + SQUARE) break;
+  }
+  return paper;
 }
 
 export function node(name, attributes) {
@@ -148,10 +164,21 @@ function rowHeights(recording, placed, bases, gain, most) {
       if (-up + 1 > found[1]) found[1] = -up + 1;
     }
   }
-  return rows.map(([above, below]) => {
+  // Rows that are too tall may reach into each other, as on any cart's paper, but not beyond its edges.
+  const heights = rows.map(([above, below], row) => {
     const share = Math.min(1, most / (above + below));
-    return [above * share, below * share];
+    return [
+      row === 0 ? Math.min(above, MOST_EDGE) : above * share,
+      row === rows.length - 1 ? Math.min(below, MOST_EDGE) : below * share,
+    ];
   });
+  const reach = heights.reduce((sum, [above, below]) => sum + above + below, 0);
+  let top = 0, isCut = false;
+  heights.forEach(([above, below], row) => {
+    isCut ||= rows[row][0] > top + above + TOP || rows[row][1] > reach - top - above + BOTTOM;
+    top += above + below;
+  });
+  return { heights, isCut };
 }
 
 function range(recording, one) {
@@ -181,13 +208,15 @@ function pathOf(recording, one, speed, gain) {
   };
   for (let i = first; i <= last; i += bucket) {
     if (bucket < 3) { for (let k = i; k < Math.min(i + bucket, last + 1); k++) point(k); continue; }
-    // Of many samples the lowest and the highest, in their order: they look the same.
-    let low = i, high = i;
-    for (let k = i; k < Math.min(i + bucket, last + 1); k++) {
+    // Of many samples the lowest and the highest, in their order: they look the same. Where some are missing, all of them.
+    const end = Math.min(i + bucket, last + 1);
+    let low = i, high = i, isWhole = true;
+    for (let k = i; k < end; k++) {
+      if (Number.isNaN(values[k])) isWhole = false;
       if (values[k] < values[low]) low = k;
       if (values[k] > values[high]) high = k;
     }
-    for (const k of [Math.min(low, high), Math.max(low, high)]) point(k);
+    if (isWhole) { point(Math.min(low, high)); point(Math.max(low, high)); } else for (let k = i; k < end; k++) point(k);
   }
   return path;
 }
