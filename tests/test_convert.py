@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +89,15 @@ def test_five_leads_of_a_minute_are_a_general_ecg(tmp_path: Path) -> None:
     kinds = {name: pydicom.dcmread(convert(one, tmp_path / name, "dicom")).SOPClassUID.name for name, one in
              (("twelve", twelve), ("few", few))}  # fmt: skip
     assert kinds == {"twelve": "12-lead ECG Waveform Storage", "few": "General ECG Waveform Storage"}
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (Debian: dicom3tools)")
+@pytest.mark.parametrize("rate", [500.0, 100.0])
+def test_a_validator_of_dicom_finds_no_error(tmp_path: Path, rate: float) -> None:
+    path = convert(person(rate_hz=rate), tmp_path / "r", "dicom", METHOD)
+    done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import require
-from auricle.measure.measurements import UNITS
+from auricle.measure.measurements import DECIMALS, UNITS
 from auricle.paediatrics import wording
 from auricle.recording import Recording
 
@@ -25,7 +25,7 @@ _CODES: Final = {
 }  # fmt: skip
 _STUDY: Final = ("11524-6", "EKG study")
 _UCUM_UNITS: Final = {"1/min": "/min", "ms": "ms", "deg": "deg", "mV": "mV", "1": "1"}
-_DIGITS: Final = {"1/min": 1, "ms": 1, "deg": 1, "mV": 3, "1": 2, "%": 1}
+_DIGITS: Final = {**DECIMALS, "%": 1}
 _CATEGORY: Final = ("http://terminology.hl7.org/CodeSystem/observation-category", "procedure", "Procedure")
 _SERVICE: Final = ("http://terminology.hl7.org/CodeSystem/v2-0074", "EC", "Electrocardiac (e.g., EKG, EEC, Holter)")
 _INTERPRETATIONS: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"

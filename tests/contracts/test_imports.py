@@ -22,7 +22,7 @@ ORDER = [
     "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "age", "leads", "numerals", "labs",
     "amplitude", "gaps", "einthoven", "recording", "processes", "tracing", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
-    "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir",
+    "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
     "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
     "predict", "export", "serve", "cli", "__main__",
 ]  # fmt: skip

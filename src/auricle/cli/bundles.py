@@ -1,51 +1,87 @@
-"""`--fhir`: what a verb answers, kept as FHIR and written when all is done, whole or not at all."""
+"""`--fhir`, `--sr`: what a verb answers, for other systems, kept and written when all is done, whole or not at all."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from auricle.atomic import write_bytes
 from auricle.errors import ConfigError, require
 
-_ONE, _LINES = ".json", ".ndjson"
-Keep = Callable[[dict[str, Any]], None]
-_OPTION: Final = "--fhir"
+Keep = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that answers are written as.
+
+    Attributes:
+        option: that asks for it.
+        one: the suffix of a file of one answer.
+        many: that of a file of any number; empty where there is none such.
+        module: without which it is not made, and the `extra` that brings that.
+        encode: an answer as the bytes of its file, or of its part of a file of many.
+    """
+
+    option: str
+    one: str
+    many: str
+    module: str
+    extra: str
+    encode: Callable[[Any, bool], bytes]
+
+
+def _json(bundle: Any, alone: bool) -> bytes:
+    return (json.dumps(bundle, ensure_ascii=False, indent=1 if alone else None) + "\n").encode()
+
+
+FHIR: Final = Kind("--fhir", ".json", ".ndjson", "fhir.resources.R4B.bundle", "fhir", _json)
+SR: Final = Kind("--sr", ".dcm", "", "pydicom", "io", lambda content, alone: bytes(content))
 
 
 @contextmanager
-def bundles_into(path: Path | None, n_given: int, with_table: bool) -> Iterator[Keep]:
-    """Something that keeps Bundles, which are written at the end, also of a run of which some recordings failed.
+def bundles_into(path: Path | None, n_given: int, with_table: bool, kind: Kind = FHIR) -> Iterator[Keep]:
+    """Something that keeps answers, which are written at the end, also of a run of which some recordings failed.
 
     Args:
-        path: .json for one recording, .ndjson for any number; None keeps nothing.
+        path: with a suffix of `kind`; None keeps nothing.
         n_given: how many recordings there are.
         with_table: whether a table is asked for as well.
+        kind: what is written.
 
     Raises:
-        ConfigError: another suffix, .json for several recordings, a table beside it, or it cannot be written there.
-        MissingExtraError: fhir.resources is not installed.
+        ConfigError: another suffix, that of one for several recordings, a table beside it, or it cannot be written
+            there.
+        MissingExtraError: what makes such files is not installed.
     """
     if path is None:
-        yield lambda bundle: None
+        yield lambda answer: None
         return
-    suffix = path.suffix.casefold()
-    if suffix not in (_ONE, _LINES):
-        raise ConfigError(f"{_OPTION} {path}: give a name that ends in {_ONE} (one recording) or {_LINES} (one a line)")
-    if suffix == _ONE and n_given > 1:
-        raise ConfigError(f"{_OPTION} {path}: holds one recording; name it {path.stem}{_LINES} for {n_given}")
-    if with_table:
-        raise ConfigError(f"{_OPTION} and --out: give one of them")
-    require("fhir.resources.R4B.bundle", "fhir")
-    kept: list[str] = []
+    alone = _check(path, n_given, with_table, kind)
+    require(kind.module, kind.extra)
+    kept: list[bytes] = []
     try:
-        yield lambda bundle: kept.append(json.dumps(bundle, ensure_ascii=False, indent=1 if suffix == _ONE else None))
+        yield lambda answer: kept.append(kind.encode(answer, alone))
     finally:
         if kept:
             try:
-                write_bytes(path, ("\n".join(kept) + "\n").encode())
+                write_bytes(path, b"".join(kept))
             except OSError as error:
-                raise ConfigError(f"{_OPTION} {path}: cannot be written ({error.strerror})") from None
+                raise ConfigError(f"{kind.option} {path}: cannot be written ({error.strerror})") from None
+
+
+def _check(path: Path, n_given: int, with_table: bool, kind: Kind) -> bool:
+    """Whether a file is of one answer."""
+    suffix, further = path.suffix.casefold(), f" (one recording) or {kind.many} (one a line)" if kind.many else ""
+    if suffix not in {kind.one, kind.many} - {""}:
+        raise ConfigError(f"{kind.option} {path}: give a name that ends in {kind.one}{further}")
+    if suffix == kind.one and n_given > 1:
+        remedy = f"name it {path.stem}{kind.many} for {n_given}" if kind.many else "give one file"
+        raise ConfigError(f"{kind.option} {path}: holds one recording; {remedy}")
+    if with_table:
+        raise ConfigError(f"{kind.option} and --out: give one of them")
+    return suffix == kind.one

@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
@@ -18,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from auricle.cli.bundles import bundles_into
+from auricle.cli.bundles import SR, bundles_into
 from auricle.cli.output import (
     check_page_name,
     check_picture_name,
@@ -92,6 +93,9 @@ def measure(
     workers: WorkersOption = None,
     executor: ExecutorOption = None,
     fhir: FhirOption = None,
+    sr: Annotated[
+        Path | None, typer.Option(help="Write a DICOM Structured Report of one recording here (.dcm), unverified.")
+    ] = None,
     page: Annotated[
         Path | None, typer.Option(help="Write an HTML page of one recording here: paper, median beat, table.")
     ] = None,
@@ -105,6 +109,7 @@ def measure(
     """Measure recordings and place every value among people of their age. Research use, not a diagnosis."""
     from auricle import age as ages
     from auricle.data.inputs import inputs
+    from auricle.dicom_sr import measured_report
     from auricle.fhir import measured_bundle
     from auricle.io.header_comments import given_sex
     from auricle.paediatrics.report import to_dict
@@ -142,14 +147,19 @@ def measure(
     verb = replace(_table_verb(measuring), prepare=alone if len(given) == 1 else measuring, show=shown)
 
     def kept(found: Sequence[_Measured]) -> Sequence[_Measured]:
-        for recording, values, assessment in found if fhir is not None else ():
-            keep(measured_bundle(recording, to_dict(assessment, values, recording.notes), lang))
+        for recording, values, assessment in found if fhir is not None or sr is not None else ():
+            plain = to_dict(assessment, values, recording.notes)
+            if fhir is not None:
+                keep_bundle(measured_bundle(recording, plain, lang))
+            if sr is not None:
+                keep_report(measured_report(recording, plain, datetime.now(), lang))
         return found
 
     large = Large(executor, partial(_table_verb, measuring), {"options": [age, sex, gestation, _digest_of(norms)]})
-    with bundles_into(fhir, len(given), out is not None) as keep:
+    n, with_table = len(given), out is not None
+    with bundles_into(fhir, n, with_table) as keep_bundle, bundles_into(sr, n, with_table, SR) as keep_report:
         go_through(given, replace(verb, answer=kept), as_json, out, workers, large)
-    for written in (page, ages_figure, fhir):
+    for written in (page, ages_figure, fhir, sr):
         if written is not None and not as_json:
             typer.echo(f"{written}")
 

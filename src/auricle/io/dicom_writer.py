@@ -1,11 +1,12 @@
 """Writing a recording as a DICOM waveform: twelve-lead ECG where it is one, else general ECG; steps of a microvolt.
 
-Source: DICOM PS3.3 A.34.3 and A.34.4, C.10.9. Identifiers follow from the recording's own, so that the same recording
-makes the same file.
+Source: DICOM PS3.3 A.34.3 and A.34.4, C.10.9. Identifiers follow from the recording's own and from its trace, so that
+the same recording makes the same file and two records of one name are never one study.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import warnings
@@ -27,8 +28,8 @@ _GENERAL: Final = "1.2.840.10008.5.1.4.1.1.9.1.2"
 # What the standard allows of twelve-lead ECGs: rates and samples a channel.
 _TWELVE_HZ, _TWELVE_SAMPLES = (200, 1000), 16384
 _MOST_GENERAL: Final = 24
-# Codes of SCP-ECG, which DICOM names leads by (CID 3001).
-_LEAD_CODES: Final = {
+# The numbers of leads in SCP-ECG and in ISO/IEEE 11073, which DICOM names leads by (CID 3001).
+LEAD_NUMBERS: Final = {
     "I": 1, "II": 2, "V1": 3, "V2": 4, "V3": 5, "V4": 6, "V5": 7, "V6": 8, "V7": 9, "V3R": 11, "V4R": 12, "V5R": 13,
     "V6R": 14, "III": 61, "aVR": 62, "aVL": 63, "aVF": 64, "V8": 66, "V9": 67,
 }  # fmt: skip
@@ -39,6 +40,8 @@ _NUMBERS: Final = {
     "p_axis_deg": ("5.10.3-11", "SCPECG", "P Axis", "deg"), "qrs_axis_deg": ("5.10.3-13", "SCPECG", "QRS Axis", "deg"),
     "t_axis_deg": ("5.10.3-15", "SCPECG", "T Axis", "deg"),
 }  # fmt: skip
+# Of coding schemes whose codes mean nothing without one (PS3.3 8.2).
+_VERSIONS: Final = {"SCPECG": "1.3"}
 _LARGEST_AGE: Final = 999
 
 
@@ -65,42 +68,68 @@ def write_dicom(path: Path, recording: Recording, deidentified: str = "") -> Pat
     notes = _annotations(pydicom, recording)
     if notes:
         data.WaveformAnnotationSequence = pydicom.Sequence(notes)
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of identifiers that a hospital wrote and the standard does not allow
-        pydicom.dcmwrite(content, data, enforce_file_format=True)
-    write_bytes(path, content.getvalue())
+    write_bytes(path, content_of(data))
     return path
 
 
-def _identity(pydicom: Any, recording: Recording, deidentified: str) -> Any:
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+def content_of(data: Any) -> bytes:
+    """A data set as the bytes of a DICOM file."""
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of identifiers that a hospital wrote and the standard does not allow
+        require("pydicom", "io").dcmwrite(content, data, enforce_file_format=True)
+    return content.getvalue()
 
+
+def _identity(pydicom: Any, recording: Recording, deidentified: str) -> Any:
     twelve = (
         recording.leads == STANDARD
         and _TWELVE_HZ[0] <= recording.rate_hz <= _TWELVE_HZ[1]
         and recording.signal.shape[1] <= _TWELVE_SAMPLES
     )
+    data = about(recording, _TWELVE_LEAD if twelve else _GENERAL, "ECG")
+    data.ContentDate, data.ContentTime = data.StudyDate, data.StudyTime
+    data.AcquisitionDateTime = f"{data.StudyDate}{data.StudyTime}"
+    data.AcquisitionContextSequence = pydicom.Sequence([])
+    if deidentified:
+        data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", deidentified
+    return data
+
+
+def about(recording: Recording, sop_class: str, modality: str, *more: str) -> Any:
+    """What each file of a recording says: whose it is, of when, by which program; unknown things are empty.
+
+    Args:
+        recording: whose identifiers, sex, age and moment are taken as they are.
+        sop_class: what kind of file it is.
+        modality: what a series of such files is; all series of a recording lie in one study.
+        *more: what tells this file from others of its series.
+
+    Returns:
+        A data set of pydicom.
+
+    Raises:
+        MissingExtraError: pydicom is not installed.
+    """
+    pydicom, uid = require("pydicom", "io"), require("pydicom.uid", "io")
     own = [recording.source, recording.patient_id or "", recording.record_id, recording.recorded or ""]
+    # Names such as `ecg1` occur in every ward.
+    own.append(hashlib.sha256(recording.signal.tobytes()).hexdigest())
     data = pydicom.Dataset()
     data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = _TWELVE_LEAD if twelve else _GENERAL
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["instance", *own])
-    data.StudyInstanceUID = generate_uid(entropy_srcs=["study", *own])
-    data.SeriesInstanceUID = generate_uid(entropy_srcs=["series", *own])
+    data.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = sop_class
+    instance = uid.generate_uid(entropy_srcs=["instance", modality, *own, *more])
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = instance
+    data.StudyInstanceUID = uid.generate_uid(entropy_srcs=["study", *own])
+    data.SeriesInstanceUID = uid.generate_uid(entropy_srcs=["series", modality, *own])
     data.SpecificCharacterSet = "ISO_IR 192"
-    day, clock = _moment(recording.recorded)
-    data.StudyDate, data.StudyTime, data.ContentDate, data.ContentTime = day, clock, day, clock
-    data.AcquisitionDateTime = f"{day}{clock}"
-    data.Modality, data.Manufacturer, data.ManufacturerModelName = "ECG", "auricle", f"auricle {__version__}"
+    data.StudyDate, data.StudyTime = moment_of(recording.recorded)
+    data.Modality, data.Manufacturer, data.ManufacturerModelName = modality, "auricle", f"auricle {__version__}"
     data.PatientName, data.PatientID, data.PatientBirthDate = "", recording.patient_id or "", ""
     data.PatientSex, data.PatientAge = recording.sex or "", "" if recording.age is None else age_string(recording.age)
     data.AccessionNumber, data.ReferringPhysicianName, data.StudyID = "", "", ""
     data.SeriesNumber, data.InstanceNumber = 1, 1
-    data.AcquisitionContextSequence = pydicom.Sequence([])
-    if deidentified:
-        data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", deidentified
     return data
 
 
@@ -116,7 +145,8 @@ def age_string(age: Age) -> str:
     return f"{int(age.days / DAYS_PER_YEAR):03d}Y"
 
 
-def _moment(recorded: str | None) -> tuple[str, str]:
+def moment_of(recorded: str | None) -> tuple[str, str]:
+    """Day and time of a recording as DICOM writes them; empty where they are not known."""
     digits = re.sub(r"\D", "", recorded or "")
     return digits[:8], digits[8:14]
 
@@ -124,7 +154,7 @@ def _moment(recorded: str | None) -> tuple[str, str]:
 def _group(pydicom: Any, recording: Recording) -> Any:
     steps = steps_of(recording)
     made = pydicom.Dataset()
-    made.MultiplexGroupTimeOffset, made.TriggerTimeOffset = "0", "0"
+    made.TriggerTimeOffset = "0"
     made.WaveformOriginality, made.MultiplexGroupLabel = "ORIGINAL", "RHYTHM"
     made.NumberOfWaveformChannels, made.NumberOfWaveformSamples = steps.shape
     made.SamplingFrequency = f"{recording.rate_hz:.10g}"
@@ -137,9 +167,9 @@ def _group(pydicom: Any, recording: Recording) -> Any:
 
 def _channel(pydicom: Any, lead: str, recording: Recording) -> Any:
     made = pydicom.Dataset()
-    made.ChannelSourceSequence = _coded(pydicom, f"5.6.3-9-{_LEAD_CODES[lead]}", "SCPECG", f"Lead {lead}")
+    made.ChannelSourceSequence = coded(pydicom, f"5.6.3-9-{LEAD_NUMBERS[lead]}", "SCPECG", f"Lead {lead}")
     made.ChannelSensitivity, made.ChannelSensitivityCorrectionFactor = f"{1000 / PER_MV:g}", "1"
-    made.ChannelSensitivityUnitsSequence = _coded(pydicom, "uV", "UCUM", "microvolt")
+    made.ChannelSensitivityUnitsSequence = coded(pydicom, "uV", "UCUM", "microvolt")
     made.ChannelBaseline, made.ChannelSampleSkew, made.WaveformBitsStored = "0", "0", 16
     if recording.cart_band_hz is not None:
         high_pass, low_pass = recording.cart_band_hz
@@ -158,8 +188,8 @@ def _annotations(pydicom: Any, recording: Recording) -> list[Any]:
         if name in _NUMBERS:
             code, scheme, meaning, unit = _NUMBERS[name]
             note = pydicom.Dataset()
-            note.ConceptNameCodeSequence = _coded(pydicom, code, scheme, meaning)
-            note.MeasurementUnitsCodeSequence = _coded(pydicom, unit, "UCUM", unit)
+            note.ConceptNameCodeSequence = coded(pydicom, code, scheme, meaning)
+            note.MeasurementUnitsCodeSequence = coded(pydicom, unit, "UCUM", unit)
             note.NumericValue = f"{value:.10g}"
             notes.append(note)
     for note in notes:
@@ -167,7 +197,10 @@ def _annotations(pydicom: Any, recording: Recording) -> list[Any]:
     return notes
 
 
-def _coded(pydicom: Any, value: str, scheme: str, meaning: str) -> Any:
+def coded(pydicom: Any, value: str, scheme: str, meaning: str) -> Any:
+    """A sequence of one code."""
     one = pydicom.Dataset()
     one.CodeValue, one.CodingSchemeDesignator, one.CodeMeaning = value, scheme, meaning
+    if scheme in _VERSIONS:
+        one.CodingSchemeVersion = _VERSIONS[scheme]
     return pydicom.Sequence([one])

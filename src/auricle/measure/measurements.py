@@ -20,6 +20,9 @@ UNITS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """Units of the global measurements; the amplitudes of a lead (`q_`, `r_`, `s_`, `st_`, `t_`, `p_` + lead) are in mV."""
 
+DECIMALS: Final[Mapping[str, int]] = {"1/min": 1, "ms": 1, "deg": 1, "mV": 3, "1": 2}
+"""To how many decimals a measurement is told to other systems, by its unit."""
+
 CAME_WITH: Final[Mapping[str, str]] = {
     "heart_rate": "heart_rate", "rr_ms": "rr", "p_ms": "p_duration", "pr_ms": "pr", "qrs_ms": "qrs", "qt_ms": "qt",
     "qtc_ms": "qtc_bazett", "p_axis_deg": "p_axis", "qrs_axis_deg": "qrs_axis", "t_axis_deg": "t_axis",
