@@ -96,11 +96,11 @@ def test_what_changed_of_the_same_recording_is_nothing(running, samples):
     assert found["appeared"] == found["gone"] == []
 
 
-def test_what_changed_from_child_to_newborn(running, samples):
+def test_what_changed_from_newborn_to_child_whichever_is_sent_as_the_earlier(running, samples):
     both = [*recording_files(samples, "newborn"), *recording_files(samples, "child", "previous_file")]
     found = running.ask("/api/changes", {"previous_age": "6yr"}, both).json
-    assert found["before"]["age"] == "6 yr"
-    assert found["now"]["age"] == "3 d"
+    assert found["before"]["age"] == "3 d"
+    assert found["now"]["age"] == "6 yr"
     axis = next(one for one in found["values"] if one["name"] == "QRS axis")
     assert axis["clear"]
 
