@@ -191,6 +191,33 @@ def test_a_job_without_a_recording_is_refused_and_leaves_nothing(running):
     assert sorted(path.name for path in (running.folder / "jobs").iterdir()) == before
 
 
+def test_what_is_answered_is_described(running, samples):
+    """`schemathesis` says the same of many thousand requests (docs/hospital.md)."""
+    described = running.ask("/api/openapi.json").json["paths"]
+    newborn = recording_files(samples, "newborn")
+    asked = [
+        ("/api/measure", "post", running.ask("/api/measure", {}, newborn)),
+        ("/api/measure", "post", running.ask("/api/measure", {"fhir": "1"}, newborn)),
+        ("/api/measure", "post", running.ask("/api/measure", {"file": "a text"})),
+        ("/api/measure", "post", running.ask("/api/measure", {}, newborn, Host="evil.example")),
+        ("/api/report", "post", running.ask("/api/report", {}, newborn)),
+        ("/api/jobs", "post", running.ask("/api/jobs", {"file": "a text"})),
+        ("/api/jobs/{job}", "get", running.ask("/api/jobs/none")),
+        ("/api/jobs/{job}", "delete", running.ask("/api/jobs/none", method="DELETE")),
+        ("/api/words/{language}", "get", running.ask("/api/words/xx")),
+        ("/api/login", "post", running.ask("/api/login", {"token": "any"})),
+        ("/metrics", "get", running.ask("/metrics")),
+        ("/health", "get", running.ask("/health")),
+    ]
+    for path, method, answer in asked:
+        known = described[path][method]["responses"]
+        assert str(answer.status) in known, (path, answer.status)
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        assert kind in known[str(answer.status)].get("content", {"": None}), (path, answer.status, kind)
+        assert answer.status < 500
+    assert running.ask("/api/measure").headers["allow"] == "POST"
+
+
 def test_the_audit_log_has_files_by_digest_and_no_person(running, samples):
     running.ask("/api/measure", {"age": "77d"}, recording_files(samples, "newborn"))
     text = (running.folder / "audit.jsonl").read_text(encoding="utf-8")

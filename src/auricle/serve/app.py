@@ -23,7 +23,7 @@ from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import AuricleError, DataError
 from auricle.paediatrics.languages import languages, words
 from auricle.serve import answers, uploads
-from auricle.serve.answers import JSON, UNPROCESSABLE, Answer, Ask, refusal, to_json
+from auricle.serve.answers import FHIR_JSON, HTML, JSON, UNPROCESSABLE, Answer, Ask, refusal, to_json
 from auricle.serve.audit import Audit
 from auricle.serve.guard import BUSY, COOKIE, FAULT, App, Guard, SendingError, Sessions, is_token, where
 from auricle.serve.jobs import Jobs
@@ -45,6 +45,7 @@ _PAGE: Final[Mapping[str, tuple[str, str]]] = {
         for name in ("app.js", "paper.js", "calipers.js", "panels.js")
     },
 }
+_LINES, _COUNTS = "application/x-ndjson", "text/plain; version=0.0.4; charset=utf-8"
 _MOST_FILES: Final = 10_000
 _LONGEST_FIELD: Final = 1 << 16
 _LONGEST_S: Final = 1e7
@@ -55,6 +56,14 @@ _FIELDS: Final[Mapping[str, str]] = {
     "gestation": "weeks+days at birth (30+2)",
     "language": "en, zh or de",
 }
+# Of the description: why there is no answer, and to which requests.
+_REASONS: Final[Mapping[int, str]] = {
+    400: "No form.", 401: "Without the token.", 403: "From another site's page.", 404: "Not here.",
+    408: "Sent too slowly.", 413: "Too much was sent.", 421: "Called by another name.",
+    422: "It cannot be done with what was sent; the line says why.", 503: "Busy: come again in a second.",
+    507: "The disk is full.",
+}  # fmt: skip
+_OF_FORMS: Final = (400, 401, 403, 408, 413, 421, 422, 503, 507)
 
 
 @dataclass(slots=True)
@@ -147,7 +156,9 @@ def create_app(settings: Settings, on_failure: Callable[[str], None] = lambda te
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
-        return _refused(error.status_code, str(error.detail))
+        answered = _refused(error.status_code, str(error.detail))
+        answered.headers.update(error.headers or {})
+        return answered
 
     @app.exception_handler(SendingError)
     async def not_whole(_: Request, error: SendingError) -> Response:
@@ -202,7 +213,7 @@ def _add_page(app: FastAPI, service: Service) -> None:
     async def icon() -> Response:
         return Response(status_code=204)
 
-    @app.get("/api/words/{language}")
+    @app.get("/api/words/{language}", response_class=Response, responses=_answers([JSON], 404, 421, 422))
     async def words_of_page(language: str) -> Response:
         """The words of the page in a language, and what the service can do."""
         if language not in languages():
@@ -227,7 +238,7 @@ def _add_page(app: FastAPI, service: Service) -> None:
         answered.set_cookie(COOKIE, service.sessions.begin(), httponly=True, samesite="strict", secure=secure)
         return answered
 
-    _post(app, "/api/login", log_in, {"token": "that of --token-file"})
+    _post(app, "/api/login", log_in, {"token": "that of --token-file"}, _answers([], *_OF_FORMS, status=204))
 
 
 def _add_answers(app: FastAPI, service: Service) -> None:
@@ -253,9 +264,11 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         further |= {"start_s": "from which second on the trace is sent"} if action == "view" else {}
         if action == "changes":
             further = {f"previous_{name}": f"of the earlier recording: {text}" for name, text in _FIELDS.items()}
-        _post(app, f"/api/{action}", answering(action, function), {**_FIELDS, **further}, is_upload=True)
+        kinds = [HTML] if action == "report" else [JSON, FHIR_JSON] if "fhir" in further else [JSON]
+        said = _answers(kinds, *_OF_FORMS)
+        _post(app, f"/api/{action}", answering(action, function), {**_FIELDS, **further}, said, is_upload=True)
 
-    @app.get("/api/watched")
+    @app.get("/api/watched", response_class=Response, responses=_answers([JSON], 401, 404, 421))
     async def watched() -> Response:
         """The recordings of the watched folder, newest first."""
         if service.watched is None:
@@ -285,9 +298,10 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         return Response(to_json({"id": name, "n": n}), status_code=202, media_type=JSON)
 
     fields = {"kind": "measure or predict", **_FIELDS}
-    _post(app, "/api/jobs", accept, fields, is_upload=True)
+    _post(app, "/api/jobs", accept, fields, _answers([JSON], 404, *_OF_FORMS, status=202), is_upload=True)
+    of_job = (401, 403, 404, 421, 422)
 
-    @app.get("/api/jobs/{job}")
+    @app.get("/api/jobs/{job}", response_class=Response, responses=_answers([JSON], *of_job))
     async def about(job: str) -> Response:
         """How far a job is."""
         found = service.jobs.about(job) if service.jobs else None
@@ -295,15 +309,17 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
             return _refused(404, "no such job" if service.jobs else none)
         return Response(to_json(found), media_type=JSON)
 
-    @app.get("/api/jobs/{job}/results")
+    @app.get("/api/jobs/{job}/results", response_class=Response, responses=_answers([_LINES], *of_job))
     async def results(job: str, request: Request) -> Response:
         """The answers so far, a JSON object a line."""
         if service.jobs is None or service.jobs.about(job) is None:
             return _refused(404, "no such job" if service.jobs else none)
         service.note(request, "fetch", 200, job=job)
-        return StreamingResponse(service.jobs.lines(job), media_type="application/x-ndjson")
+        return StreamingResponse(service.jobs.lines(job), media_type=_LINES)
 
-    @app.delete("/api/jobs/{job}")
+    @app.delete(
+        "/api/jobs/{job}", response_class=Response, status_code=204, responses=_answers([], *of_job, status=204)
+    )
     async def forget(job: str, request: Request) -> Response:
         """Remove a job with its files and answers."""
         if service.jobs is None or not service.jobs.forget(job):
@@ -315,30 +331,51 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
 def _add_operation(app: FastAPI, service: Service) -> None:
     """What those ask who run it."""
 
-    @app.get("/health")
+    @app.get("/health", response_class=Response, responses=_answers([JSON], 421, 503))
     async def health() -> Response:
         """Whether it can answer: 200, or 503 while its processes load the weights, at the start or anew."""
         is_ready = service.workers.is_ready
         told = {"status": "ok" if is_ready else "starting", "version": __version__}
         return Response(to_json(told), status_code=200 if is_ready else 503, media_type=JSON)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=Response, responses=_answers([_COUNTS], 421))
     async def metrics() -> Response:
         """Counters in the format of Prometheus, without a word about patients."""
         counts = service.jobs.counts() if service.jobs else {}
         text = service.metrics.text(service.workers.waiting, service.workers.died, counts)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(text, media_type=_COUNTS)
 
 
-def _post(app: FastAPI, path: str, function: Answering, fields: Mapping[str, str], *, is_upload: bool = False) -> None:
+def _answers(kinds: Sequence[str], *refusals: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer, for the description of the routes.
+
+    Args:
+        kinds: media types of an answer; none for an empty one.
+        refusals: statuses of refusals, each of which is a line of JSON.
+        status: of an answer.
+    """
+    line = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+    said: dict[int | str, dict[str, Any]] = {status: {"description": "Answered."}}
+    if kinds:
+        said[status]["content"] = {kind.partition(";")[0]: {"schema": {}} for kind in kinds}
+    for one in refusals:
+        said[one] = {"description": _REASONS[one], "content": {JSON: {"schema": line}}}
+    return said
+
+
+def _post(
+    app: FastAPI, path: str, function: Answering, fields: Mapping[str, str], said: dict[int | str, dict[str, Any]], *,
+    is_upload: bool = False,
+) -> None:  # fmt: skip
     """A route that takes a form, which it reads itself: files are written where only a process reads them."""
     properties: dict[str, Any] = {name: {"type": "string", "description": text} for name, text in fields.items()}
     if is_upload:
         file = {"type": "array", "items": {"type": "string", "format": "binary"}}
         properties["file"] = {**file, "description": "a recording, or a WFDB header with its signal files"}
-    schema = {"type": "object", "properties": properties}
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
     described = {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}
-    app.post(path, openapi_extra=described)(function)
+    status = min(int(one) for one in said)
+    app.post(path, openapi_extra=described, response_class=Response, responses=said, status_code=status)(function)
 
 
 @asynccontextmanager

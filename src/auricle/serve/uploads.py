@@ -89,10 +89,12 @@ async def write_files(uploads: Sequence[Any], folder: Path) -> list[Path]:
         Where they are, as they were sent.
 
     Raises:
-        DataError: two of one name, a name that is none, or nothing was sent.
+        DataError: two of one name, a name that is none, a text in place of a file, or nothing was sent.
     """
     paths = []
     for upload in uploads:
+        if isinstance(upload, str):
+            raise DataError("file: is a file, and a text was sent; send it with its name")
         path = folder.joinpath(*safe_parts(upload.filename or ""))
         if os.path.lexists(path):
             raise DataError(
