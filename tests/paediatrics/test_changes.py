@@ -111,3 +111,26 @@ def test_without_an_age_nothing_came_or_went():
     assert differ.gone == ()
     assert {"heart_rate.high", "qrs.high"} <= set(codes(differ.not_sought_now))
     assert not differ.comparable
+
+
+def test_a_sign_without_centiles_comes_and_goes_as_any_other():
+    inverted, upright = assessed(age=365.0, t_v1=(-0.2, 0.02)), assessed(age=730.0, t_v1=(0.3, 0.02))
+    assert "flag.t_v1_upright" in codes(findings_changed(inverted, upright).appeared)
+    assert "flag.t_v1_upright" in codes(findings_changed(upright, inverted).gone)
+
+
+@pytest.mark.parametrize(("later", "where"), [(25.0, "gone"), (40.0, "not_sought_now")])
+def test_a_rule_of_the_first_month_is_not_asked_of_the_second(later, where):
+    tall = {"r_v1": (2.9, 0.05), "s_v1": (0.6, 0.05)}
+    before, now = assessed(age=20.0, **tall), assessed(age=later, r_v1=(1.0, 0.05), s_v1=(0.6, 0.05))
+    assert "flag.r_v1" in codes(before.findings)
+    assert "flag.r_v1" in codes(getattr(findings_changed(before, now), where))
+    back = findings_changed(now, before)
+    assert "flag.r_v1" in codes(back.appeared if where == "gone" else back.not_sought_before)
+
+
+def test_an_upright_t_of_the_first_week_says_nothing_later():
+    first, second = assessed(age=3.0, t_v1=(0.3, 0.02)), assessed(age=20.0, t_v1=(0.3, 0.02))
+    differ = findings_changed(first, second)
+    assert "flag.t_v1_upright" in codes(differ.not_sought_before)
+    assert "flag.t_v1_upright" not in codes(differ.appeared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sqlite3
@@ -96,6 +97,48 @@ def test_a_recording_that_ends_the_service_each_time_is_given_up(tmp_path):
     assert "3 times" in lines[0]["error"]  # type: ignore[operator]
     assert lines[1] == {"file": "b.xml", "a": 1}
     assert [path.name for path in reading.asked] == ["b.xml"]
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_after_a_full_disk_the_work_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(background, "_PAUSE_S", 0.01)
+    queue = Jobs(tmp_path / "jobs", Reading(), 1, 1.0)  # type: ignore[arg-type]
+    job = accepted(queue, "a.xml")
+    finish, back, faults = queue._finish, queue._back, []
+
+    def failing(whole):
+        def act(*given, **more):
+            if len(faults) < 6:
+                faults.append(1)
+                full()
+            whole(*given, **more)
+
+        return act
+
+    monkeypatch.setattr(queue, "_finish", failing(finish))
+    monkeypatch.setattr(queue, "_back", failing(back))
+    assert done(queue, job) == [{"file": "a.xml", "a": 1}]
+    with sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite") as data:
+        assert data.execute("SELECT tries FROM recordings").fetchall() == [(1,)]
+
+
+def test_what_could_not_be_entered_leaves_no_files(tmp_path, monkeypatch):
+    queue = Jobs(tmp_path / "jobs", Reading(), 1, 1.0)  # type: ignore[arg-type]
+    monkeypatch.setattr(queue, "_enter", full)
+    with pytest.raises(OSError, match="No space"):
+        accepted(queue, "a.xml")
+    assert not [path for path in (tmp_path / "jobs").iterdir() if path.is_dir()]
+
+
+def test_a_full_data_base_is_a_full_disk(tmp_path):
+    queue = Jobs(tmp_path / "jobs", Reading(), 1, 1.0)  # type: ignore[arg-type]
+    queue._data.execute(f"PRAGMA max_page_count = {queue._data.execute('PRAGMA page_count').fetchone()[0]}")
+    with pytest.raises(OSError, match="No space"):
+        queue._enter("0" * 32, "measure", {}, [f"{number}.xml" for number in range(5000)])
+    assert queue.counts()["waiting"] == 0
 
 
 def test_a_service_that_is_stopped_again_and_again_gives_nothing_up(tmp_path):
@@ -275,6 +318,44 @@ def test_a_recording_that_is_written_anew_is_another(tmp_path, samples, monkeypa
     (after,) = looked(watched, lambda listed: listed[0]["id"] != before["id"] and "n" in listed[0])
     assert watched.path(before["id"]) is None
     assert watched.path(after["id"]) == tmp_path / "newborn.hea"
+
+
+def test_a_number_is_never_another_recordings_not_even_before_it_is_seen(tmp_path, samples):
+    for file in ("newborn.hea", "newborn.dat"):
+        (tmp_path / file).write_bytes((samples / file).read_bytes())
+    watched = Watched(tmp_path, Reading())  # type: ignore[arg-type]
+    watched._scan()
+    (one,) = watched.listed()
+    state = (tmp_path / "newborn.dat").stat()
+    (tmp_path / "new.dat").write_bytes((samples / "newborn.dat").read_bytes()[::-1])
+    os.utime(tmp_path / "new.dat", ns=(state.st_atime_ns, state.st_mtime_ns))
+    (tmp_path / "new.dat").rename(tmp_path / "newborn.dat")  # the same size and time
+    assert watched.path(one["id"]) is None
+    watched._scan()
+    assert watched.listed()[0]["id"] != one["id"]
+
+
+def test_what_no_header_looks_like_keeps_nobody_waiting(tmp_path, samples):
+    os.mkfifo(tmp_path / "pipe.hea")
+    (tmp_path / "digits.hea").write_text(f"a {'9' * 5000}\n", encoding="utf-8")
+    (tmp_path / "long.hea").write_text("a" + " 1" * 400_000, encoding="utf-8")
+    for file in ("newborn.hea", "newborn.dat"):
+        (tmp_path / file).write_bytes((samples / file).read_bytes())
+    watched = Watched(tmp_path, Reading())  # type: ignore[arg-type]
+    begun = time.process_time()
+    watched._scan()
+    assert time.process_time() - begun < 1
+    assert {one["name"] for one in watched.listed()} == {"pipe.hea", "digits.hea", "long.hea", "newborn.hea"}
+
+
+def test_a_file_that_nobody_thought_of_does_not_keep_the_others(tmp_path, monkeypatch):
+    for name in ("bad.xml", "good.xml"):
+        (tmp_path / name).write_bytes(b"x")
+    watched = Watched(tmp_path, Reading())  # type: ignore[arg-type]
+    seen = watched._seen
+    monkeypatch.setattr(watched, "_seen", lambda path: 1 / 0 if path.name == "bad.xml" else seen(path))
+    watched._scan()
+    assert [one["name"] for one in watched.listed()] == ["good.xml"]
 
 
 def test_who_was_busy_is_asked_again(tmp_path, monkeypatch):

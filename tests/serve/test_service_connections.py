@@ -28,12 +28,12 @@ async def answering(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-def with_server(monkeypatch, ask) -> Any:
+def with_server(monkeypatch, ask, answer=answering) -> Any:
     """What comes of asking a server that waits a fifth of a second for a head."""
     monkeypatch.setattr(connections, "HEAD_S", HEAD_S)
 
     async def run() -> Any:
-        config = uvicorn.Config(answering, port=0, http=connections.Hurried, log_config=None, lifespan="off")
+        config = uvicorn.Config(answer, port=0, http=connections.Hurried, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
         while not server.started:
@@ -67,6 +67,24 @@ def test_who_sends_slowly_is_waited_for(monkeypatch):
         return await reader.read()
 
     assert with_server(monkeypatch, ask).endswith(b"\r\n6")
+
+
+async def refusing(scope: Any, receive: Any, send: Any) -> None:
+    """Answers without having read anything."""
+    await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+def test_who_was_refused_and_never_ends_to_send_is_hung_up_on(monkeypatch):
+    async def ask(reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        said = await reader.readuntil(b"no")
+        writer.write(b"x")
+        return said, await reader.read()
+
+    said, rest = with_server(monkeypatch, ask, refusing)
+    assert b" 401 " in said
+    assert rest == b""
 
 
 def test_a_connection_that_goes_on_asking_is_kept(monkeypatch):

@@ -186,8 +186,7 @@ def test_further_leads_have_their_place_and_few_leads_theirs(page, samples, tmp_
     page.keyboard.press("1")
     assert {"V3R", "V4R"} < set(leads_shown(page))
     np.savez(tmp_path / "one.npz", signal=recording.signal[1:2], rate_hz=recording.rate_hz, leads=np.array(["II"]))
-    page.set_input_files("#files", str(tmp_path / "one.npz"))
-    until(page, "document.querySelector('#title').textContent.startsWith('one')")
+    opened(page, str(tmp_path / "one.npz"))
     page.keyboard.press("3")
     assert leads_shown(page) == ["II"]
 
@@ -631,3 +630,50 @@ def test_what_has_no_room_in_print_is_counted(page):
     assert "+ 2" in counted
     assert counted.count("a class") == 6
     assert "+ 3" in counted
+
+
+def test_what_changed_is_of_the_recording_in_hand_alone(page, samples):
+    upload(page, samples, "newborn", "child", "adult")
+    page.select_option("#compare", label="child")
+    page.wait_for_selector("#changes table")
+    page.click("#recordings button:has-text('adult')")
+    assert page.locator("#changes table").count() == 0
+    until(page, "document.getElementById('title').textContent.startsWith('adult')")
+    assert page.locator("#changes table").count() == 0
+
+
+def test_an_old_comparison_that_comes_late_changes_nothing(page, samples):
+    upload(page, samples, "newborn", "child")
+    held: list[Any] = []
+    page.route("**/api/changes", lambda route: held.append(route) if not held else route.continue_())
+    page.select_option("#compare", label="child")
+    while not held:
+        page.wait_for_timeout(20)
+    page.fill("#age", "30yr")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#changes table')?.textContent.includes('30 yr')")
+    held[0].continue_()
+    page.wait_for_timeout(400)
+    assert "30 yr" in page.inner_text("#changes")
+    assert "3 d" not in page.inner_text("#changes thead")
+
+
+def test_an_age_that_was_mistyped_is_typed_again(page, samples):
+    upload(page, samples, "newborn")
+    page.fill("#age", "soon")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#message.error")
+    assert page.locator("#sheet").text_content() == ""  # the browser's own printing has nothing to print
+    page.fill("#age", "8d")
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('title').textContent.includes('8 d')")
+
+
+def test_a_recording_beside_a_header_is_one_of_its_own(page):
+    found = page.evaluate(
+        """async () => {
+            const { grouped } = await import('/app.js');
+            return grouped(['r.hea', 'r.dat', 'other.mat'].map(name => ({ name }))).map(one => one.name);
+        }"""
+    )
+    assert found == ["r", "other.mat"]

@@ -192,6 +192,40 @@ def test_more_than_can_wait_is_told_so_before_it_is_taken(tmp_path, samples):
         assert found.ask("/health").status == 200
 
 
+def test_who_reads_an_answer_slowly_or_says_a_token_keeps_nobody_out(tmp_path, samples):
+    newborn = recording_files(samples, "newborn")
+    options = ("--workers", 1, "--weights", "none", "--waiting", 1, "--jobs", tmp_path / "jobs")
+    environment = {"AURICLE_TOKEN": TOKEN}
+    with service(tmp_path / "log", *options, environment=environment) as found, contextlib.ExitStack() as open_ones:
+        job = found.ask("/api/jobs", {}, newborn, **bearer()).json["id"]
+        for request in (
+            f"GET /api/jobs/{job}/results HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n",
+            "POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx",
+        ):
+            connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", found.port), timeout=20))
+            connection.sendall(request.encode())
+        time.sleep(0.3)
+        assert found.ask("/api/measure", {}, newborn, **bearer()).status == 200
+
+
+def test_a_home_that_was_cleaned_away_is_made_again(tmp_path, samples):
+    with service(tmp_path / "log", *PLAIN, environment={"TMPDIR": str(tmp_path)}) as found:
+        (home,) = tmp_path.glob("auricle-uploads-*")
+        (home / "lock").unlink()
+        home.rmdir()
+        assert found.ask("/api/measure", {}, recording_files(samples, "newborn")).status == 200
+        assert found.ask("/api/measure", {}, recording_files(samples, "newborn")).status == 200
+
+
+def test_the_audit_log_takes_no_address_from_just_anybody(tmp_path, samples):
+    with service(tmp_path / "log", *PLAIN, "--audit", tmp_path / "audit") as found:
+        found.ask("/api/measure", {}, recording_files(samples, "newborn"), X_Forwarded_For="Jane Doe")
+        found.ask("/api/measure", {"language": "xx"}, recording_files(samples, "newborn"))
+    lines = [json.loads(line) for line in (tmp_path / "audit").read_text(encoding="utf-8").splitlines()]
+    assert [line["client"] for line in lines] == ["127.0.0.1", "127.0.0.1"]
+    assert [line["status"] for line in lines] == [200, 422]
+
+
 def test_odd_names_are_no_fault(guarded):
     for name in ("\u5fc3" * 120 + ".xml", "/".join(["folder"] * 900) + "/a.xml", "a" * 500):
         answer = guarded.ask("/api/measure", {}, [("file", name, b"<x/>")], **bearer())
@@ -332,6 +366,8 @@ def test_what_it_is_started_with_is_checked_first(tmp_path, monkeypatch):
     token.write_text("short", encoding="utf-8")
     token.chmod(0o600)
     refused(auricle("serve", "--token-file", token), "16")
+    token.write_text("ein Schlüssel, den niemand errät", encoding="utf-8")
+    refused(auricle("serve", "--token-file", token), "ASCII")
     refused(auricle("serve", "--audit", tmp_path / "none" / "audit"), "--audit")
     (tmp_path / "file").touch()
     refused(auricle("serve", *PLAIN, "--jobs", tmp_path / "file" / "jobs"), "--jobs")

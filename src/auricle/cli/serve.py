@@ -55,6 +55,9 @@ def serve(
     ] = None,
     keep_hours: Annotated[float, typer.Option(help="How long finished long work is kept.", min=0.0)] = 24.0,
     audit: Annotated[Path | None, typer.Option(help="Add a line for every answer to this file.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="Take the caller's address and https from a proxy on this machine.")
+    ] = False,
     certificate: Annotated[Path | None, typer.Option(help="PEM certificate, for HTTPS without a proxy.")] = None,
     key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
 ) -> None:
@@ -98,6 +101,7 @@ def serve(
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, failed), host=host, port=port, http=Hurried, log_config=None, access_log=False,
+            proxy_headers=behind_proxy,
             server_header=False, date_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=_GRACE_S,
             limit_concurrency=settings.waiting + _OTHERS,
             ssl_certfile=certificate, ssl_keyfile=key, lifespan="on",

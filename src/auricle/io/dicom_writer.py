@@ -112,7 +112,7 @@ def about(recording: Recording, sop_class: str, modality: str, *more: str) -> An
         MissingExtraError: pydicom is not installed.
     """
     pydicom, uid = require("pydicom", "io"), require("pydicom.uid", "io")
-    own = [recording.source, recording.patient_id or "", recording.record_id, recording.recorded or ""]
+    own = [recording.patient_id or "", recording.record_id, recording.recorded or ""]
     # Names such as `ecg1` occur in every ward.
     own.append(hashlib.sha256(recording.signal.tobytes()).hexdigest())
     data = pydicom.Dataset()
@@ -126,7 +126,9 @@ def about(recording: Recording, sop_class: str, modality: str, *more: str) -> An
     data.SpecificCharacterSet = "ISO_IR 192"
     data.StudyDate, data.StudyTime = moment_of(recording.recorded)
     data.Modality, data.Manufacturer, data.ManufacturerModelName = modality, "auricle", f"auricle {__version__}"
-    data.PatientName, data.PatientID, data.PatientBirthDate = "", recording.patient_id or "", ""
+    # A backslash would make two values of one.
+    patient = (recording.patient_id or "").replace("\\", "/")
+    data.PatientName, data.PatientID, data.PatientBirthDate = "", patient, ""
     data.PatientSex, data.PatientAge = recording.sex or "", "" if recording.age is None else age_string(recording.age)
     data.AccessionNumber, data.ReferringPhysicianName, data.StudyID = "", "", ""
     data.SeriesNumber, data.InstanceNumber = 1, 1

@@ -20,11 +20,15 @@ from auricle.io.names import record_name, signal_file, suffix_of
 _DEFAULT_GAIN: Final = 200.0
 _DEFAULT_RATE_HZ: Final = 250.0
 _LARGEST_HEADER: Final = 1_000_000
+# Longer lines are no header's, and take long to be taken apart.
+_LONGEST_LINE: Final = 2_000
+# Signal files of one record that are looked for.
+_MOST_FILES: Final = 64
 _LARGEST_BASELINE: Final = 2**31
 _LARGEST_FRAME: Final = 10_000
 # What follows the record's name.
 _COUNTS: Final = re.compile(
-    r"^(?P<signals>\d+)(?:\s+(?P<rate>[\d.eE+-]+)(?:/[^\s]+)?(?:\s+(?P<samples>\d+)(?:\s+.*)?)?)?\s*$"
+    r"^(?P<signals>\d{1,6})(?:\s+(?P<rate>[\d.eE+-]{1,40})(?:/[^\s]+)?(?:\s+(?P<samples>\d{1,15})(?:\s+.*)?)?)?\s*$"
 )
 _SEGMENTS: Final = re.compile(r"/\d+$")
 _FORMAT: Final = re.compile(
@@ -130,12 +134,16 @@ def read_header(path: Path) -> Header:
         ReadError: not a WFDB header, or one of several segments.
     """
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            raise ReadError(f"{path}: no such file")
         if path.stat().st_size > _LARGEST_HEADER:
             raise ReadError(f"{path}: too large for a WFDB header")
         lines = [line.strip() for line in header_text(path.read_bytes()).splitlines()]
     except OSError as error:
         raise ReadError(f"{path}: cannot be opened ({error.strerror})") from None
     body = [line for line in lines if line and not line.startswith("#")]
+    if any(len(line) > _LONGEST_LINE for line in body):
+        raise ReadError(f"{path}: is no WFDB header; a line of it is too long")
     name, match = _record_line(body)
     if match is None:
         raise ReadError(f"{path}: is no WFDB header; its first line should be `name signals rate samples`")
@@ -170,7 +178,8 @@ def files_of(path: Path) -> list[Path]:
     files = [path]
     if suffix_of(path) == ".hea":
         with contextlib.suppress(ReadError):
-            for name in dict.fromkeys(channel.file for channel in read_header(path).channels):
+            names = dict.fromkeys(channel.file for channel in read_header(path).channels)
+            for name in list(names)[:_MOST_FILES]:
                 with contextlib.suppress(ReadError):
                     files.append(signal_file(path, name))
     return files

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from auricle.paediatrics.assessment import Assessment, Finding, Row
+from auricle.paediatrics.rules import would_show
 
 # Of a normal distribution, the standard errors within which 95 % of differences lie where nothing changed.
 _WITHIN: Final = 1.96
@@ -74,7 +75,7 @@ class FindingsChanged:
         appeared: only the later recording has them, and the earlier one would have shown them.
         gone: only the earlier one has them, and the later one would have shown them.
         not_sought_before: the later one has them, and the earlier one could not show them: a value was not measurable
-            there or was not compared with people of that age.
+            there or was not compared with people of that age, or the rule is for another age.
         not_sought_now: the earlier one has them, and the later one could not show them.
         comparable: whether findings were looked for in both at all: both ages are known, and enough was measurable.
     """
@@ -109,11 +110,9 @@ def _lacking(found: Assessment, elsewhere: Assessment) -> list[Finding]:
 
 
 def _sought(finding: Finding, assessment: Assessment) -> bool:
-    """Whether an assessment would have shown a finding: all it rests on was measured, and compared with its age."""
-    rows = [assessment.row(parameter) for parameter in finding.rests_on]
-    return assessment.age is not None and all(
-        row is not None and row.measured.measurable and not row.refused for row in rows
-    )
+    """Whether an assessment would have shown a finding."""
+    rows = {row.parameter: row for row in assessment.rows}
+    return would_show(finding, rows, assessment.compared_age, assessment.sex)
 
 
 def _change(before: Row, now: Row) -> Change:

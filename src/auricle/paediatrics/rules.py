@@ -56,6 +56,30 @@ def find(rows: Sequence[Row], measurements: Measurements, age: Age | None, sex: 
     return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.kind)))
 
 
+def would_show(finding: Finding, rows: Mapping[str, Row], age: Age | None, sex: Sex | None) -> bool:
+    """Whether a finding would have been made of another recording too, had its values been such.
+
+    Args:
+        finding: of one recording.
+        rows: of the other, by parameter.
+        age: at which the other was compared; None for an unknown one.
+        sex: of the person.
+    """
+    # What says that an S is absent is not there where there is one.
+    needed = [rows.get(name) for name in finding.rests_on if name != "rs_ratio_v1" or finding.kind != "flag"]
+    known = [row for row in needed if row is not None and row.measured.measurable]
+    if age is None or len(known) < len(needed):
+        return False
+    if finding.kind != "flag":
+        # A superior axis was looked at and lies beyond the norm.
+        return all(row.refused in {"", "superior_axis"} for row in known)
+    if any(row.refused in _NO_FLAG for row in known):
+        return False
+    if finding.code == "flag.t_v1_upright":
+        return age.days > _WEEK_DAYS and 1 - t_v1_inverted_share(age.best_days, sex) < _UNUSUAL_SHARE
+    return age.best_days <= _MONTH_DAYS
+
+
 def doubts(row: Row) -> tuple[str, ...]:
     """Warnings about how a value was measured, which a finding must not leave out; those of its limits are others."""
     return tuple(code for code in row.warnings if code not in {"extrapolated", "unverified"})

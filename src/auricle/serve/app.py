@@ -251,6 +251,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
                     async with _asked(form, service) as ask:
                         return await service.answer(request, action, function, ask)
                 except AuricleError as error:
+                    service.note(request, action, UNPROCESSABLE)
                     return _refused(UNPROCESSABLE, str(error))
 
         answer.__doc__ = function.__doc__
@@ -397,7 +398,7 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
         else:
             if service.home is None:
                 raise DataError("the service is not running")
-            path = uploads.new_folder(service.home.folder)
+            path = service.home.new_folder()
             folders.append(path)
             await uploads.write_files(form.getlist(f"{prefix}file"), path)
         return Ask(path, said["age"], said["sex"], said["gestation"], _language(form))

@@ -21,10 +21,16 @@ class Hurried(H11Protocol):
         self.loop.call_later(HEAD_S, self._look, None)
 
     def _look(self, before: Any) -> None:
-        """Close where no head came since the last look; `before` is what was answered last at that time."""
+        """Close where no head came, or no end of what nobody reads, since the last look.
+
+        Args:
+            before: what was being answered at that time.
+        """
         if self.transport.is_closing():
             return
-        waits = self.conn.their_state is h11.IDLE
+        # It was answered (refused), and the rest of what was announced is still to come.
+        is_left = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+        waits = self.conn.their_state is h11.IDLE or is_left
         if waits and self.cycle is before:
             self.transport.close()
             return

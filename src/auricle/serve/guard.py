@@ -36,7 +36,12 @@ _SESSION_S: Final = 12 * 3600.0
 _MOST_SESSIONS: Final = 1000
 # Of /api, what needs no token: to say it, and the words of the page. Outside are the page, which knows nothing, and
 # whether the service lives and how much it does.
-_OPEN: Final = ("/api/login", "/api/words/")
+_LOGIN: Final = "/api/login"
+_OPEN: Final = (_LOGIN, "/api/words/")
+# Bytes and seconds of a form with a token.
+_LOGIN_LIMITS: Final = (1 << 16, 10.0)
+# Whoever reads nothing of an answer for so long has gone away.
+_SEND_S: Final = 60.0
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
@@ -105,19 +110,22 @@ class Guard:
             return
         began, sent = time.perf_counter(), _Sent(send)
         scope["auricle_id"] = secrets.token_hex(6)
-        self._inside += 1
+        is_login = scope["path"] == _LOGIN
+        n_bytes, seconds = _LOGIN_LIMITS if is_login else (self.settings.upload_bytes, self.settings.upload_seconds)
+        counts = scope["method"] == "POST" and not is_login
+        self._inside += counts
         try:
             against = self._refusal(scope)
             if against is not None:
                 await sent.refuse(*against)
             else:
-                await self.app(scope, _Limited(receive, self.settings), sent)
+                await self.app(scope, _Limited(receive, n_bytes, seconds), sent)
         except Exception as error:
             # Its text may hold what the file held: the log has its kind and its place. Starlette has answered.
             log.error("%s %s", scope["auricle_id"], where(error))
             await sent.refuse(500, FAULT)
         finally:
-            self._inside -= 1
+            self._inside -= counts
             route = _route(scope)
             seconds = time.perf_counter() - began
             self.metrics.answered(route, sent.status, seconds)
@@ -129,7 +137,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason where a request is not to be answered."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if _name_of(headers.get("host", "")) not in self.settings.hosts:
+        if _name_of(headers.get("host", "")).casefold() not in self.settings.hosts:
             return 421, "called by a name that is not its own; start it with --allow-host NAME"
         if scope["method"] not in ("GET", "HEAD") and not _from_own_page(headers):
             return 403, "the request comes from another site's page"
@@ -137,7 +145,7 @@ class Guard:
         if needs and self.settings.token is not None and not self._is_known(headers, self.settings.token):
             return 401, "say the token: `Authorization: Bearer TOKEN`, or on the page"
         # Before anything is taken: what is uploaded lies on the disk until it is answered.
-        if scope["method"] == "POST" and self._inside > self.settings.waiting:
+        if scope["method"] == "POST" and scope["path"] != _LOGIN and self._inside > self.settings.waiting:
             return BUSY, "the service is busy: come again in a second"
         return None
 
@@ -157,29 +165,27 @@ def is_token(said: str, token: str) -> bool:
 class _Limited:
     """What a request receives, as long as it is neither too much nor too slow."""
 
-    def __init__(self, receive: Receive, settings: Settings) -> None:
-        self._receive, self._settings = receive, settings
-        self._until, self._bytes, self._is_whole = time.monotonic() + settings.upload_seconds, 0, False
+    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
+        self._receive, self._most, self._seconds = receive, most, seconds
+        self._until, self._bytes, self._is_whole = time.monotonic() + seconds, 0, False
 
     async def __call__(self) -> MutableMapping[str, Any]:
         if self._is_whole:  # the application waits for the other end to go away
             return await self._receive()
         message = await self._next()
-        most = self._settings.upload_bytes
-        if self._bytes > most:
+        if self._bytes > self._most:
             # Whoever sends reads the answer when all is sent: the rest is taken and thrown away.
             while not self._is_whole:
                 await self._next()
-            raise SendingError(413, f"more than {most / 2**20:g} MB were sent; cut the recording")
+            raise SendingError(413, f"more than {self._most / 2**20:g} MB were sent; cut the recording")
         return message
 
     async def _next(self) -> MutableMapping[str, Any]:
-        seconds = self._settings.upload_seconds
         try:
             async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            raise SendingError(408, f"the upload took more than {seconds:g} s and was given up") from None
+            raise SendingError(408, f"the upload took more than {self._seconds:g} s and was given up") from None
         if message["type"] == "http.disconnect":
             raise SendingError(GONE, "whoever asked has gone away")
         self._bytes += len(message.get("body", b""))
@@ -201,7 +207,11 @@ class _Sent:
             message = {**message, "headers": [*own, *fixed]}
         elif message["type"] == "http.response.body":
             self.n_bytes += len(message.get("body", b""))
-        await self._send(message)
+        try:
+            async with asyncio.timeout(_SEND_S):
+                await self._send(message)
+        except TimeoutError:
+            raise SendingError(GONE, "whoever asked reads nothing of the answer") from None
 
     async def refuse(self, status: int, reason: str) -> None:
         """Say in one line why there is no answer, if nothing was said yet."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
@@ -108,6 +109,7 @@ class Jobs:
             if left.is_dir() and left.name not in known and _MADE_HERE.fullmatch(left.name):
                 uploads.remove(left)
         self._tasks: list[asyncio.Task[None]] = []
+        self._put_back: list[_Next] = []
         self._work = asyncio.Event()
 
     def _take_up(self) -> None:
@@ -159,14 +161,22 @@ class Jobs:
         await asyncio.to_thread(_settle, folder)
         folder.rename(own)
         _settle_folder(self.folder)
-        rows = [(name, place, str(file.relative_to(folder))) for place, file in enumerate(files)]
+        try:
+            self._enter(name, kind, asked, [str(file.relative_to(folder)) for file in files])
+        except BaseException:
+            uploads.remove(own)
+            raise
+        self._work.set()
+        return name, len(files)
+
+    def _enter(self, name: str, kind: str, asked: dict[str, str], files: list[str]) -> None:
+        """Enter a job into the data base."""
+        rows = [(name, place, file) for place, file in enumerate(files)]
         with self._transaction():
             self._data.execute(
                 "INSERT INTO jobs VALUES (?, ?, ?, ?, NULL)", (name, kind, json.dumps(asked), time.time())
             )
             self._data.executemany("INSERT INTO recordings (job, place, file) VALUES (?, ?, ?)", rows)
-        self._work.set()
-        return name, len(rows)
 
     def about(self, name: str) -> dict[str, Any] | None:
         """How far a job is: `kind`, `n` recordings, `done`, `finished`; None where there is no such job."""
@@ -210,6 +220,9 @@ class Jobs:
 
     async def _run(self) -> None:
         """Take the next that waits, or wait for one."""
+        while self._put_back:
+            self._back(self._put_back[-1], is_fault=True)
+            self._put_back.pop()
         one = self._next()
         if one is None:
             self._work.clear()
@@ -220,7 +233,8 @@ class Jobs:
         try:
             await self._answer(one)
         except Exception:
-            self._back(one)
+            # A fault of the service, such as a full disk, in which nothing can be written now.
+            self._put_back.append(one)
             raise
 
     async def _answer(self, one: _Next) -> None:
@@ -272,10 +286,13 @@ class Jobs:
         (tries,) = found.fetchone() or (_MOST_TRIES,)
         return int(tries)
 
-    def _back(self, one: _Next) -> None:
+    def _back(self, one: _Next, is_fault: bool = False) -> None:
+        """Let a recording wait again; what was no fault of its own is no try."""
         with self._transaction():
             self._data.execute(
-                "UPDATE recordings SET state = 'waiting' WHERE job = ? AND place = ?", (one.job, one.place)
+                "UPDATE recordings SET state = 'waiting', tries = tries - ? "
+                "WHERE job = ? AND place = ? AND state = 'running'",
+                (int(is_fault), one.job, one.place),
             )
 
     async def _forget(self) -> None:
@@ -290,10 +307,13 @@ class Jobs:
         self._data.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
-            self._data.execute("ROLLBACK")
+            self._data.execute("COMMIT")
+        except BaseException as error:
+            if self._data.in_transaction:  # of a full disk SQLite has rolled back by itself
+                self._data.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder)) from None
             raise
-        self._data.execute("COMMIT")
 
 
 def _settle(folder: Path) -> None:

@@ -57,6 +57,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.token is not None and len(self.token) < _SHORTEST_TOKEN:
             raise ConfigError(f"the token has {len(self.token)} characters: give one of {_SHORTEST_TOKEN} at least")
+        if self.token is not None and not self.token.isascii():
+            raise ConfigError("the token has letters that browsers and programs send differently: give one in ASCII")
         if self.token is None and not self.is_loopback:
             raise ConfigError(
                 f"--host {self.host}: others than this machine could reach it: give a token (--token-file), or leave "
@@ -79,4 +81,4 @@ class Settings:
     def hosts(self) -> tuple[str, ...]:
         """By what names it may be called; a browser that was led here by another name (DNS rebinding) is refused."""
         own = self.host if ":" not in self.host else f"[{self.host}]"
-        return tuple(dict.fromkeys((*_LOOPBACK_NAMES, own, *self.allowed_hosts)))
+        return tuple(dict.fromkeys(name.casefold() for name in (*_LOOPBACK_NAMES, own, *self.allowed_hosts)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,11 +29,23 @@ class Home:
     """The folder of one service's uploads, which nobody else may look into, held as long as the service lives."""
 
     def __init__(self) -> None:
+        self.folder = self._made()
+
+    def _made(self) -> Path:
         # It has its own name only when it is locked: another service that starts now must not take it for left behind.
         made = Path(tempfile.mkdtemp(prefix=".auricle-"))
         self._lock = locked(made / "lock", wait=False)
         self._lock.__enter__()
-        self.folder = made.rename(made.with_name(_HOME + made.name.removeprefix(".auricle-")))
+        return made.rename(made.with_name(_HOME + made.name.removeprefix(".auricle-")))
+
+    def new_folder(self) -> Path:
+        """A folder for one upload; the home is made anew where somebody cleaned it away."""
+        try:
+            return new_folder(self.folder)
+        except FileNotFoundError:
+            self._lock.__exit__(None, None, None)
+            self.folder = self._made()
+            return new_folder(self.folder)
 
     def close(self) -> None:
         """Remove it with what is in it."""
@@ -53,12 +67,15 @@ def remove_left_behind() -> int:
     """Remove the folders of services that were killed; how many there were."""
     count = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{_HOME}*"):
-        if folder.is_symlink() or not (folder / "lock").is_file() or folder.stat().st_uid != os.getuid():
-            continue
-        with locked(folder / "lock", wait=False) as is_left:
-            if is_left:
-                remove(folder)
-                count += 1
+        # Another user's may not be looked into, and one that is gone by now is nobody's.
+        with contextlib.suppress(OSError):
+            state = folder.lstat()
+            if state.st_uid != os.getuid() or not stat.S_ISDIR(state.st_mode) or not (folder / "lock").is_file():
+                continue
+            with locked(folder / "lock", wait=False) as is_left:
+                if is_left:
+                    remove(folder)
+                    count += 1
     return count
 
 
@@ -71,7 +88,9 @@ def safe_parts(name: str) -> tuple[str, ...]:
     parts = [_ODD.sub("", part).strip() for part in name.replace("\\", "/").split("/")]
     # The end of a name is what tells its kind.
     kept = tuple(
-        part.encode()[-_LONGEST_NAME:].decode(errors="ignore") for part in parts if part not in ("", ".", "..")
+        part.encode(errors="replace")[-_LONGEST_NAME:].decode(errors="ignore")
+        for part in parts
+        if part not in ("", ".", "..")
     )
     if not kept:
         raise DataError("a file was sent without a name: send its name, which tells which files belong together")
@@ -111,6 +130,8 @@ async def write_files(uploads: Sequence[Any], folder: Path) -> list[Path]:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             raise DataError("a file lies in too many folders, or its name is too long: send it by its name") from None
+        # What was kept of it while it came is given up: it is on the disk once, not twice.
+        await upload.close()
         paths.append(path)
     if not paths:
         raise DataError("no file was sent: send a recording as `file`, with its header and signals as several `file`s")

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import time
@@ -22,8 +23,10 @@ from auricle.io.wfdb_header import files_of
 from auricle.serve import answers
 from auricle.serve.answers import Ask
 from auricle.serve.background import keep_doing
-from auricle.serve.guard import BUSY
+from auricle.serve.guard import BUSY, where
 from auricle.serve.workers import Workers
+
+log = logging.getLogger("auricle.serve")
 
 _EVERY_S: Final = 2.0
 # Of more only the newest are listed.
@@ -37,21 +40,21 @@ class _File:
     Attributes:
         path: its file, of WFDB its header.
         files: that and its signal files.
-        state: size and time of each.
+        state: of each, what changes when it is written anew, its time first.
         number: what the page calls it by; another one when it was written anew.
         about: what was read of it; empty until then.
     """
 
     path: Path
     files: list[Path]
-    state: tuple[tuple[int, int], ...]
+    state: tuple[tuple[int, ...], ...]
     number: str
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def changed_ns(self) -> int:
         """When the last of its files was written."""
-        return max(time_ns for _, time_ns in self.state)
+        return max(state[0] for state in self.state)
 
 
 class Watched:
@@ -64,7 +67,7 @@ class Watched:
     """
 
     def __init__(self, folder: Path, workers: Workers) -> None:
-        self.folder, self._workers = folder, workers
+        self.folder, self._workers = folder.resolve(), workers
         self._secret = secrets.token_bytes(32)
         self._files: dict[Path, _File] = {}
         self._numbers: dict[str, _File] = {}
@@ -81,9 +84,13 @@ class Watched:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def path(self, number: str) -> Path | None:
-        """The file that goes by a number; None where there is none (any more), or where it leads elsewhere by now."""
+        """The file that goes by a number; None where it is gone, is another one by now, or leads elsewhere."""
         found = self._numbers.get(number)
-        return found.path if found is not None and self._are_inside(found.files) else None
+        try:
+            is_same = found is not None and _state(found.files) == found.state and self._are_inside(found.files)
+        except OSError:
+            is_same = False
+        return found.path if found is not None and is_same else None
 
     def listed(self) -> list[dict[str, Any]]:
         """What lies in the folder, newest first: `id`, `name`, `changed`, and what was read of it so far."""
@@ -114,14 +121,22 @@ class Watched:
         await asyncio.sleep(_EVERY_S)
 
     def _newest(self) -> list[_File]:
-        return sorted(self._files.values(), key=lambda one: -one.changed_ns)
+        """The recordings that are listed."""
+        return sorted(self._files.values(), key=lambda one: -one.changed_ns)[:_MOST]
 
     def _scan(self) -> None:
         """Take up what is new or was written anew; forget what is gone."""
-        found = [one for path in recordings_below(self.folder) if (one := self._seen(path)) is not None]
-        newest = sorted(found, key=lambda one: -one.changed_ns)[:_MOST]
-        self._files = {one.path: one for one in newest}
-        self._numbers = {one.number: one for one in newest}
+        found = []
+        for path in recordings_below(self.folder):
+            try:
+                one = self._seen(path)
+            except Exception as error:  # one file that nobody thought of does not keep the others
+                log.error("%s", where(error))
+                continue
+            if one is not None:
+                found.append(one)
+        self._files = {one.path: one for one in found}
+        self._numbers = {one.number: one for one in found}
 
     def _seen(self, path: Path) -> _File | None:
         """A recording as it lies there now; None for one that is gone or leads out of the folder."""
@@ -145,14 +160,14 @@ class Watched:
         return _File(path, files, state, number)
 
     def _are_inside(self, files: list[Path]) -> bool:
-        root = self.folder.resolve()
-        return all(file.resolve().is_relative_to(root) for file in files)
+        return all(file.resolve().is_relative_to(self.folder) for file in files)
 
 
-def _state(files: list[Path]) -> tuple[tuple[int, int], ...]:
-    """Size and time of files.
+def _state(files: list[Path]) -> tuple[tuple[int, ...], ...]:
+    """What of files changes when they are written anew, as well by programs that keep their size and time.
 
     Raises:
         OSError: one is gone.
     """
-    return tuple((state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files))
+    states = (file.stat() for file in files)
+    return tuple((state.st_mtime_ns, state.st_size, state.st_ino, state.st_ctime_ns) for state in states)

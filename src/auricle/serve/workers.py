@@ -38,6 +38,10 @@ class WorkerDiedError(Exception):
     """The process that read a recording ended; others go on."""
 
 
+class AllLostError(WorkerDiedError):
+    """All processes ended, again and again; nobody can say why."""
+
+
 class Workers:
     """Processes that are kept at hand.
 
@@ -51,7 +55,7 @@ class Workers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._seconds, self._most_waiting = settings.seconds, settings.waiting
+        self._seconds = settings.seconds
         self.waiting = 0
         self.died = 0
         self._pool = self._new()
@@ -105,12 +109,12 @@ class Workers:
             function: one of `answers`.
             ask: what is asked.
         """
-        if self.waiting >= self._most_waiting:
-            return refusal(BUSY, "the service is busy: come again in a second")
         try:
             return await self.ask_once(function, ask)
         except TimeoutError:
             return refusal(UNPROCESSABLE, f"it took more than {self._seconds:g} s to read and was given up; cut it")
+        except AllLostError:
+            return refusal(BUSY, "the processes that read were lost: come again in a second")
         except WorkerDiedError:
             return refusal(UNPROCESSABLE, "the process that read it ended; the file is damaged, or too large")
 
@@ -150,7 +154,7 @@ class Workers:
         Raises:
             ProcessExpired: its process ended.
             TimeoutError: it took too long, and its process was ended.
-            WorkerDiedError: all processes were lost again and again.
+            AllLostError: all processes were lost again and again.
         """
         for _ in range(_MOST_RENEWALS):
             pool = self._pool
@@ -166,7 +170,7 @@ class Workers:
                 self._renew(pool)
             finally:
                 self._open.discard(future)
-        raise WorkerDiedError("all processes ended, several times")
+        raise AllLostError("all processes ended, several times")
 
     def _new(self) -> Any:
         # "spawn": a fork of a process that has used torch's threads can deadlock.

@@ -10,7 +10,7 @@ const PRINTED_MM = 125;
 const KEPT = ["layout", "speed", "gain", "zoom", "ruler", "language", "theme"];
 const shown = { layout: "3x4", speed: "25", gain: "10", zoom: "1", ruler: "100", language: "en", theme: "" };
 const recordings = []; // {name, files or watched, age, sex, gestation, start, view, trace, refused, error}
-let current = null, previous = null, words = null, paper = null, turn = 0;
+let current = null, previous = null, words = null, paper = null, turn = 0, comparing = 0;
 
 const calipers = new Calipers($("paper"), (found) => {
   if (!words) return;
@@ -54,7 +54,9 @@ export function grouped(files) {
   const stem = (name) => name.replace(/\.[^.]*$/, "");
   const headers = files.filter((file) => /\.hea$/i.test(file.name));
   const taken = new Set(headers.map((file) => stem(file.name)));
-  const beside = (file) => /\.(dat|mat)$/i.test(file.name) && (taken.has(stem(file.name)) || headers.length === 1);
+  // A header may name signals by any name; a .mat of another name may be a recording of its own.
+  const alone = headers.length === 1;
+  const beside = (file) => /\.(dat|mat)$/i.test(file.name) && (taken.has(stem(file.name)) || (alone && /\.dat$/i.test(file.name)));
   return [
     ...headers.map((head) => ({
       name: stem(head.name),
@@ -77,7 +79,7 @@ async function open(files) {
 }
 
 async function choose(one) {
-  if (current !== one) previous = null;
+  if (current !== one) { previous = null; $("changes").replaceChildren(); }
   current = one;
   for (const name of ["age", "sex", "gestation"]) $(name).value = one[name];
   show();
@@ -89,6 +91,7 @@ async function read() {
   const one = current, mine = ++turn;
   if (!one) return;
   one.turn = mine;
+  comparing += 1;
   if (one.refused) {
     say(one.refused, true);
     waits(false);
@@ -117,10 +120,12 @@ async function read() {
 function waits(isWaiting) {
   $("viewer").classList.toggle("waits", isWaiting);
   $("viewer").setAttribute("aria-busy", String(isWaiting));
+  if (isWaiting) $("sheet").replaceChildren();
   for (const name of ["print-button", "report"]) $(name).disabled = isWaiting || !current?.view;
 }
 
 async function compare() {
+  const mine = ++comparing; // an older answer that comes late is of another question
   $("changes").replaceChildren();
   $("previous-part").hidden = !previous;
   if (!previous || !current?.view) { drawPapers(); return; }
@@ -128,12 +133,17 @@ async function compare() {
   try {
     const found = await (await ask("/api/changes", formOf(other, "previous_", formOf(one)))).json();
     if (!other.view) {
-      other.view = await (await ask("/api/view", formOf(other))).json();
-      other.trace = decoded(other.view.recording);
+      const form = formOf(other);
+      form.set("start_s", other.start);
+      const view = await (await ask("/api/view", form)).json();
+      Object.assign(other, { view, trace: decoded(view.recording) });
     }
-    if (one !== current || other !== previous) return;
+    if (mine !== comparing) return;
     $("changes").replaceChildren(...panels.changes(found, words).filter(Boolean));
-  } catch (error) { say(error.message, true); }
+  } catch (error) {
+    if (mine !== comparing) return;
+    say(error.message, true);
+  }
   drawPapers();
 }
 
@@ -148,7 +158,13 @@ function show() {
   const view = current?.view;
   $("drop").hidden = recordings.length > 0;
   $("viewer").hidden = !view;
-  if (!view) { calipers.clear(); return; }
+  $("who").hidden = !current;
+  if (!view) {
+    calipers.clear();
+    $("sheet").replaceChildren();
+    $("title").textContent = current?.name ?? "";
+    return;
+  }
   const person = view.person;
   $("title").textContent = [current.name, person.age, person.sex, person.recorded, person.rate].filter(Boolean).join(" · ");
   $("age").placeholder = person.age_days === null ? words.service.age_hint : person.age;
@@ -177,6 +193,7 @@ function drawPapers() {
     $("previous-title").textContent = [previous.name, previous.view.person.age, previous.view.person.recorded].filter(Boolean).join(" · ");
     draw($("previous-paper"), previous.trace, { ...how, start: previous.start, beats: previous.view.beats_s });
   }
+  if ($("viewer").classList.contains("waits")) return;
   const printed = node("svg", { id: "printed" });
   const layout = shown.layout === "12x1" ? "3x4" : shown.layout;
   const { gain } = drawWithin(printed, current.trace, PRINTED_MM, { layout, start: current.start, speed: 25, gain: 10, scale: 1, words: words.service });
