@@ -14,6 +14,7 @@ from auricle import __version__
 from auricle.atomic import is_full
 from auricle.cli import (
     ablate,
+    audit,
     calibrate,
     check,
     convert,
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 _VERBS = (
     demo, sample, simulate, check, convert, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate,
-    robustness, table, predict, serve, export, reconstruct, text, throughput, list_verb,
+    audit, robustness, table, predict, serve, export, reconstruct, text, throughput, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

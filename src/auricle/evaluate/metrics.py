@@ -83,9 +83,9 @@ def bootstrap_over_patients(predictions: Predictions, metric: Metric, n: int = 1
     weights = patient_weights(predictions, n, seed)
     replicates = metric(predictions.truth, predictions.score, weights)
     tail = (1 - _CONFIDENCE) / 2
-    bounds = [_quantiles(replicates[:, column], tail) for column in range(replicates.shape[1])]
+    bounds = [quantiles(replicates[:, column], tail) for column in range(replicates.shape[1])]
     low, high = (np.array([pair[side] for pair in bounds]) for side in (0, 1))
-    macro_low, macro_high = _quantiles(macro(replicates), tail)
+    macro_low, macro_high = quantiles(macro(replicates), tail)
     return Interval(low, high, macro_low, macro_high)
 
 
@@ -99,7 +99,8 @@ def patient_weights(predictions: Predictions, n: int, seed: int) -> NDArray[np.u
     return draws.astype(np.uint16)[:, codes]
 
 
-def _quantiles(replicates: Values, tail: float) -> tuple[float, float]:
+def quantiles(replicates: Values, tail: float) -> tuple[float, float]:
+    """The bounds of which a share of `tail` of the (r,) replicates lies below and above; NaN where none is a number."""
     finite = replicates[np.isfinite(replicates)]
     if len(finite) == 0:
         return np.nan, np.nan
@@ -219,7 +220,24 @@ def expected_calibration_error(truth: ArrayLike, probability: ArrayLike, n_bins:
 
 
 # Where the kernel weighs fewer records than this, the value would come from far-away ages and is NaN.
-_FEWEST_NEAR_AN_AGE: Final = 5.0
+FEWEST_NEAR_AN_AGE: Final = 5.0
+
+
+def age_scale(age_days: ArrayLike) -> Values:
+    """log(1 + days/30) of ages: on this scale the same distance is days in a newborn and years in an adult."""
+    return np.asarray(np.log1p(np.asarray(age_days, dtype=np.float64) / 30))
+
+
+def age_kernel(age_days: ArrayLike, ages_days: ArrayLike, bandwidth: float = 0.5) -> Values:
+    """(a, n) how near each of n records is to each of a ages: a Gaussian of the distance on `age_scale`, 1 at the age.
+
+    Args:
+        age_days: (n,) of the records.
+        ages_days: (a,) of the places.
+        bandwidth: standard deviation of the Gaussian.
+    """
+    place, where = age_scale(age_days), age_scale(ages_days)
+    return np.asarray(np.exp(-0.5 * ((place[None, :] - where[:, None]) / bandwidth) ** 2))
 
 
 def over_age(
@@ -227,8 +245,7 @@ def over_age(
 ) -> tuple[Values, Values, Values]:
     """The macro metric as a smooth curve over age, without the arbitrary edges of bands.
 
-    Each age weighs the records by a Gaussian of the distance in log(1 + days/30), so that the same bandwidth spans days
-    in a newborn and years in an adult.
+    Each age weighs the records by `age_kernel`.
 
     Args:
         predictions: records without an age are left out.
@@ -241,16 +258,15 @@ def over_age(
         (a,) value, lower and upper bound.
     """
     aged = predictions.select(np.flatnonzero(np.isfinite(predictions.age_days)))
-    place, where = np.log1p(aged.age_days / 30), np.log1p(np.asarray(ages_days) / 30)
-    kernel = np.exp(-0.5 * ((place[None, :] - where[:, None]) / bandwidth) ** 2)
+    kernel = age_kernel(aged.age_days, ages_days, bandwidth)
     value = macro(metric(aged.truth, aged.score, kernel))
-    value = np.where(kernel.sum(axis=1) >= _FEWEST_NEAR_AN_AGE, value, np.nan)
+    value = np.where(kernel.sum(axis=1) >= FEWEST_NEAR_AN_AGE, value, np.nan)
     low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
     if n:
         weights = patient_weights(aged, n, seed=0)
         for row in np.flatnonzero(np.isfinite(value)):
             replicates = macro(metric(aged.truth, aged.score, weights * kernel[row]))
-            low[row], high[row] = _quantiles(replicates, (1 - _CONFIDENCE) / 2)
+            low[row], high[row] = quantiles(replicates, (1 - _CONFIDENCE) / 2)
     return value, low, high
 
 

@@ -1,0 +1,176 @@
+"""What an audit found: in sentences, as JSON, as rows of a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from auricle.age import AGE_BANDS, describe
+from auricle.audit.scores import Scored
+from auricle.disclaimer import RESEARCH_USE
+from auricle.evaluate.by_age import RATES, ByAge, ClassByAge, Curve, InBand, Rate, Unfit
+from auricle.origin import origin
+
+NAMES: Final[dict[Rate, str]] = {
+    "sensitivity": "sensitivity", "false_positives": "false positives", "calibration": "calibration",
+}  # fmt: skip
+# Fewer people who have a class say little about it at any age.
+FEW_POSITIVE: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit of one model.
+
+    Attributes:
+        model: its name.
+        task: what it was asked.
+        found: by age.
+        scored: what it was read from, whole.
+        thresholds_from: where the scores come from at which classes are called, in words.
+        margin: beyond which a rate is held against it.
+        n_bootstrap: replicates of the intervals.
+        notes: what a reader should know.
+    """
+
+    model: str
+    task: str
+    found: ByAge
+    scored: Scored
+    thresholds_from: str
+    margin: float
+    n_bootstrap: int
+    notes: tuple[str, ...] = ()
+
+
+def lead(audit: Audit) -> str:
+    """What was found, in a few sentences."""
+    found = audit.found
+    bad = [one for one in found.classes if one.unfit]
+    said = (
+        f"{audit.model} was asked for {len(found.classes)} classes of {audit.task} on {found.n_records} records of "
+        f"{found.n_patients} people of {describe(float(found.ages_days[0]))} to "
+        f"{describe(float(found.ages_days[-1]))}. Thresholds: {audit.thresholds_from}. "
+    )
+    if not bad:
+        return said + f"At no age that could be tested is a rate surely {audit.margin:.2f} worse than over all ages."
+    names = ", ".join(one.name for one in bad)
+    return said + f"At some ages {len(bad)} of them should not be asked: {names}."
+
+
+def sentence(name: str, unfit: Unfit) -> str:
+    """One reason to stay away from an age, with its interval."""
+    ages = f"{describe(unfit.low_days)} to {describe(unfit.high_days)}"
+    if unfit.low_days == unfit.high_days:
+        ages = describe(unfit.low_days)
+    if unfit.rate == "calibration":
+        more = "more" if unfit.value > 0 else "less"
+        by = f"{abs(unfit.value):.2f} [{min(abs(unfit.low), abs(unfit.high)):.2f} to "
+        by += f"{max(abs(unfit.low), abs(unfit.high)):.2f}]"
+        return f"{name}, {ages}: its probabilities say {by} {more} than people had."
+    what = "of those without it are called" if unfit.rate == "false_positives" else "of those with it are found"
+    behind = f"{unfit.n_drivers} records of {unfit.n_patients} people are behind it"
+    return (
+        f"{name}, {ages}: {100 * unfit.value:.0f} % [{100 * unfit.low:.0f} to {100 * unfit.high:.0f}] {what}, and "
+        f"{100 * unfit.overall:.0f} % over all ages; {behind}."
+    )
+
+
+def overview(found: ByAge) -> list[list[str]]:
+    """Rows of all classes, the header first: how many, the threshold, and each rate over all ages."""
+    rows = [["class", "n", "have it", "threshold", *(NAMES[rate] for rate in RATES), "not to be asked at"]]
+    for one in found.classes:
+        ages = "; ".join(
+            dict.fromkeys(f"{describe(where.low_days)} to {describe(where.high_days)}" for where in one.unfit)
+        )
+        rates = [f"{one.overall[rate]:.2f}" if rate in one.overall else "–" for rate in RATES]
+        rows.append([one.name, str(one.n), str(one.n_positive), f"{one.threshold:.3f}", *rates, ages or "–"])
+    return rows
+
+
+def bands_table(one: ClassByAge) -> list[list[str]]:
+    """A class within age bands, the header first; with the number of records of each rate."""
+    rows = [["age", *(text for rate in one.bands for text in (f"{NAMES[rate]} (95 %)", "n"))]]
+    for number, band in enumerate(AGE_BANDS):
+        cells = [bands[number] for bands in one.bands.values()]
+        if any(cell.n for cell in cells):
+            told = [text for cell in cells for text in (_with_interval(cell), str(cell.n))]
+            rows.append([band.name, *told])
+    return rows
+
+
+def to_dict(audit: Audit) -> dict[str, Any]:
+    """The audit as plain data for JSON; what does not exist is None."""
+    found, scored = audit.found, audit.scored
+    return {
+        **origin(),
+        "model": audit.model,
+        "task": audit.task,
+        "thresholds_from": audit.thresholds_from,
+        "margin": audit.margin,
+        "bootstrap": {"n": audit.n_bootstrap, "unit": "patient", "confidence": 0.95},
+        "n_records": found.n_records,
+        "n_patients": found.n_patients,
+        "n_without_age": found.n_ageless,
+        "n_refused": len(scored.refused_days),
+        "n_unread": scored.n_unread,
+        "sources": list(scored.sources),
+        "left_out": list(found.left_out),
+        "notes": list(audit.notes),
+        "ages_days": _plain(found.ages_days),
+        "classes": {one.name: _class(one) for one in found.classes},
+        "disclaimer": RESEARCH_USE,
+    }
+
+
+def _class(one: ClassByAge) -> dict[str, Any]:
+    return {
+        "threshold": _finite(one.threshold),
+        "n": one.n,
+        "n_positive": one.n_positive,
+        "overall": {rate: _finite(value) for rate, value in one.overall.items()},
+        "curves": {rate: _curve(curve) for rate, curve in one.curves.items()},
+        "bands": {
+            rate: [
+                {"band": cell.band, "n": cell.n}
+                | {key: _finite(getattr(cell, key)) for key in ("value", "low", "high")}
+                for cell in cells
+            ]
+            for rate, cells in one.bands.items()
+        },
+        "unfit": [
+            {
+                "rate": where.rate, "from_days": where.low_days, "to_days": where.high_days,
+                "value": where.value, "low": where.low, "high": where.high, "overall": where.overall,
+                "n_records": where.n_drivers, "n_patients": where.n_patients, "sentence": sentence(one.name, where),
+                "records": [
+                    {"record_id": driver.record_id, "age_days": driver.age_days, "score": driver.score}
+                    for driver in where.drivers
+                ],
+            }
+            for where in one.unfit
+        ],
+        "untested_days": [list(pair) for pair in one.untested],
+    }  # fmt: skip
+
+
+def _curve(curve: Curve) -> dict[str, list[float | None]]:
+    return {name: _plain(getattr(curve, name)) for name in ("value", "low", "high", "n")}
+
+
+def _plain(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    return [_finite(float(value)) for value in values]
+
+
+def _finite(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _with_interval(cell: InBand) -> str:
+    if not math.isfinite(cell.value):
+        return "–"
+    return f"{cell.value:.2f} ({cell.low:.2f} to {cell.high:.2f})"

@@ -1,0 +1,328 @@
+"""How a model that calls classes does at each age: rates as smooth functions of age, and the ages to keep it away from.
+
+A model that was made on adults may call healthy newborns ill and be right on the average. What decides is the rate of
+false calls among people of an age, so each rate is weighed by a Gaussian of the distance in age, without the arbitrary
+edges of bands, with intervals over patients; bands stand beside it, because people ask for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.age import AGE_BANDS, AgeBand
+from auricle.errors import DataError
+from auricle.evaluate.metrics import FEWEST_NEAR_AN_AGE, age_kernel, age_scale, patient_weights, quantiles
+from auricle.evaluate.predictions import Predictions, patient_codes
+from auricle.evaluate.ranking import SPECIFICITY, Values
+
+Rate = Literal["sensitivity", "false_positives", "calibration"]
+RATES: Final[tuple[Rate, ...]] = ("sensitivity", "false_positives", "calibration")
+"""Called among those who have it; called among those who have not; mean probability less the share who have it."""
+
+N_AGES: Final = 61
+N_BOOTSTRAP: Final = 500
+MARGIN: Final = 0.1
+_TAIL: Final = 0.025
+# Records that are shown of those that make an age one to stay away from.
+_MOST_DRIVERS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A rate over age: value, and the bounds of its 95 % interval over patients; NaN where too few are of about an age.
+
+    Attributes:
+        value, low, high: (a,).
+        n: (a,) how many records the value rests on, each counted by its nearness.
+    """
+
+    value: Values
+    low: Values
+    high: Values
+    n: Values
+
+
+@dataclass(frozen=True, slots=True)
+class InBand:
+    """A rate within an age band, with its 95 % interval; NaN where there is nobody to count."""
+
+    band: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A record that makes a rate what it is there: a false call, or one that was missed."""
+
+    record_id: str
+    patient_id: str | None
+    age_days: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Ages at which a class should not be asked, by one of its rates.
+
+    Attributes:
+        rate: which.
+        low_days, high_days: from the first such age to the last, of the ages that were looked at.
+        value, low, high: the rate where it is worst, with its interval.
+        overall: the rate of all ages together.
+        drivers: the records behind it, the gravest first.
+        n_drivers: how many there are; not all are in `drivers`.
+        n_patients: whose they are.
+    """
+
+    rate: Rate
+    low_days: float
+    high_days: float
+    value: float
+    low: float
+    high: float
+    overall: float
+    drivers: tuple[Driver, ...]
+    n_drivers: int
+    n_patients: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassByAge:
+    """One class over age.
+
+    Attributes:
+        name: of the class.
+        threshold: from which score on it is called.
+        n, n_positive: annotated records, and those that have it.
+        overall: each rate of all ages together.
+        curves: each rate over age.
+        bands: each rate within age bands.
+        unfit: ages to stay away from.
+        untested: (first, last) age in days of each stretch in which too few have the class, or have it not, to say.
+    """
+
+    name: str
+    threshold: float
+    n: int
+    n_positive: int
+    overall: Mapping[Rate, float]
+    curves: Mapping[Rate, Curve]
+    bands: Mapping[Rate, tuple[InBand, ...]]
+    unfit: tuple[Unfit, ...]
+    untested: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByAge:
+    """All classes over age.
+
+    Attributes:
+        ages_days: (a,) where the curves were evaluated.
+        classes: in the order of the predictions; those that nobody has, or everybody, are left out.
+        left_out: these.
+        n_records, n_patients: with a known age.
+        n_ageless: records that were left out because their age is unknown.
+    """
+
+    ages_days: Values
+    classes: tuple[ClassByAge, ...]
+    left_out: tuple[str, ...]
+    n_records: int
+    n_patients: int
+    n_ageless: int
+
+
+def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
+    """Two halves with different patients, the same ones whenever it is asked: one to choose thresholds, one to report.
+
+    A record without a patient is a person of its own.
+    """
+    names = [
+        record if patient is None else patient
+        for record, patient in zip(predictions.record_id, predictions.patient_id, strict=True)
+    ]
+    first = np.array([hashlib.sha256(name.encode()).digest()[0] % 2 == 0 for name in names], dtype=bool)
+    return predictions.select(np.flatnonzero(first)), predictions.select(np.flatnonzero(~first))
+
+
+def thresholds_at(predictions: Predictions, specificity: float = SPECIFICITY) -> Values:
+    """(c,) the lowest score of each class from which on no more than 1 - `specificity` of those without it are called.
+
+    Infinity for a class that everybody has: it is never called.
+    """
+    chosen = np.full(len(predictions.classes), np.inf)
+    for column in range(len(chosen)):
+        without = np.sort(predictions.score[predictions.truth[:, column] == 0, column])[::-1]
+        if len(without):
+            allowed = int(np.floor((1 - specificity) * len(without) + 1e-9))
+            # Ties are called whole or not at all.
+            chosen[column] = np.nextafter(without[allowed], np.inf) if allowed < len(without) else -np.inf
+    return chosen
+
+
+def by_age(
+    predictions: Predictions,
+    thresholds: Values | float,
+    *,
+    margin: float = MARGIN,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    bands: Sequence[AgeBand] = AGE_BANDS,
+) -> ByAge:
+    """The rates of each class over age, and the ages to stay away from.
+
+    An age is one to stay away from where the interval of a rate lies wholly beyond `margin` from what it is of all ages
+    together (false positives above it, sensitivity below it), or that of the calibration beyond `margin` from 0. The
+    intervals are of each age by itself: of many ages and classes a few lie beyond by chance, of the narrowest margin.
+
+    Args:
+        predictions: of records that no training and no threshold saw.
+        thresholds: (c,) or one for all: the score from which a class is called.
+        margin: see above.
+        n_bootstrap: replicates of the bootstrap over patients.
+        seed: of the bootstrap.
+        bands: age bands that stand beside the curves.
+
+    Raises:
+        DataError: no record has a known age and a label.
+    """
+    aged = predictions.select(np.flatnonzero(np.isfinite(predictions.age_days)))
+    if not len(aged) or np.isnan(aged.truth).all():
+        raise DataError("no record has an age and a label for a class of the model: nothing can be said over age")
+    at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))
+    scale = age_scale(aged.age_days)
+    ages = 30 * np.expm1(np.linspace(scale.min(), scale.max(), N_AGES))
+    kernel = age_kernel(aged.age_days, ages)
+    weights = patient_weights(aged, n_bootstrap, seed).astype(np.float32)
+    found, left_out = [], []
+    for column, name in enumerate(aged.classes):
+        positive, negative = aged.truth[:, column] == 1, aged.truth[:, column] == 0
+        if not positive.any() or not negative.any():
+            left_out.append(name)
+            continue
+        one = _OneClass(aged, column, float(at[column]), positive, negative)
+        found.append(_over_age(one, ages, kernel, weights, bands, margin))
+    n_patients = len(set(patient_codes(aged.patient_id).tolist()))
+    return ByAge(ages, tuple(found), tuple(left_out), len(aged), n_patients, len(predictions) - len(aged))
+
+
+@dataclass(frozen=True, slots=True)
+class _OneClass:
+    """What the rates of a class are made of."""
+
+    predictions: Predictions
+    column: int
+    threshold: float
+    positive: NDArray[np.bool_]
+    negative: NDArray[np.bool_]
+
+    @property
+    def score(self) -> Values:
+        return self.predictions.score[:, self.column]
+
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        return np.asarray(self.score >= self.threshold)
+
+    def parts(self) -> Iterator[tuple[Rate, Values, Values]]:
+        """Of each rate what is summed above the line and what below it, by record."""
+        yield "sensitivity", (self.called & self.positive).astype(float), self.positive.astype(float)
+        yield "false_positives", (self.called & self.negative).astype(float), self.negative.astype(float)
+        if self.predictions.meta.scores_are_probabilities:
+            annotated = (self.positive | self.negative).astype(float)
+            yield "calibration", (self.score - self.positive) * annotated, annotated
+
+
+def _over_age(
+    one: _OneClass,
+    ages: Values,
+    kernel: Values,
+    weights: NDArray[np.float32],
+    bands: Sequence[AgeBand],
+    margin: float,
+) -> ClassByAge:
+    """A class over age: its curves and bands from the same replicates."""
+    days = one.predictions.age_days
+    inside = np.array([(days >= band.low_days) & (days < band.high_days) for band in bands], dtype=float)
+    overall: dict[Rate, float] = {}
+    curves: dict[Rate, Curve] = {}
+    in_bands: dict[Rate, tuple[InBand, ...]] = {}
+    for rate, above, below in one.parts():
+        overall[rate] = float(above.sum() / below.sum())
+        curves[rate] = _rates(above, below, kernel, weights, FEWEST_NEAR_AN_AGE)
+        banded = _rates(above, below, inside, weights, 1.0)
+        in_bands[rate] = tuple(
+            InBand(band.name, float(banded.value[row]), float(banded.low[row]), float(banded.high[row]), int(number))
+            for row, (band, number) in enumerate(zip(bands, banded.n, strict=True))
+        )
+    unfit = [where for rate in curves for where in _unfit(one, rate, ages, curves[rate], overall[rate], margin)]
+    unknown = np.isnan(curves["sensitivity"].value) | np.isnan(curves["false_positives"].value)
+    return ClassByAge(
+        one.predictions.classes[one.column], one.threshold, int((one.positive | one.negative).sum()),
+        int(one.positive.sum()), overall, curves, in_bands, tuple(unfit),
+        tuple((float(ages[run[0]]), float(ages[run[-1]])) for run in _runs(unknown)),
+    )  # fmt: skip
+
+
+def _rates(above: Values, below: Values, kernel: Values, weights: NDArray[np.float32], fewest: float) -> Curve:
+    """Weighted shares: `kernel` (a, n) weighs the records of each place, `weights` (r, n) those of each replicate."""
+    upper, lower = (kernel * above).astype(np.float32).T, (kernel * below).astype(np.float32).T
+    n = lower.sum(axis=0, dtype=np.float64)
+    enough = n >= fewest
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = np.where(enough, upper.sum(axis=0, dtype=np.float64) / n, np.nan)
+        replicates = (weights @ upper).astype(np.float64) / (weights @ lower)
+    bounds = np.array([quantiles(column, _TAIL) for column in replicates.T])
+    low, high = np.where(enough[:, None], bounds, np.nan).T
+    return Curve(value, low, high, n)
+
+
+def _unfit(
+    one: _OneClass, rate: Rate, ages: Values, curve: Curve, overall: float, margin: float
+) -> Iterator[Unfit]:  # fmt: skip
+    """The stretches of age at which a rate is surely worse than it should be."""
+    expected = 0.0 if rate == "calibration" else overall
+    too_high, too_low = curve.low > expected + margin, curve.high < expected - margin
+    sides = {"sensitivity": (too_low,), "false_positives": (too_high,), "calibration": (too_high, too_low)}[rate]
+    for bad in sides:
+        for run in _runs(bad):
+            worst = run[np.argmax(np.abs(curve.value[run] - expected))]
+            drivers, n, n_patients = _drivers(one, rate, float(ages[run[0]]), float(ages[run[-1]]), bad is too_high)
+            yield Unfit(
+                rate, float(ages[run[0]]), float(ages[run[-1]]), float(curve.value[worst]), float(curve.low[worst]),
+                float(curve.high[worst]), overall, drivers, n, n_patients,
+            )  # fmt: skip
+
+
+def _drivers(
+    one: _OneClass, rate: Rate, low_days: float, high_days: float, is_high: bool
+) -> tuple[tuple[Driver, ...], int, int]:
+    """The records of these ages that the rate consists of, the furthest on the wrong side first."""
+    missed, false = one.positive & ~one.called, one.negative & one.called
+    # Of a calibration that is too high those who have it not and were given the most, and the reverse.
+    wrong = {"sensitivity": missed, "false_positives": false, "calibration": one.negative if is_high else one.positive}
+    days = one.predictions.age_days
+    chosen = np.flatnonzero(wrong[rate] & (days >= low_days) & (days <= high_days))
+    falls = rate == "sensitivity" or (rate == "calibration" and not is_high)
+    chosen = chosen[np.argsort(one.score[chosen] if falls else -one.score[chosen], kind="stable")]
+    found = tuple(
+        Driver(one.predictions.record_id[row], one.predictions.patient_id[row], float(days[row]), float(one.score[row]))
+        for row in chosen[:_MOST_DRIVERS]
+    )
+    people = patient_codes(one.predictions.patient_id)[chosen]
+    return found, len(chosen), len(set(people.tolist()))
+
+
+def _runs(where: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """The stretches of neighbouring places at which something is true."""
+    places = np.flatnonzero(where)
+    return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]

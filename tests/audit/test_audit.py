@@ -1,0 +1,169 @@
+"""The audit of any model: weights, a graph, a function, a table; what is wrong with them is one line."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+
+from auricle.audit.models import model_of
+from auricle.audit.scores import read_scores
+from auricle.errors import ConfigError, DataError
+from auricle.methods import create_method, save_method
+from auricle.predict import Predictor
+from auricle.simulate.cohort import cohort
+from running import auricle, refused
+
+N = 60
+OWN = """
+def called(recording):
+    \"\"\"Calls whoever is a newborn.\"\"\"
+    days = recording.age.best_days if recording.age else 99999.0
+    return {"RVH": 0.9 if days < 30 else 0.1, "LVH": 0.5, "not a class": 0.5}
+
+def breaks(recording):
+    return ["RVH"]
+
+def cosine(recording):
+    return {"RVH": -0.3}
+
+def refuses(recording):
+    from auricle.errors import DataError
+    raise DataError("too short for me")
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Simulated people of all ages, all of them test."""
+    folder = tmp_path_factory.mktemp("audited")
+    assert auricle("simulate", folder / "store", "-n", N, "--seed", 3, "--rate-hz", 100).returncode == 0
+    (folder / "task.toml").write_text(
+        'id = "own/rvh"\ntitle = "RVH"\nsource = "simulated"\nclasses_of = "ecg/findings"\n'
+        '[split]\nby = "patient"\ntrain = 0\nvalidation = 0\ntest = 1\n',
+        encoding="utf-8",
+    )
+    (folder / "own_model.py").write_text(OWN, encoding="utf-8")
+    return folder
+
+
+def audited(store: Path, model: str, out: Path, *options: object):
+    return auricle("audit", model, "store", "--task", "task.toml", "--out", out, "--bootstrap", 30, *options, cwd=store)
+
+
+def test_a_function_is_asked_and_its_newborns_are_found(store, tmp_path):
+    done = audited(store, "own_model:called", tmp_path / "out", "--threshold", 0.5)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert found["n_records"] + found["n_without_age"] + found["n_refused"] == N
+    assert set(found["classes"]) | set(found["left_out"]) == {"RVH", "LVH"}
+    rvh = found["classes"]["RVH"]["curves"]["false_positives"]["value"]
+    ages = np.array(found["ages_days"])
+    assert all(value in (None, pytest.approx(1, abs=0.3)) for value in np.array(rvh, dtype=object)[ages < 3])
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert "Research use" in page
+    assert "false positives" in page
+    assert "<script" not in page
+    again = audited(store, "own_model:called", tmp_path / "out", "--threshold", 0.5)
+    assert "asked before" in again.stderr
+    same = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert same["classes"] == found["classes"]
+
+
+def test_weights_are_asked_as_predict_asks_them(store, tmp_path):
+    done = audited(store, "lisa-nano", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    scored = read_scores(tmp_path / "out" / "scores.parquet", "t", "m")
+    from auricle.data.store import Store
+
+    opened, predictor = Store(store / "store"), Predictor.from_pretrained()
+    names = [str(name) for name in opened.column("record_id")]
+    for row in (0, 7):
+        recording = opened.recording(names.index(scored.predictions.record_id[row]))
+        scores = predictor(recording, ()).scores
+        ours = dict(zip(scored.predictions.classes, scored.predictions.score[row], strict=True))
+        for name in ("RVH", "SR"):
+            assert ours[name] == pytest.approx(scores[name], abs=1e-5)
+    assert "trained on" in done.stdout  # these are simulated people, and so were those it learned from
+
+
+def test_a_table_of_another_program_is_read(tmp_path):
+    draw = np.random.default_rng(0)
+    lines = ["record_id,patient_id,age_days,refused,y:RVH,p:RVH"]
+    for number in range(400):
+        days, ill = draw.uniform(0, 20000), draw.random() < 0.3
+        score = 0.9 if days < 300 or ill else 0.1
+        lines.append(f"{number},,{days:.1f},,{int(ill)},{score}")
+    lines += ["r1,,5,noise,,", "r2,,,,1,0.9"]
+    (tmp_path / "scores.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = auricle("audit", "scores.csv", "--threshold", 0.5, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert found["n_refused"] == 1
+    assert found["n_without_age"] == 1
+    assert found["n_records"] == 400
+
+
+def test_what_is_no_model_is_said_in_one_line(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(store)
+    (tmp_path / "other.onnx").write_bytes(b"x")
+    for asked, why in (
+        ("own_model:nothing", "no such function"),
+        ("nowhere:nothing", "no such function"),
+        (str(tmp_path / "other.onnx"), "config.json"),
+        (str(tmp_path / "none"), "none"),
+    ):
+        refused(audited(store, asked, tmp_path / "out"), why)
+    refused(audited(store, "own_model:breaks", tmp_path / "out"), "list and not its scores")
+    refused(audited(store, "own_model:cosine", tmp_path / "out2"), "probabilities")
+    refused(audited(store, "own_model:refuses", tmp_path / "out3"), "none of 60", "too short for me")
+    refused(auricle("audit", "own_model:called", "store", "--out", tmp_path / "out4", cwd=store), "--task")
+    refused(auricle("audit", "lisa-nano", "--out", tmp_path / "out5"), "give the records")
+    refused(auricle("audit", "lisa-nano", "store", "--specificity", 1.5, cwd=store), "--specificity")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("record_id,y:A,p:A\n1,1,0.5\n", "age_days"),
+        ("record_id,age_days,p:A\n1,3,0.5\n", "y:CLASS"),
+        ("record_id,age_days,y:A,p:A\n1,3,1,\n", "no score p:A"),
+        ("record_id,age_days,y:A,p:A\n1,3,1,high\n", "p:A"),
+        ("record_id,age_days,y:A,p:A\n1,3,1,0.5\n1,3,1,0.5\n", "twice"),
+    ],
+)
+def test_tables_that_are_none_are_refused(tmp_path, text, why):
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=re.escape(why)):
+        read_scores(tmp_path / "t.csv", "t", "m")
+
+
+def test_a_graph_answers_as_its_weights_do(tmp_path):
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    from auricle.export import export_onnx
+
+    encoder = {"name": "resnet1d", "preset": "tiny", "n_stages": 2, "blocks_per_stage": 1}
+    method = create_method(
+        "supervised", encoder=encoder, input={"rate_hz": 100, "band_hz": (0.5, 40)}, gate={}, classes=("RVH", "LVH")
+    )
+    save_method(method.eval(), tmp_path / "weights")
+    # Symbols of a graph are no numbers to the checker of shapes.
+    jaxtyping.config.update("jaxtyping_disable", True)
+    export_onnx(tmp_path / "weights", tmp_path / "graph", rate_hz=250)
+    jaxtyping.config.update("jaxtyping_disable", False)
+    people = [*cohort(3, 5, rate_hz=250.0).recordings(), *cohort(2, 6, rate_hz=250.0, seconds=23.0).recordings()]
+    graph, weights = model_of(str(tmp_path / "graph")), model_of(str(tmp_path / "weights"))
+    n_compared = 0
+    for ours, theirs in zip(graph.scores(people), weights.scores(people), strict=True):
+        if not isinstance(theirs, str):
+            assert not isinstance(ours, str)
+            assert max(abs(ours[name] - theirs[name]) for name in theirs) < 1e-4
+            n_compared += 1
+    assert n_compared >= 3
+    (tmp_path / "graph" / "config.json").write_text(json.dumps({"format": "other"}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="no export"):
+        model_of(str(tmp_path / "graph"))

@@ -1,0 +1,167 @@
+"""Rates over age: recomputed slowly; ages to stay away from where a model was made wrong, none where it is right."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auricle.age import DAYS_PER_YEAR
+from auricle.errors import DataError
+from auricle.evaluate.by_age import RATES, by_age, halves, thresholds_at
+from auricle.evaluate.predictions import PredictionMeta, Predictions
+
+META = PredictionMeta(protocol="audit", task="t", method="m")
+
+
+def people(n=1500, seed=0, ill_newborns=0.0, missed_newborns=0.0, records_each=1):
+    """Predictions of a fair model, but for newborns: a share of the healthy called ill, of the ill called healthy."""
+    draw = np.random.default_rng(seed)
+    days = 30 * np.expm1(draw.uniform(0, math.log1p(60 * DAYS_PER_YEAR / 30), n))
+    truth = (draw.random(n) < 0.4).astype(float)
+    score = np.where(truth == 1, draw.uniform(0.5, 1.0, n), draw.uniform(0.0, 0.5, n))
+    newborn, wrong = days < 30, draw.random(n)
+    score = np.where(newborn & (truth == 0) & (wrong < ill_newborns), 0.9, score)
+    score = np.where(newborn & (truth == 1) & (wrong < missed_newborns), 0.1, score)
+    ids = tuple(f"r{number}" for number in range(n))
+    patients = tuple(f"p{number // records_each}" for number in range(n))
+    return Predictions(ids, patients, days, ("A",), truth[:, None], score[:, None], META)
+
+
+def test_rates_are_those_of_a_loop():
+    case = people(n=200, ill_newborns=0.5)
+    found = by_age(case, 0.5, n_bootstrap=20)
+    (one,) = found.classes
+    for row in (0, 20, 60):
+        age = found.ages_days[row]
+        sums = dict.fromkeys(RATES, (0.0, 0.0))
+        for days, (true,), (score,) in zip(case.age_days, case.truth, case.score, strict=True):
+            distance = math.log(1 + days / 30) - math.log(1 + age / 30)
+            near, called = math.exp(-(distance**2) / (2 * 0.5**2)), float(score >= 0.5)
+            added = {
+                "sensitivity": (near * called * true, near * true),
+                "false_positives": (near * called * (1 - true), near * (1 - true)),
+                "calibration": (near * (score - true), near),
+            }
+            sums = {name: (a + added[name][0], b + added[name][1]) for name, (a, b) in sums.items()}
+        for name, (above, below) in sums.items():
+            assert one.curves[name].value[row] == pytest.approx(above / below, rel=1e-5, abs=1e-6)
+            assert one.curves[name].n[row] == pytest.approx(below, rel=1e-4)
+    newborn = case.age_days < 3
+    healthy = newborn & (case.truth[:, 0] == 0)
+    band = one.bands["false_positives"][0]
+    assert band.n == healthy.sum()
+    assert band.value == pytest.approx(np.mean(case.score[healthy, 0] >= 0.5))
+
+
+def test_a_model_that_calls_newborns_ill_is_kept_away_from_them():
+    case = people(ill_newborns=0.6)
+    (one,) = by_age(case, 0.5).classes
+    (where,) = [where for where in one.unfit if where.rate == "false_positives"]
+    assert where.low_days == pytest.approx(case.age_days.min())
+    assert 10 < where.high_days < 120  # the kernel blurs the edge at thirty days
+    assert where.low > where.overall + 0.1
+    wrong = {row for row in range(len(case)) if case.truth[row, 0] == 0 and case.score[row, 0] >= 0.5}
+    assert {driver.record_id for driver in where.drivers} <= {f"r{row}" for row in wrong}
+    assert where.n_drivers == where.n_patients == sum(case.age_days[row] <= where.high_days for row in wrong)
+    assert not [where for where in one.unfit if where.rate == "sensitivity"]
+
+
+def test_a_model_that_misses_newborns_is_kept_away_from_them():
+    (one,) = by_age(people(missed_newborns=0.7), 0.5).classes
+    (where,) = [where for where in one.unfit if where.rate == "sensitivity"]
+    assert where.high_days < 120
+    assert where.high < where.overall - 0.1
+    assert all(driver.score < 0.5 for driver in where.drivers)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_a_fair_model_no_age_is_kept_away_from(seed):
+    (one,) = by_age(people(seed=seed), 0.5).classes
+    rates = {where.rate for where in one.unfit}
+    assert not rates & {"sensitivity", "false_positives"}
+    assert not one.untested
+
+
+def test_of_ages_at_which_few_people_are_nothing_is_said():
+    case = people(n=1500)
+    adults = case.select(np.flatnonzero((case.age_days > 20 * DAYS_PER_YEAR) | (case.age_days < 1)))
+    (one,) = by_age(adults, 0.5).classes
+    assert one.untested
+    between = [pair for pair in one.untested if pair[0] < 5 * DAYS_PER_YEAR < pair[1]]
+    assert between
+
+
+def width(case):
+    curve = by_age(case, 0.5).classes[0].curves["false_positives"]
+    return float(np.nanmean(curve.high - curve.low))
+
+
+def test_intervals_are_over_patients():
+    case = people(n=600, ill_newborns=0.5)
+    four = np.repeat(np.arange(600), 4)
+    columns = {
+        "record_id": tuple(map(str, range(2400))), "age_days": case.age_days[four], "truth": case.truth[four],
+        "score": case.score[four],
+    }  # fmt: skip
+    of_one = replace(case, patient_id=tuple(case.patient_id[row] for row in four), **columns)
+    of_four = replace(case, patient_id=(None,) * 2400, **columns)
+    # The same person four times says no more; four people do.
+    assert width(of_one) == pytest.approx(width(case), rel=0.15)
+    assert width(of_four) == pytest.approx(width(case) / 2, rel=0.2)
+
+
+def test_what_has_no_age_no_label_or_no_contrast_is_left_out():
+    case = people(n=100)
+    days = case.age_days.copy()
+    days[:30] = np.nan
+    both = replace(
+        case, age_days=days, classes=("A", "B"), truth=np.hstack([case.truth, np.zeros((100, 1))]),
+        score=np.hstack([case.score, case.score]),
+    )  # fmt: skip
+    found = by_age(both, 0.5, n_bootstrap=20)
+    assert found.n_ageless == 30
+    assert found.n_records == 70
+    assert found.left_out == ("B",)
+    with pytest.raises(DataError, match="age"):
+        by_age(replace(case, age_days=np.full(100, np.nan)), 0.5)
+    with pytest.raises(DataError, match="label"):
+        by_age(replace(case, truth=np.full((100, 1), np.nan)), 0.5)
+
+
+def test_scores_that_are_no_probabilities_have_no_calibration():
+    case = people(n=100)
+    cosines = replace(case, meta=META.model_copy(update={"scores_are_probabilities": False}))
+    (one,) = by_age(cosines, 0.5, n_bootstrap=20).classes
+    assert set(one.curves) == {"sensitivity", "false_positives"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=60), st.floats(0.05, 0.95))
+def test_a_threshold_keeps_its_specificity_whatever_ties(pairs, specificity):
+    score = np.array([[value / 8] for value, _ in pairs])
+    truth = np.array([[float(true)] for _, true in pairs])
+    n = len(pairs)
+    case = Predictions(tuple(map(str, range(n))), (None,) * n, np.ones(n), ("A",), truth, score, META)
+    (threshold,) = thresholds_at(case, specificity)
+    without = score[truth == 0]
+    if len(without) == 0:
+        assert threshold == np.inf
+        return
+    assert np.mean(without >= threshold) <= 1 - specificity + 1e-9
+    # One tie lower would be too many.
+    lower = without[without < threshold]
+    if len(lower):
+        assert np.mean(without >= lower.max()) > 1 - specificity - 1e-9
+
+
+def test_halves_share_no_patient_and_do_not_change():
+    case = people(n=400, records_each=3)
+    first, second = halves(case)
+    assert not set(first.patient_id) & set(second.patient_id)
+    assert len(first) + len(second) == 400
+    assert 100 < len(first) < 300
+    assert halves(case.select(np.arange(400)[::-1]))[0].record_id == first.record_id[::-1]
