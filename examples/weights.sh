@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The weights that come with auricle (`lisa-nano`): an hour and three quarters of one core on simulated people that are made while
-# they are learned from, and on the recordings and labels of folds 1-7 of PTB-XL; then calibrated and tested.
+# The weights that come with auricle (`lisa-nano`): some five hours of one core on simulated people that are made while they are
+# learned from, and on the recordings and labels of folds 1-7 of PTB-XL; then calibrated and tested.
 # ELSEWHERE is a folder of Challenge 2021 records without those of PTB-XL (names that begin with HR).
 # Each step goes on where it stopped. Usage: examples/weights.sh PTB_XL_FOLDER ELSEWHERE_FOLDER [FOLDER]
 set -euo pipefail
@@ -14,8 +14,18 @@ auricle simulate "$out/simulated" -n 12000 --seed 1901 --rate-hz 100
 auricle pretrain stream "$out/first" --config everything --steps 2200 --resume train.workers=1 \
   data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true
 # Then at a lower rate, more of each batch real, what superclasses mean in adults left to real adults.
-auricle pretrain stream "$out/lisa-nano" --config everything_after --resume train.workers=1 init_from="$out/first" \
+auricle pretrain stream "$out/second" --config everything_after --resume train.workers=1 init_from="$out/first" \
   data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true
+# The same two steps again, for longer, on people whom the first ones did not see.
+auricle pretrain stream "$out/longer" --config everything --steps 6000 --resume train.workers=1 \
+  init_from="$out/second" init_heads=true \
+  data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true \
+  data.parts.real.share=0.2 data.parts.adults.share=0.4 data.parts.children.share=0.4 \
+  data.parts.adults.stream.first=3000000 data.parts.children.stream.first=3000000 \
+  'data.parts.adults.open=["NORM","MI","STTC","CD","HYP"]'
+auricle pretrain stream "$out/lisa-nano" --config everything_after --resume train.workers=1 init_from="$out/longer" \
+  data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true \
+  data.parts.adults.stream.first=5000000 data.parts.children.stream.first=5000000
 auricle calibrate "$out/lisa-nano" "$out/simulated" "$out/ptb_xl" \
   --task ecg/findings --task "$here/tasks/ptb_xl_findings.toml"
 test_on() { auricle evaluate "$out/lisa-nano" "$1" "$out/results" --task "$2" --protocol finetune --rows "" --to-card; }

@@ -142,3 +142,33 @@ def test_latex_has_one_cell_for_each_column_and_no_bare_letters():
 def test_a_task_without_results_is_named_beside_those_there_are():
     with pytest.raises(DataError, match="no result of the task mine; there are results of ptb_xl/form"):
         table.asked_of([result()], "mine")
+
+
+def banded(values, **about):
+    """A result with a value in some age bands, of 10 records each."""
+    bands = [
+        {"name": name, "n_records": 10, "macro": {metric: {"value": value, "low": value and value - 0.1, "high": 1.0}
+         for metric in ("auroc", "auprc")}}
+        for name, value in values.items()
+    ]  # fmt: skip
+    return result(fraction=about.pop("fraction", 1.0), **about) | {"bands": bands}
+
+
+def test_by_age_has_a_column_for_each_band_with_records():
+    newborns, adults = "0-3 d", "40-65 yr"
+    rows = [
+        banded({newborns: 0.6, adults: 0.9}),
+        banded({newborns: 0.8, adults: 0.9}, seed=1),
+        banded({newborns: None, adults: 0.7}, method="rocket"),
+        banded({newborns: 0.5, adults: 0.6}, protocol="zero_shot", fraction=None),
+        banded({newborns: 0.1, adults: 0.1}, fraction=0.1),  # of a tenth of the patients: not shown
+    ]
+    built = table.by_age(rows, TASK)
+    assert built.header == ("method", "0-3 d (n=10)", "40-65 yr (n=10)")
+    assert [row[0] for row in built.rows] == ["rocket", "lisa", "lisa, zero-shot"]
+    assert cells(built, "lisa")["0-3 d (n=10)"] == "70.0 ± 14.1 [60.0, 100.0]"
+    assert cells(built, "rocket")["0-3 d (n=10)"] == "undefined"
+    with pytest.raises(DataError, match="auprc"):
+        table.by_age(rows, TASK, metric="f1")
+    with pytest.raises(DataError, match="zero-shot"):
+        table.by_age([result()], TASK)

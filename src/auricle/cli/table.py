@@ -22,6 +22,9 @@ def table(
         str, typer.Option(help="auroc, auprc, sensitivity (at a specificity of 90 %), f1 or accuracy, macro.")
     ] = "auroc",
     published: Annotated[bool, typer.Option(help="Print other people's published rows beside ours.")] = False,
+    by_age: Annotated[
+        bool, typer.Option("--by-age", help="One column for each age band, of all training patients or zero-shot.")
+    ] = False,
     form: Annotated[
         Literal["markdown", "csv", "latex"], typer.Option("--format", help="How it is written.")
     ] = "markdown",
@@ -32,6 +35,7 @@ def table(
     from auricle.errors import DataError, UnknownNameError
     from auricle.evaluate.metrics import METRICS
     from auricle.evaluate.table import asked_of, build, collect
+    from auricle.evaluate.table import by_age as bands
     from auricle.tasks import load_task
 
     if metric not in METRICS:
@@ -41,7 +45,10 @@ def table(
     if task is None and len(there) > 1:
         raise DataError(f"{results}: holds results of {', '.join(there)}: give one of them as --task")
     asked = there[0] if task is None else task if task in there else load_task(task).id
-    built = build(asked_of(found, asked), asked, metric=metric, published=published)
+    own = asked_of(found, asked)
+    if by_age and published:
+        raise DataError("--by-age and --published: there are no published numbers by age; leave one of them out")
+    built = bands(own, asked, metric=metric) if by_age else build(own, asked, metric=metric, published=published)
     text = {"markdown": built.to_markdown, "csv": built.to_csv, "latex": built.to_latex}[form]()
     if out is None:
         typer.echo(text)

@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 
 from auricle.data.store import Store
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, DataError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
 from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
 from auricle.evaluate.lineage import setting_of, task_of
 from auricle.evaluate.probe import RSquared
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import ROWS, reference_rows
-from auricle.evaluate.table import TRAINED, Result, collect, to_markdown
+from auricle.evaluate.table import TRAINED, Result, by_age, collect, to_markdown
 from auricle.leads import canonical
 from auricle.methods import AlignsText, Classifies, keep_test, load_card
 from auricle.progress import OnProgress
@@ -110,8 +110,19 @@ def evaluate_run(
     results = collect(out)
     if to_card:
         _keep_tests(run, setting, results)
-    tables = tuple(to_markdown(results, question.id, protocols=shown) for shown in asked)
+    tables = tuple(to_markdown(results, question.id, protocols=shown) for shown in asked) + _by_age(
+        results, question.id
+    )
     return Evaluated(results, tables, recovery)
+
+
+def _by_age(results: Sequence[Result], task: str) -> tuple[str, ...]:
+    """The table by age, where the records are of several ages and something was asked of all of them."""
+    try:
+        table = by_age(results, task)
+    except DataError:  # nothing learned from all training patients yet
+        return ()
+    return (table.to_markdown(),) if len(table.header) > 2 else ()
 
 
 def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:

@@ -27,6 +27,8 @@ FRACTIONS: Final = (0.01, 0.1, 1.0)
 SANITY_ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
 NOT_RUN: Final = "not run"
 _ZERO_SHOT: Final = "zero_shot"
+# What results hold of each age band.
+BAND_METRICS: Final = ("auroc", "auprc")
 # Protocols that learn from a share of the labels.
 TRAINED: Final = ("linear_probe", "finetune")
 PUBLISHED_NOTE: Final = (
@@ -222,6 +224,57 @@ def build(
     return Table(header, tuple(rows), _caption(ours, task, protocols, metric), tuple(notes))
 
 
+def by_age(results: Iterable[Result], task: str, *, metric: str = "auroc") -> Table:
+    """One row for each method and preset, one column for each age band in which there are records.
+
+    Of what learned from labels, only what learned from all training patients, and what was asked zero-shot. A cell is
+    as in `build`. "undefined" is a band in which no class has both a positive and a negative.
+
+    Args:
+        results: as from `collect`.
+        task: task id.
+        metric: `auroc` or `auprc`, macro.
+
+    Raises:
+        DataError: another metric, or no result of this kind.
+    """
+    if metric not in BAND_METRICS:
+        raise DataError(f"by age there are {' and '.join(BAND_METRICS)}, and no {metric}")
+    whole = [
+        r
+        for r in results
+        if r["meta"]["task"] == task
+        and (
+            r["meta"]["protocol"] == _ZERO_SHOT
+            or (_same(r["meta"]["fraction"], 1.0) and "/" not in r["meta"]["protocol"])
+        )
+    ]
+    if not whole:
+        raise DataError(
+            f"no result of {task} from all training patients, or zero-shot: there is nothing to show by age"
+        )
+    by_row: dict[tuple[str, ...], list[Result]] = {}
+    for r in whole:
+        meta = r["meta"]
+        asked = "zero-shot" if meta["protocol"] == _ZERO_SHOT else ""
+        by_row.setdefault((meta["method"], _how(meta), meta.get("track", "clean"), asked), []).append(r)
+    sizes = {band["name"]: band["n_records"] for r in whole for band in r.get("bands", ()) if band["n_records"]}
+    rows = []
+    for key in sorted(by_row, key=lambda key: (_sanity_rank(key[0]), key)):
+        cells = [cell([_band(r, name) for r in by_row[key]], metric) for name in sizes]
+        rows.append((_name(*key[:3]) + (f", {key[3]}" if key[3] else ""), *cells))
+    header = ("method", *(f"{name} (n={n})" for name, n in sizes.items()))
+    caption = f"**{task}** by age: macro {metric.upper()} in per cent, learned from all training patients or zero-shot."
+    note = "Bands differ in the classes that somebody has, so that a column is not comparable with its neighbour."
+    return Table(header, tuple(rows), caption, (note,))
+
+
+def _band(result: Result, name: str) -> Result:
+    """A result of one age band, as `cell` takes it."""
+    macro: Mapping[str, Any] = next((band["macro"] for band in result.get("bands", ()) if band["name"] == name), {})
+    return {"macro": macro or {"auroc": None, "auprc": None}}
+
+
 def per_class(result: Result) -> list[list[str]]:
     """One result class by class, as rows with a header: positives, AUROC and AUPRC with intervals, in per cent."""
     rows = [["class", "positives", "AUROC", "AUPRC"]]
@@ -246,13 +299,15 @@ def _sanity_rank(method: str) -> int:
 def _row(
     key: tuple[str, str, str], results: Sequence[Result], metric: str, fractions: Sequence[float]
 ) -> tuple[str, ...]:
-    method, preset, track = key
-    name = method + (f" ({preset})" if preset else "") + (f" [{track}]" if track not in ("", "clean") else "")
     trained = [r for r in results if r["meta"]["protocol"] != _ZERO_SHOT]
     cells = [cell([r for r in trained if _same(r["meta"]["fraction"], fraction)], metric) for fraction in fractions]
     cells.append(cell([r for r in results if r["meta"]["protocol"] == _ZERO_SHOT], metric))
     flags = {bool(r["meta"].get("overlap")) for r in results}
-    return (name, *cells, "–" if not flags else "**yes**" if True in flags else "no")
+    return (_name(*key), *cells, "–" if not flags else "**yes**" if True in flags else "no")
+
+
+def _name(method: str, preset: str, track: str) -> str:
+    return method + (f" ({preset})" if preset else "") + (f" [{track}]" if track not in ("", "clean") else "")
 
 
 def _same(fraction: float | None, asked: float) -> bool:
