@@ -56,6 +56,16 @@ def test_a_bundle_is_valid_and_its_report_names_every_value() -> None:
     assert json.loads(json.dumps(bundle)) == bundle
 
 
+def test_what_a_reader_must_know_first_comes_first() -> None:
+    plain = answered(child())
+    plain["notes"] = ["a.hea: the age in the header was not understood"]
+    plain["remarks"] = [{"sentence": {"en": "The electrodes of the arms are swapped.", "de": "", "zh": ""}}]
+    (report,) = resources(measured_bundle(child(), plain), "DiagnosticReport")
+    lines = report["conclusion"].split("\n")
+    assert lines[0].startswith("a.hea")
+    assert lines[1] == "The electrodes of the arms are swapped."
+
+
 def test_a_value_has_its_reference_range_at_the_age_and_the_source() -> None:
     plain = answered(child())
     qrs = of_code(measured_bundle(child(), plain), "8633-0")

@@ -130,16 +130,8 @@ def _sections(pydicom: Any, plain: Mapping[str, Any], moment: str, language: str
         made.append(_container(pydicom, _PROCEDURE, [recorded], "3708"))
     numbers = [_container(pydicom, _GLOBAL, _values(pydicom, plain, language), "3713"), *_leads(pydicom, plain)]
     made.append(_container(pydicom, _QUANTITATIVE, numbers))
-    said = _item(pydicom, _CONTAINS, "TEXT", _FINDING, TextValue=_said(plain, language))
+    said = _item(pydicom, _CONTAINS, "TEXT", _FINDING, TextValue="\r\n".join(wording.conclusion_lines(plain, language)))
     return [*made, _container(pydicom, _QUALITATIVE, [said], "3717")]
-
-
-def _said(plain: Mapping[str, Any], language: str) -> str:
-    """What a reader must know before any value, the findings, and that they are no diagnosis: a line each."""
-    said = [wording.note_text(note, language) for note in plain["notes"]]
-    said += [one["sentence"][language] for one in (*plain["remarks"], *plain["findings"])]
-    said += [plain["summary"]["sentence"][language], plain["quality"]["sentence"][language], plain["disclaimer"]]
-    return "\r\n".join(line for line in said if line)
 
 
 def _values(pydicom: Any, plain: Mapping[str, Any], language: str) -> list[Any]:

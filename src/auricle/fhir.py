@@ -48,9 +48,7 @@ def measured_bundle(recording: Recording, plain: Mapping[str, Any], language: st
     """
     shown = {name: value for name, value in plain["values"].items() if name in UNITS or value["limits"] is not None}
     observations = [_measured(recording, name, value, plain, language) for name, value in shown.items()]
-    said = [finding["sentence"][language] for finding in plain["findings"]]
-    said += [plain["summary"]["sentence"][language], plain["quality"]["sentence"][language]]
-    return _bundle(recording, observations, said, plain["disclaimer"], language)
+    return _bundle(recording, observations, wording.conclusion_lines(plain, language), language)
 
 
 def predicted_bundle(
@@ -87,7 +85,8 @@ def predicted_bundle(
         model = plain["model"]
         made["method"] = {"text": f"auricle {model.get('auricle', '')} {model.get('method', '')}".strip()}
         observations.append(made)
-    return _bundle(recording, observations, list(plain["notes"]), plain["disclaimer"], language)
+    said = [wording.note_text(note, language) for note in plain["notes"]]
+    return _bundle(recording, observations, [*said, plain["disclaimer"]], language)
 
 
 def _measured(
@@ -157,9 +156,7 @@ def _name(recording: Recording, what: str) -> str:
     return str(uuid.uuid5(_NAMES, "/".join((recording.source, person, recording.record_id, moment, what))))
 
 
-def _bundle(
-    recording: Recording, observations: list[dict[str, Any]], said: list[str], disclaimer: str, language: str
-) -> dict[str, Any]:
+def _bundle(recording: Recording, observations: list[dict[str, Any]], said: list[str], language: str) -> dict[str, Any]:
     report = {
         "resourceType": "DiagnosticReport",
         "id": _name(recording, "report"),
@@ -169,7 +166,7 @@ def _bundle(
         "code": {"coding": [_coding(_LOINC, *_STUDY)]},
         **_about(recording),
         "result": [{"reference": f"urn:uuid:{one['id']}"} for one in observations],
-        "conclusion": "\n".join([*(line for line in said if line), disclaimer]),
+        "conclusion": "\n".join(said),
     }
     entries = [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in (report, *observations)]
     made = require("fhir.resources.R4B.bundle", "fhir").Bundle.model_validate(

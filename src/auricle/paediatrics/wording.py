@@ -172,6 +172,22 @@ def remark_text(remark: Remark, language: str) -> str:
     return f"{shown} [{numbers}]" if numbers else shown
 
 
+def conclusion_lines(plain: Mapping[str, Any], language: str) -> list[str]:
+    """All that is said of a recording, for other systems: what a reader must know before any value, then the findings.
+
+    Args:
+        plain: as `auricle.paediatrics.report.to_dict` gives it.
+        language: as in `languages`.
+
+    Returns:
+        Notes of the reader, remarks (swapped electrodes ...), findings, summary, quality, and that it is no diagnosis.
+    """
+    said = [note_text(note, language) for note in plain["notes"]]
+    said += [one["sentence"][language] for one in (*plain["remarks"], *plain["findings"])]
+    said += [plain["summary"]["sentence"][language], plain["quality"]["sentence"][language], plain["disclaimer"]]
+    return [line for line in said if line]
+
+
 def note_text(note: str, language: str) -> str:
     """What a reader or a measurement said in English, in a language; marked as English where there are no words for it.
 
