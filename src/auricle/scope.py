@@ -25,8 +25,10 @@ from auricle.errors import CheckpointError
 Floats = NDArray[np.float64]
 
 FILE: Final = "scope.safetensors"
-# Of records that training did not see so many lie within the limits, whatever they are of.
-_WITHIN: Final = 0.99
+# Of records that training did not see so many lie within the limits, whatever they are of. The farthest hundredth of
+# simulated people are rare patterns that lie farther out than much that is no ECG.
+_WITHIN: Final = 0.97
+_AGES_WITHIN: Final = 0.99
 # Directions in which features hardly vary are told apart no more finely than by this share of their mean variance.
 _SHRINKAGE: Final = 0.001
 # Weight of the penalty on the line from features to age, as a share of the mean variance and number of records.
@@ -81,7 +83,7 @@ class Scope:
             aged = np.isfinite(of_age)
             if aged.any() and len(ages):
                 off = np.abs(scope.age_line(others[aged]) - age_scale(of_age[aged]))
-                errors.append(float(np.quantile(off, _WITHIN)))
+                errors.append(float(np.quantile(off, _AGES_WITHIN)))
         # Without a known age there is nothing that another could contradict.
         return cls(mean, whiten, np.array([farthest]), to_age, np.array([max(errors, default=np.inf)]), bounds)
 

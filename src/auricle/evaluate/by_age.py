@@ -296,11 +296,19 @@ def _unfit(
     for bad in sides:
         for run in _runs(bad):
             worst = run[np.argmax(np.abs(curve.value[run] - expected))]
-            drivers, n, n_patients = _drivers(one, rate, float(ages[run[0]]), float(ages[run[-1]]), bad is too_high)
+            drivers, n, n_patients = _drivers(one, rate, *_reach(ages, run), bad is too_high)
             yield Unfit(
                 rate, float(ages[run[0]]), float(ages[run[-1]]), float(curve.value[worst]), float(curve.low[worst]),
                 float(curve.high[worst]), overall, drivers, n, n_patients,
             )  # fmt: skip
+
+
+def _reach(ages: Values, run: NDArray[np.intp]) -> tuple[float, float]:
+    """From where to where a stretch of places reaches: half the way to the places beside it."""
+    first, last = int(run[0]), int(run[-1])
+    low = -np.inf if first == 0 else (ages[first - 1] + ages[first]) / 2
+    high = np.inf if last == len(ages) - 1 else (ages[last] + ages[last + 1]) / 2
+    return float(low), float(high)
 
 
 def _drivers(
