@@ -19,7 +19,7 @@ from abstention import RESULTS, tables
 from auricle.age import describe
 from auricle.export.card import auroc_of, interval
 from auricle.methods import load_card
-from auricle.predict import SHIPPED_WEIGHTS
+from auricle.predict import FEWEST_POSITIVE, SHIPPED_WEIGHTS
 from auricle.tasks import load_task
 
 TASK: Final = "ecg/findings"
@@ -42,12 +42,16 @@ def classes(about: Mapping[str, Any]) -> list[str]:
 
 def tests(about: Mapping[str, Any]) -> list[str]:
     """What the tests were on."""
-    rows = ["| test | recordings | people | ages | classes | mean AUROC |", "| --- | ---: | ---: | --- | ---: | ---: |"]
+    heads = ["test", "recordings", "people", "ages", "classes", "mean AUROC", "of classes that ten or more had"]
+    rows = [f"| {' | '.join(heads)} |", "| --- | ---: | ---: | --- | ---: | ---: | ---: |"]
     for test in about["tests"]:
         ages = " to ".join(map(describe, test["age_days"])) if test["age_days"] else "unknown"
         name = f"{WHO[test['source']]} (`{test['task']}`)"
         mean = interval(*(test["macro"][key] for key in ("value", "low", "high")))
-        rows.append(f"| {name} | {test['n_records']} | {test['n_patients']} | {ages} | {len(test['auroc'])} | {mean} |")
+        had = [score for one, score in test["auroc"].items() if test["positive"][one] >= FEWEST_POSITIVE]
+        enough = f"{100 * sum(had) / len(had):.1f} ({len(had)})"
+        told = [name, test["n_records"], test["n_patients"], ages, len(test["auroc"]), mean, enough]
+        rows.append(f"| {' | '.join(map(str, told))} |")
     return rows
 
 

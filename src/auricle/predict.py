@@ -5,9 +5,10 @@ Everything it says is for research use and is not a diagnosis.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, overload
 
@@ -258,6 +259,17 @@ class Predictor:
                 n=len(scores), mean=f"{mean:.2f}", worst=worst, least=f"{least:.2f}", best=best, most=f"{most:.2f}"
             )
         return said["tested"].format(n=test["n_records"], source=test["source"], scores=told)
+
+    @property
+    def digest(self) -> str:
+        """What tells weights from others: a SHA-256 of their numbers, configuration (calibration too), and scope."""
+        digest = hashlib.sha256(repr((self.classes, self.kind, self.task)).encode())
+        digest.update(self.method.config.model_dump_json().encode())
+        for entry in () if self.scope is None else fields(self.scope):
+            digest.update(entry.name.encode() + getattr(self.scope, entry.name).tobytes())
+        for name, value in sorted(self.method.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def tested(self) -> dict[str, tuple[Tested, ...]]:

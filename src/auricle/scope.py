@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 FILE: Final = "scope.safetensors"
 # Of records that training did not see so many lie within the limits, whatever they are of. The farthest hundredth of
-# simulated people are rare patterns that lie farther out than much that is no ECG.
+# simulated people are rare patterns that lie farther out than much that is no ECG (chosen by benchmarks/abstention.py).
 _WITHIN: Final = 0.97
 _AGES_WITHIN: Final = 0.99
 # Directions in which features hardly vary are told apart no more finely than by this share of their mean variance.

@@ -6,16 +6,12 @@ import json
 import re
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 
-from auricle.audit.models import model_of
 from auricle.audit.scores import read_scores
-from auricle.errors import ConfigError, DataError
-from auricle.methods import create_method, save_method
+from auricle.errors import DataError
 from auricle.predict import Predictor
-from auricle.simulate.cohort import cohort
 from running import auricle, refused
 
 N = 60
@@ -30,6 +26,12 @@ def breaks(recording):
 
 def cosine(recording):
     return {"RVH": -0.3}
+
+def other(recording):
+    return {"RVH": 0.2, "LVH": 0.3}
+
+def fails(recording):
+    raise KeyError("Anna Muster")
 
 def refuses(recording):
     from auricle.errors import DataError
@@ -59,7 +61,8 @@ def test_a_function_is_asked_and_its_newborns_are_found(store, tmp_path):
     done = audited(store, "own_model:called", tmp_path / "out", "--threshold", 0.5)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
-    assert found["n_records"] + found["n_without_age"] + found["n_refused"] == N
+    assert found["n_records"] + found["n_without_age"] == N  # with --threshold all are reported
+    assert found["n_asked"] == sum(band["n"] for band in found["people"]) == N
     assert set(found["classes"]) | set(found["left_out"]) == {"RVH", "LVH"}
     rvh = found["classes"]["RVH"]["curves"]["false_positives"]["value"]
     ages = np.array(found["ages_days"])
@@ -72,6 +75,14 @@ def test_a_function_is_asked_and_its_newborns_are_found(store, tmp_path):
     assert "asked before" in again.stderr
     same = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
     assert same["classes"] == found["classes"]
+    # Another function of the same file is another model, and so is another question.
+    other = audited(store, "own_model:other", tmp_path / "out", "--threshold", 0.5)
+    assert "asked before" not in other.stderr
+    assert read_scores(tmp_path / "out" / "scores.parquet", "t", "m").predictions.score.max() == pytest.approx(0.3)
+    task = (store / "task.toml").read_text(encoding="utf-8")
+    (store / "task.toml").write_text(task.replace('title = "RVH"', 'title = "another"'), encoding="utf-8")
+    assert "asked before" not in audited(store, "own_model:other", tmp_path / "out", "--threshold", 0.5).stderr
+    (store / "task.toml").write_text(task, encoding="utf-8")
 
 
 def test_weights_are_asked_as_predict_asks_them(store, tmp_path):
@@ -120,10 +131,55 @@ def test_what_is_no_model_is_said_in_one_line(store, tmp_path, monkeypatch):
         refused(audited(store, asked, tmp_path / "out"), why)
     refused(audited(store, "own_model:breaks", tmp_path / "out"), "list and not its scores")
     refused(audited(store, "own_model:cosine", tmp_path / "out2"), "probabilities")
+    failed = audited(store, "own_model:fails", tmp_path / "out6")
+    refused(failed, "fails with KeyError at")
+    assert "Muster" not in failed.stderr
+    refused(audited(store, "own_model:called", tmp_path / "out7", "--threshold", 90), "--threshold")
     refused(audited(store, "own_model:refuses", tmp_path / "out3"), "none of 60", "too short for me")
     refused(auricle("audit", "own_model:called", "store", "--out", tmp_path / "out4", cwd=store), "--task")
     refused(auricle("audit", "lisa-nano", "--out", tmp_path / "out5"), "give the records")
     refused(auricle("audit", "lisa-nano", "store", "--specificity", 1.5, cwd=store), "--specificity")
+
+
+def table(path: Path, columns: str, rows: list[str]) -> Path:
+    path.write_text("\n".join([columns, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_people_are_told_apart_as_programs_write_them(tmp_path):
+    rows = [f"r{n},{patient},{source},300,1,0.5" for n, (patient, source) in enumerate(
+        [("0", "a"), ("0", "a"), ("0", "b"), ("", "a"), ("nan", "a"), ("NA", "a"), ("17", "")]
+    )]  # fmt: skip
+    path = table(tmp_path / "t.csv", "record_id,patient_id,source,age_days,y:A,p:A", rows)
+    assert read_scores(path, "t", "m").predictions.patient_id == ("a/0", "a/0", "b/0", None, None, None, "/17")
+
+
+def test_scores_that_are_no_probabilities_are_not_asked_for_their_calibration(tmp_path):
+    rows = [f"{n},{100 * n},{n % 2},{3.0 * (n % 2) - 1}" for n in range(200)]
+    table(tmp_path / "t.csv", "record_id,age_days,y:A,p:A", rows)
+    done = auricle("audit", "t.csv", "--out", "out", "--bootstrap", 20, cwd=tmp_path)
+    assert "no probabilities" in done.stdout
+    found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert set(found["classes"]["A"]["curves"]) == {"sensitivity", "false_positives"}
+
+
+def test_nothing_that_could_be_tested_is_no_all_clear(tmp_path):
+    rows = [f"{n},{3 if n < 4 else 9000},{n % 2},0.5" for n in range(8)]
+    table(tmp_path / "t.csv", "record_id,age_days,y:A,p:A", rows)
+    done = auricle("audit", "t.csv", "--out", "out", "--threshold", 0.5, "--bootstrap", 20, cwd=tmp_path)
+    assert "Nothing could be tested" in done.stdout
+    one = table(
+        tmp_path / "one.csv", "record_id,patient_id,age_days,y:A,p:A", [f"{n},p,300,{n % 2},0.5" for n in range(9)]
+    )
+    refused(auricle("audit", one, "--out", tmp_path / "out"), "one half of the patients")
+
+
+def test_what_could_not_be_read_says_why(store, tmp_path):
+    (tmp_path / "records.csv").write_text("file,age\nnone.hea,3d\n", encoding="utf-8")
+    done = auricle(
+        "audit", "own_model:called", tmp_path / "records.csv", "--task", "task.toml", "--out", tmp_path / "o", cwd=store
+    )
+    refused(done, "none of 1 recordings", "none.hea")
 
 
 @pytest.mark.parametrize(
@@ -140,30 +196,3 @@ def test_tables_that_are_none_are_refused(tmp_path, text, why):
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=re.escape(why)):
         read_scores(tmp_path / "t.csv", "t", "m")
-
-
-def test_a_graph_answers_as_its_weights_do(tmp_path):
-    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
-    from auricle.export import export_onnx
-
-    encoder = {"name": "resnet1d", "preset": "tiny", "n_stages": 2, "blocks_per_stage": 1}
-    method = create_method(
-        "supervised", encoder=encoder, input={"rate_hz": 100, "band_hz": (0.5, 40)}, gate={}, classes=("RVH", "LVH")
-    )
-    save_method(method.eval(), tmp_path / "weights")
-    # Symbols of a graph are no numbers to the checker of shapes.
-    jaxtyping.config.update("jaxtyping_disable", True)
-    export_onnx(tmp_path / "weights", tmp_path / "graph", rate_hz=250)
-    jaxtyping.config.update("jaxtyping_disable", False)
-    people = [*cohort(3, 5, rate_hz=250.0).recordings(), *cohort(2, 6, rate_hz=250.0, seconds=23.0).recordings()]
-    graph, weights = model_of(str(tmp_path / "graph")), model_of(str(tmp_path / "weights"))
-    n_compared = 0
-    for ours, theirs in zip(graph.scores(people), weights.scores(people), strict=True):
-        if not isinstance(theirs, str):
-            assert not isinstance(ours, str)
-            assert max(abs(ours[name] - theirs[name]) for name in theirs) < 1e-4
-            n_compared += 1
-    assert n_compared >= 3
-    (tmp_path / "graph" / "config.json").write_text(json.dumps({"format": "other"}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="no export"):
-        model_of(str(tmp_path / "graph"))

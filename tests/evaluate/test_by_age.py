@@ -36,12 +36,12 @@ def test_rates_are_those_of_a_loop():
     case = people(n=200, ill_newborns=0.5)
     found = by_age(case, 0.5, n_bootstrap=20)
     (one,) = found.classes
-    for row in (0, 20, 60):
+    for row in (0, 40, 120):
         age = found.ages_days[row]
         sums = dict.fromkeys(RATES, (0.0, 0.0))
         for days, (true,), (score,) in zip(case.age_days, case.truth, case.score, strict=True):
             distance = math.log(1 + days / 30) - math.log(1 + age / 30)
-            near, called = math.exp(-(distance**2) / (2 * 0.5**2)), float(score >= 0.5)
+            near, called = math.exp(-(distance**2) / (2 * 0.25**2)), float(score >= 0.5)
             added = {
                 "sensitivity": (near * called * true, near * true),
                 "false_positives": (near * called * (1 - true), near * (1 - true)),
@@ -49,8 +49,9 @@ def test_rates_are_those_of_a_loop():
             }
             sums = {name: (a + added[name][0], b + added[name][1]) for name, (a, b) in sums.items()}
         for name, (above, below) in sums.items():
-            assert one.curves[name].value[row] == pytest.approx(above / below, rel=1e-5, abs=1e-6)
             assert one.curves[name].n[row] == pytest.approx(below, rel=1e-4)
+            if below >= 5:
+                assert one.curves[name].value[row] == pytest.approx(above / below, rel=1e-5, abs=1e-6)
     newborn = case.age_days < 3
     healthy = newborn & (case.truth[:, 0] == 0)
     band = one.bands["false_positives"][0]
@@ -63,7 +64,7 @@ def test_a_model_that_calls_newborns_ill_is_kept_away_from_them():
     (one,) = by_age(case, 0.5).classes
     (where,) = [where for where in one.unfit if where.rate == "false_positives"]
     assert where.low_days == pytest.approx(case.age_days.min())
-    assert 10 < where.high_days < 120  # the kernel blurs the edge at thirty days
+    assert 10 < where.high_days < 60  # the kernel blurs the edge at thirty days
     assert where.low > where.overall + 0.1
     wrong = {row for row in range(len(case)) if case.truth[row, 0] == 0 and case.score[row, 0] >= 0.5}
     assert {driver.record_id for driver in where.drivers} <= {f"r{row}" for row in wrong}
@@ -114,7 +115,7 @@ def test_intervals_are_over_patients():
     of_four = replace(case, patient_id=(None,) * 2400, **columns)
     # The same person four times says no more; four people do.
     assert width(of_one) == pytest.approx(width(case), rel=0.15)
-    assert width(of_four) == pytest.approx(width(case) / 2, rel=0.2)
+    assert width(of_four) < 0.6 * width(case)
 
 
 def test_what_has_no_age_no_label_or_no_contrast_is_left_out():
@@ -150,8 +151,10 @@ def test_a_threshold_keeps_its_specificity_whatever_ties(pairs, specificity):
     case = Predictions(tuple(map(str, range(n))), (None,) * n, np.ones(n), ("A",), truth, score, META)
     (threshold,) = thresholds_at(case, specificity)
     without = score[truth == 0]
-    if len(without) == 0:
-        assert threshold == np.inf
+    if np.isnan(threshold):
+        # Too few without it, or nobody could be called.
+        allowed = math.floor((1 - specificity) * len(without) + 1e-9)
+        assert len(without) < 10 or np.sort(without)[::-1][allowed] == score.max()
         return
     assert np.mean(without >= threshold) <= 1 - specificity + 1e-9
     # One tie lower would be too many.
@@ -167,3 +170,50 @@ def test_halves_share_no_patient_and_do_not_change():
     assert len(first) + len(second) == 400
     assert 100 < len(first) < 300
     assert halves(case.select(np.arange(400)[::-1]))[0].record_id == first.record_id[::-1]
+
+
+@pytest.mark.parametrize(("low", "high", "rate"), [(0.0, 3.0, 0.6), (10 * 365.25, 12 * 365.25, 0.95)])
+def test_what_is_narrower_than_the_kernel_is_told_by_its_band_or_diluted(low, high, rate):
+    case = people(n=6000)
+    draw = np.random.default_rng(1).random(6000)
+    wrong = (case.age_days >= low) & (case.age_days < high) & (case.truth[:, 0] == 0) & (draw < rate)
+    (one,) = by_age(replace(case, score=np.where(wrong[:, None], 0.9, case.score)), 0.5).classes
+    told = [where for where in one.unfit if where.rate == "false_positives"]
+    assert told
+    assert min(where.low_days for where in told) <= (low + high) / 2 <= max(where.high_days for where in told)
+
+
+def test_a_true_probability_is_not_held_against_few_people():
+    """Of a handful of newborns nobody has it by chance, and a bootstrap of them has no width."""
+    draw, flagged = np.random.default_rng(0), 0
+    for seed in range(40):
+        days = np.r_[np.full(6, 2.0), np.linspace(7000, 20000, 300)]
+        truth = (draw.random(306) < 0.2).astype(float)
+        ids = tuple(map(str, range(306)))
+        case = Predictions(ids, (None,) * 306, days, ("A",), truth[:, None], np.full((306, 1), 0.2), META)
+        (one,) = by_age(case, 0.5, seed=seed, n_bootstrap=100).classes
+        flagged += any(where.rate == "calibration" and where.low_days < 100 for where in one.unfit)
+        curve = one.curves["sensitivity"]
+        known = np.isfinite(curve.value)
+        assert (curve.high[known] > curve.low[known]).all()
+    assert flagged <= 1
+
+
+def test_a_model_that_says_yes_or_no_has_no_threshold_and_says_so():
+    case = people(n=400)
+    said = np.where(np.random.default_rng(0).random((400, 1)) < 0.4, 1.0, 0.0)
+    case = replace(case, score=said)
+    assert np.isnan(thresholds_at(case)).all()
+    (one,) = by_age(case, thresholds_at(case)).classes
+    assert set(one.curves) == {"calibration"}
+    cosines = replace(case, meta=META.model_copy(update={"scores_are_probabilities": False}))
+    assert by_age(cosines, thresholds_at(cosines)).left_out == ("A",)
+
+
+def test_an_age_that_nobody_has_is_unknown():
+    case = people(n=200)
+    days = case.age_days.copy()
+    days[:3] = (-999.0, 109575.0, np.inf)
+    found = by_age(replace(case, age_days=days), 0.5, n_bootstrap=20)
+    assert found.n_ageless == 3
+    assert found.ages_days.max() < 61 * DAYS_PER_YEAR

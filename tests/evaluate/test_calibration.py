@@ -136,7 +136,7 @@ class TestScope:
     def test_nearly_all_of_what_was_held_back_is_inside(self) -> None:
         features, days = known(seed=2)
         outside = [bool(scope().against(row, Age(float(age)))) for row, age in zip(features, days, strict=True)]
-        assert np.mean(outside) < 0.03
+        assert np.mean(outside) < 0.06  # 3 of 100 by their distance, 1 by their age, and as many again by chance
 
     def test_a_recording_far_from_all_is_outside_in_any_direction(self) -> None:
         middle = scope().mean

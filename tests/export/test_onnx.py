@@ -264,6 +264,27 @@ def test_simulated_people_get_the_answers_of_the_predictor(exported: Path) -> No
             agrees(exported, predictor, limb_leads(recording))
 
 
+def test_an_audit_asks_the_graph_as_its_weights(exported: Path, tmp_path: Path) -> None:
+    from auricle.audit.models import model_of
+
+    graph, weights = model_of(str(exported)), model_of("lisa-nano")
+    assert graph.task == weights.task
+    assert graph.is_probability
+    # Of any rate and length: brought to the graph's rate, and its windows pooled as logits.
+    people = [*cohort(2, 5, rate_hz=250.0).recordings(), *cohort(2, 6, rate_hz=500.0, seconds=23.0).recordings()]
+    n_compared = 0
+    for ours, theirs in zip(graph.scores(people), weights.scores(people), strict=True):
+        if not isinstance(theirs, str):  # the graph itself refuses nothing
+            assert not isinstance(ours, str)
+            assert max(abs(ours[name] - theirs[name]) for name in theirs) < 0.02
+            n_compared += 1
+    assert n_compared >= 2
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    (tmp_path / "config.json").write_text(json.dumps({"format": "other"}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="no export"):
+        model_of(str(tmp_path))
+
+
 def slower(recording: Recording) -> Recording:
     """A recording of 500 Hz at the 100 Hz that the graph takes."""
     assert recording.rate_hz == 500

@@ -70,8 +70,8 @@ def test_what_a_run_evaluates_to_is_in_its_tables(pretrained: Path, store: Path,
         rows=["class_prior"], fractions=[1.0], name="python",
     )  # fmt: skip
     assert {result["meta"]["method"] for result in given.results} == {"python", "class_prior"}
-    assert len(given.tables) == 1
-    assert "python" in given.tables[0]
+    assert ["by age" in table for table in given.tables] == [False, True]
+    assert all("python" in table for table in given.tables)
     assert np.isfinite(list(given.recovery.values())).all()
     with pytest.raises(ConfigError, match="to-card"):
         auricle.evaluate_run(

@@ -27,6 +27,7 @@ from auricle.signal.preprocess import InputSpec
 Scores = Mapping[str, float]
 """By class, larger means more likely."""
 _PROBABILITY: Final = "probability"
+_ALIKE: Final = 1e-3
 
 
 class Model(Protocol):
@@ -88,10 +89,7 @@ class Weights:
         self.name = Path(where).name
         self.task = str(self.predictor.about.get("about", {}).get("task") or self.predictor.task)
         self.is_probability = self.predictor.kind == _PROBABILITY
-        digest = hashlib.sha256(repr(self.predictor.classes).encode())
-        for name, value in sorted(self.predictor.method.state_dict().items()):
-            digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
-        self.digest = digest.hexdigest()
+        self.digest = self.predictor.digest
         self.sources = _sources(self.predictor.about.get("about", {}))
 
     def scores(self, recordings: Sequence[Recording]) -> list[Scores | str]:
@@ -128,10 +126,16 @@ class Onnx:
         self.path, self.name, self.task = path, path.resolve().parent.name, str(config["task"])
         self.classes: list[str] = config["classes"]
         self.is_probability = config["kind"] == _PROBABILITY
-        self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.digest = hashlib.sha256(path.read_bytes() + path.with_name(CONFIG).read_bytes()).hexdigest()
         self.sources: tuple[str, ...] = ()
         self._rate_hz = float(config["rate_hz"])
-        self._spec = InputSpec(leads=tuple(config["leads"]), rate_hz=self._rate_hz, seconds=float(config["seconds"]))
+        # Windows are cut by it and nothing else: filters and scale are in the graph.
+        self._spec = InputSpec(
+            leads=tuple(config["leads"]),
+            rate_hz=self._rate_hz,
+            seconds=float(config["seconds"]),
+            band_hz=(0.0, self._rate_hz / 2),
+        )
         self._n_labs = next((one["shape"][1] for one in config["inputs"] if one["name"] == "labs"), 0)
         try:
             self._session = session(path)
@@ -153,10 +157,16 @@ class Onnx:
         except DataError as error:
             return str(error)
         held = _tensors(windows, self._n_labs)
-        given = self._session.run([self._asked], {name: held[name] for name in self._inputs})[0]
+        asked = [self._asked, "probabilities"] if self.is_probability else [self._asked]
+        given, *answers = self._session.run(asked, {name: held[name] for name in self._inputs})
         # Windows are pooled as logits and become one probability at the end.
-        pooled = np.asarray(given, dtype=np.float64).mean(axis=0)
-        values = 1 / (1 + np.exp(-pooled)) if self.is_probability else pooled
+        values = np.asarray(given, dtype=np.float64).mean(axis=0)
+        if self.is_probability:
+            each = 1 / (1 + np.exp(-np.asarray(given, dtype=np.float64)))
+            # One class of all has a softmax, and then the answers are others.
+            is_alone = np.abs(each - answers[0]).max() < _ALIKE
+            values = 1 / (1 + np.exp(-values)) if is_alone else np.exp(values - values.max())
+            values = values if is_alone else values / values.sum()
         return dict(zip(self.classes, map(float, values), strict=True))
 
 
@@ -183,7 +193,8 @@ class Function:
             raise ConfigError(f"{self.name}: no such function ({error}); write module:function") from None
         self.is_probability = True
         file = getattr(found, "__file__", None)
-        self.digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else self.name
+        # What the function reads beside its own file cannot be told.
+        self.digest = hashlib.sha256(self.name.encode() + (Path(file).read_bytes() if file else b"")).hexdigest()
 
     def scores(self, recordings: Sequence[Recording]) -> list[Scores | str]:
         """The scores of each recording, or the line that says why there are none."""
@@ -194,6 +205,11 @@ class Function:
             given = self._ask(recording)
         except DataError as error:
             return str(error)
+        except Exception as error:  # of somebody else's program; its text may be about a patient
+            kind = type(error).__name__
+            raise ConfigError(
+                f"{self.name}: fails with {kind} at {recording.record_id}; raise DataError where there is no answer"
+            ) from None
         if not isinstance(given, Mapping):
             raise ConfigError(f"{self.name}: gives {type(given).__name__} and not its scores by class, as a dict")
         try:

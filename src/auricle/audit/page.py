@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from auricle.age import ADULT_DAYS, AGE_BANDS, DAYS_PER_YEAR, describe
-from auricle.audit.report import FEW_POSITIVE, NAMES, Audit, bands_table, lead, overview, sentence
+from auricle.audit.report import (
+    FEW_POSITIVE,
+    NAMES,
+    Audit,
+    bands_table,
+    lead,
+    overview,
+    people,
+    sentence,
+    threshold_text,
+)
 from auricle.evaluate.by_age import ByAge, ClassByAge, Rate, Unfit
 from auricle.pages.page import Page, Section
 from auricle.pages.style import COLOURS, HATCHES, INK, MUTED, TEXT_PT, WIDTH, age_axis, age_place, blank_figure, style
@@ -44,8 +54,9 @@ def audit_page(audit: Audit, command: str = "") -> Page:
     page.add(_people(audit))
     for one in shown(audit.found.classes):
         prose = (
-            f"{one.n_positive} of {one.n} have it; it is called from {one.threshold:.3f} on. The dashed line is the "
-            "rate over all ages, the band the 95 % interval of each age by itself, squares the rates within bands."
+            f"{one.n_positive} of {one.n} have it; it is called from {threshold_text(one)} on. The dashed line is the "
+            "rate over all ages, the band the 95 % interval of each age by itself, squares the rates within bands. A "
+            "curve dilutes what is narrower than eight days at birth or a quarter of the age later on."
         )
         page.add(
             Section(
@@ -136,13 +147,7 @@ def _people(audit: Audit) -> Section:
     """Whom was asked, and who got no answer, by age band."""
     days, refused = audit.scored.predictions.age_days, audit.scored.refused_days
     rows = [["age", "records", "refused", "share refused"]]
-    for band in AGE_BANDS:
-        n, none = (int(((one >= band.low_days) & (one < band.high_days)).sum()) for one in (days, refused))
-        if n + none:
-            rows.append([band.name, str(n + none), str(none), f"{none / (n + none):.2f}"])
-    unknown = int(np.isnan(days).sum()), int(np.isnan(refused).sum())
-    if sum(unknown):
-        rows.append(["unknown", str(sum(unknown)), str(unknown[1]), f"{unknown[1] / sum(unknown):.2f}"])
+    rows += [[name, str(n), str(none), f"{none / n:.2f}"] for name, n, none in people(audit.scored)]
     children = int((days < ADULT_DAYS).sum())
     prose = f"{len(days)} records have scores, {children} of them children's; the model answered nothing for "
     prose += f"{len(refused)}, and {audit.scored.n_unread} could not be read."
@@ -152,7 +157,14 @@ def _people(audit: Audit) -> Section:
 def _left_out(found: ByAge) -> str:
     parts = []
     if found.left_out:
-        parts.append(f"Not shown, because nobody has them or everybody: {', '.join(found.left_out)}.")
+        told = ", ".join(found.left_out)
+        parts.append(f"Not shown, because nobody of those reported has them, or everybody: {told}.")
+    bare = [one.name for one in found.classes if np.isnan(one.threshold)]
+    if bare:
+        parts.append(
+            "No threshold leaves the wanted share of false positives (too few people, or a model that says yes or no): "
+            f"{', '.join(bare)}. Give one (--threshold)."
+        )
     if found.n_ageless:
         parts.append(f"{found.n_ageless} records are left out because their age is unknown.")
     return "\n\n".join(parts)

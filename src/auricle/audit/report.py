@@ -51,13 +51,19 @@ def lead(audit: Audit) -> str:
     """What was found, in a few sentences."""
     found = audit.found
     bad = [one for one in found.classes if one.unfit]
+    tested = [one for one in found.classes if any(np.isfinite(curve.value).any() for curve in one.curves.values())]
     said = (
         f"{audit.model} was asked for {len(found.classes)} classes of {audit.task} on {found.n_records} records of "
         f"{found.n_patients} people of {describe(float(found.ages_days[0]))} to "
         f"{describe(float(found.ages_days[-1]))}. Thresholds: {audit.thresholds_from}. "
     )
+    if not tested:
+        return said + "Nothing could be tested: at no age are there enough people with a class and without it."
     if not bad:
-        return said + f"At no age that could be tested is a rate surely {audit.margin:.2f} worse than over all ages."
+        return said + (
+            f"Of {len(tested)} classes that could be tested at some age, no rate is surely more than "
+            f"{audit.margin:.2f} on the wrong side."
+        )
     names = ", ".join(one.name for one in bad)
     return said + f"At some ages {len(bad)} of them should not be asked: {names}."
 
@@ -88,8 +94,13 @@ def overview(found: ByAge) -> list[list[str]]:
             dict.fromkeys(f"{describe(where.low_days)} to {describe(where.high_days)}" for where in one.unfit)
         )
         rates = [f"{one.overall[rate]:.2f}" if rate in one.overall else "–" for rate in RATES]
-        rows.append([one.name, str(one.n), str(one.n_positive), f"{one.threshold:.3f}", *rates, ages or "–"])
+        rows.append([one.name, str(one.n), str(one.n_positive), threshold_text(one), *rates, ages or "–"])
     return rows
+
+
+def threshold_text(one: ClassByAge) -> str:
+    """From which score on a class is called."""
+    return f"{one.threshold:.3f}" if math.isfinite(one.threshold) else "–"
 
 
 def bands_table(one: ClassByAge) -> list[list[str]]:
@@ -103,6 +114,17 @@ def bands_table(one: ClassByAge) -> list[list[str]]:
     return rows
 
 
+def people(scored: Scored) -> list[tuple[str, int, int]]:
+    """Of each age band with anybody in it: its name, how many were asked and read, and how many got no answer."""
+    days, refused = scored.predictions.age_days, scored.refused_days
+    rows = []
+    for band in AGE_BANDS:
+        n, none = (int(((one >= band.low_days) & (one < band.high_days)).sum()) for one in (days, refused))
+        rows.append((band.name, n + none, none))
+    rows.append(("unknown", int(np.isnan(days).sum() + np.isnan(refused).sum()), int(np.isnan(refused).sum())))
+    return [row for row in rows if row[1]]
+
+
 def to_dict(audit: Audit) -> dict[str, Any]:
     """The audit as plain data for JSON; what does not exist is None."""
     found, scored = audit.found, audit.scored
@@ -113,11 +135,15 @@ def to_dict(audit: Audit) -> dict[str, Any]:
         "thresholds_from": audit.thresholds_from,
         "margin": audit.margin,
         "bootstrap": {"n": audit.n_bootstrap, "unit": "patient", "confidence": 0.95},
+        # Of all that were asked.
+        "n_asked": len(scored.predictions) + len(scored.refused_days) + scored.n_unread,
+        "n_refused": len(scored.refused_days),
+        "n_unread": scored.n_unread,
+        "people": [{"band": name, "n": n, "refused": refused} for name, n, refused in people(scored)],
+        # Of those that are reported, and did not choose thresholds.
         "n_records": found.n_records,
         "n_patients": found.n_patients,
         "n_without_age": found.n_ageless,
-        "n_refused": len(scored.refused_days),
-        "n_unread": scored.n_unread,
         "sources": list(scored.sources),
         "left_out": list(found.left_out),
         "notes": list(audit.notes),

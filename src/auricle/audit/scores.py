@@ -26,6 +26,8 @@ from auricle.tasks import Task, load_task
 
 Row = Mapping[str, Any]
 _TRUTH, _SCORE = "y:", "p:"
+# As programs write that a person is not known.
+_NOBODY: Final = frozenset({"", "nan", "na", "n/a", "none", "null"})
 # In memory at once.
 _READ: Final = 64
 
@@ -97,27 +99,27 @@ def read_scores(path: Path, task: str, name: str, is_probability: bool = True) -
         path: .csv or .parquet, by `Scoring` or by another program.
         task: what was asked.
         name: of the model.
-        is_probability: whether the scores are probabilities.
+        is_probability: whether the scores are probabilities; scores beyond 0 and 1 are none in any case.
 
     Raises:
         DataError: no such table, no class with truth and scores, no recording with scores, or a score that is missing
             or no number.
     """
     columns = _columns(path)
+    n = len(next(iter(columns.values()), ()))
+    has_error, has_refusal = (
+        np.array([bool(text) for text in columns.get(key, [""] * n)], dtype=bool) for key in ("error", "refused")
+    )
+    answered = np.flatnonzero(~has_error & ~has_refusal)
+    if not len(answered):
+        reasons = [text for key in ("refused", "error") for text in columns.get(key, []) if text]
+        raise DataError(f"{path}: none of {n} recordings has scores{f'; the first: {reasons[0]}' if reasons else ''}")
     classes = [one.removeprefix(_SCORE) for one in columns if one.startswith(_SCORE)]
     classes = [one for one in classes if _TRUTH + one in columns]
     lacking = sorted({"record_id", "age_days"} - columns.keys())
     if lacking or not classes:
         what = ", ".join(lacking) or "a class with y:CLASS and p:CLASS"
         raise DataError(f"{path}: has no column {what}; docs/audit.md says which a table of scores has")
-    n = len(columns["record_id"])
-    has_error, has_refusal = (
-        np.array([bool(text) for text in columns.get(key, [""] * n)]) for key in ("error", "refused")
-    )
-    answered = np.flatnonzero(~has_error & ~has_refusal)
-    if not len(answered):
-        reasons = [text for key in ("refused", "error") for text in columns.get(key, []) if text]
-        raise DataError(f"{path}: none of {n} recordings has scores{f'; the first: {reasons[0]}' if reasons else ''}")
     truth, score = (
         np.stack([_numbers(path, columns, prefix + one)[answered] for one in classes], axis=1)
         for prefix in (_TRUTH, _SCORE)
@@ -127,15 +129,25 @@ def read_scores(path: Path, task: str, name: str, is_probability: bool = True) -
         record = columns["record_id"][answered[row]]
         raise DataError(f"{path}: {record} has no score p:{classes[column]}; say in `refused` why a record has none")
     days = _numbers(path, columns, "age_days")
-    patients = columns.get("patient_id", [None] * n)
+    patients = [
+        _person(*pair)
+        for pair in zip(columns.get("patient_id", [None] * n), columns.get("source", [""] * n), strict=True)
+    ]
+    is_probability = is_probability and bool(((score >= 0) & (score <= 1)).all())
     predictions = Predictions(
         tuple(str(columns["record_id"][row]) for row in answered),
-        tuple(str(patients[row]) if patients[row] else None for row in answered),
+        tuple(patients[row] for row in answered),
         days[answered], tuple(classes), truth, score,
         PredictionMeta(protocol="audit", task=task, method=name, scores_are_probabilities=is_probability),
     )  # fmt: skip
     sources = sorted({str(one) for one in columns.get("source", []) if one})
     return Scored(predictions, days[has_refusal & ~has_error], int(has_error.sum()), tuple(sources))
+
+
+def _person(patient: Any, source: Any) -> str | None:
+    """Whose record it is: the same number in two data sets is two people; None where nothing is known."""
+    text = "" if patient is None else str(patient).strip()
+    return None if text.casefold() in _NOBODY else f"{source or ''}/{text}"
 
 
 @lru_cache(maxsize=1)

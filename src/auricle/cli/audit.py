@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import typer
 
 from auricle.cli.recordings import ExecutorOption, WorkersOption
 from auricle.cli.stop import keeps
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, DataError
 from auricle.progress import progress_bar, stage
 
 if TYPE_CHECKING:
@@ -73,34 +74,40 @@ def audit(
     from auricle.cli.output import write_page
     from auricle.evaluate.by_age import by_age, halves, thresholds_at
 
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ConfigError(f"--threshold {threshold:g}: give a score between 0 and 1")
     if not 0 < specificity < 1:
         raise ConfigError(f"--specificity {specificity:g}: give a share between 0 and 1, such as 0.9")
     notes: list[str] = []
     if data:
         keeps(f"the scores that were made are kept in {out}; the same command goes on")
-        asked, name, scores = _scored(model, data, task, out, workers, executor)
-        question, is_probability = asked
+        opened, question, scores = _scored(model, data, task, out, workers, executor)
+        name, is_probability, learned = opened.name, opened.is_probability, opened.sources
     else:
         if Path(model).suffix.casefold() not in _TABLES:
             raise ConfigError(f"{model}: give the records to ask it about (a store, a manifest, a folder), or scores")
-        scores, name, question, is_probability = Path(model), Path(model).stem, task or "a table of scores", True
+        scores, name, question = Path(model), Path(model).stem, task or "a table of scores"
+        is_probability, learned = True, ()
     scored = read_scores(scores, question, name, is_probability)
     with stage("intervals over age"):
         if threshold is None:
             chosen_on, reported = halves(scored.predictions)
+            if not len(chosen_on) or not len(reported):
+                raise DataError("all records are of one half of the patients: give --threshold, or more people")
             thresholds: Values | float = thresholds_at(chosen_on, specificity)
             share = f"{100 * (1 - specificity):.0f} %"
             words = f"those that leave {share} false positives over all ages, chosen on other people"
         else:
             reported, thresholds, words = scored.predictions, threshold, f"{threshold:g} for every class"
         found = by_age(reported, thresholds, margin=margin, n_bootstrap=bootstrap)
-    trained = _trained_on(model, scored.sources) if data else ()
+    named = {source.partition("/")[0] for source in scored.sources}
+    trained = [one for one in learned if one.partition("/")[0] in named]
     if trained:
         notes.append(f"The weights were trained on {', '.join(trained)}: make sure that these records were not seen.")
     result = Audit(name, question, found, scored, words, margin, bootstrap, tuple(notes))
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / _JSON, to_dict(result))
-    given = " ".join([model, *(path.name for path in data or ())])
+    given = " ".join([Path(model).name if Path(model).exists() else model, *(path.name for path in data or ())])
     write_page("--out", out / _PAGE, lambda: audit_page(result, f"auricle audit {given}"))
     typer.echo(lead(result))
     lines = [sentence(one.name, where) for one in found.classes for where in one.unfit]
@@ -111,7 +118,15 @@ def audit(
     untested = [one.name for one in found.classes if one.untested]
     if untested:
         ages = f"{describe(float(found.ages_days[0]))} to {describe(float(found.ages_days[-1]))}"
-        typer.echo(f"Untested at some ages between {ages}, because too few have them: {', '.join(untested)}.")
+        told = ", ".join(untested)
+        typer.echo(f"Untested at some ages between {ages}, because too few have them, or have them not: {told}.")
+    if found.left_out:
+        typer.echo(f"Nobody of those reported has them, or everybody: {', '.join(found.left_out)}.")
+    bare = [one.name for one in found.classes if one.threshold != one.threshold]
+    if bare:
+        typer.echo(f"No threshold could be chosen (--threshold gives one): {', '.join(bare)}.")
+    if scored.predictions.meta.scores_are_probabilities != is_probability:
+        typer.echo("Scores beyond 0 and 1 are no probabilities: their calibration was not asked.")
     for note in notes:
         typer.echo(note)
     typer.echo(f"{out / _PAGE}")
@@ -119,11 +134,11 @@ def audit(
 
 def _scored(
     model: str, data: Sequence[Path], task: str | None, out: Path, workers: int | None, executor: str | None
-) -> tuple[tuple[str, bool], str, Path]:
+) -> tuple[Model, str, Path]:
     """Ask the model about all recordings, going on where an earlier run was ended.
 
     Returns:
-        The task and whether scores are probabilities, the name of the model, and the table of scores.
+        The model, the task, and the table of scores.
     """
     from auricle import __version__
     from auricle.atomic import write_json
@@ -140,7 +155,12 @@ def _scored(
         question = load_task(task or opened.task)
         given = _inputs(data, question.origin or question.id)
     named, scores = question.origin or question.id, out / _SCORES
-    plan = {"model": opened.digest, "task": named, "version": __version__, "recordings": fingerprint(given)}
+    # A task file may be edited, and two functions may lie in one file.
+    asked = hashlib.sha256(question.model_dump_json().encode()).hexdigest()
+    plan = {
+        "model": [opened.name, opened.digest], "task": [named, asked], "version": __version__,
+        "recordings": fingerprint(given),
+    }  # fmt: skip
     if scores.is_file() and _plan(out) == plan:
         typer.echo(f"{len(given)} recordings had been asked before", err=True)
     else:
@@ -150,7 +170,7 @@ def _scored(
         with progress_bar("audit") as on_progress:
             write_in_parts(scores, given, scoring, plan, executor or "processes", workers or 1, on_progress)
         write_json(out / _PLAN, plan)
-    return (question.id, opened.is_probability), opened.name, scores
+    return opened, question.id, scores
 
 
 def _inputs(data: Sequence[Path], task: str) -> list[Input]:
@@ -185,11 +205,3 @@ def _plan(out: Path) -> object:
         return json.loads((out / _PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _trained_on(model: str, sources: Sequence[str]) -> tuple[str, ...]:
-    """Data sets of the recordings that the weights were trained on, as far as they say it."""
-    from auricle.audit.models import model_of
-
-    named = {source.partition("/")[0] for source in sources}
-    return tuple(one for one in model_of(model).sources if one.partition("/")[0] in named)

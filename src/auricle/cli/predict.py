@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -129,7 +128,7 @@ def predict(
         closing=lambda: show_weights(knows, console, lang),
     )
     # Only a table asks whether the weights are those of before.
-    digest = "" if out is None else _digest_of(predictor)
+    digest = "" if out is None else predictor.digest
     again = partial(_table_verb_of, weights or SHIPPED_WEIGHTS, task, digest, known)
     plan = {"options": [age, sex, lab, task], "weights": digest}
     with bundles_into(fhir, len(given), out is not None) as keep:
@@ -149,7 +148,7 @@ def _predictor_of(weights: str | Path, task: str | None, digest: str) -> Predict
     from auricle.predict import Predictor
 
     predictor = Predictor.from_pretrained(weights, task)
-    if _digest_of(predictor) != digest:
+    if predictor.digest != digest:
         raise ConfigError(f"{weights}: other weights lie there where parts of the table are made")
     return predictor
 
@@ -175,14 +174,6 @@ def _table_verb(predictor: Predictor, known: Mapping[str, object]) -> Verb[Prepa
         refusal=refusal,
         batch=BATCH,
     )
-
-
-def _digest_of(predictor: Predictor) -> str:
-    """What tells weights from others: their numbers and their classes."""
-    digest = hashlib.sha256(repr((predictor.classes, predictor.kind)).encode())
-    for name, value in sorted(predictor.method.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

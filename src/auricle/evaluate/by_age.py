@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from auricle.age import AGE_BANDS, AgeBand
+from auricle.age import AGE_BANDS, DAYS_PER_YEAR, AgeBand
 from auricle.errors import DataError
 from auricle.evaluate.metrics import FEWEST_NEAR_AN_AGE, age_kernel, age_scale, patient_weights, quantiles
 from auricle.evaluate.predictions import Predictions, patient_codes
@@ -25,7 +26,15 @@ Rate = Literal["sensitivity", "false_positives", "calibration"]
 RATES: Final[tuple[Rate, ...]] = ("sensitivity", "false_positives", "calibration")
 """Called among those who have it; called among those who have not; mean probability less the share who have it."""
 
-N_AGES: Final = 61
+N_AGES: Final = 121
+# Of the kernel: eight days at birth, a quarter of the age later on. It dilutes what is narrower; bands do not.
+BANDWIDTH: Final = 0.25
+# People of a band, with the class or without it, from whom on the band by itself says to stay away.
+_FEWEST_IN_BAND: Final = 20
+# Fewer people without a class give no threshold.
+_FEWEST_FOR_THRESHOLD: Final = 10
+_Z_95: Final = 1.96
+_OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
 N_BOOTSTRAP: Final = 500
 MARGIN: Final = 0.1
 _TAIL: Final = 0.025
@@ -75,7 +84,7 @@ class Unfit:
 
     Attributes:
         rate: which.
-        low_days, high_days: from the first such age to the last, of the ages that were looked at.
+        low_days, high_days: from the first such age to the last, of the ages that were looked at, or of an age band.
         value, low, high: the rate where it is worst, with its interval.
         overall: the rate of all ages together.
         drivers: the records behind it, the gravest first.
@@ -101,7 +110,7 @@ class ClassByAge:
 
     Attributes:
         name: of the class.
-        threshold: from which score on it is called.
+        threshold: from which score on it is called; NaN where none could be chosen, and then it has no rates of calls.
         n, n_positive: annotated records, and those that have it.
         overall: each rate of all ages together.
         curves: each rate over age.
@@ -130,7 +139,7 @@ class ByAge:
         classes: in the order of the predictions; those that nobody has, or everybody, are left out.
         left_out: these.
         n_records, n_patients: with a known age.
-        n_ageless: records that were left out because their age is unknown.
+        n_ageless: records that were left out because their age is unknown, or none that a person can have.
     """
 
     ages_days: Values
@@ -157,15 +166,20 @@ def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
 def thresholds_at(predictions: Predictions, specificity: float = SPECIFICITY) -> Values:
     """(c,) the lowest score of each class from which on no more than 1 - `specificity` of those without it are called.
 
-    Infinity for a class that everybody has: it is never called.
+    NaN where there is none: fewer than ten people are without the class, or so many of them have the highest score of
+    all (a model that says yes or no) that nobody could be called.
     """
-    chosen = np.full(len(predictions.classes), np.inf)
+    chosen = np.full(len(predictions.classes), np.nan)
     for column in range(len(chosen)):
-        without = np.sort(predictions.score[predictions.truth[:, column] == 0, column])[::-1]
-        if len(without):
-            allowed = int(np.floor((1 - specificity) * len(without) + 1e-9))
-            # Ties are called whole or not at all.
-            chosen[column] = np.nextafter(without[allowed], np.inf) if allowed < len(without) else -np.inf
+        score, truth = predictions.score[:, column], predictions.truth[:, column]
+        without = np.sort(score[truth == 0])[::-1]
+        if len(without) < _FEWEST_FOR_THRESHOLD:
+            continue
+        allowed = int(np.floor((1 - specificity) * len(without) + 1e-9))
+        # Ties are called whole or not at all.
+        threshold = np.nextafter(without[allowed], np.inf) if allowed < len(without) else -np.inf
+        if (score[~np.isnan(truth)] >= threshold).any():
+            chosen[column] = threshold
     return chosen
 
 
@@ -181,8 +195,10 @@ def by_age(
     """The rates of each class over age, and the ages to stay away from.
 
     An age is one to stay away from where the interval of a rate lies wholly beyond `margin` from what it is of all ages
-    together (false positives above it, sensitivity below it), or that of the calibration beyond `margin` from 0. The
-    intervals are of each age by itself: of many ages and classes a few lie beyond by chance, of the narrowest margin.
+    together (false positives above it, sensitivity below it), or that of the calibration beyond `margin` from 0; an age
+    band likewise, from twenty people on, because a curve dilutes what is narrower than its kernel. An interval is the
+    wider of the bootstrap's and of one that holds for few people (Wilson's; for the calibration that of the
+    probabilities themselves). They are of each age by itself: of many ages and classes a few lie beyond by chance.
 
     Args:
         predictions: of records that no training and no threshold saw.
@@ -195,18 +211,20 @@ def by_age(
     Raises:
         DataError: no record has a known age and a label.
     """
-    aged = predictions.select(np.flatnonzero(np.isfinite(predictions.age_days)))
+    days = predictions.age_days
+    aged = predictions.select(np.flatnonzero(np.isfinite(days) & (days >= 0) & (days <= _OLDEST_DAYS)))
     if not len(aged) or np.isnan(aged.truth).all():
         raise DataError("no record has an age and a label for a class of the model: nothing can be said over age")
     at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))
     scale = age_scale(aged.age_days)
     ages = 30 * np.expm1(np.linspace(scale.min(), scale.max(), N_AGES))
-    kernel = age_kernel(aged.age_days, ages)
+    kernel = age_kernel(aged.age_days, ages, BANDWIDTH)
     weights = patient_weights(aged, n_bootstrap, seed).astype(np.float32)
     found, left_out = [], []
     for column, name in enumerate(aged.classes):
         positive, negative = aged.truth[:, column] == 1, aged.truth[:, column] == 0
-        if not positive.any() or not negative.any():
+        is_bare = np.isnan(at[column]) and not aged.meta.scores_are_probabilities
+        if not positive.any() or not negative.any() or is_bare:
             left_out.append(name)
             continue
         one = _OneClass(aged, column, float(at[column]), positive, negative)
@@ -235,8 +253,9 @@ class _OneClass:
 
     def parts(self) -> Iterator[tuple[Rate, Values, Values]]:
         """Of each rate what is summed above the line and what below it, by record."""
-        yield "sensitivity", (self.called & self.positive).astype(float), self.positive.astype(float)
-        yield "false_positives", (self.called & self.negative).astype(float), self.negative.astype(float)
+        if not np.isnan(self.threshold):
+            yield "sensitivity", (self.called & self.positive).astype(float), self.positive.astype(float)
+            yield "false_positives", (self.called & self.negative).astype(float), self.negative.astype(float)
         if self.predictions.meta.scores_are_probabilities:
             annotated = (self.positive | self.negative).astype(float)
             yield "calibration", (self.score - self.positive) * annotated, annotated
@@ -253,19 +272,27 @@ def _over_age(
     """A class over age: its curves and bands from the same replicates."""
     days = one.predictions.age_days
     inside = np.array([(days >= band.low_days) & (days < band.high_days) for band in bands], dtype=float)
+    codes = patient_codes(one.predictions.patient_id)
+    people = csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)))
     overall: dict[Rate, float] = {}
     curves: dict[Rate, Curve] = {}
     in_bands: dict[Rate, tuple[InBand, ...]] = {}
     for rate, above, below in one.parts():
         overall[rate] = float(above.sum() / below.sum())
-        curves[rate] = _rates(above, below, kernel, weights, FEWEST_NEAR_AN_AGE)
-        banded = _rates(above, below, inside, weights, 1.0)
+        # What a true probability would leave open by itself.
+        spread = one.score * (1 - one.score) if rate == "calibration" else None
+        curves[rate] = _rates(above, below, spread, people, kernel, weights, FEWEST_NEAR_AN_AGE)
+        banded = _rates(above, below, spread, people, inside, weights, 1.0)
         in_bands[rate] = tuple(
             InBand(band.name, float(banded.value[row]), float(banded.low[row]), float(banded.high[row]), int(number))
             for row, (band, number) in enumerate(zip(bands, banded.n, strict=True))
         )
-    unfit = [where for rate in curves for where in _unfit(one, rate, ages, curves[rate], overall[rate], margin)]
-    unknown = np.isnan(curves["sensitivity"].value) | np.isnan(curves["false_positives"].value)
+    unfit = []
+    for rate, curve in curves.items():
+        found = list(_unfit(one, rate, ages, curve, overall[rate], margin))
+        unfit += found + list(_unfit_bands(one, rate, bands, in_bands[rate], overall[rate], margin, found))
+    near = np.stack([kernel @ part.astype(float) for part in (one.positive, one.negative)])
+    unknown = np.asarray((near < FEWEST_NEAR_AN_AGE).any(axis=0))
     return ClassByAge(
         one.predictions.classes[one.column], one.threshold, int((one.positive | one.negative).sum()),
         int(one.positive.sum()), overall, curves, in_bands, tuple(unfit),
@@ -273,17 +300,55 @@ def _over_age(
     )  # fmt: skip
 
 
-def _rates(above: Values, below: Values, kernel: Values, weights: NDArray[np.float32], fewest: float) -> Curve:
-    """Weighted shares: `kernel` (a, n) weighs the records of each place, `weights` (r, n) those of each replicate."""
+def _rates(
+    above: Values, below: Values, spread: Values | None, people: csr_array, kernel: Values,
+    weights: NDArray[np.float32], fewest: float,
+) -> Curve:  # fmt: skip
+    """Weighted shares: `kernel` (a, n) weighs the records of each place, `weights` (r, n) those of each replicate.
+
+    The interval is the wider of the bootstrap's and of Wilson's at as many people as the weights are worth; where the
+    rate is a mean of differences, of one whose variance is `spread` (n,). All records of one of the `people` (n, p) are
+    taken to say the same.
+    """
     upper, lower = (kernel * above).astype(np.float32).T, (kernel * below).astype(np.float32).T
     n = lower.sum(axis=0, dtype=np.float64)
     enough = n >= fewest
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(enough, upper.sum(axis=0, dtype=np.float64) / n, np.nan)
         replicates = (weights @ upper).astype(np.float64) / (weights @ lower)
-    bounds = np.array([quantiles(column, _TAIL) for column in replicates.T])
-    low, high = np.where(enough[:, None], bounds, np.nan).T
+    low, high = np.array([quantiles(column, _TAIL) for column in replicates.T]).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if spread is None:
+            worth = n**2 / (((kernel * below) @ people) ** 2).sum(axis=1)
+            middle = (value + _Z_95**2 / (2 * worth)) / (1 + _Z_95**2 / worth)
+            reach = _Z_95 * np.sqrt(value * (1 - value) / worth + _Z_95**2 / (4 * worth**2)) / (1 + _Z_95**2 / worth)
+        else:
+            middle = value
+            reach = _Z_95 * np.sqrt((((kernel * below * np.sqrt(spread)) @ people) ** 2).sum(axis=1)) / n
+    low, high = (
+        np.where(enough, bound, np.nan) for bound in (np.fmin(low, middle - reach), np.fmax(high, middle + reach))
+    )
     return Curve(value, low, high, n)
+
+
+def _unfit_bands(
+    one: _OneClass, rate: Rate, bands: Sequence[AgeBand], found: Sequence[InBand], overall: float, margin: float,
+    known: Sequence[Unfit],
+) -> Iterator[Unfit]:  # fmt: skip
+    """Age bands in which a rate is surely worse than it should be and which no stretch of the curve tells of."""
+    expected = 0.0 if rate == "calibration" else overall
+    days = one.predictions.age_days
+    for band, cell in zip(bands, found, strict=True):
+        is_high = cell.low > expected + margin and rate != "sensitivity"
+        is_low = cell.high < expected - margin and rate != "false_positives"
+        if cell.n < _FEWEST_IN_BAND or not (is_high or is_low):
+            continue
+        low, high = max(band.low_days, float(days.min())), min(band.high_days, float(days.max()))
+        middle = 30 * np.expm1(age_scale([low, high]).mean())
+        if any(where.low_days <= middle <= where.high_days for where in known):
+            continue
+        drivers, n, n_patients = _drivers(one, rate, low, np.nextafter(band.high_days, 0), is_high)
+        yield Unfit(rate, low, high, cell.value, cell.low, cell.high, overall, drivers, n, n_patients)
 
 
 def _unfit(
