@@ -92,7 +92,7 @@ def rate_of(act: Callable[[], None], seconds: float) -> float:
 def load(running: Service, folder: Path, verb: str, connections: int, seconds: int) -> dict[str, Any]:
     """What wrk says of some connections that ask as fast as they are answered."""
     said = wrk(running, folder, verb, connections, seconds)
-    latency = {part: milliseconds(re.search(rf"{part}%\s+(\S+)", said)[1]) for part in ("50", "99")}  # type: ignore[index]
+    latency = {part: milliseconds(re.search(rf"(?m)^ +{part}% +(\S+)", said)[1]) for part in ("50", "99")}  # type: ignore[index]
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     per_second = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
     return {
