@@ -208,19 +208,15 @@ def test_who_reads_an_answer_slowly_or_says_a_token_keeps_nobody_out(tmp_path, s
         assert found.ask("/api/measure", {}, newborn, **bearer()).status == 200
 
 
-def test_a_home_that_was_cleaned_away_is_made_again(tmp_path, samples):
-    with service(tmp_path / "log", *PLAIN, environment={"TMPDIR": str(tmp_path)}) as found:
+def test_a_home_that_was_cleaned_away_is_made_again_and_the_audit_log_takes_nobodys_word(tmp_path, samples):
+    newborn = recording_files(samples, "newborn")
+    options = (*PLAIN, "--audit", tmp_path / "audit")
+    with service(tmp_path / "log", *options, environment={"TMPDIR": str(tmp_path)}) as found:
         (home,) = tmp_path.glob("auricle-uploads-*")
         (home / "lock").unlink()
         home.rmdir()
-        assert found.ask("/api/measure", {}, recording_files(samples, "newborn")).status == 200
-        assert found.ask("/api/measure", {}, recording_files(samples, "newborn")).status == 200
-
-
-def test_the_audit_log_takes_no_address_from_just_anybody(tmp_path, samples):
-    with service(tmp_path / "log", *PLAIN, "--audit", tmp_path / "audit") as found:
-        found.ask("/api/measure", {}, recording_files(samples, "newborn"), X_Forwarded_For="Jane Doe")
-        found.ask("/api/measure", {"language": "xx"}, recording_files(samples, "newborn"))
+        assert found.ask("/api/measure", {}, newborn, X_Forwarded_For="Jane Doe").status == 200
+        assert found.ask("/api/measure", {"language": "xx"}, newborn).status == 422
     lines = [json.loads(line) for line in (tmp_path / "audit").read_text(encoding="utf-8").splitlines()]
     assert [line["client"] for line in lines] == ["127.0.0.1", "127.0.0.1"]
     assert [line["status"] for line in lines] == [200, 422]
@@ -278,14 +274,22 @@ def test_a_process_that_dies_costs_its_own_recording_only(guarded, samples):
 
 def test_processes_that_end_while_none_reads_are_begun_anew(tmp_path, samples):
     workers, newborn = 2, recording_files(samples, "newborn")
-    with service(tmp_path / "log", "--weights", "none", "--workers", workers) as found:
+    options = ("--weights", "none", "--workers", workers, "--jobs", tmp_path / "jobs")
+    with service(tmp_path / "log", *options) as found:
         assert found.ask("/api/measure", {}, newborn).status == 200
         assert found.end_readers() == workers
         assert found.ask("/api/measure", {}, newborn).status == 200  # at once, before anybody has seen it
         assert found.end_readers() == workers
         found.until("/health", lambda answer: answer.status == 503, 10)  # nobody asks, and it sees it
         found.until("/health", lambda answer: answer.status == 200)
-        assert found.ask("/api/measure", {}, newborn).status == 200
+        # Jobs go on as well, and no recording of theirs is done with an error.
+        found.end_readers()
+        files = [("file", f"{number}/{file}", content) for number in range(5) for _, file, content in newborn]
+        job = found.ask("/api/jobs", {}, files).json["id"]
+        found.until(f"/api/jobs/{job}", lambda answer: answer.json["finished"])
+        lines = [json.loads(line) for line in found.ask(f"/api/jobs/{job}/results").content.splitlines()]
+        assert len(lines) == 5
+        assert not any("error" in line for line in lines)
         assert "Traceback" not in found.log
 
 
@@ -296,21 +300,6 @@ def test_a_process_that_ends_while_it_begins_is_begun_anew(tmp_path, samples):
             assert time.monotonic() < end
         found.until("/health", lambda answer: answer.status == 200)
         assert found.ask("/api/measure", {}, recording_files(samples, "newborn")).status == 200
-
-
-def test_jobs_go_on_when_all_processes_end(tmp_path, samples):
-    files = [
-        ("file", f"{number}/{file}", content)
-        for number in range(12)
-        for _, file, content in recording_files(samples, "newborn")
-    ]
-    with service(tmp_path / "log", *PLAIN, "--jobs", tmp_path / "jobs") as found:
-        found.end_readers()
-        job = found.ask("/api/jobs", {}, files).json["id"]
-        found.until(f"/api/jobs/{job}", lambda answer: answer.json["finished"])
-        lines = [json.loads(line) for line in found.ask(f"/api/jobs/{job}/results").content.splitlines()]
-    assert len(lines) == 12
-    assert not any("error" in line for line in lines)
 
 
 def test_jobs_survive_a_kill_and_none_is_done_twice(tmp_path, samples):
