@@ -146,6 +146,14 @@ def table(path: Path, columns: str, rows: list[str]) -> Path:
     return path
 
 
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
+def test_a_table_may_come_from_any_spreadsheet(tmp_path, codec):
+    (tmp_path / "t.csv").write_bytes("record_id;age_days;y:A;p:A\r\nä;3;1;0.5\r\n".encode(codec))
+    found = read_scores(tmp_path / "t.csv", "t", "m").predictions
+    assert found.record_id == ("ä",)
+    assert found.score.tolist() == [[0.5]]
+
+
 def test_people_are_told_apart_as_programs_write_them(tmp_path):
     rows = [f"r{n},{patient},{source},300,1,0.5" for n, (patient, source) in enumerate(
         [("0", "a"), ("0", "a"), ("0", "b"), ("", "a"), ("nan", "a"), ("NA", "a"), ("17", "")]
@@ -190,6 +198,8 @@ def test_what_could_not_be_read_says_why(store, tmp_path):
         ("record_id,age_days,y:A,p:A\n1,3,1,\n", "no score p:A"),
         ("record_id,age_days,y:A,p:A\n1,3,1,high\n", "p:A"),
         ("record_id,age_days,y:A,p:A\n1,3,1,0.5\n1,3,1,0.5\n", "twice"),
+        ("record_id,age_days,y:A,p:A,p:A\n1,3,1,0.5,0.6\n", "two columns p:A"),
+        ('record_id,age_days,y:A,p:A\n1,3,1,"0.5\n', "line 2"),
     ],
 )
 def test_tables_that_are_none_are_refused(tmp_path, text, why):

@@ -167,6 +167,21 @@ class TestOtherWeights:
         assert max(differences(graph, path, [batch, replace(batch, labs=values, labs_mask=mask)]).values()) <= TOLERANCE
         assert max(check(graph, path).values()) <= TOLERANCE
 
+    def test_one_class_of_all_is_a_softmax_of_the_windows_together(self, tmp_path: Path) -> None:
+        from auricle.audit.models import model_of
+
+        save_method(made("resnet1d", answers="single_label"), tmp_path / "weights")
+        export_onnx(tmp_path / "weights", tmp_path / "graph")
+        graph, weights = (model_of(str(tmp_path / name)) for name in ("graph", "weights"))
+        people = list(cohort(3, 5, rate_hz=250.0, seconds=10.0).recordings())
+        answered = [
+            pair for pair in zip(graph.scores(people), weights.scores(people), strict=True) if isinstance(pair[1], dict)
+        ]
+        assert answered
+        for ours, theirs in answered:
+            assert sum(ours.values()) == pytest.approx(1)
+            assert ours == pytest.approx(theirs, abs=TOLERANCE)
+
     def test_an_embedding_alone_at_another_rate(self, tmp_path: Path) -> None:
         """Weights that answer no question, and signals of 500 Hz for weights that read 250."""
         settings = {"name": "resnet1d", "preset": "tiny", **LEAST["resnet1d"]}

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
-from auricle.batch import ECGBatch
 from auricle.data.collate import windows_of
 from auricle.data.shard import at_rate
 from auricle.errors import ConfigError, DataError
 from auricle.export.folder import CONFIG, FORMAT, GRAPH
+from auricle.export.graph import tensors_of
 from auricle.export.onnx import session
 from auricle.predict import BATCH, SHIPPED, Predictor
 from auricle.recording import Recording
@@ -27,7 +26,6 @@ from auricle.signal.preprocess import InputSpec
 Scores = Mapping[str, float]
 """By class, larger means more likely."""
 _PROBABILITY: Final = "probability"
-_ALIKE: Final = 1e-3
 
 
 class Model(Protocol):
@@ -123,9 +121,10 @@ class Onnx:
 
     def __init__(self, path: Path) -> None:
         config = _config_beside(path)
-        self.path, self.name, self.task = path, path.resolve().parent.name, str(config["task"])
+        self.name, self.task = path.resolve().parent.name, str(config["task"])
         self.classes: list[str] = config["classes"]
         self.is_probability = config["kind"] == _PROBABILITY
+        self._is_one_of_all = bool(config.get("one_of_all", False))
         self.digest = hashlib.sha256(path.read_bytes() + path.with_name(CONFIG).read_bytes()).hexdigest()
         self.sources: tuple[str, ...] = ()
         self._rate_hz = float(config["rate_hz"])
@@ -142,10 +141,10 @@ class Onnx:
         except Exception as error:  # onnxruntime raises classes of its own
             raise ConfigError(f"{path}: cannot be run ({str(error).splitlines()[0]})") from None
         self._inputs = [one.name for one in self._session.get_inputs()]
-        self._outputs = [one.name for one in self._session.get_outputs()]
-        self._asked = "logits" if "logits" in self._outputs else "similarities"
-        if self._asked not in self._outputs or not set(self._inputs) <= _HELD:
-            raise ConfigError(f"{path}: takes {', '.join(self._inputs)} and gives {', '.join(self._outputs)}: not ours")
+        self._asked = "logits" if self.is_probability else "similarities"
+        given = [one.name for one in self._session.get_outputs()]
+        if self._asked not in given or not set(self._inputs) <= {one["name"] for one in config["inputs"]}:
+            raise ConfigError(f"{path}: takes {', '.join(self._inputs)} and gives {', '.join(given)}: not ours")
 
     def scores(self, recordings: Sequence[Recording]) -> list[Scores | str]:
         """The scores of each recording, or the line that says why there are none."""
@@ -156,17 +155,12 @@ class Onnx:
             windows = windows_of(at_rate(recording, self._rate_hz), self._spec)
         except DataError as error:
             return str(error)
-        held = _tensors(windows, self._n_labs)
-        asked = [self._asked, "probabilities"] if self.is_probability else [self._asked]
-        given, *answers = self._session.run(asked, {name: held[name] for name in self._inputs})
+        held = tensors_of(windows, self._n_labs)
+        given = self._session.run([self._asked], {name: held[name].numpy() for name in self._inputs})[0]
         # Windows are pooled as logits and become one probability at the end.
         values = np.asarray(given, dtype=np.float64).mean(axis=0)
         if self.is_probability:
-            each = 1 / (1 + np.exp(-np.asarray(given, dtype=np.float64)))
-            # One class of all has a softmax, and then the answers are others.
-            is_alone = np.abs(each - answers[0]).max() < _ALIKE
-            values = 1 / (1 + np.exp(-values)) if is_alone else np.exp(values - values.max())
-            values = values if is_alone else values / values.sum()
+            values = softmax(values) if self._is_one_of_all else expit(values)
         return dict(zip(self.classes, map(float, values), strict=True))
 
 
@@ -220,22 +214,6 @@ class Function:
         if wrong:
             raise ConfigError(f"{self.name}: gives {scores[wrong[0]]:g} for {wrong[0]}: give probabilities, 0 to 1")
         return scores
-
-
-# What a graph of `auricle export` may take.
-_HELD: Final = frozenset({"signal", "lead_mask", "time_mask", "age_days", "male", "labs"})
-
-
-def _tensors(windows: ECGBatch, n_labs: int) -> dict[str, NDArray[Any]]:
-    """The windows of a recording as a graph takes them; laboratory values are unknown."""
-    return {
-        "signal": windows.millivolts().numpy(),
-        "lead_mask": windows.lead_mask.numpy(),
-        "time_mask": windows.time_mask.numpy(),
-        "age_days": windows.age_days.to(torch.float32).numpy(),
-        "male": windows.male.to(torch.float32).numpy(),
-        "labs": np.full((len(windows), n_labs), np.nan, dtype=np.float32),
-    }
 
 
 def _config_beside(path: Path) -> Mapping[str, Any]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from auricle.age import ADULT_DAYS, AGE_BANDS, DAYS_PER_YEAR, describe
+from auricle.age import ADULT_DAYS, AGE_BANDS, describe
 from auricle.audit.report import (
     FEW_POSITIVE,
     NAMES,
     Audit,
     bands_table,
     lead,
+    not_told,
     overview,
     people,
     sentence,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 # Figures of more classes make a page that nobody looks through; all are in the table and in audit.json.
 _MOST_FIGURES: Final = 12
 _ROW_HEIGHT: Final = 1.9
-_BAND_OPEN_DAYS: Final = 100 * DAYS_PER_YEAR
 
 
 def audit_page(audit: Audit, command: str = "") -> Page:
@@ -48,7 +48,7 @@ def audit_page(audit: Audit, command: str = "") -> Page:
             "Sensitivity is the share called of those who have a class, false positives that of those who have it "
             "not, calibration the mean probability less the share who have it; all over all ages.",
             table=overview(audit.found),
-            note=_left_out(audit.found),
+            note="\n\n".join(not_told(audit.found)),
         )
     )
     page.add(_people(audit))
@@ -101,7 +101,7 @@ def _panel(axes: Axes, found: ByAge, one: ClassByAge, rate: Rate, colour: str) -
     axes.axhline(expected, color=MUTED, linewidth=1, linestyle=(0, (5, 3)))
     for band, cell in zip(AGE_BANDS, one.bands[rate], strict=True):
         if cell.n:
-            low, high = max(band.low_days, float(ages[0])), min(band.high_days, _BAND_OPEN_DAYS, float(ages[-1]))
+            low, high = max(band.low_days, float(ages[0])), min(band.high_days, float(ages[-1]))
             middle = float(age_place([low, high]).mean())
             axes.vlines(middle, cell.low, cell.high, color=INK, linewidth=0.8)
             axes.plot(middle, cell.value, marker="s", color=INK, markersize=3.5, linestyle="")
@@ -152,22 +152,6 @@ def _people(audit: Audit) -> Section:
     prose = f"{len(days)} records have scores, {children} of them children's; the model answered nothing for "
     prose += f"{len(refused)}, and {audit.scored.n_unread} could not be read."
     return Section("Who was asked", prose, table=rows)
-
-
-def _left_out(found: ByAge) -> str:
-    parts = []
-    if found.left_out:
-        told = ", ".join(found.left_out)
-        parts.append(f"Not shown, because nobody of those reported has them, or everybody: {told}.")
-    bare = [one.name for one in found.classes if np.isnan(one.threshold)]
-    if bare:
-        parts.append(
-            "No threshold leaves the wanted share of false positives (too few people, or a model that says yes or no): "
-            f"{', '.join(bare)}. Give one (--threshold)."
-        )
-    if found.n_ageless:
-        parts.append(f"{found.n_ageless} records are left out because their age is unknown.")
-    return "\n\n".join(parts)
 
 
 def _untested(one: ClassByAge) -> str:

@@ -18,6 +18,8 @@ from auricle.origin import origin
 NAMES: Final[dict[Rate, str]] = {
     "sensitivity": "sensitivity", "false_positives": "false positives", "calibration": "calibration",
 }  # fmt: skip
+# Of a terminal; the page has all.
+_MOST_LINES: Final = 20
 # Fewer people who have a class say little about it at any age.
 FEW_POSITIVE: Final = 10
 
@@ -66,6 +68,38 @@ def lead(audit: Audit) -> str:
         )
     names = ", ".join(one.name for one in bad)
     return said + f"At some ages {len(bad)} of them should not be asked: {names}."
+
+
+def printed(audit: Audit) -> list[str]:
+    """What a terminal says: what was found, the ages to stay away from, and what could not be told."""
+    found = audit.found
+    lines = [f"  {sentence(one.name, where)}" for one in found.classes for where in one.unfit]
+    said = [lead(audit), *lines[:_MOST_LINES]]
+    if len(lines) > _MOST_LINES:
+        said.append(f"  and {len(lines) - _MOST_LINES} more, on the page")
+    untested = [one.name for one in found.classes if one.untested]
+    if untested:
+        ages = f"{describe(float(found.ages_days[0]))} to {describe(float(found.ages_days[-1]))}"
+        told = ", ".join(untested)
+        said.append(f"Untested at some ages between {ages}, because too few have them, or have them not: {told}.")
+    return [*said, *not_told(found), *audit.notes]
+
+
+def not_told(found: ByAge) -> list[str]:
+    """Of which classes and records nothing, or not all, is said, and why."""
+    said = []
+    if found.left_out:
+        told = ", ".join(found.left_out)
+        said.append(f"Not shown, because nobody of those reported has them, or everybody: {told}.")
+    bare = [one.name for one in found.classes if math.isnan(one.threshold)]
+    if bare:
+        said.append(
+            "No threshold leaves the wanted share of false positives (too few people, or a model that says yes or no): "
+            f"{', '.join(bare)}. Give one (--threshold)."
+        )
+    if found.n_ageless:
+        said.append(f"{found.n_ageless} records are left out because their age is unknown.")
+    return said
 
 
 def sentence(name: str, unfit: Unfit) -> str:

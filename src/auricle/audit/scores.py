@@ -6,7 +6,7 @@ class `y:CLASS` (0, 1, or empty where not annotated) and `p:CLASS`.
 
 from __future__ import annotations
 
-import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from auricle.audit.models import Model, model_of
 from auricle.data.inputs import Input
 from auricle.data.store import Store
+from auricle.data.table import cells_of, read_table
 from auricle.errors import ConfigError, DataError, require
 from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.recording import Recording
@@ -193,24 +194,35 @@ def _columns(path: Path) -> dict[str, list[Any]]:
     """A table by column.
 
     Raises:
-        DataError: no such table.
+        DataError: no such table, one that is damaged, or two columns of one name.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: no such table")
+    if path.suffix.casefold() == ".csv":
+        return _of_csv(path)
+    arrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
     try:
-        if path.suffix.casefold() == ".csv":
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, strict=True)
-                rows = list(reader)
-                return {name: [row[name] for row in rows] for name in reader.fieldnames or ()}
-        arrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
-        try:
-            table = parquet.read_table(path)
-        except arrow.ArrowInvalid:
-            raise DataError(f"{path}: is no parquet table") from None
+        table = parquet.read_table(path)
         return {name: table[name].to_pylist() for name in table.column_names}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such table") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error})") from None
+    except (arrow.ArrowInvalid, KeyError, OSError) as error:
+        raise DataError(f"{path}: is no parquet table, or has two columns of one name ({error})") from None
+
+
+def _of_csv(path: Path) -> dict[str, list[Any]]:
+    """A CSV by column, as spreadsheets of any country write it."""
+    table = read_table(path)
+    if table.garbled_reason:
+        raise DataError(f"{path}: {table.garbled_reason}")
+    twice = [name for name, count in Counter(table.header).items() if count > 1]
+    if twice:
+        raise DataError(f"{path}: has two columns {twice[0]}")
+    rows = []
+    for line, values in table.records:
+        try:
+            rows.append(cells_of(table.header, values))
+        except DataError as error:
+            raise DataError(f"{path}, line {line}: {error}") from None
+    return {name: [row.get(name) or "" for row in rows] for name in table.header}
 
 
 def _numbers(path: Path, columns: Mapping[str, Sequence[Any]], name: str) -> NDArray[np.float64]:

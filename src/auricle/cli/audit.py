@@ -14,18 +14,15 @@ import typer
 
 from auricle.cli.recordings import ExecutorOption, WorkersOption
 from auricle.cli.stop import keeps
-from auricle.errors import ConfigError, DataError
+from auricle.errors import ConfigError
 from auricle.progress import progress_bar, stage
 
 if TYPE_CHECKING:
     from auricle.audit.models import Model
     from auricle.data.inputs import Input
-    from auricle.evaluate.ranking import Values
 
 _TABLES = (".csv", ".parquet")
 _SCORES, _PLAN, _JSON, _PAGE = "scores.parquet", "scores.json", "audit.json", "audit.html"
-# Lines on the terminal; the page has all.
-_MOST_LINES = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -66,70 +63,35 @@ def audit(
     executor: ExecutorOption = None,
 ) -> None:
     """Ask how a model does at each age, and at which ages it should not be asked. Research use, not a diagnosis."""
-    from auricle.age import describe
     from auricle.atomic import write_json
     from auricle.audit.page import audit_page
-    from auricle.audit.report import Audit, lead, sentence, to_dict
+    from auricle.audit.report import printed, to_dict
+    from auricle.audit.run import audit_scores, check_levels
     from auricle.audit.scores import read_scores
     from auricle.cli.output import write_page
-    from auricle.evaluate.by_age import by_age, halves, thresholds_at
 
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ConfigError(f"--threshold {threshold:g}: give a score between 0 and 1")
-    if not 0 < specificity < 1:
-        raise ConfigError(f"--specificity {specificity:g}: give a share between 0 and 1, such as 0.9")
-    notes: list[str] = []
+    check_levels(threshold, specificity)
+    learned_from: Sequence[str] = ()
     if data:
         keeps(f"the scores that were made are kept in {out}; the same command goes on")
         opened, question, scores = _scored(model, data, task, out, workers, executor)
-        name, is_probability, learned = opened.name, opened.is_probability, opened.sources
+        name, is_probability, learned_from = opened.name, opened.is_probability, opened.sources
     else:
         if Path(model).suffix.casefold() not in _TABLES:
             raise ConfigError(f"{model}: give the records to ask it about (a store, a manifest, a folder), or scores")
-        scores, name, question = Path(model), Path(model).stem, task or "a table of scores"
-        is_probability, learned = True, ()
+        scores, name, question, is_probability = Path(model), Path(model).stem, task or "a table of scores", True
     scored = read_scores(scores, question, name, is_probability)
     with stage("intervals over age"):
-        if threshold is None:
-            chosen_on, reported = halves(scored.predictions)
-            if not len(chosen_on) or not len(reported):
-                raise DataError("all records are of one half of the patients: give --threshold, or more people")
-            thresholds: Values | float = thresholds_at(chosen_on, specificity)
-            share = f"{100 * (1 - specificity):.0f} %"
-            words = f"those that leave {share} false positives over all ages, chosen on other people"
-        else:
-            reported, thresholds, words = scored.predictions, threshold, f"{threshold:g} for every class"
-        found = by_age(reported, thresholds, margin=margin, n_bootstrap=bootstrap)
-    named = {source.partition("/")[0] for source in scored.sources}
-    trained = [one for one in learned if one.partition("/")[0] in named]
-    if trained:
-        notes.append(f"The weights were trained on {', '.join(trained)}: make sure that these records were not seen.")
-    result = Audit(name, question, found, scored, words, margin, bootstrap, tuple(notes))
+        found = audit_scores(
+            scored, threshold=threshold, specificity=specificity, margin=margin, n_bootstrap=bootstrap,
+            learned_from=learned_from,
+        )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / _JSON, to_dict(result))
+    write_json(out / _JSON, to_dict(found))
     given = " ".join([Path(model).name if Path(model).exists() else model, *(path.name for path in data or ())])
-    write_page("--out", out / _PAGE, lambda: audit_page(result, f"auricle audit {given}"))
-    typer.echo(lead(result))
-    lines = [sentence(one.name, where) for one in found.classes for where in one.unfit]
-    for line in lines[:_MOST_LINES]:
-        typer.echo(f"  {line}")
-    if len(lines) > _MOST_LINES:
-        typer.echo(f"  and {len(lines) - _MOST_LINES} more, on the page")
-    untested = [one.name for one in found.classes if one.untested]
-    if untested:
-        ages = f"{describe(float(found.ages_days[0]))} to {describe(float(found.ages_days[-1]))}"
-        told = ", ".join(untested)
-        typer.echo(f"Untested at some ages between {ages}, because too few have them, or have them not: {told}.")
-    if found.left_out:
-        typer.echo(f"Nobody of those reported has them, or everybody: {', '.join(found.left_out)}.")
-    bare = [one.name for one in found.classes if one.threshold != one.threshold]
-    if bare:
-        typer.echo(f"No threshold could be chosen (--threshold gives one): {', '.join(bare)}.")
-    if scored.predictions.meta.scores_are_probabilities != is_probability:
-        typer.echo("Scores beyond 0 and 1 are no probabilities: their calibration was not asked.")
-    for note in notes:
-        typer.echo(note)
-    typer.echo(f"{out / _PAGE}")
+    write_page("--out", out / _PAGE, lambda: audit_page(found, f"auricle audit {given}"))
+    for line in [*printed(found), str(out / _PAGE)]:
+        typer.echo(line)
 
 
 def _scored(

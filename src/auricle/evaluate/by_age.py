@@ -218,8 +218,7 @@ def by_age(
     at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))
     scale = age_scale(aged.age_days)
     ages = 30 * np.expm1(np.linspace(scale.min(), scale.max(), N_AGES))
-    kernel = age_kernel(aged.age_days, ages, BANDWIDTH)
-    weights = patient_weights(aged, n_bootstrap, seed).astype(np.float32)
+    places = _places(aged, ages, bands, patient_weights(aged, n_bootstrap, seed).astype(np.float32))
     found, left_out = [], []
     for column, name in enumerate(aged.classes):
         positive, negative = aged.truth[:, column] == 1, aged.truth[:, column] == 0
@@ -228,9 +227,38 @@ def by_age(
             left_out.append(name)
             continue
         one = _OneClass(aged, column, float(at[column]), positive, negative)
-        found.append(_over_age(one, ages, kernel, weights, bands, margin))
-    n_patients = len(set(patient_codes(aged.patient_id).tolist()))
-    return ByAge(ages, tuple(found), tuple(left_out), len(aged), n_patients, len(predictions) - len(aged))
+        found.append(_over_age(one, places, margin))
+    return ByAge(ages, tuple(found), tuple(left_out), len(aged), places.people.shape[1], len(predictions) - len(aged))
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """What all classes share: where rates are asked, and how much each record and person counts there.
+
+    Attributes:
+        ages: (a,) in days.
+        bands: b age bands.
+        kernel: (a, n) how near each record is to each age.
+        inside: (b, n) 1 for the records of each band.
+        weights: (r, n) how often each record is in each replicate.
+        codes: (n,) number of the person of each record.
+        people: (n, p) 1 where a record is of a person.
+    """
+
+    ages: Values
+    bands: Sequence[AgeBand]
+    kernel: Values
+    inside: Values
+    weights: NDArray[np.float32]
+    codes: NDArray[np.int64]
+    people: csr_array
+
+
+def _places(aged: Predictions, ages: Values, bands: Sequence[AgeBand], weights: NDArray[np.float32]) -> _Places:
+    days, codes = aged.age_days, patient_codes(aged.patient_id)
+    inside = np.array([(days >= band.low_days) & (days < band.high_days) for band in bands], dtype=float)
+    people = csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)))
+    return _Places(ages, bands, age_kernel(days, ages, BANDWIDTH), inside, weights, codes, people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,19 +289,8 @@ class _OneClass:
             yield "calibration", (self.score - self.positive) * annotated, annotated
 
 
-def _over_age(
-    one: _OneClass,
-    ages: Values,
-    kernel: Values,
-    weights: NDArray[np.float32],
-    bands: Sequence[AgeBand],
-    margin: float,
-) -> ClassByAge:
+def _over_age(one: _OneClass, places: _Places, margin: float) -> ClassByAge:
     """A class over age: its curves and bands from the same replicates."""
-    days = one.predictions.age_days
-    inside = np.array([(days >= band.low_days) & (days < band.high_days) for band in bands], dtype=float)
-    codes = patient_codes(one.predictions.patient_id)
-    people = csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)))
     overall: dict[Rate, float] = {}
     curves: dict[Rate, Curve] = {}
     in_bands: dict[Rate, tuple[InBand, ...]] = {}
@@ -281,17 +298,18 @@ def _over_age(
         overall[rate] = float(above.sum() / below.sum())
         # What a true probability would leave open by itself.
         spread = one.score * (1 - one.score) if rate == "calibration" else None
-        curves[rate] = _rates(above, below, spread, people, kernel, weights, FEWEST_NEAR_AN_AGE)
-        banded = _rates(above, below, spread, people, inside, weights, 1.0)
+        curves[rate] = _rates(above, below, spread, places.kernel, places, FEWEST_NEAR_AN_AGE)
+        banded = _rates(above, below, spread, places.inside, places, 1.0)
         in_bands[rate] = tuple(
             InBand(band.name, float(banded.value[row]), float(banded.low[row]), float(banded.high[row]), int(number))
-            for row, (band, number) in enumerate(zip(bands, banded.n, strict=True))
+            for row, (band, number) in enumerate(zip(places.bands, banded.n, strict=True))
         )
     unfit = []
     for rate, curve in curves.items():
-        found = list(_unfit(one, rate, ages, curve, overall[rate], margin))
-        unfit += found + list(_unfit_bands(one, rate, bands, in_bands[rate], overall[rate], margin, found))
-    near = np.stack([kernel @ part.astype(float) for part in (one.positive, one.negative)])
+        beyond = _Beyond(rate, overall[rate], margin)
+        found = list(_unfit(one, places, curve, beyond))
+        unfit += found + list(_unfit_bands(one, places, in_bands[rate], beyond, found))
+    ages, near = places.ages, np.stack([places.kernel @ part.astype(float) for part in (one.positive, one.negative)])
     unknown = np.asarray((near < FEWEST_NEAR_AN_AGE).any(axis=0))
     return ClassByAge(
         one.predictions.classes[one.column], one.threshold, int((one.positive | one.negative).sum()),
@@ -301,71 +319,82 @@ def _over_age(
 
 
 def _rates(
-    above: Values, below: Values, spread: Values | None, people: csr_array, kernel: Values,
-    weights: NDArray[np.float32], fewest: float,
+    above: Values, below: Values, spread: Values | None, kernel: Values, places: _Places, fewest: float
 ) -> Curve:  # fmt: skip
-    """Weighted shares: `kernel` (a, n) weighs the records of each place, `weights` (r, n) those of each replicate.
+    """Weighted shares; `kernel` (a, n) weighs the records of each place.
 
     The interval is the wider of the bootstrap's and of Wilson's at as many people as the weights are worth; where the
-    rate is a mean of differences, of one whose variance is `spread` (n,). All records of one of the `people` (n, p) are
-    taken to say the same.
+    rate is a mean of differences, of one whose variance is `spread` (n,). All records of a person are taken to
+    say the same.
     """
     upper, lower = (kernel * above).astype(np.float32).T, (kernel * below).astype(np.float32).T
     n = lower.sum(axis=0, dtype=np.float64)
     enough = n >= fewest
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(enough, upper.sum(axis=0, dtype=np.float64) / n, np.nan)
-        replicates = (weights @ upper).astype(np.float64) / (weights @ lower)
+        replicates = (places.weights @ upper).astype(np.float64) / (places.weights @ lower)
     low, high = np.array([quantiles(column, _TAIL) for column in replicates.T]).T
     with np.errstate(invalid="ignore", divide="ignore"):
         if spread is None:
-            worth = n**2 / (((kernel * below) @ people) ** 2).sum(axis=1)
+            worth = n**2 / (((kernel * below) @ places.people) ** 2).sum(axis=1)
             middle = (value + _Z_95**2 / (2 * worth)) / (1 + _Z_95**2 / worth)
             reach = _Z_95 * np.sqrt(value * (1 - value) / worth + _Z_95**2 / (4 * worth**2)) / (1 + _Z_95**2 / worth)
         else:
             middle = value
-            reach = _Z_95 * np.sqrt((((kernel * below * np.sqrt(spread)) @ people) ** 2).sum(axis=1)) / n
+            reach = _Z_95 * np.sqrt((((kernel * below * np.sqrt(spread)) @ places.people) ** 2).sum(axis=1)) / n
     low, high = (
         np.where(enough, bound, np.nan) for bound in (np.fmin(low, middle - reach), np.fmax(high, middle + reach))
     )
     return Curve(value, low, high, n)
 
 
+@dataclass(frozen=True, slots=True)
+class _Beyond:
+    """What counts as surely worse than a rate should be."""
+
+    rate: Rate
+    overall: float
+    margin: float
+
+    @property
+    def expected(self) -> float:
+        return 0.0 if self.rate == "calibration" else self.overall
+
+    def sides(self, low: Values, high: Values) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where intervals lie wholly too high, and where too low."""
+        too_high = (low > self.expected + self.margin) & (self.rate != "sensitivity")
+        too_low = (high < self.expected - self.margin) & (self.rate != "false_positives")
+        return np.asarray(too_high), np.asarray(too_low)
+
+
+def _unfit(one: _OneClass, places: _Places, curve: Curve, beyond: _Beyond) -> Iterator[Unfit]:
+    """The stretches of age at which a rate is surely worse than it should be."""
+    ages = places.ages
+    for is_high, bad in zip((True, False), beyond.sides(curve.low, curve.high), strict=True):
+        for run in _runs(bad):
+            worst = run[np.argmax(np.abs(curve.value[run] - beyond.expected))]
+            yield Unfit(
+                beyond.rate, float(ages[run[0]]), float(ages[run[-1]]), float(curve.value[worst]),
+                float(curve.low[worst]), float(curve.high[worst]), beyond.overall,
+                *_drivers(one, places, beyond.rate, *_reach(ages, run), is_high),
+            )  # fmt: skip
+
+
 def _unfit_bands(
-    one: _OneClass, rate: Rate, bands: Sequence[AgeBand], found: Sequence[InBand], overall: float, margin: float,
-    known: Sequence[Unfit],
+    one: _OneClass, places: _Places, found: Sequence[InBand], beyond: _Beyond, known: Sequence[Unfit]
 ) -> Iterator[Unfit]:  # fmt: skip
     """Age bands in which a rate is surely worse than it should be and which no stretch of the curve tells of."""
-    expected = 0.0 if rate == "calibration" else overall
-    days = one.predictions.age_days
-    for band, cell in zip(bands, found, strict=True):
-        is_high = cell.low > expected + margin and rate != "sensitivity"
-        is_low = cell.high < expected - margin and rate != "false_positives"
-        if cell.n < _FEWEST_IN_BAND or not (is_high or is_low):
+    too_high, too_low = beyond.sides(*(np.array([getattr(cell, end) for cell in found]) for end in ("low", "high")))
+    first, last = float(places.ages[0]), float(places.ages[-1])
+    for row, (band, cell) in enumerate(zip(places.bands, found, strict=True)):
+        if cell.n < _FEWEST_IN_BAND or not (too_high[row] or too_low[row]):
             continue
-        low, high = max(band.low_days, float(days.min())), min(band.high_days, float(days.max()))
+        low, high = max(band.low_days, first), min(band.high_days, last)
         middle = 30 * np.expm1(age_scale([low, high]).mean())
         if any(where.low_days <= middle <= where.high_days for where in known):
             continue
-        drivers, n, n_patients = _drivers(one, rate, low, np.nextafter(band.high_days, 0), is_high)
-        yield Unfit(rate, low, high, cell.value, cell.low, cell.high, overall, drivers, n, n_patients)
-
-
-def _unfit(
-    one: _OneClass, rate: Rate, ages: Values, curve: Curve, overall: float, margin: float
-) -> Iterator[Unfit]:  # fmt: skip
-    """The stretches of age at which a rate is surely worse than it should be."""
-    expected = 0.0 if rate == "calibration" else overall
-    too_high, too_low = curve.low > expected + margin, curve.high < expected - margin
-    sides = {"sensitivity": (too_low,), "false_positives": (too_high,), "calibration": (too_high, too_low)}[rate]
-    for bad in sides:
-        for run in _runs(bad):
-            worst = run[np.argmax(np.abs(curve.value[run] - expected))]
-            drivers, n, n_patients = _drivers(one, rate, *_reach(ages, run), bad is too_high)
-            yield Unfit(
-                rate, float(ages[run[0]]), float(ages[run[-1]]), float(curve.value[worst]), float(curve.low[worst]),
-                float(curve.high[worst]), overall, drivers, n, n_patients,
-            )  # fmt: skip
+        drivers = _drivers(one, places, beyond.rate, low, np.nextafter(band.high_days, 0), bool(too_high[row]))
+        yield Unfit(beyond.rate, low, high, cell.value, cell.low, cell.high, beyond.overall, *drivers)
 
 
 def _reach(ages: Values, run: NDArray[np.intp]) -> tuple[float, float]:
@@ -377,7 +406,7 @@ def _reach(ages: Values, run: NDArray[np.intp]) -> tuple[float, float]:
 
 
 def _drivers(
-    one: _OneClass, rate: Rate, low_days: float, high_days: float, is_high: bool
+    one: _OneClass, places: _Places, rate: Rate, low_days: float, high_days: float, is_high: bool
 ) -> tuple[tuple[Driver, ...], int, int]:
     """The records of these ages that the rate consists of, the furthest on the wrong side first."""
     missed, false = one.positive & ~one.called, one.negative & one.called
@@ -391,8 +420,7 @@ def _drivers(
         Driver(one.predictions.record_id[row], one.predictions.patient_id[row], float(days[row]), float(one.score[row]))
         for row in chosen[:_MOST_DRIVERS]
     )
-    people = patient_codes(one.predictions.patient_id)[chosen]
-    return found, len(chosen), len(set(people.tolist()))
+    return found, len(chosen), len(set(places.codes[chosen].tolist()))
 
 
 def _runs(where: NDArray[np.bool_]) -> list[NDArray[np.intp]]:

@@ -129,8 +129,7 @@ def _conventions(graph: Graph) -> str:
         "Longer ones are cut into windows side by side, the last one ending with the recording, one window a row."
     ]
     if "logits" in outputs:
-        is_one = getattr(graph.method.config, "answers", "") == "single_label"
-        back = "softmax" if is_one else "the logistic function"
+        back = "softmax" if graph.is_one_of_all else "the logistic function"
         said.append(f"The answer of several windows is {back} of the mean of their `logits`.")
     elif "similarities" in outputs:
         said.append("The answer of several windows is the mean of their `similarities`.")

@@ -121,7 +121,16 @@ def _asked(method: Method, card: Mapping[str, Any], weights: Path, task: str | N
 def _config(card: Mapping[str, Any], graph: Graph, licence: str, found: Mapping[str, float]) -> dict[str, Any]:
     """What a program must know to ask the graph."""
     spec, answers = graph.spec, graph.answers
-    asked = {} if answers is None else {"kind": answers.kind, "task": answers.task, "classes": list(answers.classes)}
+    asked = (
+        {}
+        if answers is None
+        else {
+            "kind": answers.kind,
+            "task": answers.task,
+            "classes": list(answers.classes),
+            "one_of_all": graph.is_one_of_all,
+        }
+    )
     titles = {} if answers is None else answers.titles()
     return {
         "format": FORMAT,

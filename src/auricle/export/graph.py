@@ -148,18 +148,31 @@ class Graph(nn.Module):
 
     def tensors(self, batch: ECGBatch) -> tuple[Tensor, ...]:
         """The inputs that a batch of windows at `rate_hz` holds, for `forward`."""
-        labs = batch.labs
-        if labs is not None and batch.labs_mask is not None:
-            labs = torch.where(batch.labs_mask, labs, torch.nan)
-        elif "labs" in self.method.encoder.codes:
-            labs = torch.full((len(batch), len(self.method.config.labs.tests)), torch.nan)
-        held = {
-            "signal": batch.millivolts(), "lead_mask": batch.lead_mask, "time_mask": batch.time_mask,
-            "age_days": batch.age_days.float(), "male": batch.male.float(), "labs": labs,
-        }  # fmt: skip
-        found = [held[port.name] for port in self.inputs]
-        return tuple(tensor for tensor in found if tensor is not None)
+        panel = self.method.config.labs if "labs" in self.method.encoder.codes else None
+        held = tensors_of(batch, 0 if panel is None else len(panel.tests))
+        return tuple(held[port.name] for port in self.inputs)
+
+    @property
+    def is_one_of_all(self) -> bool:
+        """Whether one class of all is asked, with probabilities that are the softmax of the logits."""
+        return getattr(self.method.config, "answers", "") == "single_label"
 
     def feed(self, tensors: tuple[Tensor, ...]) -> dict[str, NDArray[np.generic]]:
         """Inputs by name as arrays, for a session of onnxruntime."""
         return {port.name: tensor.numpy() for port, tensor in zip(self.inputs, tensors, strict=True)}
+
+
+def tensors_of(batch: ECGBatch, n_labs: int) -> dict[str, Tensor]:
+    """All that a graph may take of a batch of windows, by the names of its inputs.
+
+    Args:
+        batch: at the rate of the graph.
+        n_labs: laboratory values that it takes; unknown where the batch has none.
+    """
+    labs = torch.full((len(batch), n_labs), torch.nan) if batch.labs is None else batch.labs
+    if batch.labs is not None and batch.labs_mask is not None:
+        labs = torch.where(batch.labs_mask, labs, torch.nan)
+    return {
+        "signal": batch.millivolts(), "lead_mask": batch.lead_mask, "time_mask": batch.time_mask,
+        "age_days": batch.age_days.float(), "male": batch.male.float(), "labs": labs,
+    }  # fmt: skip

@@ -111,15 +111,15 @@ class Guard:
         began, sent = time.perf_counter(), _Sent(send)
         scope["auricle_id"] = secrets.token_hex(6)
         is_login = scope["path"] == _LOGIN
-        n_bytes, seconds = _LOGIN_LIMITS if is_login else (self.settings.upload_bytes, self.settings.upload_seconds)
+        limits = _LOGIN_LIMITS if is_login else (self.settings.upload_bytes, self.settings.upload_seconds)
         counts = scope["method"] == "POST" and not is_login
         self._inside += counts
         try:
-            against = self._refusal(scope)
+            against = self._refusal(scope, counts)
             if against is not None:
                 await sent.refuse(*against)
             else:
-                await self.app(scope, _Limited(receive, n_bytes, seconds), sent)
+                await self.app(scope, _Limited(receive, *limits), sent)
         except Exception as error:
             # Its text may hold what the file held: the log has its kind and its place. Starlette has answered.
             log.error("%s %s", scope["auricle_id"], where(error))
@@ -134,8 +134,8 @@ class Guard:
                 scope["auricle_id"], scope["method"], route, sent.status, 1000 * seconds, sent.n_bytes,
             )  # fmt: skip
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and reason where a request is not to be answered."""
+    def _refusal(self, scope: Scope, counts: bool) -> tuple[int, str] | None:
+        """Status and reason where a request is not to be answered; `counts` says that it is one of those that wait."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if _name_of(headers.get("host", "")).casefold() not in self.settings.hosts:
             return 421, "called by a name that is not its own; start it with --allow-host NAME"
@@ -145,7 +145,7 @@ class Guard:
         if needs and self.settings.token is not None and not self._is_known(headers, self.settings.token):
             return 401, "say the token: `Authorization: Bearer TOKEN`, or on the page"
         # Before anything is taken: what is uploaded lies on the disk until it is answered.
-        if scope["method"] == "POST" and scope["path"] != _LOGIN and self._inside > self.settings.waiting:
+        if counts and self._inside > self.settings.waiting:
             return BUSY, "the service is busy: come again in a second"
         return None
 
