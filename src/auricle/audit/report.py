@@ -122,13 +122,11 @@ def sentence(name: str, unfit: Unfit) -> str:
 
 def overview(found: ByAge) -> list[list[str]]:
     """Rows of all classes, the header first: how many, the threshold, and each rate over all ages."""
-    rows = [["class", "n", "have it", "threshold", *(NAMES[rate] for rate in RATES), "not to be asked at"]]
+    rows = [["class", "n", "have it", "threshold", *(NAMES[rate] for rate in RATES), "stretches of age to avoid"]]
     for one in found.classes:
-        ages = "; ".join(
-            dict.fromkeys(f"{describe(where.low_days)} to {describe(where.high_days)}" for where in one.unfit)
-        )
         rates = [f"{one.overall[rate]:.2f}" if rate in one.overall else "–" for rate in RATES]
-        rows.append([one.name, str(one.n), str(one.n_positive), threshold_text(one), *rates, ages or "–"])
+        avoid = str(len(one.unfit)) if one.unfit else "–"
+        rows.append([one.name, str(one.n), str(one.n_positive), threshold_text(one), *rates, avoid])
     return rows
 
 
