@@ -263,3 +263,40 @@ def test_resnet18_has_the_published_size() -> None:
     config = configure(ENCODERS, {"name": "resnet1d", "preset": "small"})
     n = sum(parameter.numel() for parameter in build_encoder(config, InputSpec()).parameters())
     assert n == pytest.approx(3.85e6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_age_beside_the_features_moves_the_pooled_vector_alone(name: str) -> None:
+    encoder, batch = tiny(name), make_batch()
+    before = encoder.read(batch)
+    encoder.attach_to_output("age", AgeCode())
+    encoder.eval()
+    fresh = encoder.read(batch)
+    assert torch.equal(fresh.pooled, before.pooled)
+    film = encoder.modulate_output.films["age"]
+    torch.nn.init.normal_(film.net[-1].weight)
+    moved = encoder.read(batch)
+    shift = moved.pooled - before.pooled
+    assert (shift.abs().amax(1) > 1e-3).all()
+    assert torch.equal(moved.tokens, before.tokens)
+    assert torch.allclose(shift, film.gamma_beta(encoder.codes["age"](batch.age_days))[1][:, 0], atol=1e-5)
+    assert encoder.gate_tensors() >= {"modulate_output.films.age.net.0.weight"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_groups_may_share_one_gate(name: str) -> None:
+    apart, shared = tiny(name), tiny(name)
+    apart.attach("age", AgeCode())
+    shared.attach("age", AgeCode(), one_for_all_groups=True)
+    films = [module for module in shared.modules() if isinstance(module, FiLM)]
+    assert films
+    assert all(film.point.groups == 1 for film in films)
+    sizes = [sum(parameter.numel() for parameter in one.gate_parameters()) for one in (apart, shared)]
+    has_groups = any(point.groups > 1 for part in apart.parts() for point in part.modulation_points)
+    assert sizes[1] < sizes[0] if has_groups else sizes[1] == sizes[0]
+    shared.eval()
+    batch = make_batch()
+    before = shared.read(batch).pooled
+    for film in films:
+        torch.nn.init.normal_(film.net[-1].weight, std=0.1)
+    assert not torch.allclose(shared.read(batch).pooled, before)

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from auricle.config import validate
 from auricle.data.ingest import ingest
+from auricle.data.store import Store
 from auricle.errors import AuricleError, ConfigError, UnknownNameError
-from auricle.evaluate.ablation import Ablation, Frame, Row, list_ablations, load_ablation, row_values, run_ablation
+from auricle.evaluate.ablation import (
+    Ablation,
+    Called,
+    Frame,
+    Row,
+    list_ablations,
+    load_ablation,
+    row_values,
+    run_ablation,
+)
+from auricle.evaluate.by_age import thresholds_at
+from auricle.evaluate.predictions import Predictions
+from auricle.methods import load_card
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.watch import Watcher
@@ -26,8 +41,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", list_ablations())
 def test_every_row_of_every_ablation_is_a_valid_run(name: str, tmp_path: Path) -> None:
     ablation = load_ablation(name)
-    frame = Frame(tmp_path, load_task("simulated/diagnosis"), tmp_path)
-    resolved = [validate(RunConfig, row_values(ablation, row, frame, 0), row.name) for row in ablation.rows]
+    frame = Frame(tmp_path, load_task("simulated/diagnosis"), tmp_path, pretrain=tmp_path)
+    trained = [row for row in ablation.rows if not row.reference]
+    resolved = [validate(RunConfig, row_values(ablation, row, frame, 0), row.name) for row in trained]
     models = [config.model_dump_json() for config in resolved]
     assert len(set(models)) == len(models), "two rows are the same run"
     assert len({row.name for row in ablation.rows}) == len(ablation.rows)
@@ -87,3 +103,104 @@ def test_names_are_suggested() -> None:
         load_ablation("mirrage")
     with pytest.raises(AuricleError, match="no such configuration file"):
         load_ablation("nowhere.toml")
+
+
+INPUT = {"rate_hz": 100, "seconds": 4, "band_hz": (0.5, 40)}
+
+
+@pytest.fixture(scope="module")
+def children(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A small ablation of the age gate on children, run once: children, adults, and the folder it was run in."""
+    folder = tmp_path_factory.mktemp("children")
+    for name, ages in (("children", "children"), ("adults", "adults")):
+        options = {"n": 150, "ages": ages, "diagnoses": "child", "rate_hz": 100, "seconds": 4}
+        ingest("simulated", Path(), folder / name, options=options, rate_hz=100, workers=1)
+    return folder / "children", folder / "adults", folder / "out"
+
+
+def gates() -> Ablation:
+    encoder, short = {"name": "resnet1d", "preset": "tiny"}, {"steps": 2, "batch_size": 8}
+    return Ablation(
+        title="gates",
+        calls=(Called(title="RVH falsely called, first year", called="RVH", high_days=365.25),),
+        compared_with="without",
+        donors={"merl": {"model": {"name": "merl", "input": INPUT, "encoder": encoder}, "train": short}},
+        base={"model": {"backbone": "slow"}, "train": short},
+        rows=(
+            Row(name="age and sex alone", reference="age_and_sex"),
+            Row(name="without", donor="merl"),
+            Row(name="with gate", donor="merl", run={"model": {"gate": {}}}),
+            Row(name="shuffled", donor="merl", run={"model": {"gate": {}, "input": {"age": "shuffled"}}}),
+        ),
+    )  # fmt: skip
+
+
+def test_rows_begin_from_a_donor_and_are_compared_over_the_same_people(children: tuple[Path, Path, Path]) -> None:
+    store, adults, out = children
+    said: list[str] = []
+    frame = Frame(store, load_task("simulated/children"), out, (0, 1), pretrain=adults)
+    table = run_ablation(gates(), replace(frame, only=("without", "age and sex alone")), Watcher(), said.append)
+    assert [text.split(",")[0] for text in said] == ["donor merl", "without", "without"]
+    assert [row[0] for row in table.rows] == ["age and sex alone", "without", "with gate", "shuffled"]
+    assert table.rows[3][1:] == ("not run",) * 4, "what was not asked for stands in the table all the same"
+    assert table.rows[1][3:] == ("–", "–")
+    table = run_ablation(gates(), frame, Watcher(), said.append)
+    assert len(said) == 3 + 4, "the donor is trained once"
+    # Every row is of the donor's making, and the last one was told other people's ages.
+    runs = {name: load_card(out / "runs" / f"{name}-0")[0] for name in ("without", "with-gate", "shuffled")}
+    assert all(card["about"]["init_from"] == "merl" for card in runs.values())
+    assert [card["config"]["input"]["age"] for card in runs.values()] == ["own", "own", "shuffled"]
+    # A call, counted by hand.
+    folders = [
+        out / "results" / f"seed{seed}" / "simulated-children" / "with gate" / f"finetune-1-{seed}" for seed in (0, 1)
+    ]
+    shares = []
+    for folder in folders:
+        test, validation = (Predictions.read(folder / f"{part}.parquet") for part in ("predictions", "validation"))
+        column = test.classes.index("RVH")
+        threshold = thresholds_at(validation)[column]
+        young = (test.age_days < 365.25) & (test.truth[:, column] == 0)
+        shares.append(100 * (test.score[young, column] >= threshold).mean())
+    assert table.rows[2][2].startswith(f"{np.mean(shares):.1f} ± {np.std(shares, ddof=1):.1f} [")
+    assert table.header[-2:] == ("AUROC above without", "RVH falsely called, first year above without")
+    difference = float(table.rows[2][3].split(" ")[0])
+    auroc = [float(table.rows[row][1].split(" ")[0]) for row in (1, 2)]
+    assert difference == pytest.approx(auroc[1] - auroc[0], abs=0.11)
+
+
+def test_a_donor_needs_a_store_to_learn_from(children: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    store, _, _ = children
+    with pytest.raises(ConfigError, match="--pretrain STORE"):
+        run_ablation(gates(), Frame(store, load_task("simulated/children"), tmp_path / "new"), Watcher())
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"compared_with": "nobody"}, "compared_with names no row"),
+        ({"rows": ({"name": "a", "donor": "nobody"},)}, "begins from 'nobody', which is no donor"),
+        ({"rows": ({"name": "a", "reference": "rocket", "run": {"train": {"steps": 1}}},)}, "no settings of its own"),
+    ],
+)
+def test_names_in_an_ablation_must_exist(wrong: dict, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        validate(Ablation, {"title": "t", "rows": ({"name": "a"},), **wrong}, "ablation")
+
+
+def test_pretrained_rows_learn_from_one_store_and_are_asked_on_another(
+    children: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    store, adults, _ = children
+    encoder = {"name": "resnet1d", "preset": "tiny"}
+    ablation = Ablation(
+        title="temperatures",
+        fractions=(1.0,),
+        protocols=("zero_shot", "linear_probe"),
+        base={"model": {"name": "merl", "input": INPUT, "encoder": encoder}, "train": {"steps": 1, "batch_size": 8}},
+        rows=(Row(name="one"), Row(name="two", run={"train": {"steps": 2}})),
+    )
+    table = run_ablation(ablation, Frame(store, load_task("simulated/children"), tmp_path, pretrain=adults), Watcher())
+    assert table.header == ("", "AUROC at 100 %", "AUROC zero-shot")
+    assert all("[" in cell for row in table.rows for cell in row[1:])
+    assert load_card(tmp_path / "runs" / "one-0")[0]["about"]["n_records"] == len(Store(adults))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from auricle.age import ADULT_DAYS
-from auricle.nn.age_code import code
+from auricle.age import ADULT_DAYS, AGE_BANDS
+from auricle.nn.age_code import code, coded
 from auricle.nn.film import AgeCode, Code, FiLM, ModulationPoint, Modulations, attach
 from conftest import make_batch
 
@@ -127,6 +127,25 @@ class TestAgeInNumbers:
         days = torch.tensor([[0.0, -0.5], [ADULT_DAYS, 30_000.0]])
         assert code(days, kind).tolist() == [[0, 0], [1, 1]]
         assert code(torch.tensor([17.0 * 365.25]), kind) < 1
+
+    def test_bands_are_one_where_the_age_lies(self) -> None:
+        for number, band in enumerate(AGE_BANDS):
+            last = min(band.high_days, 40_000.0)
+            days = torch.tensor([band.low_days, np.nextafter(np.float32(last), np.float32(0))])
+            expected = torch.zeros(2, len(AGE_BANDS))
+            expected[:, number] = 1
+            assert torch.equal(coded(days, "bands"), expected)
+        assert coded(torch.tensor([np.nan]), "bands").isnan().all()
+
+    def test_constant_is_the_same_for_everybody(self) -> None:
+        assert coded(torch.tensor([0.0, 9000.0, np.nan]), "constant").tolist() == [[0], [0], [0]]
+        told = AgeCode("constant", unknown_share=0.0)
+        assert torch.equal(told(torch.tensor([3.0])), told(torch.tensor([6000.0])))
+
+    def test_bands_and_waves_have_the_widths_they_say(self) -> None:
+        days = torch.tensor([3.0, np.nan, 900.0])
+        for made in (AgeCode("bands"), AgeCode("log", 3), AgeCode()):
+            assert made.eval()(days).shape == (3, made.width)
 
     def test_how_much_of_the_range_each_gives_to_the_first_month_and_year(self) -> None:
         """Why there are three: the first month has next to nothing, two fifths, or an eighth of the range."""

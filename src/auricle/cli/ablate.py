@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,7 +39,16 @@ def ablate(
     drop: Annotated[
         list[str] | None, typer.Option(help="A setting that all rows do without, such as model.labs.")
     ] = None,
-    row: Annotated[list[str] | None, typer.Option(help="A row that is wanted; by default all are.")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="A row to train now; by default all are. The table has all.")
+    ] = None,
+    pretrain: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another store, of which donors and rows that need no labels learn; STORE is then asked only.",
+            show_default=False,
+        ),
+    ] = None,
     published: PublishedOption = None,
     track: TrackOption = "clean",
 ) -> None:
@@ -54,11 +64,11 @@ def ablate(
         from auricle.train.watch import ConsoleWatcher
 
     keeps(f"finished rows and the row under way are kept in {out}; the same command goes on")
-    asked = load_ablation(ablation).only(row or ())
+    asked = load_ablation(ablation)
     over = run_values({}, {}, {"steps": steps, "batch_size": batch_size}, settings=more or ())
     over["model"].pop("name", None)
     question = load_task(task or only_task(Store(store).info["source"]), published=published, track=track)
-    frame = Frame(store, question, out, range(seeds), over, drop or ())
+    frame = Frame(store, question, out, range(seeds), over, drop or (), pretrain, row or ())
     err = Console(stderr=True)
     table = run_ablation(asked, frame, ConsoleWatcher("ablate"), lambda text: err.print(text, highlight=False))
     out.mkdir(parents=True, exist_ok=True)

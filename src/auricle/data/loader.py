@@ -10,7 +10,7 @@ import signal
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from auricle.data.panel import LabPanel
 from auricle.data.store import Store
 from auricle.errors import DataError
 from auricle.signal.preprocess import InputSpec
+
+# Of the ages that people of a store are told in place of their own.
+_SHUFFLE_SEED: Final = 20
 
 
 class Seen(Protocol):
@@ -82,6 +85,7 @@ class View:
     needs_signal: bool = False
     _report_ids: NDArray[np.int64] = field(init=False, repr=False)
     _labs: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = field(init=False, repr=False)
+    _told_age: NDArray[np.float32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         unknown = self.rows[~self.store.column("amplitude_known").astype(bool)[self.rows]]
@@ -95,6 +99,11 @@ class View:
         object.__setattr__(self, "_report_ids", self.store.column("report_id"))
         every = np.arange(len(self.store))
         object.__setattr__(self, "_labs", self.panel.of_store(self.store, every) if self.panel else None)
+        shuffled = self.spec.age == "shuffled"
+        ages = (
+            shuffled_ages(self.store.columns.age_days, self.store.patients) if shuffled else self.store.columns.age_days
+        )
+        object.__setattr__(self, "_told_age", ages)
         silent = self.rows[self.lengths[self.rows] == 0] if self.needs_signal else self.rows[:0]
         if len(silent):
             first = self.store.column("record_id")[silent[0]]
@@ -123,7 +132,22 @@ class View:
         text = self.corpus.text_batch(self._report_ids[rows]) if self.corpus else None
         target = torch.from_numpy(self.targets[rows]) if self.targets is not None else None
         labs, mask = (torch.from_numpy(column[rows]) for column in self._labs) if self._labs else (None, None)
-        return replace(batch, text=text, target=target, labs=labs, labs_mask=mask)
+        age_days = torch.from_numpy(self._told_age[rows])
+        return replace(batch, age_days=age_days, text=text, target=target, labs=labs, labs_mask=mask)
+
+
+def shuffled_ages(age_days: NDArray[np.float32], patients: NDArray[Any]) -> NDArray[np.float32]:
+    """(n,) ages in which the people of a store have changed places, all records of a person together.
+
+    All records of a person are told the age that another person had at a first record. The same places are changed
+    whenever it is asked, so that training and testing agree.
+
+    Args:
+        age_days: (n,) of the records, NaN where unknown.
+        patients: (n,) whose they are.
+    """
+    _, first, person = np.unique(patients, return_index=True, return_inverse=True)
+    return age_days[first][np.random.default_rng(_SHUFFLE_SEED).permutation(len(first))][person]
 
 
 class Batches(Dataset[ECGBatch]):

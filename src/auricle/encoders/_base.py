@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -105,6 +105,7 @@ class EncoderModule(nn.Module, ABC):
         self.spec = spec
         self.modulation_points: list[ModulationPoint] = []
         self.modulate = nn.ModuleList()
+        self.modulate_output = Modulations()
         self.codes = nn.ModuleDict()
 
     def forward(
@@ -122,7 +123,12 @@ class EncoderModule(nn.Module, ABC):
             time_mask: true inside the record, false in padding.
             condition: (b, d) by source, of what modulates this encoder.
         """
-        return self.encode(visible(signal, lead_mask, time_mask), lead_mask, time_mask, condition)
+        tokens = self.encode(visible(signal, lead_mask, time_mask), lead_mask, time_mask, condition)
+        return self.output(tokens, condition)
+
+    def output(self, tokens: Tokens, condition: Condition | None) -> Tokens:
+        """Tokens with `pooled` as what is attached to the output makes it; the last step of whoever encodes."""
+        return replace(tokens, pooled=self.modulate_output(tokens.pooled, condition))
 
     @abstractmethod
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
@@ -163,24 +169,47 @@ class EncoderModule(nn.Module, ABC):
         """This encoder and the encoders it is made of."""
         return [module for module in self.modules() if isinstance(module, EncoderModule)]
 
-    def attach(self, source: str, code: Code) -> None:
-        """Let `source` (age, labs ...) modulate every point of every part by its code, starting as the identity."""
-        self.codes[source] = code
-        self.attach_films(source, code.width)
+    def attach(self, source: str, code: Code, *, one_for_all_groups: bool = False) -> None:
+        """Let `source` (age, labs ...) modulate every point of every part by its code, starting as the identity.
 
-    def attach_films(self, source: str, condition_width: int) -> None:
+        Args:
+            source: such as "age" or "labs".
+            code: what turns a batch into the condition.
+            one_for_all_groups: lead groups and scales share one gamma and beta at each point.
+        """
+        self.codes[source] = code
+        self.attach_films(source, code.width, one_for_all_groups=one_for_all_groups)
+
+    def attach_films(self, source: str, condition_width: int, *, one_for_all_groups: bool = False) -> None:
         """Let `source` modulate every point of every part, by films alone: another encoder holds the code.
 
         Args:
             source: such as "age" or "labs".
             condition_width: d of the code (b, d) that the films will be handed.
+            one_for_all_groups: lead groups and scales share one gamma and beta at each point.
         """
         for part in self.parts():
-            attach(list(part.modulate), part.modulation_points, source, condition_width)
+            points = part.modulation_points
+            if one_for_all_groups:
+                points = [replace(point, groups=1, group_axis=None) for point in points]
+            attach(list(part.modulate), points, source, condition_width)
+
+    def attach_to_output(self, source: str, code: Code) -> None:
+        """Let `source` add to the pooled vector (b, width) and to nothing else, starting with nothing.
+
+        Under a linear head this is the code, made wider by a perceptron, beside the features.
+
+        Args:
+            source: such as "age".
+            code: what turns a batch into the condition.
+        """
+        self.codes[source] = code
+        output = ModulationPoint("output", self.width, -1)
+        attach([self.modulate_output], [output], source, code.width, only_shifts=True)
 
     def gates(self) -> list[nn.Module]:
         """What acts for the attached sources: modulations of every part, and codes. Fresh, they change nothing."""
-        return [*(part.modulate for part in self.parts()), self.codes]
+        return [*(place for part in self.parts() for place in (part.modulate, part.modulate_output)), self.codes]
 
     def gate_parameters(self) -> list[nn.Parameter]:
         """Parameters of the gates, which train faster than a frozen or slow backbone."""

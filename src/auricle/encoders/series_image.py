@@ -149,15 +149,16 @@ class SeriesImage(EncoderModule):
     def _branches(self) -> list[EncoderModule]:
         return [branch for branch in self.branches.values() if isinstance(branch, EncoderModule)]
 
-    def attach(self, source: str, code: Code) -> None:
+    def attach(self, source: str, code: Code, *, one_for_all_groups: bool = False) -> None:
         """Let a code modulate the encoder; laboratory values act on the branches alone, or only behind them.
 
         Args:
             source: name of the code: `labs` acts as `config.labs` says, any other at every point.
             code: what turns the batch into numbers.
+            one_for_all_groups: lead groups and scales share one gamma and beta at each point.
         """
         if source != "labs":
-            super().attach(source, code)
+            super().attach(source, code, one_for_all_groups=one_for_all_groups)
             return
         self.codes[source] = code
         if self.config.labs == "late":
@@ -196,7 +197,7 @@ class SeriesImage(EncoderModule):
     def read(self, batch: ECGBatch, condition: Condition | None = None) -> Tokens:
         """Encode a preprocessed batch: its signal, and its pictures or those drawn from it."""
         condition = condition or self.condition(batch)
-        return self.fuse(self.read_branches(batch, condition), condition)
+        return self.output(self.fuse(self.read_branches(batch, condition), condition), condition)
 
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """Encode a signal and the picture drawn from it."""

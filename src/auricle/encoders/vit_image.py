@@ -104,7 +104,7 @@ class VitImage(EncoderModule):
             seen = visible(batch.signal, batch.lead_mask, batch.time_mask)
             drawn = self.draw(seen, batch.lead_mask, batch.time_mask)
             picture = torch.where(batch.image_mask[:, None, None], picture, drawn)
-        return self.encode_picture(picture, condition)
+        return self.output(self.encode_picture(picture, condition), condition)
 
     def _check(self, image: Tensor) -> None:
         wanted = f"{self.config.raster.height}x{self.config.raster.width}"

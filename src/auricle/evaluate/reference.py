@@ -2,7 +2,8 @@
 
 `class_prior` reads no ECG; `random_encoder` is the same architecture untrained (in arXiv 2602.17531 it matches
 pre-trained encoders on many tasks); `rocket` is random convolutions and a linear classifier; `supervised` is a
-ResNet18-1D trained from scratch on the task's own labels.
+ResNet18-1D trained from scratch on the task's own labels. `age_and_sex`, in tables that ask for it, knows of each
+record only whose it is.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from auricle.config import validate
+from auricle.data.store import Store
 from auricle.errors import UnknownNameError
+from auricle.evaluate.metrics import age_scale
+from auricle.evaluate.probe import fit_probe
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, probe_features, save
 from auricle.evaluate.rocket import N_KERNELS, Rocket
 from auricle.methods import Method, build_method, load_method
@@ -26,6 +31,10 @@ from auricle.train.fit import fit
 from auricle.train.watch import Watcher
 
 ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
+# Made where they are asked for by name, and in no table unasked.
+MORE_ROWS: Final = ("age_and_sex",)
+# Places on the scale of ages at which the row `age_and_sex` may bend.
+_KNOTS_DAYS: Final = (0, 3, 10, 30, 90, 180, 365, 1096, 2922, 5844, 10958, 18263, 25568)
 # Passes over the training part for the supervised row; more of them overfit the small sets it is used on.
 SUPERVISED_EPOCHS: Final = 12
 _SUPERVISED_BATCH: Final = 32
@@ -46,7 +55,7 @@ def reference_rows(
 
     Args:
         setting: the method beside which the rows stand, the store and the task.
-        rows: names among `ROWS`.
+        rows: names among `ROWS` and `MORE_ROWS`.
         fractions: shares of the training patients, for rows that are probed.
         seeds: of the training subsets.
         watcher: told of the progress of the supervised row.
@@ -60,6 +69,8 @@ def reference_rows(
     for row in rows:
         if row == "class_prior":
             class_prior(replace(plain, name=row))
+        elif row == "age_and_sex":
+            age_and_sex(replace(plain, name=row))
         elif row == "random_encoder":
             linear_probe(replace(plain, name=row, method=untrained(setting.method)), fractions, seeds)
         elif row == "rocket":
@@ -67,7 +78,7 @@ def reference_rows(
         elif row == "supervised":
             supervised(replace(plain, name=row, preset="resnet1d nano"), watcher, epochs)
         else:
-            raise UnknownNameError("reference row", row, ROWS)
+            raise UnknownNameError("reference row", row, (*ROWS, *MORE_ROWS))
 
 
 def class_prior(setting: Setting) -> Path:
@@ -82,6 +93,32 @@ def class_prior(setting: Setting) -> Path:
         for part in ("test", "validation")
     }
     return save(setting, "linear_probe-1-0", scored["test"], scored["validation"])
+
+
+def age_and_sex(setting: Setting) -> Path:
+    """A logistic regression on age and sex alone: what a question can be answered by without reading the ECG.
+
+    Age enters as a line bent at some ages, for boys and girls apart; an unknown age or sex is a value of its own.
+    """
+    parts = setting.parts()
+    features = {part: _age_and_sex(setting.store, rows) for part, rows in parts.items()}
+    targets = {part: setting.targets(rows) for part, rows in parts.items()}
+    probe = fit_probe(features["train"], targets["train"], features["validation"], targets["validation"])
+    meta = {"protocol": "linear_probe", "fraction": 1.0, "n_train": len(parts["train"])}
+    scored = {
+        part: predictions_of(setting, parts[part], probe.predict(features[part]), **meta)
+        for part in ("test", "validation")
+    }
+    return save(setting, "linear_probe-1-0", scored["test"], scored["validation"])
+
+
+def _age_and_sex(store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n, 3 * (knots + 1)) hinges of the age for everybody, for the male and for the female."""
+    days, male = store.columns.age_days[rows], store.columns.male[rows]
+    known = np.isfinite(days)
+    place = age_scale(np.where(known, days, 0))[:, None] - age_scale(_KNOTS_DAYS)
+    hinges = np.concatenate([known[:, None], np.where(known[:, None], place.clip(min=0), 0)], axis=1)
+    return np.concatenate([hinges, hinges * (male == 1)[:, None], hinges * (male == 0)[:, None]], axis=1).astype("f4")
 
 
 def untrained(method: Method, seed: int = 0) -> Method:

@@ -95,7 +95,8 @@ class Mirage(Classifier):
         ready = augment(self.preprocess(batch), self.config.augment)
         condition = self.encoder.condition(ready)
         branches = self.encoder.read_branches(ready, condition)
-        answer, right = self.classification(self.encoder.fuse(branches, condition), batch.target)
+        fused = self.encoder.output(self.encoder.fuse(branches, condition), condition)
+        answer, right = self.classification(fused, batch.target)
         agreement = self._agreement(branches, ready.lead_mask.any(-1)) if self.config.contrast else answer.new_zeros(())
         loss = answer + self.config.contrast * agreement
         terms = {"loss": loss, "classification": answer, "contrast": agreement, "accuracy": right}

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
-from auricle.nn.age_code import AgeScale, code
+from auricle.nn.age_code import AgeKind, code_width, coded
 
 Condition = Mapping[str, Tensor]
 
@@ -60,11 +60,17 @@ class FiLM(nn.Module):
     """`gamma(c) * x + beta(c)`, gamma and beta from a two-layer perceptron (Perez et al. 2018; LISA proposal 3.4).
 
     One gamma, beta pair per group and channel. The last layer starts at zero, so gamma is exactly 1 and beta 0.
+
+    Args:
+        point: the place, and its width and groups.
+        source: under which the condition is found.
+        condition_width: how many numbers the condition has per record.
+        only_shifts: gamma stays 1.
     """
 
-    def __init__(self, point: ModulationPoint, source: str, condition_width: int) -> None:
+    def __init__(self, point: ModulationPoint, source: str, condition_width: int, *, only_shifts: bool = False) -> None:
         super().__init__()
-        self.point, self.source = point, source
+        self.point, self.source, self.only_shifts = point, source, only_shifts
         last = nn.Linear(_HIDDEN, 2 * point.groups * point.width)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -73,7 +79,7 @@ class FiLM(nn.Module):
     def gamma_beta(self, code: Float[Tensor, "b c"]) -> tuple[Float[Tensor, "b g d"], Float[Tensor, "b g d"]]:
         """Scale gamma and shift beta, (b, g, d) each: one of either for each record, group and channel."""
         out = self.net(code).unflatten(-1, (2, self.point.groups, self.point.width))  # (b, 2, g, d)
-        return 1 + out[:, 0], out[:, 1]
+        return (torch.ones_like(out[:, 0]) if self.only_shifts else 1 + out[:, 0]), out[:, 1]
 
     def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
         """`x` modulated, in its shape; without a condition of this source, `x` unchanged."""
@@ -112,17 +118,17 @@ class AgeCode(Code):
     """Age in days as what the gates read: a code in [0, 1] with optional Fourier features, or a learned "unknown".
 
     Args:
-        kind: `linear`, `log` or `log_month` (see `auricle.nn.age_code.code`).
+        kind: `linear`, `log`, `log_month`, `bands` or `constant` (see `auricle.nn.age_code.coded`).
         n_fourier: sine and cosine pairs of the code added to it.
         unknown_share: share of training records whose age is hidden, so that the model also works without one.
     """
 
     frequencies: Tensor
 
-    def __init__(self, kind: AgeScale = "log_month", n_fourier: int = 0, unknown_share: float = 0.1) -> None:
+    def __init__(self, kind: AgeKind = "log_month", n_fourier: int = 0, unknown_share: float = 0.1) -> None:
         super().__init__()
         self.kind, self.unknown_share = kind, unknown_share
-        self.width = 1 + 2 * n_fourier
+        self.width = code_width(kind) * (1 + 2 * n_fourier)
         self.register_buffer("frequencies", torch.pi * 2.0 ** torch.arange(n_fourier), persistent=False)
         self.unknown = nn.Parameter(torch.zeros(self.width))
         nn.init.normal_(self.unknown, std=0.5)
@@ -132,9 +138,9 @@ class AgeCode(Code):
         known = ~torch.isnan(age_days)
         if self.training and self.unknown_share > 0:
             known = known & (torch.rand_like(age_days) >= self.unknown_share)
-        coded = code(torch.where(known, age_days, 0.0), self.kind)[:, None]
-        waves = coded * self.frequencies
-        features = torch.cat([coded, waves.sin(), waves.cos()], dim=-1)
+        told = coded(torch.where(known, age_days, 0.0), self.kind)
+        waves = (told[..., None] * self.frequencies).flatten(1)
+        features = torch.cat([told, waves.sin(), waves.cos()], dim=-1)
         return torch.where(known[:, None], features, self.unknown)
 
     def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:
@@ -143,7 +149,14 @@ class AgeCode(Code):
         return coded
 
 
-def attach(modulate: Sequence[nn.Module], points: Sequence[ModulationPoint], source: str, condition_width: int) -> None:
+def attach(
+    modulate: Sequence[nn.Module],
+    points: Sequence[ModulationPoint],
+    source: str,
+    condition_width: int,
+    *,
+    only_shifts: bool = False,
+) -> None:
     """Put a fresh FiLM of `source` at every point of an encoder, whose output stays what it was.
 
     Args:
@@ -151,7 +164,8 @@ def attach(modulate: Sequence[nn.Module], points: Sequence[ModulationPoint], sou
         points: the encoder's modulation points, in the same order.
         source: name under which the condition is found.
         condition_width: how many numbers the condition has per record.
+        only_shifts: the source may add to features and not scale them.
     """
     for place, point in zip(modulate, points, strict=True):
         assert isinstance(place, Modulations)
-        place.films[source] = FiLM(point, source, condition_width)
+        place.films[source] = FiLM(point, source, condition_width, only_shifts=only_shifts)

@@ -40,6 +40,9 @@ class InputSpec(Config):
             lead. Settings in millivolts elsewhere (noise, paper, stems) then fit such records as well.
         clip_mv: amplitudes are clipped to +- this; beyond it they come from electrodes and not from the heart.
         pooling: how the windows of a long record become one answer.
+        age: `own`, or `shuffled`: every record of a store is told the age of another, in training as in testing, so
+            that what a model gains is not from age. A control for experiments; a recording that comes alone keeps its
+            own.
     """
 
     rate_hz: Annotated[float, Field(gt=0)] = 500.0
@@ -49,6 +52,7 @@ class InputSpec(Config):
     scale: Literal["mv", "amplitude_unknown", "lead_unknown"] = "mv"
     clip_mv: Annotated[float, Field(gt=0)] = 10.0
     pooling: Literal["mean"] = "mean"
+    age: Literal["own", "shuffled"] = "own"
 
     @model_validator(mode="after")
     def _consistent(self) -> InputSpec:

@@ -1,0 +1,80 @@
+"""Whether one row of a table is ahead of another: both on the same resampled patients, averaged over seeds.
+
+Two rows that were asked of the same records share their luck with these records; the interval of the difference is far
+narrower than the intervals of the two suggest, and is the one that tells whether they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auricle.errors import DataError
+from auricle.evaluate.metrics import patient_weights, quantiles
+from auricle.evaluate.predictions import Predictions
+from auricle.evaluate.ranking import Values, auroc, macro
+
+N_REPLICATES: Final = 1000
+_TAIL: Final = 0.025
+Weights = NDArray[np.uint16]
+Measure = Callable[[Predictions, Weights], Values]
+"""(r,) one number of some predictions under each row of (r, record) weights; NaN where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval over patients and its standard deviation over seeds (NaN where there is one)."""
+
+    value: float
+    low: float
+    high: float
+    over_seeds: float
+
+    def __str__(self) -> str:
+        spread = "" if np.isnan(self.over_seeds) else f" ± {self.over_seeds:.1f}"
+        return f"{self.value:.1f}{spread} [{self.low:.1f}, {self.high:.1f}]"
+
+
+def macro_auroc(predictions: Predictions, weights: Weights) -> Values:
+    """(r,) macro AUROC in per cent."""
+    return 100 * macro(auroc(predictions.truth, predictions.score, weights))
+
+
+def measured(
+    ones: Sequence[Predictions],
+    others: Sequence[Predictions] | None = None,
+    measure: Measure = macro_auroc,
+    n: int = N_REPLICATES,
+) -> Estimate:
+    """A measure of a row, or by how much it is above that of another.
+
+    Args:
+        ones: the predictions of a row, one for each seed.
+        others: those of the row it is compared with, its first seed beside the first and so on where they are equally
+            many; None measures the row by itself.
+        measure: what is asked of each.
+        n: replicates of the bootstrap over patients, the same ones for all predictions.
+
+    Raises:
+        DataError: not the same records in the same order.
+    """
+    everyone = [*ones, *(others or ())]
+    if len({(one.record_id, one.classes) for one in everyone}) > 1:
+        raise DataError("rows are compared on the same records, and these are of others, or in another order")
+    drawn = patient_weights(everyone[0], n, seed=0)
+    weights = np.concatenate([np.ones_like(drawn[:1]), drawn])
+    by_seed = np.stack([measure(one, weights) for one in ones])  # (seed, 1 + r)
+    seeds = by_seed[:, 0]
+    total = by_seed.mean(axis=0)
+    if others is not None:
+        against = np.stack([measure(other, weights) for other in others])
+        total = total - against.mean(axis=0)
+        paired = len(against) == len(by_seed)
+        seeds = seeds - against[:, 0] if paired else seeds[:0]
+    low, high = quantiles(total[1:], _TAIL)
+    return Estimate(float(total[0]), low, high, stdev(seeds.tolist()) if len(seeds) > 1 else float("nan"))
