@@ -12,6 +12,7 @@ from auricle.config import validate
 from auricle.data.ingest import ingest
 from auricle.data.store import Store
 from auricle.errors import AuricleError, ConfigError, UnknownNameError
+from auricle.evaluate.ablate import run_ablation
 from auricle.evaluate.ablation import (
     Ablation,
     Called,
@@ -19,11 +20,13 @@ from auricle.evaluate.ablation import (
     Row,
     list_ablations,
     load_ablation,
+    n_weights,
+    row_config,
     row_values,
-    run_ablation,
 )
 from auricle.evaluate.by_age import thresholds_at
 from auricle.evaluate.predictions import Predictions
+from auricle.leads import STANDARD
 from auricle.methods import load_card
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
@@ -54,6 +57,38 @@ def test_the_seven_of_the_document_are_there() -> None:
     assert names >= {
         "Full model", "w/o Laboratory", "w/o IMG", "w/o TS", "w/o Contrast", "w/o Shared", "Late-Concat", "All-Shared",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("preset", "scale"), [("nano", 250), ("small", 100)])
+def test_rows_of_the_proposal_have_encoders_of_one_size_at_every_preset(preset: str, scale: float) -> None:
+    ablation = load_ablation("lisa")
+    frame = Frame(Path(), load_task("simulated/diagnosis"), Path(), over={"model": {"preset": preset}})
+    runs = {row.name: row_config(ablation, row, frame, 0) for row in ablation.rows}
+    sizes = {name: n_weights(config) for name, config in runs.items()}
+    assert all(abs(size / sizes["A5 full"] - 1) < 0.15 for size in sizes.values()), sizes
+    assert runs["A3 one scale"].model.encoder.patch_ms == (scale,), "the middle one of this preset"
+    full = runs["A5 full"].model.encoder.groups
+    for draw in ("first", "second"):
+        groups = runs[f"random groups, {draw} draw"].model.encoder.groups
+        assert sorted(map(len, groups.values())) == sorted(map(len, full.values()))
+        assert sorted(lead for group in groups.values() for lead in group) == sorted(STANDARD)
+
+
+def test_what_cannot_be_taken_or_sized_is_said() -> None:
+    base = {"model": {"name": "lisa", "preset": "tiny"}}
+    frame = Frame(Path(), load_task("simulated/diagnosis"), Path())
+    for row, why in (
+        ({"take": {"model.encoder.patch_ms": (5,)}}, "has no entry 5"),
+        ({"take": {"model.encoder.patches": (0,)}}, "the run has no model.encoder.patches"),
+        (
+            {"sized_by": "model.encoder.width", "run": {"model": {"encoder": {"stem_width": 256}}}},
+            "no width gives",
+        ),
+    ):
+        rows = ({"name": "full"}, {"name": "odd", **row})
+        ablation = validate(Ablation, {"title": "t", "sized_like": "full", "base": base, "rows": rows}, "ablation")
+        with pytest.raises(ConfigError, match=why):
+            row_config(ablation, ablation.rows[1], frame, 0)
 
 
 def test_rows_are_trained_once_and_stand_in_one_table(store: Path, tmp_path: Path) -> None:

@@ -100,6 +100,19 @@ class TestFusion:
         assert [p.name for part in method.encoder.parts() for p in part.modulation_points] == ["fusion0", "fusion1"]
         assert math.isfinite(step(method.train(), with_labs(make_batch()))["loss"])
 
+    def test_all_shared_compares_what_was_recorded(self) -> None:
+        """A class token that no layer lets read is the same for all: the agreement would be log(records) for ever."""
+        encoder = {"series": {"depth": 0, "readout_depth": 0}, "image": {"depth": 0}}
+        method, batch = fresh(encoder={"name": "series_image", "preset": "tiny", **encoder}).eval(), make_batch()
+        assert isinstance(method.encoder, SeriesImage)
+        with torch.no_grad():
+            branches = method.encoder.read_branches(method.preprocess(batch), None)
+        for tokens in branches.values():
+            assert tokens.pooled.std(0).max() > 1e-3
+            seen = torch.where(tokens.mask[..., None], tokens.tokens, 0).sum(1) / tokens.mask.sum(1, keepdim=True)
+            assert torch.allclose(tokens.pooled, seen, atol=1e-5)
+        assert abs(step(method, batch)["contrast"] - math.log(len(batch))) > 1e-3
+
     def test_another_encoder_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="use encoder series_image"):
             fresh(encoder={"name": "resnet1d", "preset": "tiny"})

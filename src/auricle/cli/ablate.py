@@ -58,7 +58,8 @@ def ablate(
     with stage("starting"):
         from auricle.atomic import write_bytes
         from auricle.data.store import Store
-        from auricle.evaluate.ablation import Frame, load_ablation, run_ablation
+        from auricle.evaluate.ablate import run_ablation
+        from auricle.evaluate.ablation import Frame, load_ablation
         from auricle.tasks import load_task, only_task
         from auricle.train.setup import run_values
         from auricle.train.watch import ConsoleWatcher

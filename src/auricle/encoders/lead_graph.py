@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
 from auricle.nn.film import Condition, ModulationPoint
-from auricle.nn.pooling import MeanAndAttention
+from auricle.nn.pooling import MeanAndAttention, masked_mean
 from auricle.nn.transformer import Block
 from auricle.signal.preprocess import InputSpec
 
@@ -146,7 +146,8 @@ class LeadGraph(EncoderModule):
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """(b, l, d) one token per lead, and (b, d) the class token as `pooled`.
 
-        The class token of a record without any lead attends to itself only.
+        The class token of a record without any lead attends to itself only. Without a layer through which it could read
+        the nodes it knows nothing, and the mean of the nodes stands in its place.
         """
         # One node per lead: (b, l, t) to (b, l, d).
         signal, time_mask = signal[..., : self.spec.n_samples], time_mask[:, : self.spec.n_samples]
@@ -163,4 +164,5 @@ class LeadGraph(EncoderModule):
             x = block(x, present)
         x = self.norm(x)
         middle_ms = torch.full((lead_mask.shape[1],), 500 * self.spec.seconds)  # a node is the whole lead
-        return Tokens.ungrouped(x[:, 1:], lead_mask, middle_ms, pooled=x[:, 0])
+        pooled = x[:, 0] if self.readout else masked_mean(x[:, 1:], lead_mask)
+        return Tokens.ungrouped(x[:, 1:], lead_mask, middle_ms, pooled)

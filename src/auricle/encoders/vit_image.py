@@ -24,6 +24,7 @@ from auricle.encoders._base import EncoderModule, Tokens, visible
 from auricle.errors import DataError
 from auricle.image.raster import RasterConfig, raster
 from auricle.nn.film import Condition, ModulationPoint
+from auricle.nn.pooling import masked_mean
 from auricle.nn.transformer import Block
 from auricle.signal.preprocess import InputSpec
 
@@ -130,6 +131,8 @@ class VitImage(EncoderModule):
     def encode_picture(self, picture: Float[Tensor, "b h w"], condition: Condition | None = None) -> Tokens:
         """(b, n, d) one token per patch of a picture, and (b, d) the class token as `pooled`.
 
+        Without a layer through which the class token could read the patches, their mean stands in its place.
+
         Args:
             picture: (b, h, w) of the configured size, 1 white and 0 ink.
             condition: what modulates the layers, by source.
@@ -148,4 +151,5 @@ class VitImage(EncoderModule):
         middle = (torch.arange(self.n_across, device=device) + 0.5) / self.n_across
         time_ms = (1000 * self.spec.seconds * middle).repeat(self.n_down)
         mask = torch.ones(x.shape[0], n, dtype=torch.bool, device=device)
-        return Tokens.ungrouped(x[:, 1:], mask, time_ms, pooled=x[:, 0])
+        pooled = x[:, 0] if self.blocks else masked_mean(x[:, 1:], mask)
+        return Tokens.ungrouped(x[:, 1:], mask, time_ms, pooled)

@@ -1,55 +1,36 @@
 """Ablations and sweeps: several runs that differ in a few settings, trained and evaluated alike, in one table.
 
 An ablation is data, a TOML file in `ablations/` or one of the user's own: settings common to all rows, and for each row
-what differs. A row may begin from the weights of a donor, which is trained before, once for all rows and seeds. A row
-is trained from its first step or from where it was killed, and evaluated by its own classes, by a linear probe or
-zero-shot; a finished row is not repeated. Rows are compared with one of them on the same people
-(`auricle.evaluate.paired`).
+what differs. A row may begin from the weights of a donor, which is trained before, once for all rows and seeds. It is
+run by `auricle.evaluate.ablate`.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from pydantic import Field, model_validator
 
-from auricle.config import Catalogue, Config, dump, read_toml, validate
-from auricle.data.store import Store
+from auricle.config import Catalogue, Config, dump, read_toml, validate, with_overrides
+from auricle.encoders import build_encoder
 from auricle.errors import ConfigError, UnknownNameError
-from auricle.evaluate.by_age import thresholds_at
-from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.paired import measured
-from auricle.evaluate.predictions import Predictions
-from auricle.evaluate.protocols import Setting, finetuned, linear_probe, zero_shot
-from auricle.evaluate.reference import reference_rows
-from auricle.evaluate.table import NOT_RUN, Table, cell, collect
-from auricle.methods import METHODS, Classifies, build_method, load_card
+from auricle.methods import METHODS
 from auricle.registry import merge
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
-from auricle.train.fit import fit
-from auricle.train.setup import finetune_values, load_run, same_run, with_classes
-from auricle.train.watch import Watcher
+from auricle.train.setup import finetune_values
 
+# The widest that is tried to give an encoder its size.
+_WIDEST: Final = 4096
+_SIZE_TOLERANCE: Final = 0.15
 _ABLATIONS: Final = Catalogue("ablation", Path(__file__).parent / "ablations")
-_RESULTS: Final = "results"
-_REFERENCES: Final = "reference"
-_TEST, _VALIDATION = "predictions.parquet", "validation.parquet"
-# Folders of results that learned from all labels.
-_WHOLE: Final = ("finetune-", "linear_probe-1-")
-_COMPARED_NOTE: Final = (
-    "Calls of a class are from the threshold that lets a tenth of those without it pass in the validation part, of all "
-    "ages. Differences are over the same resampled people, seeds averaged; ± is their standard deviation over seeds."
-)
 Metric = Literal["auroc", "auprc", "f1", "accuracy"]
 
 
@@ -60,6 +41,10 @@ class Row(Config):
         name: of the row.
         run: what differs from the base.
         drop: dotted keys of the base that it does without.
+        take: dotted keys that are lists, and which of their entries are kept (counted from 0): of the three time scales
+            of any preset the middle one.
+        sized_by: dotted key of the run whose value is chosen so that the encoder has as many weights as that of the row
+            `Ablation.sized_like`: what a part is worth is not to be told from what fewer weights are worth.
         donor: whose weights it begins from.
         reference: a row of `auricle.evaluate.reference` in place of a training, such as `rocket`.
     """
@@ -67,6 +52,8 @@ class Row(Config):
     name: str
     run: dict[str, Any] = Field(default_factory=dict)
     drop: tuple[str, ...] = ()
+    take: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    sized_by: str = ""
     donor: str = ""
     reference: Literal["", "class_prior", "rocket", "age_and_sex"] = ""
 
@@ -99,6 +86,7 @@ class Ablation(Config):
         calls: further columns, of rows that were trained for classes.
         protocols: how rows that were not trained for classes are asked.
         compared_with: the row that the others are compared with; none where empty.
+        sized_like: the row whose encoder gives rows with `sized_by` their size.
         donors: by name, the runs whose weights rows begin from, trained on `Frame.pretrain`.
         base: settings of a run common to all rows.
         rows: at least one.
@@ -111,6 +99,7 @@ class Ablation(Config):
     calls: tuple[Called, ...] = ()
     protocols: tuple[Literal["zero_shot", "linear_probe"], ...] = ("linear_probe",)
     compared_with: str = ""
+    sized_like: str = ""
     donors: dict[str, dict[str, Any]] = Field(default_factory=dict)
     base: dict[str, Any] = Field(default_factory=dict)
     rows: tuple[Row, ...]
@@ -118,12 +107,15 @@ class Ablation(Config):
     @model_validator(mode="after")
     def _names_exist(self) -> Ablation:
         names = [row.name for row in self.rows]
-        if self.compared_with and self.compared_with not in names:
-            raise ValueError(f"compared_with names no row: {self.compared_with!r}")
+        for key in ("compared_with", "sized_like"):
+            if getattr(self, key) and getattr(self, key) not in names:
+                raise ValueError(f"{key} names no row: {getattr(self, key)!r}")
         for row in self.rows:
+            if row.sized_by and not self.sized_like:
+                raise ValueError(f"row {row.name!r} is sized like another row: name it in sized_like")
             if row.donor and row.donor not in self.donors:
                 raise ValueError(f"row {row.name!r} begins from {row.donor!r}, which is no donor")
-            if row.reference and (row.run or row.drop or row.donor):
+            if row.reference and (row.run or row.drop or row.donor or row.take or row.sized_by):
                 raise ValueError(
                     f"row {row.name!r} is the reference row {row.reference}: it has no settings of its own"
                 )
@@ -193,16 +185,59 @@ def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[st
         base = _without(base, key.split("."))
     values = merge(merge(merge(base, row.run), frame.over or {}), {"train": {"seed": seed}})
     if row.donor:
-        donor = dump(_donor_config(ablation, row.donor, frame))["model"]
+        donor = dump(donor_config(ablation, row.donor, frame))["model"]
         kept = {key: donor[key] for key in ("input", "encoder", "labs") if key in donor}
         under = {"model": {"name": "supervised", **kept}, "init_from": str(donor_folder(frame, row.donor))}
         values = merge(under, values)
     store = frame.store if frame.pretrain is None or _needs_labels(values) else frame.pretrain
     values = merge({"data": _data(store, frame.task if store == frame.store else None)}, values)
+    for key, places in row.take.items():
+        values = _taken(values, key, places)
+    if row.sized_by:
+        like = next(one for one in ablation.rows if one.name == ablation.sized_like)
+        values = _sized(values, row.sized_by, n_weights(row_config(ablation, like, frame, seed)))
     return finetune_values(values) if "init_from" in values and not row.donor else values
 
 
-def _donor_config(ablation: Ablation, name: str, frame: Frame) -> RunConfig:
+def n_weights(config: RunConfig) -> int:
+    """How many weights the encoder of a run has."""
+    model: Any = config.model
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_encoder(model.encoder, model.input).parameters())
+
+
+def _taken(values: dict[str, Any], key: str, places: Sequence[int]) -> dict[str, Any]:
+    """Values in which of one list, as the run's presets make it, some entries are kept."""
+    resolved: Any = dump(validate(RunConfig, values, "run"))
+    for part in key.split("."):
+        if not isinstance(resolved, Mapping) or part not in resolved:
+            raise ConfigError(f"take: the run has no {key}")
+        resolved = resolved[part]
+    if not isinstance(resolved, list) or max(places) >= len(resolved):
+        raise ConfigError(f"take: {key} has no entry {max(places)}")
+    return with_overrides(values, [f"{key}={json.dumps([resolved[place] for place in places])}"])
+
+
+def _sized(values: dict[str, Any], key: str, wanted: int) -> dict[str, Any]:
+    """Values in which a width is chosen so that the encoder has about as many weights as are wanted.
+
+    Raises:
+        ConfigError: no width comes near enough.
+    """
+    model: Any = validate(RunConfig, values, "run").model
+    step = 2 * getattr(model.encoder, "n_heads", 1)  # heads divide it, and rotations the heads
+    found: dict[int, int] = {}
+    for width in range(step, _WIDEST, step):
+        found[width] = n_weights(validate(RunConfig, with_overrides(values, [f"{key}={width}"]), "run"))
+        if found[width] > wanted:
+            break
+    best = min(found, key=lambda width: abs(found[width] - wanted))
+    if abs(found[best] - wanted) > wanted * _SIZE_TOLERANCE:
+        raise ConfigError(f"{key}: no width gives {wanted} weights to the encoder; {best} gives {found[best]}")
+    return with_overrides(values, [f"{key}={best}"])
+
+
+def donor_config(ablation: Ablation, name: str, frame: Frame) -> RunConfig:
     """The run of a donor; of the settings laid over all rows it takes what encoders read.
 
     Raises:
@@ -245,176 +280,13 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.casefold()).strip("-")
 
 
-def run_ablation(
-    ablation: Ablation, frame: Frame, watcher: Watcher, say: Callable[[str], None] = lambda text: None
-) -> Table:
-    """Train and evaluate the rows that are not finished, and make the table of all.
-
-    Args:
-        ablation: what is compared.
-        frame: where it is run.
-        watcher: told of each run's progress.
-        say: called with a line before each row is trained.
+def row_config(ablation: Ablation, row: Row, frame: Frame, seed: int) -> RunConfig:
+    """The run of a row.
 
     Raises:
-        ConfigError: a row's settings are wrong (all are checked before the first is trained), or the folder holds rows
-            of other settings.
+        ConfigError: a setting is wrong; names the row.
     """
-    rows = ablation.only(frame.only).rows
-    runs = [
-        (row, seed, _checked(ablation, row, frame, seed)) for row in rows for seed in frame.seeds if not row.reference
-    ]
-    for name in dict.fromkeys(row.donor for row in rows if row.donor):
-        _train(_donor_config(ablation, name, frame), donor_folder(frame, name), watcher, say, f"donor {name}")
-    spent: list[float] = []
-    for number, (row, seed, config) in enumerate(runs):
-        left = f", about {fmean(spent) * (len(runs) - number) / 60:.0f} min left" if spent else ""
-        begun = time.monotonic()
-        folder = frame.out / "runs" / f"{slug(row.name)}-{seed}"
-        title = f"{row.name}, seed {seed} ({number + 1} of {len(runs)}{left})"
-        _train(with_classes(config, frame.task), folder, watcher, say, title)
-        if _evaluate(ablation, row, seed, folder, frame):
-            spent.append(time.monotonic() - begun)
-    for row in rows:
-        if row.reference:
-            _make_reference(ablation, row, frame, watcher)
-    return ablation_table(ablation, frame.task, frame.out)
-
-
-def _checked(ablation: Ablation, row: Row, frame: Frame, seed: int) -> RunConfig:
     try:
         return validate(RunConfig, row_values(ablation, row, frame, seed), "run")
     except ConfigError as error:
         raise ConfigError(f"row {row.name!r}: {error}") from None
-
-
-def _train(config: RunConfig, folder: Path, watcher: Watcher, say: Callable[[str], None], title: str) -> None:
-    """Train a run unless it is finished; what is there must be the run that is asked for."""
-    begun = (folder / "run.toml").exists()
-    differing = same_run(load_run(folder), config) if begun else []
-    if differing:
-        raise ConfigError(
-            f"{folder}: was made with another {', '.join(differing)}; choose another folder for the table"
-        )
-    if not (folder / "model").is_dir():
-        say(title)
-        fit(config, folder, resume=begun, watcher=watcher)
-
-
-def _evaluate(ablation: Ablation, row: Row, seed: int, folder: Path, frame: Frame) -> bool:
-    """Predictions and metrics of one trained row, unless they are there; whether anything was done."""
-    out = frame.out / _RESULTS / f"seed{seed}"
-    setting = replace(setting_of(folder, Store(frame.store), frame.task, out, row.name), preset=slug(row.name))
-    tuned = isinstance(setting.method, Classifies)
-    probes = len(ablation.fractions) if "linear_probe" in ablation.protocols else 0
-    wanted = 1 if tuned else probes + ("zero_shot" in ablation.protocols)
-    done = sorted(setting.folder.rglob("result.json")) if setting.folder.is_dir() else []
-    if len(done) >= wanted:
-        return False
-    if tuned:
-        about = load_card(folder)[0]["about"]
-        finetuned(setting, about["label_share"], seed, about["n_records"])
-    if probes and not tuned:
-        linear_probe(setting, ablation.fractions, [seed])
-    if "zero_shot" in ablation.protocols and not tuned:
-        zero_shot(setting)
-    return True
-
-
-def _make_reference(ablation: Ablation, row: Row, frame: Frame, watcher: Watcher) -> None:
-    """A reference row on all labels, unless it is there; what it reads is what the first trained row reads."""
-    trained = next(one for one in ablation.rows if not one.reference)
-    method = build_method(_checked(ablation, trained, frame, 0).model)
-    setting = Setting(method, Store(frame.store), frame.task, frame.out / _RESULTS / _REFERENCES, row.reference)
-    if not setting.folder.is_dir():
-        reference_rows(setting, [row.reference], (1.0,), (0,), watcher)
-
-
-def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
-    """All rows of an ablation, those that were not run as well.
-
-    One column for each share of labels and metric, in per cent, one for each of `Ablation.calls`, and what each row is
-    above `compared_with`: both over the same people, seeds averaged.
-
-    Args:
-        ablation: what is compared.
-        task: that was asked.
-        out: folder of the ablation.
-    """
-    ours = [result for result in collect(out / _RESULTS) if result["meta"]["task"] == task.id]
-    asked = sorted({(result["meta"]["fraction"] is None, result["meta"]["fraction"] or 0.0) for result in ours})
-    columns = [(share, metric) for share in asked for metric in ablation.metrics]
-    named = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "accuracy": "accuracy"}
-    shown = [
-        named[m] + ((" zero-shot" if z else f" at {100 * f:g} %") if len(asked) > 1 else "") for (z, f), m in columns
-    ]
-    rows = []
-    for row in ablation.rows:
-        of_row = [result for result in ours if result["meta"]["method"] == (row.reference or row.name)]
-        shares = [(result["meta"]["fraction"] is None, result["meta"]["fraction"] or 0.0) for result in of_row]
-        cells = [
-            cell([result for result, own in zip(of_row, shares, strict=True) if own == share], metric)
-            for share, metric in columns
-        ]
-        rows.append((row.name, *cells))
-    header, more = _compared(ablation, task, out)
-    sizes = {f"{r['n_records']} test records of {r['n_patients']} patients" for r in ours}
-    seeds = len({result["meta"]["seed"] for result in ours})
-    notes = [
-        f"Macro means in per cent; {', '.join(sorted(sizes))}; mean ± standard deviation over seeds ({seeds}), and the "
-        "95 % interval of a bootstrap over patients; thresholds chosen on validation."
-    ]
-    if header:
-        notes.append(_COMPARED_NOTE)
-    joined = tuple((*row, *more[row[0]]) for row in rows)
-    return Table(("", *shown, *header), joined, f"**{ablation.title}** on {task.id}.", tuple(notes))
-
-
-def _compared(ablation: Ablation, task: Task, out: Path) -> tuple[list[str], dict[str, list[str]]]:
-    """The columns that are read from predictions: their names, and the cells by row.
-
-    They are of what learned from all labels: classes of trained rows, probes of the others.
-    """
-    asked: dict[str, list[tuple[Predictions, Predictions]]] = {}
-    for row in ablation.rows:
-        found = sorted((out / _RESULTS).glob(f"*/{task.id.replace('/', '-')}/{row.reference or row.name}/*"))
-        whole = [folder for folder in found if folder.name.startswith(_WHOLE) and (folder / _VALIDATION).exists()]
-        asked[row.name] = [(Predictions.read(f / _TEST), Predictions.read(f / _VALIDATION)) for f in whole]
-    header: list[str] = []
-    cells: dict[str, list[str]] = {row.name: [] for row in ablation.rows}
-    measures: list[tuple[str, Called | None, bool]] = [(call.title, call, False) for call in ablation.calls]
-    if ablation.compared_with:
-        against = f"above {ablation.compared_with}"
-        measures += [(f"AUROC {against}", None, True)] + [(f"{c.title} {against}", c, True) for c in ablation.calls]
-    for title, call, is_difference in measures:
-        header.append(title)
-        for row in ablation.rows:
-            own, other = asked[row.name], asked.get(ablation.compared_with, [])
-            if not own or (is_difference and not other):
-                cells[row.name].append(NOT_RUN)
-            elif is_difference and row.name == ablation.compared_with:
-                cells[row.name].append("–")
-            else:
-                cells[row.name].append(_measured(own, other if is_difference else None, call))
-    return header, cells
-
-
-def _measured(
-    own: Sequence[tuple[Predictions, Predictions]],
-    other: Sequence[tuple[Predictions, Predictions]] | None,
-    call: Called | None,
-) -> str:
-    """A cell: a row by itself or above another, each by (test, validation) of every seed."""
-    if call is None:
-        return str(measured([test for test, _ in own], [test for test, _ in other] if other else None))
-    chosen = {id(test): thresholds_at(validation) for test, validation in (*own, *(other or ()))}
-
-    def share(predictions: Predictions, weights: NDArray[np.uint16]) -> NDArray[np.float64]:
-        column = predictions.classes.index(call.called)
-        days, truth = predictions.age_days, predictions.truth[:, column]
-        counted = (days >= call.low_days) & (days < call.high_days) & (truth == (call.having == "yes"))
-        called = counted & (predictions.score[:, column] >= chosen[id(predictions)][column])
-        with np.errstate(invalid="ignore"):
-            return np.asarray(100 * (weights @ called.astype(float)) / (weights @ counted.astype(float)))
-
-    return str(measured([test for test, _ in own], [test for test, _ in other] if other else None, share))
