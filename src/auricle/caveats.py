@@ -47,7 +47,7 @@ def caveats(
         notes.append("age unknown: the answer holds for no age in particular; give --age")
     elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
         notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
-    absent = [lead for lead in spec.leads if lead not in present]
+    absent = [lead for lead in spec.read if lead not in present]
     if not recording.leads:
         notes.append("no signal: the answer is read from the picture alone")
     elif absent:

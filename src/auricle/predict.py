@@ -402,7 +402,7 @@ class Predictor:
             scores_without_age=asked[1] if sees_age else None,
             age_effect=tuple(zip(other_ages_days, asked[2:], strict=True)) if sees_age else (),
             leads_read=present,
-            leads_missing=tuple(lead for lead in self.spec.leads if lead not in present),
+            leads_missing=tuple(lead for lead in self.spec.read if lead not in present),
             n_windows=len(prepared.windows),
             notes=tuple(
                 caveats(

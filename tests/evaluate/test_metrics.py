@@ -1,6 +1,7 @@
 """Metrics against scikit-learn, a slow bootstrap, and the traps: ties, missing truth, classes without a positive."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, r
 from auricle.age import AGE_BANDS, DAYS_PER_YEAR
 from auricle.errors import DataError
 from auricle.evaluate import metrics, ranking
-from auricle.evaluate.metrics import summarise, write_result
+from auricle.evaluate.metrics import summarise, top_accuracy, write_result
 from auricle.evaluate.predictions import PredictionMeta, Predictions, patient_codes
 
 META = PredictionMeta(protocol="linear_probe", task="ptb_xl/super", method="lisa", fraction=0.1)
@@ -284,3 +285,26 @@ def test_sensitivity_is_read_where_the_specificity_is_ninety_per_cent():
     assert metrics.sensitivity(truth[:, None], score[:, None], np.full((1, 300), 2.0))[0, 0] == pytest.approx(slow)
     assert np.isnan(metrics.sensitivity(np.ones((4, 1)), np.arange(4.0)[:, None]))[0]
     assert metrics.sensitivity(np.array([[1.0], [0.0], [0.0]]), np.ones((3, 1)))[0] == 0
+
+
+def test_one_answer_of_all_is_right_where_its_class_has_the_highest_score() -> None:
+    truth = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [np.nan, 1, 0], [1, 0, 0]])
+    score = np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [1, 0, 0], [0, 1, 0], [0.4, 0.4, 0.2]])
+    assert top_accuracy(truth, score).tolist() == [0.75] * 3, "two records have no one class; the first of equals wins"
+    weights = np.array([[1, 3, 0, 5, 5, 0], [0, 0, 0, 1, 1, 0]])
+    assert top_accuracy(truth, score, weights)[0].tolist() == [0.25] * 3
+    assert np.isnan(top_accuracy(truth, score, weights)[1]).all()
+
+
+def test_accuracy_of_a_single_label_is_that_of_the_highest_score() -> None:
+    generator = np.random.default_rng(0)
+    truth = np.eye(3)[generator.integers(0, 3, 200)]
+    score = truth * 0.4 + generator.random((200, 3))
+    meta = PredictionMeta(protocol="finetune", task="t", method="m", answers="single_label")
+    names = tuple(f"r{i}" for i in range(200))
+    made = Predictions(names, names, np.full(200, np.nan), ("a", "b", "c"), truth, score / 2, meta)
+    single = summarise(made, made, n_bootstrap=20)["macro"]["accuracy"]
+    assert single["value"] == pytest.approx((truth.argmax(1) == score.argmax(1)).mean())
+    assert single["low"] < single["value"] < single["high"]
+    each = replace(made, meta=meta.model_copy(update={"answers": "multi_label"}))
+    assert summarise(each, each, n_bootstrap=20)["macro"]["accuracy"]["value"] != single["value"]

@@ -4,12 +4,15 @@ import csv
 import io
 import math
 import re
+from pathlib import Path
 
 import pytest
 
 from auricle.errors import DataError
 from auricle.evaluate import table
+from auricle.evaluate.main_table import main_table, task_by_task
 from auricle.evaluate.metrics import write_result
+from running import auricle, refused
 
 TASK = "ptb_xl/form"
 
@@ -172,3 +175,49 @@ def test_by_age_has_a_column_for_each_band_with_records():
         table.by_age(rows, TASK, metric="f1")
     with pytest.raises(DataError, match="zero-shot"):
         table.by_age([result()], TASK)
+
+
+class TestTheMainTable:
+    def result(self, method: str, task: str, fraction: float | None, value: float, track: str = "clean") -> dict:
+        protocol = "zero_shot" if fraction is None else "linear_probe"
+        meta = {"method": method, "preset": "", "task": task, "fraction": fraction, "protocol": protocol, "seed": 0}
+        entry = {"value": value, "low": value - 0.01, "high": value + 0.01}
+        return {"meta": {**meta, "track": track}, "macro": {"auroc": entry}, "n_records": 9}
+
+    def test_without_results_it_is_the_published_one_with_ours_as_not_run(self) -> None:
+        table = main_table(())
+        rows = {row[0]: row[1:] for row in table.rows}
+        assert len(table.header) == 1 + 6 * 4
+        assert rows["*MELP (Ours)*"][:4] == ("*88.83*", "*94.65*", "*96.91*", "–"), "as the document calls it"
+        assert rows["*MERL (Liu et al., 2024a)*"][-4:] == ("*66.60*", "*82.74*", "*87.95*", "–")
+        assert len([name for name in rows if name.startswith("*")]) == 16
+        for name in ("lisa", "mirage", "ls_emvae", "cg_dmer", "acl_ecg", "merl", "class_prior", "rocket", "supervised"):
+            assert set(rows[name]) == {"not run"}
+
+    def test_what_was_run_stands_in_its_column_and_track(self) -> None:
+        results = [
+            self.result("lisa", "csn", 0.1, 0.8), self.result("lisa", "ptb_xl/form", None, 0.7),
+            self.result("lisa", "csn", 0.1, 0.9, "legacy"), self.result("lisa", "ptb_xl_mini/super", 0.1, 0.6),
+        ]  # fmt: skip
+        columns = {track: cells(main_table(results, track), "lisa") for track in ("clean", "legacy")}
+        assert columns["clean"]["CSN 10 %"] == "80.0 [79.0, 81.0]"
+        assert columns["clean"]["PTBXL-Form zero-shot"] == "70.0 [69.0, 71.0]"
+        assert columns["legacy"]["CSN 10 %"] == "90.0 [89.0, 91.0]"
+        assert [sum(cell == "not run" for cell in one.values()) for one in columns.values()] == [22, 23]
+        with pytest.raises(DataError, match="no track 'dirty'"):
+            main_table((), "dirty")
+
+    def test_in_markdown_it_is_task_by_task(self) -> None:
+        text = task_by_task(main_table([self.result("lisa", "csn", 0.1, 0.8)]))
+        assert text.count("| method | 1 % | 10 % | 100 % | zero-shot |") == 6
+        assert "| lisa | not run | 80.0 [79.0, 81.0] | not run | not run |" in text.split("**CSN**")[1]
+        assert "supervised CNN" not in text.split("**CSN**")[1], "nothing was published of it there"
+
+    def test_the_command_line(self, tmp_path: Path) -> None:
+        assert "MELP (Ours)" in auricle("table", "main").stdout
+        written = tmp_path / "main.csv"
+        assert not auricle("table", "main", "--track", "legacy", "--format", "csv", "--out", written).returncode
+        assert len(written.read_text().splitlines()) == 1 + 16 + 4 + 6
+        refused(auricle("table", "main", "--by-age"), "leave out --by-age")
+        refused(auricle("table", tmp_path, tmp_path), "one folder is enough")
+        refused(auricle("table", "main", tmp_path / "nowhere"), "no result.json")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from auricle.errors import ConfigError
 from auricle.leads import STANDARD
 from auricle.signal.preprocess import InputSpec, Preprocess, high_pass
 from auricle.signal.resample import ratio, resample
@@ -130,3 +131,21 @@ def test_contradictions_are_refused(wrong: dict) -> None:
 def test_another_lead_axis_is_refused() -> None:
     with pytest.raises(ValueError, match="the model reads"):
         Preprocess(InputSpec(leads=("I", "II")))(make_batch(leads=STANDARD))
+
+
+def test_fewer_leads_are_read_as_if_the_others_were_not_there() -> None:
+    limb = ("I", "II", "III", "aVR", "aVL", "aVF")
+    batch = make_batch(4)
+    spec = InputSpec(rate_hz=250, seconds=2)
+    narrow = spec.narrowed(limb)
+    assert (narrow.leads, narrow.read) == (spec.leads, limb)
+    assert spec.narrowed(spec.leads) == spec
+    absent = torch.tensor([lead in limb for lead in spec.leads]).expand(4, -1)
+    wanted = Preprocess(spec)(replace(batch, lead_mask=absent))
+    got = Preprocess(narrow)(batch)
+    assert torch.equal(got.signal, wanted.signal)
+    assert torch.equal(got.lead_mask, wanted.lead_mask)
+    with pytest.raises(ConfigError, match="not V3R: choose among theirs"):
+        spec.narrowed(("I", "V3R"))
+    with pytest.raises(ValueError, match="not on the axis: V7"):
+        InputSpec(only=("V7",))

@@ -10,24 +10,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import lightning
+import numpy as np
 import pytest
 import torch
 
 from auricle.batch import ECGBatch
 from auricle.config import read_toml, validate
 from auricle.data.ingest import ingest
+from auricle.data.loader import View
+from auricle.data.store import Store
 from auricle.errors import CheckpointError, ConfigError, DataError
 from auricle.methods import Progress, Step, load_card, load_method
 from auricle.methods.supervised import Supervised
+from auricle.tasks import load_task
 from auricle.train import fit as training
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit, resume_point, resume_step, schedule
-from auricle.train.setup import finetune_values, load_run
+from auricle.train.setup import finetune_values, load_run, run_values, same_run, with_classes
 from auricle.train.timing import Timing, faster_precision
 from auricle.train.watch import Estimate, Watcher, duration
 
@@ -163,6 +168,51 @@ def test_finetuning_takes_the_donors_encoder(store: Path, tmp_path: Path) -> Non
     assert shared
     assert all(torch.equal(before[name], after[name]) for name in shared)
     assert load_method(tuned).class_names[0] == "NORM"
+
+
+@pytest.mark.parametrize("method", ["ls_emvae", "lisa"])
+def test_twelve_lead_weights_go_on_with_six(method: str, store: Path, tmp_path: Path) -> None:
+    fit(config(store, method, steps=2), tmp_path / "donor")
+    asked = {"store": str(store), "task": "simulated/diagnosis"}
+    six = ["I", "II", "III", "aVR", "aVL", "aVF"]
+    values = {
+        "init_from": str(tmp_path / "donor"), "data": asked, "train": {"steps": 2, "batch_size": 8},
+        "model": {"name": "supervised", "input": {"leads": six}},
+    }  # fmt: skip
+    tuned = load_method(fit(validate(RunConfig, finetune_values(values), "test"), tmp_path / "tuned"))
+    assert tuned.config.input.read == tuple(six)
+    view = View(Store(store), np.arange(4), tuned.config.input)
+    batch = view.batch(view.rows, np.zeros(4, dtype=np.int64))
+    chest = batch.signal.clone()
+    chest[:, 6:] = 0
+    with torch.no_grad():
+        assert torch.equal(tuned.logits(batch), tuned.logits(replace(batch, signal=chest))), "six leads and no others"
+    values["model"]["input"] = {"leads": ["I", "V7"]}
+    with pytest.raises(ConfigError, match="not V7: choose among theirs"):
+        finetune_values(values)
+
+
+def test_a_run_may_count_in_epochs(store: Path, tmp_path: Path) -> None:
+    short = config(store, "supervised", steps=7)
+    counted = short.model_copy(update={"train": short.train.model_copy(update={"epochs": 0.5})})
+    fit(counted, tmp_path / "run")
+    n_records = load_card(tmp_path / "run")[0]["about"]["n_records"]
+    steps = -(-n_records // (2 * short.train.batch_size))
+    assert load_card(tmp_path / "run")[0]["about"]["steps"] == steps
+    asked = with_classes(counted, load_task("simulated/diagnosis"))
+    assert not same_run(load_run(tmp_path / "run"), asked), "the steps it came to are not another run"
+    with pytest.raises(ConfigError, match="in steps or in epochs"):
+        run_values({}, {}, {"steps": 3, "epochs": 1.0})
+    typed = run_values({}, {}, {"steps": 3}, config=toml(tmp_path, "[train]\nepochs = 2"))
+    assert typed["train"] == {"steps": 3}
+    stream = {"model": {"name": "multitask"}, "data": {"parts": {"a": {"stream": {}}}, "task": "ecg/findings"}}
+    with pytest.raises(ConfigError, match="a mixture has no end"):
+        validate(RunConfig, {**stream, "train": {"epochs": 1}}, "run")
+
+
+def toml(folder: Path, text: str) -> Path:
+    (folder / "recipe.toml").write_text(text)
+    return folder / "recipe.toml"
 
 
 def test_a_run_is_not_overwritten_and_not_mixed(store: Path, tmp_path: Path) -> None:

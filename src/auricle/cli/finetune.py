@@ -9,6 +9,7 @@ import typer
 from auricle.cli.options import (
     BatchOption,
     ConfigOption,
+    EpochsOption,
     OutArgument,
     Overrides,
     PublishedOption,
@@ -44,6 +45,7 @@ def finetune(
     published: PublishedOption = None,
     track: TrackOption = "clean",
     steps: StepsOption = None,
+    epochs: EpochsOption = None,
     batch_size: BatchOption = None,
     seed: SeedOption = None,
     config: ConfigOption = None,
@@ -56,7 +58,8 @@ def finetune(
 
     weights = run(
         store, out, task=task, init_from=init_from, gate=gate, backbone=backbone, preset=preset,
-        label_share=label_share, published=published, track=track, steps=steps, batch_size=batch_size, seed=seed,
-        settings=more or (), config=config, resume=resume, watcher=ConsoleWatcher("finetune"),
+        label_share=label_share, published=published, track=track, steps=steps, epochs=epochs,
+        batch_size=batch_size, seed=seed, settings=more or (), config=config, resume=resume,
+        watcher=ConsoleWatcher("finetune"),
     )  # fmt: skip
     say_where(weights)

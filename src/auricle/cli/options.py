@@ -29,6 +29,7 @@ TrackOption = Annotated[
     str, typer.Option(help="clean, or legacy: the labels of the published split files, with their faults.")
 ]
 StepsOption = Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)]
+EpochsOption = Annotated[float | None, typer.Option(help="Passes over the records, in place of --steps.")]
 BatchOption = Annotated[int | None, typer.Option(help="Records per step.", min=1)]
 SeedOption = Annotated[int | None, typer.Option(help="Decides order, crops, augmentation and dropout.")]
 Overrides = Annotated[

@@ -10,6 +10,7 @@ import typer
 from auricle.cli.options import (
     BatchOption,
     ConfigOption,
+    EpochsOption,
     OutArgument,
     Overrides,
     PublishedOption,
@@ -42,6 +43,7 @@ def pretrain(
     task: TaskOption = None,
     published: PublishedOption = None,
     steps: StepsOption = None,
+    epochs: EpochsOption = None,
     batch_size: BatchOption = None,
     seed: SeedOption = None,
     config: ConfigOption = None,
@@ -53,7 +55,8 @@ def pretrain(
         from auricle.train.watch import ConsoleWatcher
 
     weights = run(
-        store, out, method, preset=preset, task=task, published=published, steps=steps, batch_size=batch_size,
-        seed=seed, settings=more or (), config=config, resume=resume, watcher=ConsoleWatcher("pretrain"),
+        store, out, method, preset=preset, task=task, published=published, steps=steps, epochs=epochs,
+        batch_size=batch_size, seed=seed, settings=more or (), config=config, resume=resume,
+        watcher=ConsoleWatcher("pretrain"),
     )  # fmt: skip
     say_where(weights)

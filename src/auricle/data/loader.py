@@ -111,6 +111,21 @@ class View:
                 f"{self.store.path}: of {len(silent)} records ({first} ...) there is only a picture, and this model "
                 "reads signals: leave them out of the manifest, or use a model that reads pictures (mirage)"
             )
+        self._refuse_without_the_leads()
+
+    def _refuse_without_the_leads(self) -> None:
+        """Raise where a record has leads of the axis, and none of those that are read."""
+        if not self.spec.only:
+            return
+        columns = self.store.columns
+        has_none = np.array([not set(layout) & set(self.spec.only) for layout in columns.layouts])
+        bare = self.rows[has_none[columns.layout[self.rows]] & (self.lengths[self.rows] > 0)]
+        if len(bare):
+            (first,) = columns.record_ids(bare[:1])
+            raise DataError(
+                f"{self.store.path}: {len(bare)} records ({first} ...) have none of the leads the model reads "
+                f"({', '.join(self.spec.only)}): leave them out of the manifest"
+            )
 
     @property
     def numbers(self) -> None:

@@ -25,7 +25,7 @@ from auricle.methods import METHODS
 from auricle.registry import merge
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
-from auricle.train.setup import finetune_values
+from auricle.train.setup import as_donor, finetune_values
 
 # The widest that is tried to give an encoder its size.
 _WIDEST: Final = 4096
@@ -186,9 +186,8 @@ def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[st
     values = merge(merge(merge(base, row.run), frame.over or {}), {"train": {"seed": seed}})
     if row.donor:
         donor = dump(donor_config(ablation, row.donor, frame))["model"]
-        kept = {key: donor[key] for key in ("input", "encoder", "labs") if key in donor}
-        under = {"model": {"name": "supervised", **kept}, "init_from": str(donor_folder(frame, row.donor))}
-        values = merge(under, values)
+        values["model"] = as_donor(donor, values.get("model", {}))
+        values["init_from"] = str(donor_folder(frame, row.donor))
     store = frame.store if frame.pretrain is None or _needs_labels(values) else frame.pretrain
     values = merge({"data": _data(store, frame.task if store == frame.store else None)}, values)
     for key, places in row.take.items():

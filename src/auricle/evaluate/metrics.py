@@ -47,6 +47,7 @@ __all__ = [
     "reliability",
     "sensitivity",
     "summarise",
+    "top_accuracy",
     "write_result",
 ]
 
@@ -166,6 +167,26 @@ def accuracy(truth: ArrayLike, score: ArrayLike, thresholds: Values, weights: We
     return divide(weighted(annotated & (called == (truth == 1)), weights), weighted(annotated, weights))
 
 
+def top_accuracy(truth: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Values:
+    """Share of records whose highest score is that of their one class, as documents count that answer one of all.
+
+    A record counts if it is annotated for every class and has exactly one; of equal scores the first wins.
+
+    Args:
+        truth: (n, c) 0, 1, or NaN where not annotated.
+        score: (n, c) larger means more likely.
+        weights: (r, n) weights of the records, one row for each replicate; None weighs all alike.
+
+    Returns:
+        (c,), or (r, c) with weights, the same number for every class; NaN where no record counts.
+    """
+    truth, score = np.asarray(truth, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    counts = np.asarray(truth.sum(axis=1) == 1)  # NaN where not annotated is not 1
+    hit = counts & (score.argmax(axis=1) == np.nan_to_num(truth).argmax(axis=1))
+    of_every_class = [np.repeat(rows[:, None], truth.shape[1], axis=1) for rows in (hit, counts)]
+    return divide(weighted(of_every_class[0], weights), weighted(of_every_class[1], weights))
+
+
 def _from(threshold_metric: Callable[..., Values], thresholds: Values) -> Metric:
     """A metric that takes thresholds, at given ones."""
 
@@ -280,6 +301,9 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything a table or a figure needs from one predictions file: the content of `result.json`.
 
+    Accuracy is by those thresholds where each class is a question of its own, and by the highest score (`top_accuracy`)
+    where the answer is one of all.
+
     AUROC, AUPRC, sensitivity (at a specificity of 90 %), F1 and accuracy come with 95 % patient-bootstrap intervals,
     per class and as macro mean, the first two also within age bands. F1 and accuracy need thresholds, and those come
     from `validation` only; without it they are None. Values that do not exist (no positive, no negative, scores that
@@ -298,7 +322,10 @@ def summarise(
     if validation is not None and validation.classes != predictions.classes:
         raise DataError(f"validation predictions of {predictions.meta.task} have other classes than the test part")
     thresholds = None if validation is None else best_thresholds(validation.truth, validation.score)
-    columns = _columns(predictions, _metrics(thresholds), n_bootstrap, seed)
+    metrics = _metrics(thresholds)
+    if predictions.meta.answers == "single_label":
+        metrics["accuracy"] = top_accuracy
+    columns = _columns(predictions, metrics, n_bootstrap, seed)
     macros = {name: column.pop("macro") for name, column in columns.items()}
     plain = _plain_columns(predictions, thresholds)
     defined = np.isfinite(columns["auroc"]["value"])

@@ -39,6 +39,7 @@ class PredictionMeta(Config):
         pretrained_on: sources seen in pre-training.
         overlap: whether pre-training saw the signals of this test part.
         n_train: number of training records.
+        answers: `multi_label`, each class for itself, or `single_label`, one of all: the class with the highest score.
         scores_are_probabilities: false for cosines, for which a calibration error means nothing.
         notes: further facts (windows and pooling, prompt set ...).
     """
@@ -53,6 +54,7 @@ class PredictionMeta(Config):
     pretrained_on: tuple[str, ...] = ()
     overlap: bool = False
     n_train: int | None = None
+    answers: Literal["multi_label", "single_label"] = "multi_label"
     scores_are_probabilities: bool = True
     notes: dict[str, str | int | float | bool] = Field(default_factory=dict)
 

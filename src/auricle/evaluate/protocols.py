@@ -192,6 +192,7 @@ def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: i
     columns = [method.class_names.index(name) for name in setting.task.class_names]
     parts = setting.parts("test")
     meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
+    meta["answers"] = getattr(method.config, "answers", "multi_label")
     scored = {}
     for part in ("test", "validation") if len(parts["validation"]) else ("test",):
         logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()

@@ -54,6 +54,11 @@ class PublishedRow:
     reference: str
     auroc: Mapping[float, float]
 
+    @property
+    def title(self) -> str:
+        """The method with whom it is by, as the document writes it."""
+        return f"{self.method} ({self.reference})" if self.reference else self.method
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -140,7 +145,7 @@ def published_rows(task: str) -> list[PublishedRow]:
         numbers = dict(zip(data["fractions"], row["auroc"].get(task, []), strict=False))
         known = {fraction: value for fraction, value in numbers.items() if not math.isnan(value)}
         if known:
-            rows.append(PublishedRow(row["method"], row["reference"], known))
+            rows.append(PublishedRow(row["method"], row.get("reference", ""), known))
     return rows
 
 
@@ -209,10 +214,7 @@ def build(
             r["meta"]["protocol"] in shown or (r["meta"]["method"] in SANITY_ROWS and "/" not in r["meta"]["protocol"])
         )
     ]
-    by_row: dict[tuple[str, str, str], list[Result]] = {}
-    for result in ours:
-        meta = result["meta"]
-        by_row.setdefault((meta["method"], _how(meta), meta.get("track", "clean")), []).append(result)
+    by_row = rows_of(ours)
     missing = [(name, "", "") for name in SANITY_ROWS if not any(key[0] == name for key in by_row)]
     order = sorted([*by_row, *missing], key=lambda key: (_sanity_rank(key[0]), key))
     rows = [_row(key, by_row.get(key, []), metric, fractions) for key in order]
@@ -222,6 +224,23 @@ def build(
         notes.append(PUBLISHED_NOTE)
     header = ("method", *(f"{_percent(fraction)} %" for fraction in fractions), "zero-shot", "saw test signals")
     return Table(header, tuple(rows), _caption(ours, task, protocols, metric), tuple(notes))
+
+
+def rows_of(results: Iterable[Result]) -> dict[tuple[str, str, str], list[Result]]:
+    """Results by the row they stand in: method, preset and track."""
+    by_row: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        meta = result["meta"]
+        by_row.setdefault((meta["method"], _how(meta), meta.get("track", "clean")), []).append(result)
+    return by_row
+
+
+def column_of(results: Sequence[Result], fraction: float | None, metric: str) -> str:
+    """The cell of a row's results in the column of a share of the training patients; of None, in that of zero-shot."""
+    if fraction is None:
+        return cell([r for r in results if r["meta"]["protocol"] == _ZERO_SHOT], metric)
+    trained = [r for r in results if r["meta"]["protocol"] != _ZERO_SHOT]
+    return cell([r for r in trained if _same(r["meta"]["fraction"], fraction)], metric)
 
 
 def by_age(results: Iterable[Result], task: str, *, metric: str = "auroc") -> Table:
@@ -262,7 +281,7 @@ def by_age(results: Iterable[Result], task: str, *, metric: str = "auroc") -> Ta
     rows = []
     for key in sorted(by_row, key=lambda key: (_sanity_rank(key[0]), key)):
         cells = [cell([_band(r, name) for r in by_row[key]], metric) for name in sizes]
-        rows.append((_name(*key[:3]) + (f", {key[3]}" if key[3] else ""), *cells))
+        rows.append((row_name(*key[:3]) + (f", {key[3]}" if key[3] else ""), *cells))
     header = ("method", *(f"{name} (n={n})" for name, n in sizes.items()))
     caption = f"**{task}** by age: macro {metric.upper()} in per cent, learned from all training patients or zero-shot."
     note = "Bands differ in the classes that somebody has, so that a column is not comparable with its neighbour."
@@ -299,14 +318,13 @@ def _sanity_rank(method: str) -> int:
 def _row(
     key: tuple[str, str, str], results: Sequence[Result], metric: str, fractions: Sequence[float]
 ) -> tuple[str, ...]:
-    trained = [r for r in results if r["meta"]["protocol"] != _ZERO_SHOT]
-    cells = [cell([r for r in trained if _same(r["meta"]["fraction"], fraction)], metric) for fraction in fractions]
-    cells.append(cell([r for r in results if r["meta"]["protocol"] == _ZERO_SHOT], metric))
+    cells = [column_of(results, fraction, metric) for fraction in (*fractions, None)]
     flags = {bool(r["meta"].get("overlap")) for r in results}
-    return (_name(*key), *cells, "–" if not flags else "**yes**" if True in flags else "no")
+    return (row_name(*key), *cells, "–" if not flags else "**yes**" if True in flags else "no")
 
 
-def _name(method: str, preset: str, track: str) -> str:
+def row_name(method: str, preset: str, track: str) -> str:
+    """What a row is called: its method, its preset, and its track where that is not `clean`."""
     return method + (f" ({preset})" if preset else "") + (f" [{track}]" if track not in ("", "clean") else "")
 
 
@@ -346,7 +364,7 @@ def _published_cells(
         raise DataError(f"there are no published rows for {task}; leave them out")
     return [
         (
-            f"*{row.method} ({row.reference})*",
+            f"*{row.title}*",
             *(f"*{row.auroc[f]:.2f}*" if f in row.auroc else "–" for f in fractions),
             "–",
             "–",

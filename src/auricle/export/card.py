@@ -100,7 +100,7 @@ def _what(card: Mapping[str, Any], graph: Graph) -> str:
     at = "" if graph.rate_hz == spec.rate_hz else f" The graph takes {graph.rate_hz:g} Hz and resamples inside."
     return (
         f"Method `{card['method']}`, encoder `{encoder}`, {card['n_parameters'] / 1e6:.2f} M parameters. "
-        f"Reads {', '.join(spec.leads)}, any of which may be absent, at {spec.rate_hz:g} Hz in windows of "
+        f"Reads {', '.join(spec.read)}, any of which may be absent, at {spec.rate_hz:g} Hz in windows of "
         f"{spec.seconds:g} s, {low:g} to {high:g} Hz.{at}"
     )
 

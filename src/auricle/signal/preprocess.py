@@ -5,6 +5,7 @@ Its settings, `InputSpec`, are saved with the weights, so that prediction uses t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Final, Literal
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from auricle import leads as lead_names
 from auricle.batch import ECGBatch
 from auricle.config import Config
+from auricle.errors import ConfigError
 from auricle.signal.resample import resample
 
 # Cascading three moving averages of width w gives a smooth low-pass; one minus it reaches -3 dB at .47 / w.
@@ -34,6 +36,8 @@ class InputSpec(Config):
         rate_hz: sampling rate of the model input.
         seconds: length of the model input; longer records are read in windows, shorter ones padded and masked.
         leads: the lead axis; absent leads are masked.
+        only: leads of the axis that are read, the others as if they had not been recorded; all where empty. So weights
+            that were made for twelve leads go on with six.
         band_hz: zero-phase high-pass and low-pass. Children need the upper end: a newborn's QRS lasts 60 ms.
         scale: `mv` keeps millivolts; `amplitude_unknown` brings each record to the spread of a typical one
             (`TYPICAL_MV`), for sources whose gain is lost; `lead_unknown` each lead, for sources that were z-scored by
@@ -48,6 +52,7 @@ class InputSpec(Config):
     rate_hz: Annotated[float, Field(gt=0)] = 500.0
     seconds: Annotated[float, Field(gt=0)] = 10.0
     leads: tuple[str, ...] = lead_names.STANDARD
+    only: tuple[str, ...] = ()
     band_hz: tuple[float, float] = (0.5, 100.0)
     scale: Literal["mv", "amplitude_unknown", "lead_unknown"] = "mv"
     clip_mv: Annotated[float, Field(gt=0)] = 10.0
@@ -59,6 +64,8 @@ class InputSpec(Config):
         unknown = set(self.leads) - set(lead_names.CANONICAL)
         if unknown or len(set(self.leads)) != len(self.leads) or not self.leads:
             raise ValueError(f"leads must be distinct canonical names, not {', '.join(self.leads)}")
+        if set(self.only) - set(self.leads):
+            raise ValueError(f"only names leads that are not on the axis: {', '.join(self.only)}")
         low, high = self.band_hz
         if not 0 <= low < high:
             raise ValueError(f"band_hz must rise from 0 or more: {self.band_hz}")
@@ -73,6 +80,25 @@ class InputSpec(Config):
         """Length of the model input in samples."""
         return round(self.seconds * self.rate_hz)
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The leads that are read, in the order of the axis."""
+        return tuple(lead for lead in self.leads if not self.only or lead in self.only)
+
+    def narrowed(self, leads: Sequence[str]) -> InputSpec:
+        """This input with fewer leads read, on the same axis.
+
+        Raises:
+            ConfigError: a lead is not on the axis.
+        """
+        others = [lead for lead in leads if lead not in self.leads]
+        if others:
+            raise ConfigError(
+                f"the weights to begin from read {', '.join(self.leads)}, not {', '.join(others)}: choose among theirs"
+            )
+        all_of_them = set(leads) == set(self.leads)
+        return self.model_copy(update={"only": () if all_of_them else tuple(leads)})
+
 
 class Preprocess(nn.Module):
     """Band, rate and scale, on the device of the batch. Holds no parameters and no state."""
@@ -80,19 +106,21 @@ class Preprocess(nn.Module):
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         self.spec = spec
+        self._read = [lead in spec.read for lead in spec.leads]
 
     @torch.no_grad()
     def forward(self, batch: ECGBatch) -> ECGBatch:
         """The batch as encoders read it: (b, l, n) at the spec's rate, finite, and zero wherever a mask is false.
 
-        Leads that are mostly missing are masked; R peaks follow the change of rate.
+        Leads that are mostly missing, and those that are not to be read, are masked; R peaks follow the change of rate.
 
         Raises:
             ValueError: the batch has another lead axis than the spec.
         """
         if batch.leads != self.spec.leads:
             raise ValueError(f"the batch has leads {batch.leads}, the model reads {self.spec.leads}")
-        signal, lead_mask = _fill_missing(batch.millivolts(), batch.lead_mask, batch.time_mask)
+        wanted = batch.lead_mask if all(self._read) else batch.lead_mask & torch.tensor(self._read).to(batch.lead_mask)
+        signal, lead_mask = _fill_missing(batch.millivolts(), wanted, batch.time_mask)
         signal = high_pass(signal, batch.time_mask, batch.rate_hz, self.spec.band_hz[0])
         signal, time_mask = resample(signal, batch.time_mask, batch.rate_hz, self.spec.rate_hz, self.spec.band_hz[1])
         signal = torch.where(lead_mask[:, :, None], signal, 0.0)

@@ -113,6 +113,7 @@ class TrainConfig(Config):
 
     Attributes:
         steps: optimiser steps.
+        epochs: passes over the training records, in place of `steps`; documents count so.
         batch_size: records per step and process, before accumulation.
         accumulate: batches whose gradients are summed into one optimiser step.
         precision: `32-true`, `bf16-mixed`, or `auto`: whichever of them a few steps show to be faster here, with a
@@ -130,6 +131,7 @@ class TrainConfig(Config):
     """
 
     steps: Annotated[int, Field(gt=0)] = 1000
+    epochs: Annotated[float, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(gt=0)] = 32
     accumulate: Annotated[int, Field(gt=0)] = 1
     precision: Precision = "32-true"
@@ -160,6 +162,12 @@ class RunConfig(Config):
     train: TrainConfig = TrainConfig()
     init_from: str | None = None
     init_heads: bool = False
+
+    @model_validator(mode="after")
+    def _counts_what_ends(self) -> RunConfig:
+        if self.train.epochs is not None and self.data.parts:
+            raise ValueError("train.epochs counts passes over a store, and a mixture has no end: give train.steps")
+        return self
 
     def with_model(self, **changes: Any) -> RunConfig:
         """This run with some fields of the method's configuration replaced."""

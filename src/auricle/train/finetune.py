@@ -25,6 +25,7 @@ def finetune(
     published: Path | str | None = None,
     track: str = "clean",
     steps: int | None = None,
+    epochs: float | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
     settings: Iterable[str] = (),
@@ -47,6 +48,7 @@ def finetune(
         published: folder of published split files whose parts replace the task's own.
         track: `clean`, or `legacy` for the labels of those files, with their faults.
         steps: optimiser steps.
+        epochs: passes over the training records, in place of `steps`.
         batch_size: records per step.
         seed: decides order, crops, augmentation and dropout.
         settings: dotted assignments laid over everything, such as `model.gate.code=linear`.
@@ -68,7 +70,9 @@ def finetune(
     if gate:
         model["gate"] = {}
     data = {"store": Path(store), "task": task, "label_share": label_share, "published": published, "track": track}
-    values = run_values(model, data, {"steps": steps, "batch_size": batch_size, "seed": seed}, config, settings)
+    values = run_values(
+        model, data, {"steps": steps, "epochs": epochs, "batch_size": batch_size, "seed": seed}, config, settings
+    )
     values["model"].setdefault("backbone", "slow" if init_from else "full")
     if values["model"]["backbone"] != "full" and not (init_from or values.get("init_from")):
         raise ConfigError(

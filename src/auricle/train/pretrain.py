@@ -25,6 +25,7 @@ def pretrain(
     task: str | None = None,
     published: Path | str | None = None,
     steps: int | None = None,
+    epochs: float | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
     settings: Iterable[str] = (),
@@ -44,6 +45,7 @@ def pretrain(
             recordings with sentences keep its prompts.
         published: folder of published split files whose parts replace the task's own.
         steps: optimiser steps.
+        epochs: passes over the training records, in place of `steps`.
         batch_size: records per step.
         seed: decides order, crops, augmentation and dropout.
         settings: dotted assignments laid over everything, such as `train.precision=bf16-mixed`.
@@ -62,7 +64,7 @@ def pretrain(
     values = run_values(
         {"name": method, "preset": preset},
         {"store": None if str(store) == STREAM else Path(store), "task": task, "published": published},
-        {"steps": steps, "batch_size": batch_size, "seed": seed},
+        {"steps": steps, "epochs": epochs, "batch_size": batch_size, "seed": seed},
         config,
         settings,
     )

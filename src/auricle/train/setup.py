@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from auricle.data.loader import Batches, Steps, View
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
+from auricle.leads import canonical
 from auricle.methods import (
     METHODS,
     Method,
@@ -27,6 +29,7 @@ from auricle.methods import (
     load_card,
 )
 from auricle.registry import merge
+from auricle.signal.preprocess import InputSpec
 from auricle.tasks import Task
 from auricle.tasks.answers import check_answers, count_answers
 from auricle.train.config import RunConfig, read_recipe
@@ -50,11 +53,15 @@ def run_values(
         settings: dotted assignments laid over all, such as `train.precision=bf16-mixed`.
 
     Raises:
-        ConfigError: no such recipe or file, or a setting is not of the form key=value.
+        ConfigError: no such recipe or file, a setting is not of the form key=value, or steps and epochs are both given.
     """
     under: dict[str, Any] = {"model": {"name": model.get("name")}}
     from_file = read_recipe(config) if config else {}
     options = {"model": _given(model), "data": _given(data), "train": _given(train)}
+    if {"steps", "epochs"} <= options["train"].keys():
+        raise ConfigError("a run counts in steps or in epochs: give one of the two")
+    if "steps" in options["train"]:  # what is typed goes before what a file says
+        from_file.get("train", {}).pop("epochs", None)
     if "name" in from_file.get("model", {}):
         options["model"].pop("name", None)
     return with_overrides(merge(merge(under, from_file), options), settings)
@@ -67,9 +74,26 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 def finetune_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Lay what `init_from` reads, and its encoder, under a fine-tuning configuration: they must be the donor's."""
     donor, _ = load_card(values["init_from"])
-    kept = {key: donor["config"][key] for key in ("input", "encoder", "labs") if key in donor["config"]}
-    under = {"name": "supervised", **kept}
-    return {**values, "model": merge(under, values.get("model", {}))}
+    return {**values, "model": as_donor(donor["config"], values.get("model", {}))}
+
+
+def as_donor(donor: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a method that goes on from another's encoder, reads what it reads, and may read fewer of its leads.
+
+    Args:
+        donor: settings of the other method, whole.
+        model: settings of this one.
+
+    Raises:
+        ConfigError: leads that the other's encoder does not know.
+    """
+    kept = {key: donor[key] for key in ("input", "encoder", "labs") if key in donor}
+    leads = model.get("input", {}).get("leads")
+    if leads is not None and "input" in kept:
+        read = validate(InputSpec, kept["input"], "input").narrowed([canonical(lead) for lead in leads])
+        rest = {key: value for key, value in model["input"].items() if key != "leads"}
+        model = {**model, "input": merge({"only": list(read.only)}, rest)}
+    return merge({"name": "supervised", **kept}, model)
 
 
 def with_classes(config: RunConfig, task: Task | None) -> RunConfig:
@@ -114,9 +138,21 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Batches]:
     if config.data.parts:
         config, steps = mix(config, method, text_side(method))
     else:
-        steps = Steps(_view(config, method), config.train.batch_size, config.train.seed, config.train.shuffle)
+        view = _view(config, method)
+        config = _with_steps(config, len(view.rows))
+        steps = Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
     method.prepare(steps.seen)
     return config, method, steps
+
+
+def _with_steps(config: RunConfig, n_records: int) -> RunConfig:
+    """The run with as many steps as its epochs are; as it is where it counts in steps."""
+    train = config.train
+    if train.epochs is None:
+        return config
+    at_once = train.batch_size * train.accumulate * train.devices * train.nodes
+    steps = max(1, math.ceil(train.epochs * n_records / at_once))
+    return config.model_copy(update={"train": train.model_copy(update={"steps": steps})})
 
 
 def _view(config: RunConfig, method: Method) -> View:
@@ -165,7 +201,9 @@ def load_run(folder: Path) -> RunConfig:
 def same_run(one: RunConfig, other: RunConfig) -> list[str]:
     """Dotted keys in which two configurations differ, those aside that cannot change what is learned."""
     first, second = _flat(dump(one)), _flat(dump(other))
-    keys = sorted(first.keys() | second.keys())
+    # Whoever counts in epochs learns the number of steps from the store.
+    counted = {"train.steps"} if "train.epochs" in first.keys() & second.keys() else set()
+    keys = sorted((first.keys() | second.keys()) - counted)
     return [key for key in keys if first.get(key) != second.get(key) and key not in _NO_EFFECT]
 
 
