@@ -162,12 +162,17 @@ def test_gate_curves_start_at_one_and_follow_the_gates() -> None:
     assert fresh.gamma.shape == (3, 10, 4)
     assert (fresh.gamma[np.isfinite(fresh.gamma)] == 1).all()
     assert np.isnan(fresh.gamma[:, -1]).all(), "the gains of scales have no groups"
+    assert (fresh.beta[np.isfinite(fresh.beta)] == 0).all()
     assert np.allclose(fresh.contribution.sum(1), 1)
+    assert fresh.scale_names == ("100 ms", "250 ms", "500 ms")
+    assert np.allclose(fresh.scale_contribution.sum(1), 1)
     for module in method.modules():
         if isinstance(module, FiLM):
             torch.nn.init.normal_(module.net[-1].weight, std=0.5)
     trained = gate_curves(method, batch, [0.0, 9000.0])
     assert not np.allclose(trained.gamma[0, :-1], trained.gamma[1, :-1])
+    assert not np.allclose(trained.beta[0, :-1], trained.beta[1, :-1])
     assert not np.allclose(trained.contribution[0], trained.contribution[1])
+    assert not np.allclose(trained.scale_contribution[0], trained.scale_contribution[1])
     with pytest.raises(ConfigError, match="need an age gate"):
         gate_curves(create_method("supervised", "resnet_nano"), batch, [0.0])

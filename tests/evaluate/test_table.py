@@ -84,7 +84,7 @@ def test_markdown_has_one_cell_for_each_column():
     lines = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1
     assert table.PUBLISHED_NOTE in text
-    assert "*MELP (2025)* | *63.41* | *76.71* | *83.30* |" in text
+    assert "*MELP (Ours)* | *63.41* | *76.71* | *83.30* |" in text
 
 
 def test_published_numbers_are_complete_and_plausible():
@@ -137,7 +137,7 @@ def test_latex_has_one_cell_for_each_column_and_no_bare_letters():
     assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {len(table.FRACTIONS) + 2}
     assert r"lisa (a\_b\&c)" in text
     assert r"\textbf{yes}" in text
-    assert r"\emph{MELP (2025)}" in text
+    assert r"\emph{MELP (Ours)}" in text
     assert not re.search(r"(?<!\\)[%_#]", text)
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
 

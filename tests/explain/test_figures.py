@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import DataError
 from auricle.explain import figures
+from auricle.explain.gates import GateCurves
 
 AGES = np.expm1(np.linspace(0, np.log1p(18 * DAYS_PER_YEAR), 30))
 
@@ -34,6 +35,11 @@ def gates(groups=4):
     return gamma, np.full((30, groups), 1 / groups)
 
 
+def curves_of(gamma, share):
+    names = tuple("lisa"[: share.shape[1]])
+    return GateCurves(AGES, names, ("short", "long"), gamma, gamma / 2, share, np.tile([0.7, 0.3], (30, 1)))
+
+
 def every_figure():
     random = np.random.default_rng(0)
     truth = (random.random((200, 2)) < 0.4).astype(float)
@@ -44,7 +50,7 @@ def every_figure():
         "age_effect": figures.age_effect(AGES, random.random((30, 2)), ["a", "b"], 3.0),
         "age_effect unknown": figures.age_effect(AGES, random.random((30, 2)), ["a", "b"]),
         "contributions": figures.group_contributions(["lateral", "septal"], [0.7, 0.3]),
-        "gates": figures.gates_over_age(AGES, gamma, share, ["l", "i", "s", "a"]),
+        "gates": figures.gates_over_age(curves_of(gamma, share)),
         "tsne labels": figures.tsne(random.normal(size=(40, 5)), np.arange(40) % 12 == 1, "t"),
         "tsne many": figures.tsne(random.normal(size=(40, 5)), [f"c{n % 12}" for n in range(40)], "t"),
         "tsne age": figures.tsne(random.normal(size=(40, 5)), np.r_[np.nan, AGES, AGES[:9]], "t", is_age=True),
@@ -87,11 +93,11 @@ def test_the_age_axis_reads_from_birth_on_and_marks_the_patient():
 def test_gates_show_the_mean_and_the_range_over_points():
     gamma, share = gates(2)
     gamma[:, 0] += 0.2
-    left, right = figures.gates_over_age(AGES, gamma, share, ["limb", "chest"]).axes
-    assert left.lines[0].get_ydata()[0] == pytest.approx(1.6)  # of 1.7 and 1.5; the point without groups is left out
-    assert right.lines[0].get_ydata()[0] == pytest.approx(0.5)
-    with pytest.raises(DataError, match="3 groups"):
-        figures.gates_over_age(AGES, gamma, share, ["one", "two", "three"])
+    scale, shift, groups, scales = figures.gates_over_age(curves_of(gamma, share)).axes
+    assert scale.lines[0].get_ydata()[0] == pytest.approx(1.6)  # of 1.7 and 1.5; the point without groups is left out
+    assert shift.lines[0].get_ydata()[0] == pytest.approx(0.8)
+    assert groups.lines[0].get_ydata()[0] == pytest.approx(0.5)
+    assert scales.lines[1].get_ydata()[0] == pytest.approx(0.3)
 
 
 def test_tsne_is_the_same_every_time_and_bounded():

@@ -21,6 +21,7 @@ from auricle.cli import (
     demo,
     evaluate,
     export,
+    figures,
     finetune,
     ingest,
     measure,
@@ -53,7 +54,7 @@ app = typer.Typer(
 )
 _VERBS = (
     demo, sample, simulate, check, convert, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate,
-    audit, robustness, table, predict, serve, export, reconstruct, text, throughput, list_verb,
+    audit, robustness, figures, table, predict, serve, export, reconstruct, text, throughput, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

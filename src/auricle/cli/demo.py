@@ -350,8 +350,8 @@ def _figure_sections(page: Page, folders: _Folders, setting: Setting, predictor:
         Section(
             "What the age gate learned",
             "On 64 test records asked at every age.",
-            figure=gates_over_age(curves.ages_days, curves.gamma, curves.contribution, list(curves.group_names)),
-            caption="Left: the gates' scale. Right: what remains of it in the output.",
+            figure=gates_over_age(curves),
+            caption="Above: the gates' scale and shift. Below: what remains of them in the output.",
         )
     )
     features = setting.each(setting.method.embed, rows)

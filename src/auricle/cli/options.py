@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from auricle.errors import ConfigError
 
 StoreArgument = Annotated[Path, typer.Argument(help="Folder of an ingested store.", show_default=False)]
 OutArgument = Annotated[Path, typer.Argument(help="Folder to write to; made if needed.", show_default=False)]
@@ -38,6 +41,21 @@ Overrides = Annotated[
         help="Settings as key=value, for example train.precision=bf16-mixed model.diag_sim.similarity=both."
     ),
 ]
+
+
+def named_runs(runs: Sequence[str], task: str | None) -> tuple[list[tuple[str, Path]], str]:
+    """(name, folder) of runs that were given as FOLDER or NAME=FOLDER, and the task they are asked.
+
+    Raises:
+        ConfigError: no task is given, and the runs were trained for several.
+    """
+    from auricle.evaluate.lineage import task_of
+
+    named = [(name, Path(folder)) for name, _, folder in (run.rpartition("=") for run in runs)]
+    own = [] if task else list(dict.fromkeys(task_of(folder) for _, folder in named))
+    if len(own) > 1:
+        raise ConfigError(f"the runs were trained for {', '.join(own)}: say with --task what all of them are asked")
+    return named, task or own[0]
 
 
 def say_where(weights: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from auricle.cli.options import StoreArgument
+from auricle.cli.options import StoreArgument, named_runs
 from auricle.cli.stop import keeps
 from auricle.progress import stage
 
@@ -32,19 +32,15 @@ def robustness(
 
     with stage("starting"):
         from auricle.data.store import Store
-        from auricle.errors import ConfigError
         from auricle.evaluate import robustness as ask
-        from auricle.evaluate.lineage import setting_of, task_of
+        from auricle.evaluate.lineage import setting_of
         from auricle.evaluate.table import collect
         from auricle.explain.figures import robustness as draw
         from auricle.tasks import load_task
 
     keeps(f"the conditions that were asked are kept in {out}; the same command asks all of them again")
-    named = [(name, Path(folder)) for name, _, folder in (run.rpartition("=") for run in runs)]
-    own = [] if task else list(dict.fromkeys(task_of(folder) for _, folder in named))
-    if len(own) > 1:
-        raise ConfigError(f"the runs were trained for {', '.join(own)}: say with --task what all of them are asked")
-    opened, question, console = Store(store), load_task(task or own[0]), Console(stderr=True)
+    named, asked = named_runs(runs, task)
+    opened, question, console = Store(store), load_task(asked), Console(stderr=True)
     for given, folder in named:
         ask.robustness(setting_of(folder, opened, question, out, given))
     results = collect(out)

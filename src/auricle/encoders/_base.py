@@ -91,6 +91,7 @@ class EncoderModule(nn.Module, ABC):
     `forward`. An encoder may be made of encoders: what is attached to the whole is attached to every part of it.
 
     Attributes:
+        scale_names: names of the time scales whose pooled features stand side by side; empty where there is one.
         picture_size: (height, width) of the pictures it reads; None where it reads signals alone.
         codes: by source ("age", "labs"): what turns a batch into the condition.
     """
@@ -98,6 +99,7 @@ class EncoderModule(nn.Module, ABC):
     config: Any
     width: int
     group_names: tuple[str, ...] = ()
+    scale_names: tuple[str, ...] = ()
     picture_size: tuple[int, int] | None = None
 
     def __init__(self, spec: InputSpec) -> None:

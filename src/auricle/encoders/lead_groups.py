@@ -401,6 +401,7 @@ class LeadGroups(EncoderModule):
         self.body = StemBody(config, self.group_rows, step) if is_conv else None
         self.scales = nn.ModuleList(_Scale(self, config, i, patch, step) for i, patch in enumerate(patches))
         self.gain_point = self.add_point(ModulationPoint("scale_gain", 1, -1, len(patches), 1))
+        self.scale_names = tuple(f"{ms:g} ms" for ms in config.patch_ms)
         self.width = config.width * len(patches)
 
     def groups_present(self, lead_mask: Bool[Tensor, "b l"]) -> Bool[Tensor, "b g"]:

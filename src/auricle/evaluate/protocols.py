@@ -186,19 +186,33 @@ def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: i
     Raises:
         ConfigError: the method has no classes, or not all of this task's.
     """
+    meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
+    test, validation = answered(setting, **meta)
+    return save(setting, f"finetune-{fraction:g}-{seed}", test, validation)
+
+
+def answered(setting: Setting, **meta: Any) -> tuple[Predictions, Predictions | None]:
+    """What a method with this task's classes says of the test part, and of the validation part where there is one.
+
+    Args:
+        setting: the method on its task.
+        meta: as in `PredictionMeta`.
+
+    Raises:
+        ConfigError: the method has no classes, or not all of this task's.
+    """
     method = setting.method
     if not isinstance(method, Classifies) or not set(setting.task.class_names) <= set(method.class_names):
         raise ConfigError(f"{setting.name} was not trained for the classes of {setting.task.id}: fine-tune it first")
     columns = [method.class_names.index(name) for name in setting.task.class_names]
     parts = setting.parts("test")
-    meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
-    meta["answers"] = getattr(method.config, "answers", "multi_label")
+    meta = {"answers": getattr(method.config, "answers", "multi_label"), **meta}
     scored = {}
     for part in ("test", "validation") if len(parts["validation"]) else ("test",):
         logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()
         probabilities = method.probabilities(logits).numpy()[:, columns]
         scored[part] = predictions_of(setting, parts[part], probabilities, **meta)
-    return save(setting, f"finetune-{fraction:g}-{seed}", scored["test"], scored.get("validation"))
+    return scored["test"], scored.get("validation")
 
 
 def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, RSquared]:

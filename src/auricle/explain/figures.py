@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from auricle.age import describe
 from auricle.errors import DataError, require
+from auricle.evaluate.by_age import ByAge, Rate
 from auricle.evaluate.metrics import reliability as reliability_bins
+from auricle.explain.gates import GateCurves
 from auricle.pages.style import (
     AGE_TICKS,
     COLOURS,
@@ -101,41 +103,41 @@ def group_contributions(
     return figure
 
 
-def gates_over_age(
-    ages_days: ArrayLike, gamma: ArrayLike, contribution: ArrayLike, group_names: Sequence[str]
-) -> Figure:
-    """What the age gate does: raw scale gamma, and the effective contribution of each lead group, over age.
+def gates_over_age(curves: GateCurves) -> Figure:
+    """What the age gate does: gamma and beta, and what lead groups and time scales contribute, over age.
 
-    A uniform scaling of a group is largely undone by the next norm, so gamma alone would mislead; both are shown.
-
-    Args:
-        ages_days: (a,)
-        gamma: (a, point, g) mean scale at each modulation point, NaN at points without groups; drawn as mean over
-            points with the range as a band.
-        contribution: (a, g) effective share of each group in the output.
-        group_names: the g groups.
+    A uniform scaling of a group is largely undone by the next norm, so gamma alone would mislead; all are shown. Gamma
+    and beta are means over modulation points, with the range as a band.
     """
-    ages, gamma = np.asarray(ages_days, dtype=np.float64), np.asarray(gamma, dtype=np.float64)
-    share = np.asarray(contribution, dtype=np.float64)
-    if gamma.ndim != 3 or gamma.shape[2] != len(group_names) or share.shape != (len(ages), len(group_names)):
-        raise DataError(f"gates of {len(group_names)} groups at {len(ages)} ages: got {gamma.shape} and {share.shape}")
-    figure = blank_figure(WIDTH, HEIGHT)
-    left, right = figure.subplots(1, 2)
-    style(left, "Gate scale γ (band: range over blocks)")
-    style(right, "Effective contribution to the output")
-    for number, name in enumerate(group_names):
-        place, points = age_place(ages), gamma[:, :, number]
-        points = points[:, np.isfinite(points).all(axis=0)]
-        if points.shape[1]:
-            left.fill_between(place, points.min(axis=1), points.max(axis=1), color=COLOURS[number], alpha=0.12, lw=0)
-            left.plot(place, points.mean(axis=1), label=name, **series(number))
-        right.plot(place, share[:, number], label=name, **series(number))
-    left.axhline(1, color=MUTED, linewidth=0.8)
-    right.set_ylim(bottom=0)
-    right.yaxis.set_major_formatter(plotting("matplotlib.ticker").PercentFormatter(1, decimals=0))
-    for axes in (left, right):
+    ages, place = curves.ages_days, age_place(curves.ages_days)
+    has_scales = bool(curves.scale_names)
+    figure = blank_figure(WIDTH, 2 * HEIGHT)
+    grid = figure.subplots(2, 2)
+    style(grid[0, 0], "Gate scale γ (band: range over blocks)")
+    style(grid[0, 1], "Gate shift β, root mean square")
+    style(grid[1, 0], "Contribution of lead groups")
+    style(grid[1, 1], "Contribution of time scales" if has_scales else "")
+    for number, name in enumerate(curves.group_names):
+        for axes, raw in zip(grid[0], (curves.gamma, curves.beta), strict=True):
+            points = raw[:, :, number]
+            points = points[:, np.isfinite(points).all(axis=0)]
+            if points.shape[1]:
+                low, high = points.min(axis=1), points.max(axis=1)
+                axes.fill_between(place, low, high, color=COLOURS[number], alpha=0.12, lw=0)
+                axes.plot(place, points.mean(axis=1), label=name, **series(number))
+        grid[1, 0].plot(place, curves.contribution[:, number], label=name, **series(number))
+    for number, name in enumerate(curves.scale_names):
+        grid[1, 1].plot(place, curves.scale_contribution[:, number], label=name, **series(number))
+    grid[0, 0].axhline(1, color=MUTED, linewidth=0.8)
+    for axes in grid[1]:
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(plotting("matplotlib.ticker").PercentFormatter(1, decimals=0))
+    grid[1, 1].set_visible(has_scales)
+    for axes in grid.flat:
         age_axis(axes, ages)
-    legend(right)
+    legend(grid[1, 0])
+    if has_scales:
+        legend(grid[1, 1])
     return figure
 
 
@@ -261,7 +263,7 @@ def training_curve(
 
 def metric_over_age(
     ages_days: ArrayLike,
-    curves: dict[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
     *,
     title: str = "Macro AUROC by age",
 ) -> Figure:
@@ -278,6 +280,31 @@ def metric_over_age(
         axes.plot(age_place(ages), value, label=name, **series(number))
     age_axis(axes, ages)
     legend(axes)
+    return figure
+
+
+def rates_over_age(found: Mapping[str, ByAge], class_name: str) -> Figure:
+    """How often a class is called over age, by run: among those who have it, and among those who have it not.
+
+    Args:
+        found: by name of the run, of `auricle.evaluate.by_age.by_age`.
+        class_name: the class; a run in which it cannot be told is left out.
+    """
+    figure = blank_figure(WIDTH, HEIGHT)
+    panels = figure.subplots(1, 2)
+    asked: tuple[tuple[Rate, str], ...] = (("sensitivity", "found"), ("false_positives", "falsely called"))
+    for axes, (rate, title) in zip(panels, asked, strict=True):
+        style(axes, f"{class_name}: {title}")
+        for number, (name, by_run) in enumerate(found.items()):
+            one = next((entry for entry in by_run.classes if entry.name == class_name), None)
+            if one is None or rate not in one.curves:
+                continue
+            curve, place = one.curves[rate], age_place(by_run.ages_days)
+            axes.fill_between(place, curve.low, curve.high, color=COLOURS[number % len(COLOURS)], alpha=0.13, lw=0)
+            axes.plot(place, curve.value, label=name, **series(number))
+            age_axis(axes, by_run.ages_days)
+        axes.set_ylim(-0.02, 1.02)
+    legend(panels[1])
     return figure
 
 
