@@ -69,7 +69,7 @@ PTB_XL_COLUMNS = [
 ]
 
 
-def write_ptb_xl(root: Path, n: int = 6) -> Path:
+def write_ptb_xl(root: Path, n: int = 6, per_patient: int = 2) -> Path:
     """A folder in PTB-XL's native layout; the last record's files are missing, as in a partial mirror."""
     leads = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
     rows = []
@@ -83,7 +83,8 @@ def write_ptb_xl(root: Path, n: int = 6) -> Path:
                 write_wfdb(root / name, heart(10 * rate_hz, seed=number, rate_hz=rate_hz), leads, rate_hz)
         ages = {1: "56.0", 2: "300.0", 3: ""}
         rows.append({
-            "ecg_id": number, "patient_id": f"{1000 + number // 2}.0", "age": ages.get(number, "40"), "sex": number % 2,
+            "ecg_id": number, "patient_id": f"{1000 + number // per_patient}.0", "age": ages.get(number, "40"),
+            "sex": number % 2,
             "report": "sinusrhythmus normales ekg", "scp_codes": "{'NORM': 100.0, 'SR': 0.0}",
             "strat_fold": number % 10 + 1,
             **names,

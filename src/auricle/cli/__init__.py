@@ -33,6 +33,7 @@ from auricle.cli import (
     sample,
     serve,
     simulate,
+    study,
     table,
     text,
     throughput,
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 _VERBS = (
     demo, sample, simulate, check, convert, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate,
-    audit, robustness, figures, table, predict, serve, export, reconstruct, text, throughput, list_verb,
+    audit, robustness, figures, table, study, predict, serve, export, reconstruct, text, throughput, list_verb,
 )  # fmt: skip
 for verb in _VERBS:
     verb.register(app)

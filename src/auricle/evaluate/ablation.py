@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import AllowInfNan, Field, model_validator
 
 from auricle.config import Catalogue, Config, dump, read_toml, validate, with_overrides
 from auricle.encoders import build_encoder
@@ -71,7 +71,7 @@ class Called(Config):
     title: str
     called: str
     low_days: float = 0.0
-    high_days: float = math.inf
+    high_days: Annotated[float, AllowInfNan(True)] = math.inf
     having: Literal["no", "yes"] = "no"
 
 

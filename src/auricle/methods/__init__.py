@@ -219,13 +219,17 @@ def init_from(method: Method, where: Path | str) -> None:
 
 
 def init_encoder_from(method: Method, where: Path | str) -> None:
-    """Start a method's encoder from another run's. Fresh gates keep their start, which is the identity.
+    """Start a method's encoder from another run's.
+
+    Fresh gates keep their start, which is the identity; gates of the other run that this one has not are left behind.
 
     Raises:
         CheckpointError: the two encoders differ.
     """
-    donor = load_method(where).encoder.state_dict()
+    other = load_method(where).encoder
     own = method.encoder.state_dict()
+    left = other.gate_tensors() - own.keys()
+    donor = {name: tensor for name, tensor in other.state_dict().items() if name not in left}
     fresh = method.encoder.gate_tensors() - donor.keys()
     differing = [n for n in (own.keys() | donor.keys()) - fresh if n not in own or n not in donor]
     differing += [n for n in own.keys() & donor.keys() if own[n].shape != donor[n].shape]

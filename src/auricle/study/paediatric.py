@@ -1,0 +1,283 @@
+"""A hospital's own children: check, ingest, adapt with and without the age, ask before and after, draw, write.
+
+Every stage keeps what it made, and is not done again; whoever is stopped goes on with the same command. What adapts is
+an ablation of five rows on the manifest's own training part (`auricle.evaluate.ablate`), so that the gate stands beside
+what could refute it: no age, another child's age, age and sex without any ECG, and random convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from pydantic import Field
+
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.atomic import write_bytes, write_json
+from auricle.config import Config, dump, read_toml, validate, write_toml
+from auricle.data.ingest import ingest
+from auricle.data.store import Store
+from auricle.doctor import examine
+from auricle.errors import ConfigError, DataError
+from auricle.evaluate.ablate import ablation_table, run_ablation
+from auricle.evaluate.ablation import Ablation, Called, Frame, Row, slug
+from auricle.evaluate.by_age import ByAge, by_age, thresholds_at
+from auricle.evaluate.lineage import setting_of
+from auricle.evaluate.predictions import Predictions
+from auricle.evaluate.protocols import answered
+from auricle.evaluate.table import Table
+from auricle.explain.runs import draw_runs
+from auricle.methods import Classifies, load_card
+from auricle.pages.check import check_page
+from auricle.predict import SHIPPED
+from auricle.progress import OnProgress
+from auricle.tasks import Task, load_task
+from auricle.train.watch import Watcher
+
+BEFORE: Final = "before"
+WITHOUT, GATED, SHUFFLED = "without the age", "with the age gate", "age shuffled"
+_PLAN: Final = "study.toml"
+# Fewer positives in the test part than this give no row of rates.
+FEWEST_POSITIVE: Final = 10
+_FEWEST_YOUNG: Final = 20
+_MOST_CLASSES: Final = 6
+_NORMAL: Final = "NORM"
+
+
+class StudyConfig(Config):
+    """What a study of a hospital's own children is made of.
+
+    Attributes:
+        data: manifest (CSV), or the folder of a store that was ingested before.
+        task: id or TOML file of the task: classes and split.
+        init_from: weights that are adapted: `lisa-nano`, a run folder or saved weights.
+        epochs: passes over the training children of each row.
+        batch_size: records per step.
+        seeds: runs of each row.
+        backbone: what of the encoder is trained: `full`, `slow` or `frozen`.
+        rate_hz: of the store that is made; the weights' own where None.
+        classes: whose rates are shown; by default those that most test records have.
+    """
+
+    data: Path
+    task: str
+    init_from: str = "lisa-nano"
+    epochs: Annotated[float, Field(gt=0)] = 10.0
+    batch_size: Annotated[int, Field(gt=0)] = 32
+    seeds: Annotated[int, Field(gt=0)] = 3
+    backbone: Literal["full", "slow", "frozen"] = "full"
+    rate_hz: Annotated[float, Field(gt=0)] | None = None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Studied:
+    """What a study found.
+
+    Attributes:
+        config: of the study.
+        task: that was asked.
+        store: the records.
+        counts: records, patients and refused lines by name, for the text.
+        table: all rows beside each other.
+        rates: by row (before, without, with), the rates over age of the first seed.
+        classes: those that are shown.
+        n_gate, n_weights: parameters of the gate and of the whole gated model.
+        weights: name of the weights that were adapted.
+    """
+
+    config: StudyConfig
+    task: Task
+    store: Store
+    counts: Mapping[str, int]
+    table: Table
+    rates: Mapping[str, ByAge]
+    classes: tuple[str, ...]
+    n_gate: int
+    n_weights: int
+    weights: str
+
+
+def study(
+    config: StudyConfig,
+    out: Path,
+    *,
+    watcher: Watcher | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress | None = None,
+) -> Studied:
+    """Make a study, or go on with one; pages and texts are written by `auricle.study.report`.
+
+    Args:
+        config: the study.
+        out: folder of everything it makes: check.html, store/, runs, results/ and figures/.
+        watcher: told of each training.
+        say: called with a line before each stage.
+        on_progress: called with (done, total) while files are read.
+
+    Raises:
+        ConfigError: the folder holds another study, or one that was moved; or the task has no such class.
+        DataError: the manifest has errors, or nobody of a known age to be asked.
+    """
+    config = config.model_copy(update={"data": config.data.resolve()})
+    task, weights = load_task(config.task), SHIPPED.get(config.init_from, Path(config.init_from))
+    card, _ = load_card(weights)
+    unknown = [name for name in config.classes if name not in task.class_names]
+    if unknown:
+        raise ConfigError(f"{task.id} has no class {unknown[0]}: choose among {', '.join(task.class_names)}")
+    _open(config, out)
+    store, counts = _records(config, out, float(card["config"]["input"]["rate_hz"]), say, on_progress)
+    test = task.annotated_parts(store)["test"]
+    ages = store.columns.age_days[test]
+    if not np.isfinite(ages).any():
+        raise DataError(f"{config.data}: no test record has an age, and a study of what the age is worth needs one")
+    classes = config.classes or _frequent(task, store, test)
+    ablation = _rows(config, weights, task, classes, ages)
+    frame = Frame(store.path, task, out, range(config.seeds))
+    say("adapting: five rows, so that the age gate stands beside what could refute it")
+    run_ablation(ablation, frame, watcher or Watcher(), say)
+    table = ablation_table(ablation, task, out)
+    write_bytes(out / "table.md", table.to_markdown().encode())
+    say("rates over age, before and after")
+    rates = _rates(weights, store, task, out)
+    write_json(out / "rates.json", {name: _plain(found) for name, found in rates.items()})
+    say("figures")
+    shown = [(name, out / "runs" / f"{slug(name)}-0") for name in (WITHOUT, GATED)]
+    draw_runs(shown, store, task, out / "figures", classes=classes, command="auricle study paediatric")
+    gate, whole = _sizes(out / "runs" / f"{slug(GATED)}-0", store, task, out)
+    name = config.init_from if config.init_from in SHIPPED else weights.resolve().name
+    return Studied(config, task, store, counts, table, rates, tuple(classes), gate, whole, name)
+
+
+def _open(config: StudyConfig, out: Path) -> None:
+    """Begin a study in a folder, or make sure that it is the one that lies there."""
+    place = out / _PLAN
+    if place.exists():
+        begun = read_toml(place)
+        where = begun.pop("folder", "")
+        if where != str(out.resolve()):
+            raise ConfigError(
+                f"{out}: this study was made in {where}, which its runs name: move it back, or choose an empty folder"
+            )
+        differing = [key for key, value in dump(config).items() if begun.get(key) != value]
+        differing += [key for key in begun if key not in dump(config)]
+        if differing:
+            raise ConfigError(
+                f"{out}: holds a study with another {', '.join(dict.fromkeys(differing))}: choose another folder"
+            )
+        validate(StudyConfig, begun, str(place))
+        return
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out}: is not empty and holds no study ({_PLAN}): choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_toml(_Placed(**config.model_dump(), folder=str(out.resolve())), place)
+
+
+class _Placed(StudyConfig):
+    """A study and where it was made."""
+
+    folder: str
+
+
+def _records(
+    config: StudyConfig, out: Path, rate_hz: float, say: Callable[[str], None], on_progress: OnProgress | None
+) -> tuple[Store, dict[str, int]]:
+    """The children: of a store as they are, of a manifest examined and stored."""
+    if (config.data / "store.json").exists():
+        store = Store(config.data)
+        return store, {"records": len(store), "patients": len(set(map(str, store.patients))), "refused": 0}
+    say("examining the manifest")
+    report = examine(config.data, True, on_progress)
+    check_page(report, f"auricle check {config.data.name}").write(out / "check.html")
+    if report.errors:
+        raise DataError(
+            f"{config.data}: {len(report.errors)} kinds of errors, the first: {report.errors[0].message} "
+            f"(all of them: {out / 'check.html'}); repair the manifest and run the same command"
+        )
+    say("storing the recordings")
+    done = ingest(
+        "manifest", config.data, out / "store", rate_hz=config.rate_hz or max(100.0, rate_hz), on_progress=on_progress
+    )
+    counts = {"records": done.n_stored, "patients": report.n_patients, "refused": report.n_lines - done.n_stored}
+    return Store(out / "store"), counts
+
+
+def _frequent(task: Task, store: Store, rows: Any) -> tuple[str, ...]:
+    """The classes that most test records have, normal aside."""
+    counts = (task.store_targets(store)[rows] == 1).sum(axis=0)
+    order = np.argsort(-counts, kind="stable")
+    names = [task.class_names[column] for column in order if counts[column] >= FEWEST_POSITIVE]
+    return tuple(name for name in names if name != _NORMAL)[:_MOST_CLASSES]
+
+
+def _rows(config: StudyConfig, weights: Path, task: Task, classes: tuple[str, ...], ages: Any) -> Ablation:
+    """The five rows, with a column of false calls among the youngest for each class."""
+    young, words = next(
+        ((days, words) for days, words in ((DAYS_PER_MONTH, "first month"), (DAYS_PER_YEAR, "first year"))
+         if (ages < days).sum() >= _FEWEST_YOUNG), (float("inf"), "all ages"),
+    )  # fmt: skip
+    calls = [Called(title=f"{name} falsely called, {words}", called=name, high_days=young) for name in classes[:2]]
+    base = {
+        "init_from": str(weights), "model": {"backbone": config.backbone},
+        "train": {"epochs": config.epochs, "batch_size": config.batch_size},
+    }  # fmt: skip
+    return Ablation(
+        title=f"What the age is worth: {task.title}", metrics=("auroc", "auprc"), calls=tuple(calls),
+        compared_with=WITHOUT, base=base,
+        rows=(
+            Row(name="age and sex alone", reference="age_and_sex"),
+            Row(name="random convolutions", reference="rocket"),
+            Row(name=WITHOUT),
+            Row(name=GATED, run={"model": {"gate": {}}}),
+            Row(name=SHUFFLED, run={"model": {"gate": {}, "input": {"age": "shuffled"}}}),
+        ),
+    )  # fmt: skip
+
+
+def _rates(weights: Path, store: Store, task: Task, out: Path) -> dict[str, ByAge]:
+    """Rates over age: of the weights as they came, where they know classes of the task, and of the first seed."""
+    found: dict[str, ByAge] = {}
+    setting = setting_of(weights, store, task, out, BEFORE)
+    if isinstance(setting.method, Classifies):
+        known = tuple(entry for entry in task.classes if entry.name in setting.method.class_names)
+        if known:
+            asked = replace(setting, task=task.model_copy(update={"classes": known}))
+            found[BEFORE] = _over_age(*answered(asked, protocol="finetune"))
+    for name in (WITHOUT, GATED):
+        folder = out / "results" / "seed0" / task.id.replace("/", "-") / name / "finetune-1-0"
+        test, validation = (Predictions.read(folder / f"{part}.parquet") for part in ("predictions", "validation"))
+        found[name] = _over_age(test, validation)
+    return found
+
+
+def _over_age(test: Predictions, validation: Predictions | None) -> ByAge:
+    return by_age(test, thresholds_at(validation if validation is not None else test))
+
+
+def _plain(found: ByAge) -> dict[str, Any]:
+    """Rates of each class within age bands, for a program."""
+    return {
+        one.name: {
+            rate: {
+                cell.band: [_number(cell.value), _number(cell.low), _number(cell.high), cell.n]
+                for cell in one.bands[rate]
+                if cell.n
+            }
+            for rate in one.bands
+        }
+        for one in found.classes
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _sizes(run: Path, store: Store, task: Task, out: Path) -> tuple[int, int]:
+    """Parameters of the gate, and of the whole model."""
+    method = setting_of(run, store, task, out).method
+    gate = sum(parameter.numel() for parameter in method.encoder.gate_parameters())
+    return gate, sum(parameter.numel() for parameter in method.parameters())
