@@ -24,7 +24,7 @@ ORDER = [
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
     "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
-    "predict", "export", "audit", "serve", "cli", "__main__",
+    "predict", "export", "audit", "study", "serve", "cli", "__main__",
 ]  # fmt: skip
 
 

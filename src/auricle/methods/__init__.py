@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -221,7 +222,8 @@ def init_from(method: Method, where: Path | str) -> None:
 def init_encoder_from(method: Method, where: Path | str) -> None:
     """Start a method's encoder from another run's.
 
-    Fresh gates keep their start, which is the identity; gates of the other run that this one has not are left behind.
+    Fresh gates keep their start, which is the identity; gates of the other run that this one has not are left behind,
+    with a warning.
 
     Raises:
         CheckpointError: the two encoders differ.
@@ -229,6 +231,8 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
     other = load_method(where).encoder
     own = method.encoder.state_dict()
     left = other.gate_tensors() - own.keys()
+    if left:
+        warnings.warn(f"{where}: its gates are left behind, because this run has none of that kind", stacklevel=2)
     donor = {name: tensor for name, tensor in other.state_dict().items() if name not in left}
     fresh = method.encoder.gate_tensors() - donor.keys()
     differing = [n for n in (own.keys() | donor.keys()) - fresh if n not in own or n not in donor]
