@@ -270,11 +270,10 @@ class TestSaved:
         bare = fresh(seed=1, gate=None)
         with pytest.warns(UserWarning, match="its gates are left behind"):
             init_encoder_from(bare, tmp_path)
-        kept = {
-            name: tensor for name, tensor in donor.encoder.state_dict().items() if name in bare.encoder.state_dict()
-        }
-        assert all(torch.equal(tensor, bare.encoder.state_dict()[name]) for name, tensor in kept.items())
-        assert kept.keys() == bare.encoder.state_dict().keys()
+        own = bare.encoder.state_dict()
+        kept = {name: tensor for name, tensor in donor.encoder.state_dict().items() if name in own}
+        assert all(torch.equal(tensor, own[name]) for name, tensor in kept.items())
+        assert kept.keys() == own.keys()
 
     def test_an_encoder_of_another_width_is_refused_by_the_tensors_that_differ(self, tmp_path: Path) -> None:
         save_method(fresh(gate=None), tmp_path)
