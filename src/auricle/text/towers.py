@@ -2,15 +2,17 @@
 
 `minilm` comes with its weights inside a package and needs no hub; it is a general sentence encoder and knows no
 cardiology (`auricle text minilm` prints how far that goes). Any encoder on the Hugging Face hub or in a folder works by
-its name; remote code is never run and only safetensors are loaded. `ngrams` needs no package: it hashes words and
+its name; remote code is never run, and only safetensors are loaded (older weights of a folder are converted once,
+`auricle.text.tower_weights`). `ngrams` needs no package: it hashes words and
 letter groups, knows no meaning, and is there for tests and as the lower bound of the table.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,8 +23,11 @@ from auricle.atomic import locked, write_with
 from auricle.errors import ConfigError, require
 from auricle.progress import stage
 from auricle.text.reports import report_key
+from auricle.text.tower_weights import safe_folder
 
 _BATCH: Final = 64
+# Seconds between two writings of the cache: of a million reports it is gigabytes.
+_KEEP_S: Final = 300.0
 # Texts between two tellings of the progress.
 _AT_A_TIME: Final = 4 * _BATCH
 _MOST_TOKENS: Final = 256
@@ -95,6 +100,7 @@ class _Transformer:
         options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
         if Path(where).is_dir():
             options["local_files_only"] = True
+            where = str(safe_folder(Path(where), name))
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
             self._model = transformers.AutoModel.from_pretrained(where, use_safetensors=True, **options).eval()
@@ -140,7 +146,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np.float32]:
     """(n, width) vectors of cleaned English reports; each distinct report is embedded once and kept in `cache`.
 
-    The cache is one file per tower, replaced as a whole, so that a killed process leaves the old one.
+    The cache is one file per tower, replaced as a whole every few minutes, so that a killed process loses little.
 
     Args:
         texts: n reports.
@@ -156,22 +162,24 @@ def embed_reports(texts: Sequence[str], tower: Tower, cache: Path) -> NDArray[np
             known = _cached(path)
             fresh = {key: text for key, text in keys.items() if key not in known}
             if fresh:
-                known |= dict(zip(fresh, _embedded(tower, list(fresh.values())), strict=True))
-                _write_cache(path, known)
+                _embed_into(known, fresh, tower, path)
     return np.stack([known[report_key(text)] for text in texts])
 
 
-def _embedded(tower: Tower, texts: Sequence[str]) -> NDArray[np.float32]:
-    """What a tower makes of texts, some at a time so that one sees how far it is."""
+def _embed_into(known: dict[str, NDArray[np.float32]], fresh: Mapping[str, str], tower: Tower, path: Path) -> None:
+    """Add to a cache what a tower makes of texts, some at a time, so that one sees how far it is and may be killed."""
     with stage(f"reports through {tower.name}") as on_progress:
         # By length, as the tower would take them all at once: its batches are the same.
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-        vectors = np.zeros((len(texts), tower.width), dtype=np.float32)
+        order = sorted(fresh, key=lambda key: len(fresh[key]))
+        kept = time.monotonic()
         for first in range(0, len(order), _AT_A_TIME):
-            rows = order[first : first + _AT_A_TIME]
-            vectors[rows] = tower.embed([texts[row] for row in rows])
-            on_progress(first + len(rows), len(texts))
-    return vectors
+            part = order[first : first + _AT_A_TIME]
+            known.update(zip(part, tower.embed([fresh[key] for key in part]), strict=True))
+            on_progress(first + len(part), len(order))
+            if time.monotonic() - kept > _KEEP_S:
+                _write_cache(path, known)
+                kept = time.monotonic()
+    _write_cache(path, known)
 
 
 def _cached(path: Path) -> dict[str, NDArray[np.float32]]:
