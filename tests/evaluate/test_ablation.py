@@ -179,6 +179,7 @@ def test_rows_begin_from_a_donor_and_are_compared_over_the_same_people(children:
     assert [row[0] for row in table.rows] == ["age and sex alone", "without", "with gate", "shuffled"]
     assert table.rows[3][1:] == ("not run",) * 4, "what was not asked for stands in the table all the same"
     assert table.rows[1][3:] == ("–", "–")
+    assert '--row "with gate" --row "shuffled", by the rows that were run some' in table.notes[-1]
     table = run_ablation(gates(), frame, Watcher(), said.append)
     assert len(said) == 3 + 4, "the donor is trained once"
     # Every row is of the donor's making, and the last one was told other people's ages.
@@ -239,3 +240,18 @@ def test_pretrained_rows_learn_from_one_store_and_are_asked_on_another(
     assert table.header == ("", "AUROC at 100 %", "AUROC zero-shot")
     assert all("[" in cell for row in table.rows for cell in row[1:])
     assert load_card(tmp_path / "runs" / "one-0")[0]["about"]["n_records"] == len(Store(adults))
+
+
+def test_rows_of_fewer_labels_stand_in_the_same_column_and_thresholds_that_are_none_call_nobody(
+    children: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    store, _, _ = children
+    encoder, short = {"name": "resnet1d", "preset": "tiny"}, {"steps": 1, "batch_size": 4}
+    ablation = Ablation(
+        title="children", compared_with="all", calls=(Called(title="3AVB", called="3AVB", low_days=1e6),),
+        base={"model": {"name": "supervised", "input": INPUT, "encoder": encoder}, "train": short},
+        rows=(Row(name="all"), Row(name="few", run={"data": {"label_share": 0.3}})),
+    )  # fmt: skip
+    table = run_ablation(ablation, Frame(store, load_task("simulated/children"), tmp_path), Watcher())
+    assert table.header == ("", "AUROC", "3AVB", "AUROC above all", "3AVB above all")
+    assert table.rows[1][2] == table.rows[1][4] == "undefined", "nobody is as old as that"

@@ -7,8 +7,9 @@ zero-shot; a finished row is not repeated. Rows are compared with one of them on
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -17,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.atomic import write_json
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.ablation import Ablation, Called, Frame, Row, donor_config, donor_folder, row_config, slug
@@ -26,7 +28,7 @@ from auricle.evaluate.paired import measured
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, zero_shot
 from auricle.evaluate.reference import reference_rows
-from auricle.evaluate.table import NOT_RUN, Table, cell, collect
+from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
 from auricle.methods import Classifies, build_method, load_card
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
@@ -36,6 +38,7 @@ from auricle.train.watch import Watcher
 
 _RESULTS: Final = "results"
 _REFERENCES: Final = "reference"
+_MINUTES: Final = "minutes.json"
 _TEST, _VALIDATION = "predictions.parquet", "validation.parquet"
 # Folders of results that learned from all labels.
 _WHOLE: Final = ("finetune-", "linear_probe-1-")
@@ -43,6 +46,10 @@ _COMPARED_NOTE: Final = (
     "Calls of a class are from the threshold that lets a tenth of those without it pass in the validation part, of all "
     "ages. Differences are over the same resampled people, seeds averaged; ± is their standard deviation over seeds."
 )
+
+# What a row says of the test and of the validation part; by the folder of its seed.
+Pair = tuple[Predictions, Predictions]
+BySeed = Mapping[str, Pair]
 
 
 def run_ablation(
@@ -75,10 +82,17 @@ def run_ablation(
         _train(with_classes(config, frame.task), folder, watcher, say, title)
         if _evaluate(ablation, row, seed, folder, frame):
             spent.append(time.monotonic() - begun)
+            _keep_minutes(frame.out / _MINUTES, f"{slug(row.name)}-{seed}", spent[-1] / 60)
     for row in rows:
         if row.reference:
             _make_reference(ablation, row, frame, watcher)
     return ablation_table(ablation, frame.task, frame.out)
+
+
+def _keep_minutes(place: Path, name: str, minutes: float) -> None:
+    """Remember how long a row took, for whoever asks what the others would take."""
+    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    write_json(place, {**known, name: round(minutes, 2)})
 
 
 def _train(config: RunConfig, folder: Path, watcher: Watcher, say: Callable[[str], None], title: str) -> None:
@@ -135,7 +149,7 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
         out: folder of the ablation.
     """
     ours = [result for result in collect(out / _RESULTS) if result["meta"]["task"] == task.id]
-    asked = sorted({(result["meta"]["fraction"] is None, result["meta"]["fraction"] or 0.0) for result in ours})
+    asked = sorted({_share(result) for result in ours})
     columns = [(share, metric) for share in asked for metric in ablation.metrics]
     named = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "accuracy": "accuracy"}
     shown = [
@@ -144,11 +158,7 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
     rows = []
     for row in ablation.rows:
         of_row = [result for result in ours if result["meta"]["method"] == (row.reference or row.name)]
-        shares = [(result["meta"]["fraction"] is None, result["meta"]["fraction"] or 0.0) for result in of_row]
-        cells = [
-            cell([result for result, own in zip(of_row, shares, strict=True) if own == share], metric)
-            for share, metric in columns
-        ]
+        cells = [cell([result for result in of_row if _share(result) == share], metric) for share, metric in columns]
         rows.append((row.name, *cells))
     header, more = _compared(ablation, task, out)
     sizes = {f"{r['n_records']} test records of {r['n_patients']} patients" for r in ours}
@@ -159,8 +169,31 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
     ]
     if header:
         notes.append(_COMPARED_NOTE)
+    missing = [row[0] for row in rows if set(row[1:]) == {NOT_RUN}]
+    if missing:
+        notes.append(_not_run(missing, out))
     joined = tuple((*row, *more[row[0]]) for row in rows)
     return Table(("", *shown, *header), joined, f"**{ablation.title}** on {task.id}.", tuple(notes))
+
+
+def _share(result: Result) -> tuple[bool, float]:
+    """In which column a result stands: zero-shot or not, and the share of the labels a probe learned from.
+
+    A row that was trained on a share of the labels has that in its name, and stands beside the others.
+    """
+    meta = result["meta"]
+    if meta["protocol"] == "finetune":
+        return False, 1.0
+    return meta["fraction"] is None, meta["fraction"] or 0.0
+
+
+def _not_run(missing: Sequence[str], out: Path) -> str:
+    """What is left to do, and how long it would take by what was done here."""
+    place = out / _MINUTES
+    spent: dict[str, float] = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    took = f", by the rows that were run some {fmean(spent.values()):.0f} min for each and seed" if spent else ""
+    names = " ".join(f'--row "{name}"' for name in missing)
+    return f"Not run: the same command with {names}{took}."
 
 
 def _compared(ablation: Ablation, task: Task, out: Path) -> tuple[list[str], dict[str, list[str]]]:
@@ -168,11 +201,13 @@ def _compared(ablation: Ablation, task: Task, out: Path) -> tuple[list[str], dic
 
     They are of what learned from all labels: classes of trained rows, probes of the others.
     """
-    asked: dict[str, list[tuple[Predictions, Predictions]]] = {}
+    asked: dict[str, BySeed] = {}
     for row in ablation.rows:
-        found = sorted((out / _RESULTS).glob(f"*/{task.id.replace('/', '-')}/{row.reference or row.name}/*"))
-        whole = [folder for folder in found if folder.name.startswith(_WHOLE) and (folder / _VALIDATION).exists()]
-        asked[row.name] = [(Predictions.read(f / _TEST), Predictions.read(f / _VALIDATION)) for f in whole]
+        found = (out / _RESULTS).glob(f"*/{task.id.replace('/', '-')}/{row.reference or row.name}/*")
+        whole = sorted(f for f in found if f.name.startswith(_WHOLE) and (f / _VALIDATION).exists())
+        asked[row.name] = {
+            f.parents[2].name: (Predictions.read(f / _TEST), Predictions.read(f / _VALIDATION)) for f in whole
+        }
     header: list[str] = []
     cells: dict[str, list[str]] = {row.name: [] for row in ablation.rows}
     measures: list[tuple[str, Called | None, bool]] = [(call.title, call, False) for call in ablation.calls]
@@ -182,21 +217,23 @@ def _compared(ablation: Ablation, task: Task, out: Path) -> tuple[list[str], dic
     for title, call, is_difference in measures:
         header.append(title)
         for row in ablation.rows:
-            own, other = asked[row.name], asked.get(ablation.compared_with, [])
+            own, other = asked[row.name], asked.get(ablation.compared_with, {})
+            if is_difference and own.keys() & other.keys():  # seed beside seed, as far as both have them
+                own, other = ({seed: row_of[seed] for seed in own.keys() & other.keys()} for row_of in (own, other))
             if not own or (is_difference and not other):
                 cells[row.name].append(NOT_RUN)
             elif is_difference and row.name == ablation.compared_with:
                 cells[row.name].append("–")
             else:
-                cells[row.name].append(_measured(own, other if is_difference else None, call))
+                cells[row.name].append(_measured(_in_order(own), _in_order(other) if is_difference else None, call))
     return header, cells
 
 
-def _measured(
-    own: Sequence[tuple[Predictions, Predictions]],
-    other: Sequence[tuple[Predictions, Predictions]] | None,
-    call: Called | None,
-) -> str:
+def _in_order(by_seed: BySeed) -> list[Pair]:
+    return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def _measured(own: Sequence[Pair], other: Sequence[Pair] | None, call: Called | None) -> str:
     """A cell: a row by itself or above another, each by (test, validation) of every seed."""
     if call is None:
         return str(measured([test for test, _ in own], [test for test, _ in other] if other else None))
@@ -204,6 +241,8 @@ def _measured(
 
     def share(predictions: Predictions, weights: NDArray[np.uint16]) -> NDArray[np.float64]:
         column = predictions.classes.index(call.called)
+        if np.isnan(chosen[id(predictions)][column]):  # too few without the class to choose one by
+            return np.full(len(weights), np.nan)
         days, truth = predictions.age_days, predictions.truth[:, column]
         counted = (days >= call.low_days) & (days < call.high_days) & (truth == (call.having == "yes"))
         called = counted & (predictions.score[:, column] >= chosen[id(predictions)][column])

@@ -36,6 +36,8 @@ class Estimate:
     over_seeds: float
 
     def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "undefined"
         spread = "" if np.isnan(self.over_seeds) else f" ± {self.over_seeds:.1f}"
         return f"{self.value:.1f}{spread} [{self.low:.1f}, {self.high:.1f}]"
 
