@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from auricle.config import validate
 from auricle.data.ingest import ingest
@@ -248,10 +249,16 @@ def test_rows_of_fewer_labels_stand_in_the_same_column_and_thresholds_that_are_n
     store, _, _ = children
     encoder, short = {"name": "resnet1d", "preset": "tiny"}, {"steps": 1, "batch_size": 4}
     ablation = Ablation(
-        title="children", compared_with="all", calls=(Called(title="3AVB", called="3AVB", low_days=1e6),),
+        title="children", compared_with="all",
+        calls=(Called(title="3AVB", called="3AVB", low_days=1e6), Called(title="NORM", called="NORM", having="both")),
         base={"model": {"name": "supervised", "input": INPUT, "encoder": encoder}, "train": short},
         rows=(Row(name="all"), Row(name="few", run={"data": {"label_share": 0.3}})),
     )  # fmt: skip
     table = run_ablation(ablation, Frame(store, load_task("simulated/children"), tmp_path), Watcher())
-    assert table.header == ("", "AUROC", "3AVB", "AUROC above all", "3AVB above all")
-    assert table.rows[1][2] == table.rows[1][4] == "undefined", "nobody is as old as that"
+    assert table.header == ("", "AUROC", "3AVB", "NORM", "AUROC above all", "3AVB above all", "NORM above all")
+    assert table.rows[1][2] == table.rows[1][5] == "undefined", "nobody is as old as that"
+    (folder,) = (tmp_path / "results").glob("seed0/simulated-children/few/finetune*")
+    test = Predictions.read(folder / "predictions.parquet")
+    column = test.classes.index("NORM")
+    expected = 100 * roc_auc_score(test.truth[:, column], test.score[:, column])
+    assert table.rows[1][3].startswith(f"{expected:.1f} [")

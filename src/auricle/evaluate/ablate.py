@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -27,6 +28,7 @@ from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.paired import measured
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, zero_shot
+from auricle.evaluate.ranking import auroc
 from auricle.evaluate.reference import reference_rows
 from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
 from auricle.methods import Classifies, build_method, load_card
@@ -235,8 +237,11 @@ def _in_order(by_seed: BySeed) -> list[Pair]:
 
 def _measured(own: Sequence[Pair], other: Sequence[Pair] | None, call: Called | None) -> str:
     """A cell: a row by itself or above another, each by (test, validation) of every seed."""
+    tests = [test for test, _ in own], [test for test, _ in other] if other else None
     if call is None:
-        return str(measured([test for test, _ in own], [test for test, _ in other] if other else None))
+        return str(measured(*tests))
+    if call.having == "both":
+        return str(measured(*tests, partial(_told_apart, call=call)))
     chosen = {id(test): thresholds_at(validation) for test, validation in (*own, *(other or ()))}
 
     def share(predictions: Predictions, weights: NDArray[np.uint16]) -> NDArray[np.float64]:
@@ -249,4 +254,12 @@ def _measured(own: Sequence[Pair], other: Sequence[Pair] | None, call: Called | 
         with np.errstate(invalid="ignore"):
             return np.asarray(100 * (weights @ called.astype(float)) / (weights @ counted.astype(float)))
 
-    return str(measured([test for test, _ in own], [test for test, _ in other] if other else None, share))
+    return str(measured(*tests, share))
+
+
+def _told_apart(predictions: Predictions, weights: NDArray[np.uint16], call: Called) -> NDArray[np.float64]:
+    """(r,) AUROC of a class in per cent among people of some ages."""
+    column = predictions.classes.index(call.called)
+    counted = (predictions.age_days >= call.low_days) & (predictions.age_days < call.high_days)
+    truth = np.where(counted, predictions.truth[:, column], np.nan)
+    return np.asarray(100 * auroc(truth[:, None], predictions.score[:, column, None], weights)[:, 0])

@@ -59,20 +59,21 @@ class Row(Config):
 
 
 class Called(Config):
-    """A column: how often a class is called among people of some ages, from the threshold that validation gives.
+    """A column: what becomes of one class among people of some ages.
 
     Attributes:
         title: of the column.
         called: the class. Its threshold lets a tenth of those without it pass, of all ages of the validation part.
         low_days, high_days: ages counted, the last one not.
-        having: `no`, among those who do not have it (false calls), or `yes`, among those who have (sensitivity).
+        having: `no`, how often it is called among those who do not have it (false calls); `yes`, among those who have
+            (sensitivity); `both`, how well the two are told apart (AUROC), for which no threshold is needed.
     """
 
     title: str
     called: str
     low_days: float = 0.0
     high_days: Annotated[float, AllowInfNan(True)] = math.inf
-    having: Literal["no", "yes"] = "no"
+    having: Literal["no", "yes", "both"] = "no"
 
 
 class Ablation(Config):
