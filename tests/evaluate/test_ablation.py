@@ -19,6 +19,7 @@ from auricle.evaluate.ablation import (
     Called,
     Frame,
     Row,
+    donor_config,
     list_ablations,
     load_ablation,
     n_weights,
@@ -262,3 +263,59 @@ def test_rows_of_fewer_labels_stand_in_the_same_column_and_thresholds_that_are_n
     column = test.classes.index("NORM")
     expected = 100 * roc_auc_score(test.truth[:, column], test.score[:, column])
     assert table.rows[1][3].startswith(f"{expected:.1f} [")
+
+
+class TestAFolderKnowsWhatItWasAsked:
+    def small(self, **more: object) -> Ablation:
+        encoder, short = {"name": "resnet1d", "preset": "tiny"}, {"steps": 1, "batch_size": 4}
+        model = {"name": "supervised", "input": INPUT, "encoder": encoder}
+        values = {
+            "title": "small", "base": {"model": model, "train": short},
+            "rows": ({"name": "w/o gate"}, {"name": "lr [1e-2]", "run": {"model": {"recipe": {"lr": 1e-2}}}}),
+            "compared_with": "w/o gate", **more,
+        }  # fmt: skip
+        return validate(Ablation, values, "ablation")
+
+    def test_other_records_or_another_task_are_refused(self, children: tuple[Path, Path, Path], tmp_path: Path) -> None:
+        store, adults, _ = children
+        frame = Frame(store, load_task("simulated/children"), tmp_path)
+        run_ablation(self.small(), frame, Watcher())
+        with pytest.raises(ConfigError, match="were made of other records: choose another folder"):
+            run_ablation(self.small(), replace(frame, store=adults), Watcher())
+        with pytest.raises(ConfigError, match="were made of other task"):
+            run_ablation(self.small(), replace(frame, task=load_task("simulated/diagnosis")), Watcher())
+
+    def test_names_of_any_letters_are_compared_seed_by_seed(
+        self, children: tuple[Path, Path, Path], tmp_path: Path
+    ) -> None:
+        store, _, _ = children
+        table = run_ablation(self.small(), Frame(store, load_task("simulated/children"), tmp_path, (0, 1)), Watcher())
+        auroc = [float(row[1].split(" ")[0]) for row in table.rows]
+        assert float(table.rows[1][2].split(" ")[0]) == pytest.approx(auroc[1] - auroc[0], abs=0.11)
+        assert "±" in table.rows[1][2]
+
+    def test_wrong_questions_are_refused_before_anything_is_trained(
+        self, children: tuple[Path, Path, Path], tmp_path: Path
+    ) -> None:
+        store, _, _ = children
+        frame = Frame(store, load_task("simulated/children"), tmp_path / "new")
+        with pytest.raises(ConfigError, match="asks for XYZ, which simulated/children has not"):
+            run_ablation(self.small(calls=({"title": "XYZ", "called": "XYZ"},)), frame, Watcher())
+        rows = ({"name": "rocket", "reference": "rocket"},)
+        with pytest.raises(ConfigError, match="reference rows alone"):
+            run_ablation(self.small(rows=rows, compared_with=""), frame, Watcher())
+        with pytest.raises(ConfigError, match="row names must differ"):
+            self.small(rows=({"name": "a b"}, {"name": "a+b"}), compared_with="")
+        assert not (tmp_path / "new").exists()
+
+    def test_a_donor_does_not_see_the_test_part_of_its_own_store(self, children: tuple[Path, Path, Path]) -> None:
+        store, adults, out = children
+        task = load_task("simulated/children")
+        beside = store / ".." / store.name
+        assert donor_config(gates(), "merl", Frame(store, task, out, pretrain=beside)).data.task == "simulated/children"
+        assert donor_config(gates(), "merl", Frame(store, task, out, pretrain=adults)).data.task is None
+
+    def test_steps_that_are_typed_go_before_epochs_of_the_file(self) -> None:
+        ablation = self.small(base={"model": {"name": "supervised"}, "train": {"epochs": 50}})
+        frame = Frame(Path(), load_task("simulated/children"), Path(), over={"train": {"steps": 5}})
+        assert row_values(ablation, ablation.rows[0], frame, 0)["train"] == {"steps": 5, "seed": 0}

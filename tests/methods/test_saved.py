@@ -275,6 +275,23 @@ class TestSaved:
         assert all(torch.equal(tensor, own[name]) for name, tensor in kept.items())
         assert kept.keys() == own.keys()
 
+    def test_a_gate_that_reads_ages_otherwise_is_left_behind(self, tmp_path: Path) -> None:
+        donor = fresh(gate={"code": "linear"})
+        for parameter in donor.encoder.gate_parameters():
+            torch.nn.init.normal_(parameter)
+        save_method(donor, tmp_path)
+        other = fresh(seed=1, gate={"code": "log"})
+        before = {name: tensor.clone() for name, tensor in other.encoder.state_dict().items()}
+        with pytest.warns(UserWarning, match="its gates are left behind"):
+            init_encoder_from(other, tmp_path)
+        gates = other.encoder.gate_tensors()
+        assert all(
+            torch.equal(tensor, before[name]) for name, tensor in other.encoder.state_dict().items() if name in gates
+        )
+        alike = fresh(seed=1, gate={"code": "linear", "unknown_share": 0.3})
+        init_encoder_from(alike, tmp_path)
+        assert all(torch.equal(t, donor.encoder.state_dict()[n]) for n, t in alike.encoder.state_dict().items())
+
     def test_an_encoder_of_another_width_is_refused_by_the_tensors_that_differ(self, tmp_path: Path) -> None:
         save_method(fresh(gate=None), tmp_path)
         other = fresh(gate=None, encoder={"name": "lead_groups", "preset": "tiny", "attention": "eca"})

@@ -141,6 +141,7 @@ class TestAgeInNumbers:
         assert coded(torch.tensor([0.0, 9000.0, np.nan]), "constant").tolist() == [[0], [0], [0]]
         told = AgeCode("constant", unknown_share=0.0)
         assert torch.equal(told(torch.tensor([3.0])), told(torch.tensor([6000.0])))
+        assert told(torch.tensor([np.nan])).tolist() == [[0]], "nor is it told whose age is unknown"
 
     def test_bands_and_waves_have_the_widths_they_say(self) -> None:
         days = torch.tensor([3.0, np.nan, 900.0])

@@ -149,3 +149,9 @@ def test_fewer_leads_are_read_as_if_the_others_were_not_there() -> None:
         spec.narrowed(("I", "V3R"))
     with pytest.raises(ValueError, match="not on the axis: V7"):
         InputSpec(only=("V7",))
+
+
+def test_an_age_that_is_not_to_be_told_is_not() -> None:
+    batch = make_batch(4)
+    assert torch.isfinite(Preprocess(InputSpec(rate_hz=250, seconds=2))(batch).age_days[:3]).all()
+    assert Preprocess(InputSpec(rate_hz=250, seconds=2, age="unknown"))(batch).age_days.isnan().all()

@@ -67,7 +67,8 @@ def ablate(
     keeps(f"finished rows and the row under way are kept in {out}; the same command goes on")
     asked = load_ablation(ablation)
     over = run_values({}, {}, {"steps": steps, "batch_size": batch_size}, settings=more or ())
-    over["model"].pop("name", None)
+    if over["model"].get("name") is None:
+        over["model"].pop("name", None)
     question = load_task(task or only_task(Store(store).info["source"]), published=published, track=track)
     frame = Frame(store, question, out, range(seeds), over, drop or (), pretrain, row or ())
     err = Console(stderr=True)

@@ -7,9 +7,10 @@ zero-shot; a finished row is not repeated. Rows are compared with one of them on
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,7 @@ from auricle.train.watch import Watcher
 _RESULTS: Final = "results"
 _REFERENCES: Final = "reference"
 _MINUTES: Final = "minutes.json"
+_ASKED: Final = "asked.json"
 _TEST, _VALIDATION = "predictions.parquet", "validation.parquet"
 # Folders of results that learned from all labels.
 _WHOLE: Final = ("finetune-", "linear_probe-1-")
@@ -51,7 +53,7 @@ _COMPARED_NOTE: Final = (
 
 # What a row says of the test and of the validation part; by the folder of its seed.
 Pair = tuple[Predictions, Predictions]
-BySeed = Mapping[str, Pair]
+BySeed = dict[str, Pair]
 
 
 def run_ablation(
@@ -70,9 +72,11 @@ def run_ablation(
             of other settings.
     """
     rows = ablation.only(frame.only).rows
+    _check_questions(ablation, frame)
     runs = [
         (row, seed, row_config(ablation, row, frame, seed)) for row in rows for seed in frame.seeds if not row.reference
     ]
+    _keep_asked(frame)
     for name in dict.fromkeys(row.donor for row in rows if row.donor):
         _train(donor_config(ablation, name, frame), donor_folder(frame, name), watcher, say, f"donor {name}")
     spent: list[float] = []
@@ -91,6 +95,43 @@ def run_ablation(
     return ablation_table(ablation, frame.task, frame.out)
 
 
+def _check_questions(ablation: Ablation, frame: Frame) -> None:
+    """Raise where a column asks for a class that the task has not, or no row is trained at all."""
+    for call in ablation.calls:
+        if call.called not in frame.task.class_names:
+            raise ConfigError(
+                f"column {call.title!r} asks for {call.called}, which {frame.task.id} has not: "
+                f"{', '.join(frame.task.class_names)}"
+            )
+    if all(row.reference for row in ablation.rows):
+        raise ConfigError("an ablation of reference rows alone: auricle evaluate makes them (--rows)")
+
+
+def _keep_asked(frame: Frame) -> None:
+    """Remember what a folder's rows were asked, and refuse to go on with other records or another task."""
+    place = frame.out / _ASKED
+    asked = {
+        "records": _fingerprint(frame.store),
+        "task": hashlib.sha256(frame.task.model_dump_json(exclude={"origin"}).encode()).hexdigest(),
+        "pretrain": _fingerprint(frame.pretrain) if frame.pretrain else "",
+    }
+    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else asked
+    differing = [name for name, value in asked.items() if known.get(name) != value]
+    if differing:
+        raise ConfigError(
+            f"{frame.out}: its rows were made of other {' and '.join(differing)}: choose another folder for the table"
+        )
+    frame.out.mkdir(parents=True, exist_ok=True)
+    write_json(place, asked)
+
+
+def _fingerprint(store: Path) -> str:
+    """Of what a store was made of."""
+    info = Store(store).info
+    made = {key: info.get(key) for key in ("source", "options", "index_sha256", "rate_hz")}
+    return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()
+
+
 def _keep_minutes(place: Path, name: str, minutes: float) -> None:
     """Remember how long a row took, for whoever asks what the others would take."""
     known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
@@ -101,6 +142,8 @@ def _train(config: RunConfig, folder: Path, watcher: Watcher, say: Callable[[str
     """Train a run unless it is finished; what is there must be the run that is asked for."""
     begun = (folder / "run.toml").exists()
     differing = same_run(load_run(folder), config) if begun else []
+    if config.train.precision == "auto":  # which it was is told by a few steps
+        differing = [key for key in differing if key != "train.precision"]
     if differing:
         raise ConfigError(
             f"{folder}: was made with another {', '.join(differing)}; choose another folder for the table"
@@ -115,19 +158,26 @@ def _evaluate(ablation: Ablation, row: Row, seed: int, folder: Path, frame: Fram
     out = frame.out / _RESULTS / f"seed{seed}"
     setting = replace(setting_of(folder, Store(frame.store), frame.task, out, row.name), preset=slug(row.name))
     tuned = isinstance(setting.method, Classifies)
-    probes = len(ablation.fractions) if "linear_probe" in ablation.protocols else 0
-    wanted = 1 if tuned else probes + ("zero_shot" in ablation.protocols)
-    done = sorted(setting.folder.rglob("result.json")) if setting.folder.is_dir() else []
-    if len(done) >= wanted:
-        return False
     if tuned:
         about = load_card(folder)[0]["about"]
-        finetuned(setting, about["label_share"], seed, about["n_records"])
-    if probes and not tuned:
-        linear_probe(setting, ablation.fractions, [seed])
-    if "zero_shot" in ablation.protocols and not tuned:
+        share = about["label_share"]
+        if _is_there(setting, f"finetune-{share:g}-{seed}"):
+            return False
+        finetuned(setting, share, seed, about["n_records"])
+        return True
+    probes = [share for share in ablation.fractions if "linear_probe" in ablation.protocols]
+    probes = [share for share in probes if not _is_there(setting, f"linear_probe-{share:g}-{seed if share < 1 else 0}")]
+    if probes:
+        linear_probe(setting, probes, [seed])
+    asks = "zero_shot" in ablation.protocols and not _is_there(setting, "zero_shot")
+    if asks:
         zero_shot(setting)
-    return True
+    return bool(probes) or asks
+
+
+def _is_there(setting: Setting, name: str) -> bool:
+    """Whether a result was finished: it is written last."""
+    return (setting.folder / name / "result.json").exists()
 
 
 def _make_reference(ablation: Ablation, row: Row, frame: Frame, watcher: Watcher) -> None:
@@ -135,7 +185,7 @@ def _make_reference(ablation: Ablation, row: Row, frame: Frame, watcher: Watcher
     trained = next(one for one in ablation.rows if not one.reference)
     method = build_method(row_config(ablation, trained, frame, 0).model)
     setting = Setting(method, Store(frame.store), frame.task, frame.out / _RESULTS / _REFERENCES, row.reference)
-    if not setting.folder.is_dir():
+    if not _is_there(setting, "linear_probe-1-0"):
         reference_rows(setting, [row.reference], (1.0,), (0,), watcher)
 
 
@@ -171,6 +221,9 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
     ]
     if header:
         notes.append(_COMPARED_NOTE)
+    saw = sorted({r["meta"]["method"] for r in ours if r["meta"].get("overlap")})
+    if saw:
+        notes.append(f"Pre-training saw, or may have seen, signals of this test part: {', '.join(saw)}.")
     missing = [row[0] for row in rows if set(row[1:]) == {NOT_RUN}]
     if missing:
         notes.append(_not_run(missing, out))
@@ -205,11 +258,14 @@ def _compared(ablation: Ablation, task: Task, out: Path) -> tuple[list[str], dic
     """
     asked: dict[str, BySeed] = {}
     for row in ablation.rows:
-        found = (out / _RESULTS).glob(f"*/{task.id.replace('/', '-')}/{row.reference or row.name}/*")
-        whole = sorted(f for f in found if f.name.startswith(_WHOLE) and (f / _VALIDATION).exists())
-        asked[row.name] = {
-            f.parents[2].name: (Predictions.read(f / _TEST), Predictions.read(f / _VALIDATION)) for f in whole
-        }
+        asked[row.name] = {}
+        for seed in sorted((out / _RESULTS).iterdir()):
+            place = seed / task.id.replace("/", "-") / (row.reference or row.name)
+            for found in sorted(place.iterdir()) if place.is_dir() else ():
+                if found.name.startswith(_WHOLE) and (found / _VALIDATION).exists():
+                    asked[row.name][seed.name] = (
+                        Predictions.read(found / _TEST), Predictions.read(found / _VALIDATION),
+                    )  # fmt: skip
     header: list[str] = []
     cells: dict[str, list[str]] = {row.name: [] for row in ablation.rows}
     measures: list[tuple[str, Called | None, bool]] = [(call.title, call, False) for call in ablation.calls]
@@ -248,8 +304,7 @@ def _measured(own: Sequence[Pair], other: Sequence[Pair] | None, call: Called | 
         column = predictions.classes.index(call.called)
         if np.isnan(chosen[id(predictions)][column]):  # too few without the class to choose one by
             return np.full(len(weights), np.nan)
-        days, truth = predictions.age_days, predictions.truth[:, column]
-        counted = (days >= call.low_days) & (days < call.high_days) & (truth == (call.having == "yes"))
+        counted = _of_these_ages(predictions, call) & (predictions.truth[:, column] == (call.having == "yes"))
         called = counted & (predictions.score[:, column] >= chosen[id(predictions)][column])
         with np.errstate(invalid="ignore"):
             return np.asarray(100 * (weights @ called.astype(float)) / (weights @ counted.astype(float)))
@@ -257,9 +312,15 @@ def _measured(own: Sequence[Pair], other: Sequence[Pair] | None, call: Called | 
     return str(measured(*tests, share))
 
 
+def _of_these_ages(predictions: Predictions, call: Called) -> NDArray[np.bool_]:
+    """(n,) the records of the ages of a column; all of them, whoever's age is unknown too, where it has no bounds."""
+    if call.low_days <= 0 and call.high_days == np.inf:
+        return np.ones(len(predictions), dtype=bool)
+    return np.asarray((predictions.age_days >= call.low_days) & (predictions.age_days < call.high_days))
+
+
 def _told_apart(predictions: Predictions, weights: NDArray[np.uint16], call: Called) -> NDArray[np.float64]:
     """(r,) AUROC of a class in per cent among people of some ages."""
     column = predictions.classes.index(call.called)
-    counted = (predictions.age_days >= call.low_days) & (predictions.age_days < call.high_days)
-    truth = np.where(counted, predictions.truth[:, column], np.nan)
+    truth = np.where(_of_these_ages(predictions, call), predictions.truth[:, column], np.nan)
     return np.asarray(100 * auroc(truth[:, None], predictions.score[:, column, None], weights)[:, 0])

@@ -111,6 +111,9 @@ class Ablation(Config):
         for key in ("compared_with", "sized_like"):
             if getattr(self, key) and getattr(self, key) not in names:
                 raise ValueError(f"{key} names no row: {getattr(self, key)!r}")
+        folders = [slug(name) for name in names]
+        if "" in folders or len(set(folders)) < len(folders):
+            raise ValueError("row names must differ in their letters a to z and digits, which name the folders of runs")
         for row in self.rows:
             if row.sized_by and not self.sized_like:
                 raise ValueError(f"row {row.name!r} is sized like another row: name it in sized_like")
@@ -184,13 +187,17 @@ def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[st
     base: dict[str, Any] = dict(ablation.base)
     for key in (*row.drop, *frame.drop):
         base = _without(base, key.split("."))
-    values = merge(merge(merge(base, row.run), frame.over or {}), {"train": {"seed": seed}})
+    over = frame.over or {}
+    values = merge(base, row.run)
+    if "steps" in over.get("train", {}):  # what is typed goes before what the file says
+        values = _without(values, ["train", "epochs"])
+    values = merge(merge(values, over), {"train": {"seed": seed}})
     if row.donor:
         donor = dump(donor_config(ablation, row.donor, frame))["model"]
         values["model"] = as_donor(donor, values.get("model", {}))
         values["init_from"] = str(donor_folder(frame, row.donor))
     store = frame.store if frame.pretrain is None or _needs_labels(values) else frame.pretrain
-    values = merge({"data": _data(store, frame.task if store == frame.store else None)}, values)
+    values = merge({"data": _data(store, frame.task if store.resolve() == frame.store.resolve() else None)}, values)
     for key, places in row.take.items():
         values = _taken(values, key, places)
     if row.sized_by:
@@ -213,8 +220,8 @@ def _taken(values: dict[str, Any], key: str, places: Sequence[int]) -> dict[str,
         if not isinstance(resolved, Mapping) or part not in resolved:
             raise ConfigError(f"take: the run has no {key}")
         resolved = resolved[part]
-    if not isinstance(resolved, list) or max(places) >= len(resolved):
-        raise ConfigError(f"take: {key} has no entry {max(places)}")
+    if not isinstance(resolved, list) or not places or max(places) >= len(resolved):
+        raise ConfigError(f"take: {key} has no entry {max(places, default='that is wanted')}")
     return with_overrides(values, [f"{key}={json.dumps([resolved[place] for place in places])}"])
 
 
@@ -247,7 +254,8 @@ def donor_config(ablation: Ablation, name: str, frame: Frame) -> RunConfig:
         raise ConfigError(f"rows begin from the donor {name!r}: name the store it learns from (--pretrain STORE)")
     over = (frame.over or {}).get("model", {})
     values = merge(ablation.donors[name], {"model": {key: over[key] for key in ("input",) if key in over}})
-    task = frame.task if _needs_labels(values) else None
+    same = frame.pretrain.resolve() == frame.store.resolve()  # then its test part is not for donors
+    task = frame.task if same or _needs_labels(values) else None
     return validate(RunConfig, merge({"data": _data(frame.pretrain, task)}, values), f"donor {name!r}")
 
 

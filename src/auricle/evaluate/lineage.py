@@ -73,6 +73,8 @@ def saw_the_test(
     if "settings" in entry:  # a stream: its people are those of its seed, and of no other
         made = entry["settings"]["seed"] == info["options"].get("seed", 0)
         return bool(entry["source"] == info["source"] and made)
+    if entry.get("people") is not None and entry["people"] != info["options"].get("seed", 0):
+        return False  # simulated people of another seed
     if entry["source"] == info["source"]:
         # Two questions of one split see the same recordings.
         same = entry["task"] == task.id or entry.get("split") == task.split.model_dump(mode="json")
@@ -82,7 +84,7 @@ def saw_the_test(
 
 
 _SAID: Final = ("source", "task", "part", "others_left_out")
-_OF_PARTS: Final = ("settings", "split")
+_OF_PARTS: Final = ("settings", "split", "people")
 
 
 def lineage(about: dict[str, Any]) -> list[dict[str, Any]]:

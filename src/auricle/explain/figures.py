@@ -123,7 +123,7 @@ def gates_over_age(curves: GateCurves) -> Figure:
             points = points[:, np.isfinite(points).all(axis=0)]
             if points.shape[1]:
                 low, high = points.min(axis=1), points.max(axis=1)
-                axes.fill_between(place, low, high, color=COLOURS[number], alpha=0.12, lw=0)
+                axes.fill_between(place, low, high, color=COLOURS[number % len(COLOURS)], alpha=0.12, lw=0)
                 axes.plot(place, points.mean(axis=1), label=name, **series(number))
         grid[1, 0].plot(place, curves.contribution[:, number], label=name, **series(number))
     for number, name in enumerate(curves.scale_names):

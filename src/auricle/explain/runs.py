@@ -108,11 +108,14 @@ def draw_runs(
     drawn: list[Drawn] = []
     for name, setting in settings.items():
         read = setting.each(partial(features_and_groups, setting.method), rows)
+        setting.method.cpu()  # what follows looks at few records, here
         width = setting.method.encoder.width
         drawn += _space(name, setting, rows, truth, read[:, :width])
         drawn += _gates(name, setting, rows)
         drawn += _weights(name, setting, rows, read[:, width:])
     answers = {name: answered(one, protocol="finetune") for name, one in settings.items() if _answers(one)}
+    for setting in settings.values():
+        setting.method.cpu()
     drawn += _rates(answers, shown)
     for name, (test, _) in answers.items():
         if settings[name].method.picture_size is None:
@@ -194,6 +197,8 @@ def _gates(name: str, setting: Setting, rows: NDArray[np.int64]) -> list[Drawn]:
     ages = setting.store.column("age_days")[rows].astype(float)
     oldest = float(np.nanmax(ages)) if np.isfinite(ages).any() else ADULT_DAYS
     curves = gate_curves(setting.method, batch, np.expm1(np.linspace(0, np.log1p(oldest), _GATE_AGES)).tolist())
+    if not np.isfinite(curves.gamma).any():  # one gate for all groups, or age at the output: there is none of a group
+        return []
     prose = (
         f"{len(few)} test records, each asked at every age. A group that is only scaled is scaled back by the norm "
         "behind it, so that what is left of it (below) says more than the scale (above)."
@@ -229,6 +234,7 @@ def _rates(answers: Mapping[str, tuple[Predictions, Predictions | None]], shown:
         name: by_age(test, thresholds_at(validation if validation is not None else test))
         for name, (test, validation) in answers.items()
     }
+    chosen = "test" if any(validation is None for _, validation in answers.values()) else "validation"
     grid = 30 * np.expm1(np.linspace(age_scale(ages.min()), age_scale(ages.max()), _CURVE_AGES))
     with stage("AUROC over age"):
         curves = {name: over_age(test, grid, n=_BOOTSTRAP) for name, (test, _) in answers.items()}
@@ -244,7 +250,7 @@ def _rates(answers: Mapping[str, tuple[Predictions, Predictions | None]], shown:
         drawn.append(
             Drawn(
                 _file("rates", name), f"{name} over age",
-                "Thresholds let a tenth of those without the class pass in the validation part, of all ages. Bands are "
+                f"Thresholds let a tenth of those without the class pass in the {chosen} part, of all ages. Bands are "
                 "95 % intervals of each age by itself.",
                 "Left: called among those who have it. Right: among those who have it not.",
                 rates_over_age(found, name),
@@ -274,9 +280,9 @@ def _traces(
         drawn.append(
             Drawn(
                 _file("trace", name, class_name), f"{name}: where {class_name} is seen",
-                "The record with the class that the run is surest of. Each stretch of 200 ms of each lead was drawn as "
-                "a straight line: orange where the answer loses by that, violet where it gains. What a model looks at "
-                "is no proof of what is ill.",
+                "The record with the class that the run is surest of, its first window. Each stretch of 200 ms of each "
+                "lead was drawn as a straight line: orange where the answer loses by that, violet where it gains. What "
+                "a model looks at is no proof of what is ill.",
                 found.record_id, attribution_figure(found, title),
             )
         )  # fmt: skip

@@ -106,8 +106,8 @@ def _panel(axes: Axes, found: ByClass, values: NDArray[np.float64], title: str) 
         apart = _BESIDE * (number - (len(found.groups) - 1) / 2)
         value, low, high = values[:, number].T
         axes.errorbar(
-            value, place - apart, xerr=np.maximum(0, [value - low, high - value]), label=name, fmt=MARKERS[number],
-            ms=5, lw=1, color=COLOURS[number % len(COLOURS)],
+            value, place - apart, xerr=np.maximum(0, [value - low, high - value]), label=name, ms=5, lw=1,
+            fmt=MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
         )  # fmt: skip
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.set_xlabel("who has it less who has not")

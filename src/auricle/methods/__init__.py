@@ -63,6 +63,10 @@ def build_method(config: MethodConfig) -> Method:
     return method
 
 
+# Names of the tensors by which age acts in an encoder.
+_OF_AGE: Final = re.compile(r"(^|\.)(codes\.age|films\.age)\.")
+
+
 def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | None = None) -> None:
     """Write weights and card to `folder`, each whole or not at all.
 
@@ -228,9 +232,15 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
     Raises:
         CheckpointError: the two encoders differ.
     """
-    other = load_method(where).encoder
+    donor_method = load_method(where)
+    other = donor_method.encoder
     own = method.encoder.state_dict()
-    left = other.gate_tensors() - own.keys()
+    gates = other.gate_tensors()
+    left = gates - own.keys()
+    told, tells = (getattr(one.config, "gate", None) for one in (donor_method, method))
+    # Under another code the same numbers would mean other ages.
+    if told is not None and tells is not None and (told.code, told.n_fourier) != (tells.code, tells.n_fourier):
+        left |= {name for name in gates if _OF_AGE.search(name)}
     if left:
         warnings.warn(f"{where}: its gates are left behind, because this run has none of that kind", stacklevel=2)
     donor = {name: tensor for name, tensor in other.state_dict().items() if name not in left}

@@ -141,6 +141,8 @@ class AgeCode(Code):
         told = coded(torch.where(known, age_days, 0.0), self.kind)
         waves = (told[..., None] * self.frequencies).flatten(1)
         features = torch.cat([told, waves.sin(), waves.cos()], dim=-1)
+        if self.kind == "constant":  # nor is it told whose age is unknown
+            return features
         return torch.where(known[:, None], features, self.unknown)
 
     def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:

@@ -45,8 +45,8 @@ class InputSpec(Config):
         clip_mv: amplitudes are clipped to +- this; beyond it they come from electrodes and not from the heart.
         pooling: how the windows of a long record become one answer.
         age: `own`, or `shuffled`: every record of a store is told the age of another, in training as in testing, so
-            that what a model gains is not from age. A control for experiments; a recording that comes alone keeps its
-            own.
+            that what a model gains is not from age, though a recording that comes alone keeps its own; or `unknown`:
+            nobody is told any. Controls for experiments.
     """
 
     rate_hz: Annotated[float, Field(gt=0)] = 500.0
@@ -57,7 +57,7 @@ class InputSpec(Config):
     scale: Literal["mv", "amplitude_unknown", "lead_unknown"] = "mv"
     clip_mv: Annotated[float, Field(gt=0)] = 10.0
     pooling: Literal["mean"] = "mean"
-    age: Literal["own", "shuffled"] = "own"
+    age: Literal["own", "shuffled", "unknown"] = "own"
 
     @model_validator(mode="after")
     def _consistent(self) -> InputSpec:
@@ -119,6 +119,8 @@ class Preprocess(nn.Module):
         """
         if batch.leads != self.spec.leads:
             raise ValueError(f"the batch has leads {batch.leads}, the model reads {self.spec.leads}")
+        if self.spec.age == "unknown":
+            batch = batch.without_age()
         wanted = batch.lead_mask if all(self._read) else batch.lead_mask & torch.tensor(self._read).to(batch.lead_mask)
         signal, lead_mask = _fill_missing(batch.millivolts(), wanted, batch.time_mask)
         signal = high_pass(signal, batch.time_mask, batch.rate_hz, self.spec.band_hz[0])

@@ -1,8 +1,8 @@
 """A hospital's own children: check, ingest, adapt with and without the age, ask before and after, draw, write.
 
 Every stage keeps what it made, and is not done again; whoever is stopped goes on with the same command. What adapts is
-an ablation of five rows on the manifest's own training part (`auricle.evaluate.ablate`), so that the gate stands beside
-what could refute it: no age, another child's age, age and sex without any ECG, and random convolutions.
+an ablation of five rows on the manifest's own training part (`auricle.evaluate.ablate`), so that the age stands beside
+what could refute it: the same gate told no age, or another child's; age and sex without an ECG; random convolutions.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def _rows(config: StudyConfig, weights: Path, task: Task, classes: tuple[str, ..
         rows=(
             Row(name="age and sex alone", reference="age_and_sex"),
             Row(name="random convolutions", reference="rocket"),
-            Row(name=WITHOUT),
+            Row(name=WITHOUT, run={"model": {"gate": {}, "input": {"age": "unknown"}}}),
             Row(name=GATED, run={"model": {"gate": {}}}),
             Row(name=SHUFFLED, run={"model": {"gate": {}, "input": {"age": "shuffled"}}}),
         ),
@@ -279,5 +279,9 @@ def _number(value: float) -> float | None:
 def _sizes(run: Path, store: Store, task: Task, out: Path) -> tuple[int, int]:
     """Parameters of the gate, and of the whole model."""
     method = setting_of(run, store, task, out).method
-    gate = sum(parameter.numel() for parameter in method.encoder.gate_parameters())
+    gate = sum(
+        parameter.numel()
+        for name, parameter in method.encoder.named_parameters()
+        if "films.age." in name or name.startswith("codes.age")
+    )
     return gate, sum(parameter.numel() for parameter in method.parameters())

@@ -90,8 +90,8 @@ def _cell(cell: InBand | None) -> str:
 def _row_words(found: Studied) -> str:
     told = f"“{BEFORE}” is {found.weights} as it came; " if BEFORE in found.rates else ""
     return (
-        f"{told}“{WITHOUT}” and “{GATED}” are that adapted to the training children without and with their age, first "
-        "seed. Intervals are 95 % over patients."
+        f"{told}“{WITHOUT}” and “{GATED}” are that adapted to the training children, who were told no age and their "
+        "own, first seed. Intervals are 95 % over patients."
     )
 
 
@@ -109,7 +109,14 @@ def _people_words(found: Studied) -> str:
     more = (
         f" {refused} recordings of the manifest could not be stored; check.html says which and why." if refused else ""
     )
-    return "Parts are drawn by patient, so that no child is in two of them." + more
+    alone = found.counts["records"] == found.counts["patients"]
+    parted = (
+        "Every recording is a patient of its own here, or the manifest does not say whose it is: then a child with "
+        "several recordings may be in two parts."
+        if alone
+        else "Parts are drawn by patient, so that no child is in two of them."
+    )
+    return parted + more
 
 
 def _people(found: Studied) -> list[list[str]]:
@@ -139,7 +146,8 @@ def markdown(found: Studied) -> str:
         f"* Weights: {found.weights}; encoder and preprocessing are theirs ({_input_words(found)}).",
         f"* {GATED}: gamma and beta of every block by age (FiLM), fresh or those of the weights, {found.n_gate:,} of "
         f"{found.n_weights:,} weights; a tenth of the training records is told no age.",
-        f"* {WITHOUT}: the same training without them. {SHUFFLED}: with them, each child told the age of another.",
+        f"* {WITHOUT}: the same weights and training, nobody told any age. {SHUFFLED}: each child told the age of "
+        "another, in training as in testing.",
         f"* {found.config.epochs:g} epochs of the training part in batches of {found.config.batch_size}, backbone "
         f"{found.config.backbone}, {found.config.seeds} seeds. Nothing was chosen on the test part; thresholds are of "
         "the validation part.",

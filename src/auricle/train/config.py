@@ -167,6 +167,11 @@ class RunConfig(Config):
     def _counts_what_ends(self) -> RunConfig:
         if self.train.epochs is not None and self.data.parts:
             raise ValueError("train.epochs counts passes over a store, and a mixture has no end: give train.steps")
+        spec = getattr(self.model, "input", None)
+        if self.data.parts and spec is not None and spec.age != "own":
+            raise ValueError(
+                f"model.input.age={spec.age} changes what people of a store are told, not those of a mixture"
+            )
         return self
 
     def with_model(self, **changes: Any) -> RunConfig:

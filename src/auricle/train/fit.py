@@ -142,6 +142,7 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
         data = {
             "source": seen.store.info["source"],
             "others_left_out": bool(seen.store.info["options"].get("leave_out")),
+            "people": seen.store.info["options"].get("seed", 0) if seen.store.info["source"] == "simulated" else None,
             "n_records": len(seen.rows),
         }
     return {
