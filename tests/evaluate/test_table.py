@@ -177,6 +177,16 @@ def test_by_age_has_a_column_for_each_band_with_records():
         table.by_age([result()], TASK)
 
 
+def test_two_kinds_of_accuracy_are_not_set_side_by_side_without_a_word():
+    other = result(method="rocket", fraction=1.0)
+    one = result(method="mirage", fraction=1.0, answers="single_label")
+    for each in (one, other):
+        each["macro"]["accuracy"] = {"value": 0.5, "low": 0.4, "high": 0.6}
+    assert any("not comparable" in note for note in table.build([one, other], TASK, metric="accuracy").notes)
+    assert not any("not comparable" in note for note in table.build([one], TASK, metric="accuracy").notes)
+    assert not any("not comparable" in note for note in table.build([one, other], TASK).notes)
+
+
 class TestTheMainTable:
     def result(self, method: str, task: str, fraction: float | None, value: float, track: str = "clean") -> dict:
         protocol = "zero_shot" if fraction is None else "linear_probe"

@@ -38,6 +38,10 @@ PUBLISHED_NOTE: Final = (
 )
 
 
+_TWO_ACCURACIES: Final = (
+    "Rows that answer one of all classes have the share of records whose highest score is right; the others the mean "
+    "over classes of those on the right side of a threshold. The two are not comparable."
+)
 # A cell as `cell` writes it: mean, deviation over seeds, interval.
 _NUMBER: Final = re.compile(r"(-?\d+\.\d+)(?: ± (\d+\.\d+))?(?: \[(-?\d+\.\d+), (-?\d+\.\d+)\])?")
 _LATEX: Final = {
@@ -219,6 +223,8 @@ def build(
     order = sorted([*by_row, *missing], key=lambda key: (_sanity_rank(key[0]), key))
     rows = [_row(key, by_row.get(key, []), metric, fractions) for key in order]
     notes = _notes(ours)
+    if metric == "accuracy" and len({r["meta"].get("answers", "multi_label") for r in ours}) > 1:
+        notes.append(_TWO_ACCURACIES)
     if published:
         rows += _published_cells(task, protocols, metric, fractions)
         notes.append(PUBLISHED_NOTE)
