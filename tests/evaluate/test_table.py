@@ -217,6 +217,12 @@ class TestTheMainTable:
         with pytest.raises(DataError, match="no track 'dirty'"):
             main_table((), "dirty")
 
+    def test_rows_that_saw_the_test_are_named(self) -> None:
+        seen = self.result("merl", "csn", 0.1, 0.8)
+        seen["meta"]["overlap"] = True
+        assert "merl (csn)" in main_table([seen]).notes[0]
+        assert not any("may have seen" in note for note in main_table([self.result("merl", "csn", 0.1, 0.8)]).notes)
+
     def test_in_markdown_it_is_task_by_task(self) -> None:
         text = task_by_task(main_table([self.result("lisa", "csn", 0.1, 0.8)]))
         assert text.count("| method | 1 % | 10 % | 100 % | zero-shot |") == 6

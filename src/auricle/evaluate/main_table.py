@@ -83,7 +83,11 @@ def main_table(results: Iterable[Result], track: str = "clean") -> Table:
         header += [*(f"{title} {100 * fraction:g} %" for fraction in FRACTIONS), f"{title} zero-shot"]
     rows = [*_published(), *((row_name(key[0], key[1], ""), *_cells(by_row[key])) for key in keys)]
     caption = f"**Linear probe and zero-shot, six tasks** (LISA proposal, section 4.1), track {track}: macro AUROC, %."
-    return Table(tuple(header), tuple(rows), caption, (_TRACK_NOTES[track], PUBLISHED_NOTE, _HOW_NOTE))
+    notes = [_TRACK_NOTES[track], PUBLISHED_NOTE, _HOW_NOTE]
+    saw = sorted({f"{r['meta']['method']} ({r['meta']['task']})" for r in ours if r["meta"].get("overlap")})
+    if saw:
+        notes.insert(0, f"Pre-training saw, or may have seen, signals of the test part: {', '.join(saw)}.")
+    return Table(tuple(header), tuple(rows), caption, tuple(notes))
 
 
 def _is_asked(protocol: str) -> bool:

@@ -87,6 +87,7 @@ class Studied:
         classes: those that are shown.
         n_gate, n_weights: parameters of the gate and of the whole gated model.
         weights: name of the weights that were adapted.
+        overlap: whether their training saw, or may have seen, these recordings.
     """
 
     config: StudyConfig
@@ -99,6 +100,7 @@ class Studied:
     n_gate: int
     n_weights: int
     weights: str
+    overlap: bool
 
 
 def study(
@@ -149,7 +151,8 @@ def study(
     draw_runs(shown, store, task, out / "figures", classes=classes, command="auricle study paediatric")
     gate, whole = _sizes(out / "runs" / f"{slug(GATED)}-0", store, task, out)
     name = config.init_from if config.init_from in SHIPPED else weights.resolve().name
-    return Studied(config, task, store, counts, table, rates, tuple(classes), gate, whole, name)
+    overlap = setting_of(weights, store, task, out).overlap
+    return Studied(config, task, store, counts, table, rates, tuple(classes), gate, whole, name, overlap)
 
 
 def _open(config: StudyConfig, out: Path) -> None:

@@ -100,7 +100,15 @@ def _lead(found: Studied) -> str:
     return (
         f"{sizes['records']} recordings of {sizes['patients']} children; {found.weights} adapted for "
         f"{found.config.epochs:g} epochs, {found.config.seeds} seeds. The gate that reads the age has {found.n_gate:,} "
-        f"of {found.n_weights:,} weights. {RESEARCH_USE}"
+        f"of {found.n_weights:,} weights. {_seen_words(found)}{RESEARCH_USE}"
+    )
+
+
+def _seen_words(found: Studied) -> str:
+    if not found.overlap:
+        return ""
+    return (
+        f"The training of {found.weights} saw, or may have seen, recordings of the test part: nothing here is a test. "
     )
 
 
