@@ -57,6 +57,11 @@ def test_every_stage_is_made_once(folders: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(folders: Path, tmp_path: Path) -> None:
+    refused(auricle(*asked(folders, tmp_path / "c", "--method", "lissa")), "did you mean 'lisa'")
+    (tmp_path / "empty").mkdir()
+    refused(auricle(*asked(folders, tmp_path / "d", "--cpsc2018", tmp_path / "empty")), str(tmp_path / "empty"))
+    assert not (tmp_path / "c").exists()
+    assert not (tmp_path / "d").exists(), "before anything is stored"
     refused(auricle("study", "mimic", "--mimic", folders / "mimic", "--out", tmp_path / "a"), "name what is asked")
     refused(
         auricle("study", "mimic", "--mimic", folders / "csn", "--csn", folders / "csn", "--out", tmp_path / "b"),

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from auricle.atomic import write_bytes, write_json
 from auricle.config import Config, validate
 from auricle.data.ingest import ingest
+from auricle.data.sources import get_source
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError
 from auricle.evaluate.lineage import setting_of
@@ -110,6 +111,11 @@ def study(
         DataError: a folder is no such data set.
         ConfigError: the folder holds runs of another study.
     """
+    # What is wrong with the command is said before hours are spent on it.
+    runs = {method: _run_of(config, method, out) for method in config.methods}
+    for source, folder in config.asked.items():
+        if not (out / "stores" / source / "store.json").exists():
+            get_source(source).index(folder)
     watcher, clock = watcher or Watcher(), _Clock(out / _HOURS)
     with clock.stage("ingest mimic_iv_ecg"):
         say("storing MIMIC-IV-ECG")
@@ -126,7 +132,7 @@ def study(
             ingest(source, folder, out / "stores" / source, rate_hz=config.rate_hz, on_progress=on_progress)
     for method in config.methods:
         with clock.stage(f"pretrain {method}"):
-            _pretrain(config, method, out, watcher, say)
+            _pretrain(runs[method], out / "runs" / method, watcher, say)
     not_asked: list[str] = []
     for task_id in TASKS:
         task = load_task(task_id)
@@ -153,11 +159,8 @@ def study(
     return Pretrained(text, tuple(not_asked), clock.hours)
 
 
-def _pretrain(
-    config: MimicConfig, method: str, out: Path, watcher: Watcher, say: Callable[[str], None]
-) -> None:  # fmt: skip
-    """Pre-train a method on all of MIMIC-IV-ECG that has a report, unless it is done."""
-    folder = out / "runs" / method
+def _run_of(config: MimicConfig, method: str, out: Path) -> RunConfig:
+    """The pre-training of a method, on all of MIMIC-IV-ECG that has a report."""
     values = {
         "model": {"name": method, "preset": config.preset},
         "data": {"store": out / "stores" / "mimic_iv_ecg"},
@@ -166,7 +169,11 @@ def _pretrain(
             "workers": config.workers, "checkpoint_every": 1000,
         },
     }  # fmt: skip
-    run = validate(RunConfig, values, f"pre-training {method}")
+    return validate(RunConfig, values, f"pre-training {method}")
+
+
+def _pretrain(run: RunConfig, folder: Path, watcher: Watcher, say: Callable[[str], None]) -> None:
+    """Pre-train a method, unless it is done."""
     begun = (folder / "run.toml").exists()
     differing = [key for key in same_run(load_run(folder), run) if key != "train.precision"] if begun else []
     if differing:
@@ -174,7 +181,7 @@ def _pretrain(
             f"{folder}: was begun with another {', '.join(differing)}; choose another folder for the study"
         )
     if not (folder / "model").is_dir():
-        say(f"pre-training {method}")
+        say(f"pre-training {folder.name}")
         fit(run, folder, resume=begun, watcher=watcher)
 
 
