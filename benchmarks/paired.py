@@ -12,14 +12,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from auricle.evaluate.metrics import patient_weights
+from auricle.errors import DataError
+from auricle.evaluate.paired import Estimate, measured
 from auricle.evaluate.predictions import Predictions
-from auricle.evaluate.ranking import auroc, macro
 
-REPLICATES = 1000
 PROTOCOLS = ("zero_shot", "linear_probe-0.01-", "linear_probe-0.1-", "linear_probe-1-", "finetune-1-")
 
 
@@ -31,15 +27,9 @@ def of_protocol(results: Path, rows: list[str], protocol: str) -> list[Predictio
     return [Predictions.read(path) for paths in found for path in paths]
 
 
-def replicates(asked: list[Predictions], weights: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """(r,) macro AUROC in per cent, averaged over predictions, in each row of (r, record) weights."""
-    return np.mean([100 * macro(auroc(one.truth, one.score, weights)) for one in asked], axis=0)
-
-
-def cell(values: NDArray[np.float64]) -> str:
-    """The first value, which is that of the records themselves, and the 95 % interval of the others."""
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    return f"{values[0]:.1f} [{low:.1f}, {high:.1f}]"
+def cell(found: Estimate) -> str:
+    """The value of the records themselves, and its 95 % interval."""
+    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
 def main() -> None:
@@ -53,12 +43,11 @@ def main() -> None:
         other = of_protocol(results, others.split(","), opposite)
         if not one or not other:
             continue
-        if len({part.record_id for part in (*one, *other)}) > 1:
-            sys.exit(f"{results}: {protocol} {opposite}: not the same records in the same order")
-        drawn = patient_weights(one[0], REPLICATES, seed=0)
-        weights = np.concatenate([np.ones_like(drawn[:1]), drawn])
-        a, b = replicates(one, weights), replicates(other, weights)
-        print(f"| {protocol.strip('-')} | {cell(a)} | {cell(b)} | {cell(a - b)} |", flush=True)
+        try:
+            cells = [cell(one_of) for one_of in (measured(one), measured(other), measured(one, other))]
+        except DataError as error:
+            sys.exit(f"{results}: {protocol} {opposite}: {error}")
+        print(f"| {protocol.strip('-')} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

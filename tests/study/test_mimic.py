@@ -53,7 +53,7 @@ def test_every_stage_is_made_once(folders: Path, tmp_path: Path) -> None:
     assert not again.returncode, again.stderr
     assert "pre-training" not in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == weights
-    refused(auricle(*asked(folders, out, "--epochs", 3)), "was begun with another train.epochs")
+    refused(auricle(*asked(folders, out, "--epochs", 3)), "was made with another train.epochs")
 
 
 def test_what_is_not_there_is_said(folders: Path, tmp_path: Path) -> None:

@@ -34,9 +34,8 @@ from auricle.evaluate.reference import reference_rows
 from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
 from auricle.methods import Classifies, build_method, load_card
 from auricle.tasks import Task
-from auricle.train.config import RunConfig
-from auricle.train.fit import fit
-from auricle.train.setup import load_run, same_run, with_classes
+from auricle.train.pretrain import train_once
+from auricle.train.setup import with_classes
 from auricle.train.watch import Watcher
 
 _RESULTS: Final = "results"
@@ -78,14 +77,15 @@ def run_ablation(
     ]
     _keep_asked(frame)
     for name in dict.fromkeys(row.donor for row in rows if row.donor):
-        _train(donor_config(ablation, name, frame), donor_folder(frame, name), watcher, say, f"donor {name}")
+        donor = donor_config(ablation, name, frame)
+        train_once(donor, donor_folder(frame, name), watcher, partial(say, f"donor {name}"))
     spent: list[float] = []
     for number, (row, seed, config) in enumerate(runs):
         left = f", about {fmean(spent) * (len(runs) - number) / 60:.0f} min left" if spent else ""
         begun = time.monotonic()
         folder = frame.out / "runs" / f"{slug(row.name)}-{seed}"
         title = f"{row.name}, seed {seed} ({number + 1} of {len(runs)}{left})"
-        _train(with_classes(config, frame.task), folder, watcher, say, title)
+        train_once(with_classes(config, frame.task), folder, watcher, partial(say, title))
         if _evaluate(ablation, row, seed, folder, frame):
             spent.append(time.monotonic() - begun)
             _keep_minutes(frame.out / _MINUTES, f"{slug(row.name)}-{seed}", spent[-1] / 60)
@@ -136,21 +136,6 @@ def _keep_minutes(place: Path, name: str, minutes: float) -> None:
     """Remember how long a row took, for whoever asks what the others would take."""
     known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
     write_json(place, {**known, name: round(minutes, 2)})
-
-
-def _train(config: RunConfig, folder: Path, watcher: Watcher, say: Callable[[str], None], title: str) -> None:
-    """Train a run unless it is finished; what is there must be the run that is asked for."""
-    begun = (folder / "run.toml").exists()
-    differing = same_run(load_run(folder), config) if begun else []
-    if config.train.precision == "auto":  # which it was is told by a few steps
-        differing = [key for key in differing if key != "train.precision"]
-    if differing:
-        raise ConfigError(
-            f"{folder}: was made with another {', '.join(differing)}; choose another folder for the table"
-        )
-    if not (folder / "model").is_dir():
-        say(title)
-        fit(config, folder, resume=begun, watcher=watcher)
 
 
 def _evaluate(ablation: Ablation, row: Row, seed: int, folder: Path, frame: Frame) -> bool:

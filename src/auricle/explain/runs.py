@@ -99,7 +99,7 @@ def draw_runs(
     }
     rows = next(iter(settings.values())).parts("test")["test"]
     truth = next(iter(settings.values())).targets(rows)
-    shown = tuple(classes) or _frequent(task, truth)
+    shown = tuple(classes) or frequent_classes(task, truth)
     page = Page(
         f"{', '.join(names)} on {task.title}",
         f"{len(rows)} test records of {task.id}, {store.info['source']}. Figures are files beside this page.",
@@ -138,12 +138,12 @@ def _file(*parts: str) -> str:
     return "-".join(re.sub(r"[^a-z0-9.]+", "_", part.casefold()).strip("_") for part in parts) + ".png"
 
 
-def _frequent(task: Task, truth: NDArray[np.float32]) -> tuple[str, ...]:
-    """The classes that most records have, those aside that all or next to nobody has, and normal."""
+def frequent_classes(task: Task, truth: NDArray[np.float32], most: int = MOST_CLASSES) -> tuple[str, ...]:
+    """The classes that most records of (n, c) truth have, those aside that next to nobody has, and normal."""
     counts = (truth == 1).sum(axis=0)
     order = [column for column in np.argsort(-counts, kind="stable") if counts[column] >= _FEWEST_POSITIVE]
     names = [task.class_names[column] for column in order if task.class_names[column] != _NORMAL]
-    return tuple(names[:MOST_CLASSES])
+    return tuple(names[:most])
 
 
 def _answers(setting: Setting) -> bool:

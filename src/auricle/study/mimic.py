@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,7 +22,7 @@ from auricle.config import Config, validate
 from auricle.data.ingest import ingest
 from auricle.data.sources import get_source
 from auricle.data.store import Store
-from auricle.errors import ConfigError, DataError
+from auricle.errors import DataError
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.main_table import TASKS, main_table, task_by_task
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, linear_probe, zero_shot
@@ -31,12 +32,15 @@ from auricle.methods import AlignsText
 from auricle.progress import OnProgress
 from auricle.tasks import Task, load_task
 from auricle.train.config import Precision, RunConfig
-from auricle.train.fit import fit
-from auricle.train.setup import load_run, same_run
+from auricle.train.pretrain import train_once
 from auricle.train.watch import Watcher
 
 _HOURS: Final = "hours.json"
 _REFERENCES: Final = ("class_prior", "random_encoder", "rocket", "supervised")
+
+
+# Of these the rows that are asked at every share of the labels.
+_PROBED: Final = ("random_encoder", "rocket")
 
 
 class MimicConfig(Config):
@@ -132,7 +136,7 @@ def study(
             ingest(source, folder, out / "stores" / source, rate_hz=config.rate_hz, on_progress=on_progress)
     for method in config.methods:
         with clock.stage(f"pretrain {method}"):
-            _pretrain(runs[method], out / "runs" / method, watcher, say)
+            train_once(runs[method], out / "runs" / method, watcher, partial(say, f"pre-training {method}"))
     not_asked: list[str] = []
     for task_id in TASKS:
         task = load_task(task_id)
@@ -172,19 +176,6 @@ def _run_of(config: MimicConfig, method: str, out: Path) -> RunConfig:
     return validate(RunConfig, values, f"pre-training {method}")
 
 
-def _pretrain(run: RunConfig, folder: Path, watcher: Watcher, say: Callable[[str], None]) -> None:
-    """Pre-train a method, unless it is done."""
-    begun = (folder / "run.toml").exists()
-    differing = [key for key in same_run(load_run(folder), run) if key != "train.precision"] if begun else []
-    if differing:
-        raise ConfigError(
-            f"{folder}: was begun with another {', '.join(differing)}; choose another folder for the study"
-        )
-    if not (folder / "model").is_dir():
-        say(f"pre-training {folder.name}")
-        fit(run, folder, resume=begun, watcher=watcher)
-
-
 def _ask(setting: Setting) -> None:
     """Zero-shot where the method can, and probes at every share and seed, unless they are there."""
     done = {path.parent.name for path in setting.folder.rglob("result.json")} if setting.folder.is_dir() else set()
@@ -198,12 +189,9 @@ def _ask(setting: Setting) -> None:
 def _references(setting: Setting, task: Task, watcher: Watcher) -> None:
     """The reference rows of a task, unless they are there."""
     place = setting.out / task.id.replace("/", "-")
-    missing = [
-        row
-        for row in _REFERENCES
-        for shares in [FRACTIONS if row in ("random_encoder", "rocket") else (1.0,)]
-        if len(list((place / row).rglob("result.json"))) < sum(len(SEEDS) if share < 1 else 1 for share in shares)
-    ]
+    probed, whole = sum(len(SEEDS) if share < 1 else 1 for share in FRACTIONS), 1
+    wanted = {row: probed if row in _PROBED else whole for row in _REFERENCES}
+    missing = [row for row, n in wanted.items() if len(list((place / row).rglob("result.json"))) < n]
     reference_rows(setting, missing, FRACTIONS, SEEDS, watcher)
 
 

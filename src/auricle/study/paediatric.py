@@ -29,7 +29,7 @@ from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import answered
 from auricle.evaluate.table import Table
-from auricle.explain.runs import draw_runs
+from auricle.explain.runs import draw_runs, frequent_classes
 from auricle.methods import Classifies, load_card
 from auricle.pages.check import check_page
 from auricle.predict import SHIPPED
@@ -40,11 +40,8 @@ from auricle.train.watch import Watcher
 BEFORE: Final = "before"
 WITHOUT, GATED, SHUFFLED = "without the age", "with the age gate", "age shuffled"
 _PLAN: Final = "study.toml"
-# Fewer positives in the test part than this give no row of rates.
-FEWEST_POSITIVE: Final = 10
 _FEWEST_YOUNG: Final = 20
 _MOST_CLASSES: Final = 6
-_NORMAL: Final = "NORM"
 
 
 class StudyConfig(Config):
@@ -136,7 +133,7 @@ def study(
     ages = store.columns.age_days[test]
     if not np.isfinite(ages).any():
         raise DataError(f"{config.data}: no test record has an age, and a study of what the age is worth needs one")
-    classes = config.classes or _frequent(task, store, test)
+    classes = config.classes or frequent_classes(task, task.store_targets(store)[test], _MOST_CLASSES)
     ablation = _rows(config, weights, task, classes, ages)
     frame = Frame(store.path, task, out, range(config.seeds))
     say("adapting: five rows, so that the age gate stands beside what could refute it")
@@ -206,14 +203,6 @@ def _records(
     )
     counts = {"records": done.n_stored, "patients": report.n_patients, "refused": report.n_lines - done.n_stored}
     return Store(out / "store"), counts
-
-
-def _frequent(task: Task, store: Store, rows: Any) -> tuple[str, ...]:
-    """The classes that most test records have, normal aside."""
-    counts = (task.store_targets(store)[rows] == 1).sum(axis=0)
-    order = np.argsort(-counts, kind="stable")
-    names = [task.class_names[column] for column in order if counts[column] >= FEWEST_POSITIVE]
-    return tuple(name for name in names if name != _NORMAL)[:_MOST_CLASSES]
 
 
 def _rows(config: StudyConfig, weights: Path, task: Task, classes: tuple[str, ...], ages: Any) -> Ablation:

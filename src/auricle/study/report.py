@@ -15,6 +15,7 @@ from auricle.age import AGE_BANDS, describe
 from auricle.atomic import write_bytes
 from auricle.disclaimer import RESEARCH_USE
 from auricle.evaluate.by_age import InBand, Rate
+from auricle.evaluate.table import Table
 from auricle.explain.figures import rates_over_age
 from auricle.pages.page import Page, Section
 from auricle.study.paediatric import BEFORE, GATED, SHUFFLED, WITHOUT, Studied
@@ -180,9 +181,8 @@ def _input_words(found: Studied) -> str:
 
 
 def _pipe(rows: list[list[str]]) -> str:
-    header, *body = rows
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *body))
+    header, *body = map(tuple, rows)
+    return Table(header, tuple(body), "", ()).to_markdown().strip()
 
 
 def _tripod(found: Studied) -> list[list[str]]:

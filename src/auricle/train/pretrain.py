@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from auricle.config import validate
+from auricle.errors import ConfigError
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
-from auricle.train.setup import run_values
+from auricle.train.setup import load_run, run_values, same_run
 from auricle.train.watch import Watcher
 
 # In place of a store: the run's configuration says in `data.parts` what it learns from.
@@ -84,3 +85,26 @@ def train(values: Mapping[str, Any], out: Path, *, resume: bool = False, watcher
         ConfigError: a value is wrong; the message names its key.
     """
     return fit(validate(RunConfig, values, "run"), out, resume=resume, watcher=watcher)
+
+
+def train_once(config: RunConfig, out: Path, watcher: Watcher, before: Callable[[], None] = lambda: None) -> None:
+    """Train a run from its first step, or from where it was killed, unless it is finished.
+
+    Args:
+        config: the run.
+        out: run folder.
+        watcher: is told of the estimate and of progress.
+        before: called before anything is trained.
+
+    Raises:
+        ConfigError: the folder holds another run.
+    """
+    begun = (out / "run.toml").exists()
+    differing = same_run(load_run(out), config) if begun else []
+    if config.train.precision == "auto":  # which it was is told by a few steps
+        differing = [key for key in differing if key != "train.precision"]
+    if differing:
+        raise ConfigError(f"{out}: was made with another {', '.join(differing)}; choose another folder for the table")
+    if not (out / "model").is_dir():
+        before()
+        fit(config, out, resume=begun, watcher=watcher)
