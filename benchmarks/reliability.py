@@ -3,10 +3,11 @@
     python benchmarks/reliability.py RESULTS [docs/images/reliability.png] > benchmarks/results/reliability.md
 
 RESULTS is what `examples/weights.sh` evaluated into. The picture: the five superclasses on folds 9 and 10 of PTB-XL,
-before (left) and after. The table: expected calibration error (15 bins of equal width, mean over the classes with ten
-positives or more), with 95 % intervals over 300 resamplings of the patients; of simulated people by age. A calibration
-that is told apart from none by its interval is one that did something. The error of few records is never 0: a perfect
-forecast of as many records is given beside it (its answers drawn from its own probabilities, seed 0).
+before (left) and after. The first table: expected calibration error (15 bins of equal width, mean over the classes with
+ten positives or more), with 95 % intervals over 300 resamplings of the patients; of simulated people by age. The error
+of few records is never 0: a perfect forecast of as many records is given beside it (its answers drawn from its own
+probabilities, seed 0). The second table: of how many the set of answers holds what is so, in per cent over all classes
+together, and the two classes of which the smallest share of those with it is covered.
 """
 
 from __future__ import annotations
@@ -16,29 +17,35 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import expit
 
 from auricle.age import AGE_BANDS
 from auricle.evaluate.metrics import expected_calibration_error, patient_weights
 from auricle.evaluate.predictions import Predictions
 from auricle.explain.figures import reliability
 from auricle.methods import load_card
+from auricle.over_age import AnswerSets, CalibrationOverAge
 from auricle.predict import SHIPPED_WEIGHTS
 
 Floats = NDArray[np.float64]
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 TESTS = {"PTB-XL, folds 9 and 10": "ptb_xl-findings", "elsewhere": "elsewhere-findings", "simulated": "ecg-findings"}
 FEWEST, DRAWS, DPI = 10, 300, 80
+_WORST = 2
 
 
-def before(asked: Predictions) -> Floats:
-    """The probabilities without their calibration: each logit less its shift, over its factor."""
-    pairs = load_card(SHIPPED_WEIGHTS)[0]["config"]["calibration"]
-    factor, shift = np.array([pairs.get(name, (1.0, 0.0)) for name in asked.classes]).T
+def calibrations(asked: Predictions) -> tuple[Floats, Floats]:
+    """(n, c) the probabilities as trained, and by one factor and shift of each class for all ages."""
+    config = load_card(SHIPPED_WEIGHTS)[0]["config"]
+    over_age = CalibrationOverAge(**config["over_age"])
+    factor, shift = (one.numpy() for one in over_age.at(torch.tensor(asked.age_days), asked.classes))
     score = np.clip(asked.score, 1e-9, 1 - 1e-9)
-    plain: Floats = 1 / (1 + np.exp(-(np.log(score / (1 - score)) - shift) / factor))
-    return plain
+    logit = (np.log(score / (1 - score)) - shift) / factor
+    of_all = np.array([config["calibration"].get(name, (1.0, 0.0)) for name in asked.classes]).T
+    return expit(logit), expit(of_all[0] * logit + of_all[1])
 
 
 def error(truth: Floats, probability: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> float:
@@ -48,29 +55,57 @@ def error(truth: Floats, probability: Floats, rows: NDArray[np.int64], columns: 
     )
 
 
+def told(asked: Predictions, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The classes that ten or more of some records have, and ten or more have not."""
+    truth = asked.truth[rows]
+    return np.flatnonzero(((truth == 1).sum(0) >= FEWEST) & ((truth == 0).sum(0) >= FEWEST))
+
+
 def line(name: str, asked: Predictions, rows: NDArray[np.int64]) -> str:
-    """Errors before, after, and of a perfect forecast, of the records at `rows`."""
-    truth = asked.truth
-    enough = (truth[rows] == 1).sum(0) >= FEWEST
-    columns = np.flatnonzero(enough & ((truth[rows] == 0).sum(0) >= FEWEST))
+    """Errors as trained, by one pair, by age, and of a perfect forecast, of the records at `rows`."""
+    truth, columns = asked.truth, told(asked, rows)
     if not len(columns):
-        return f"| {name} | {len(rows)} | 0 | | | |"
+        return f"| {name} | {len(rows)} | 0 | | | | |"
     drawn = (np.random.default_rng(0).random(truth.shape) < asked.score).astype(float)
     cells = []
-    for answers, probability in ((truth, before(asked)), (truth, asked.score), (drawn, asked.score)):
-        part = asked.select(rows)
-        weights = patient_weights(part, DRAWS, seed=0)
+    for answers, probability in (*((truth, one) for one in (*calibrations(asked), asked.score)), (drawn, asked.score)):
+        weights = patient_weights(asked.select(rows), DRAWS, seed=0)
         draws = [error(answers, probability, np.repeat(rows, weight), columns) for weight in weights]
         low, high = np.quantile(draws, (0.025, 0.975))
         cells.append(f"{error(answers, probability, rows, columns):.3f} [{low:.3f}, {high:.3f}]")
     return f"| {name} | {len(rows)} | {len(columns)} | {' | '.join(cells)} |"
 
 
+def covered(name: str, asked: Predictions, rows: NDArray[np.int64]) -> str:
+    """Shares of the records at `rows` that sets of answers are right about, over all classes together."""
+    sets = AnswerSets(**load_card(SHIPPED_WEIGHTS)[0]["config"]["sets"])
+    columns = [int(column) for column in told(asked, rows) if asked.classes[column] in sets.has]
+    if not columns:
+        return f"| {name} | {len(rows)} | 0 | | | | |"
+    truth, ages = asked.truth[np.ix_(rows, columns)], torch.from_numpy(asked.age_days[rows])
+    bounds = [sets.thresholds(asked.classes[column], ages) for column in columns]
+    lowest, highest = (np.stack([pair[end].numpy() for pair in bounds], axis=1) for end in (0, 1))
+    score = asked.score[np.ix_(rows, columns)]
+    may_have, may_lack = score >= lowest, score <= highest
+    positive, negative = truth == 1, truth == 0
+    weights = patient_weights(asked.select(rows), DRAWS, seed=0)
+    cells = []
+    shares = ((may_have & positive, positive), (may_lack & negative, negative))
+    for above, below in (*shares, ((may_have ^ may_lack) & (positive | negative), positive | negative)):
+        upper, lower = above.sum(1), below.sum(1)
+        low, high = np.quantile((weights @ upper) / (weights @ lower), (0.025, 0.975))
+        cells.append(f"{100 * upper.sum() / lower.sum():.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+    found = (may_have & positive).sum(0)
+    worst = np.argsort(found / positive.sum(0), kind="stable")[:_WORST]
+    least = ", ".join(f"{asked.classes[columns[k]]} {found[k]}/{positive[:, k].sum()}" for k in worst)
+    return f"| {name} | {len(rows)} | {len(columns)} | {' | '.join(cells)} | {least} |"
+
+
 def picture(asked: Predictions, path: str) -> None:
     """The superclasses before and after, side by side."""
     columns = [asked.classes.index(name) for name in SUPERCLASSES]
     pages = []
-    for title, probability in (("as trained", before(asked)), ("calibrated", asked.score)):
+    for title, probability in (("as trained", calibrations(asked)[0]), ("calibrated", asked.score)):
         buffer = io.BytesIO()
         figure = reliability(asked.truth[:, columns], probability[:, columns], SUPERCLASSES, title=title)
         figure.savefig(buffer, format="png", dpi=DPI)
@@ -84,18 +119,22 @@ def picture(asked: Predictions, path: str) -> None:
 
 
 def main(results: Path, path: str) -> None:
-    print("| records | n | classes | before | after | a perfect forecast |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+    tests = {}
     for name, folder in TESTS.items():
         (found,) = sorted((results / folder).glob("*/finetune*/predictions.parquet"))
-        asked = Predictions.read(found)
-        print(line(name, asked, np.arange(len(asked))), flush=True)
-        if folder == "ptb_xl-findings":
-            picture(asked, path)
-        if folder == "ecg-findings":
-            for band in AGE_BANDS:
+        tests[name] = Predictions.read(found)
+    picture(next(iter(tests.values())), path)
+    errors = "| records | n | classes | as trained | one pair for all ages | by age | a perfect forecast |"
+    shares = "| records | n | classes | covered, with a class | covered, without it | decided | with it, least |"
+    for head, row in ((errors, line), (shares, covered)):
+        print(head, "| --- | ---: | ---: |" + " ---: |" * (head.count("|") - 4), sep="\n")
+        for name, asked in tests.items():
+            print(row(name, asked, np.arange(len(asked))), flush=True)
+            for band in AGE_BANDS if name == "simulated" else ():
                 rows = np.flatnonzero((asked.age_days >= band.low_days) & (asked.age_days < band.high_days))
                 if len(rows):
-                    print(line(f"{name}, {band.name}", asked, rows), flush=True)
+                    print(row(f"{name}, {band.name}", asked, rows), flush=True)
+        print()
 
 
 if __name__ == "__main__":

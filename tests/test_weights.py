@@ -18,7 +18,7 @@ from auricle.evaluate.metrics import auroc
 from auricle.io import read
 from auricle.leads import STANDARD
 from auricle.methods import AlignsText, load_card
-from auricle.predict import SHIPPED_WEIGHTS, Predictor
+from auricle.predict import SHIPPED_WEIGHTS, Prediction, Predictor
 from auricle.recording import Recording, make_recording
 from auricle.scope import FILE
 from auricle.simulate import cohort
@@ -64,6 +64,42 @@ def test_every_class_is_calibrated_and_says_on_whom_it_was_tested(predictor: Pre
     assert all("real_adults" in predictor.tested[name] for name in SUPERCLASSES)
 
 
+def test_sets_hold_for_most_people_at_every_age(predictor: Predictor) -> None:
+    sets = predictor.sets
+    assert sets is not None
+    assert sets.has.keys() == set(predictor.classes)
+    task, made = load_task("ecg/findings"), cohort(240, 1902, rate_hz=100)
+    recordings = list(made.recordings())
+    truth = task.targets([recording.labels for recording in recordings])
+    held: dict[bool, list[bool]] = {True: [], False: []}
+    n_decided = 0
+    for answer, true in zip(answered(predictor, recordings), truth, strict=True):
+        for name, is_there in zip(task.class_names, true, strict=True):
+            if answer is not None and not np.isnan(is_there):
+                told = answer.sets[name]
+                held[bool(is_there)].append(told in ("either", "yes" if is_there else "no"))
+                n_decided += told in ("yes", "no")
+    # Nine in ten are promised; the people are of all ages, and a few hundred answers.
+    assert np.mean(held[True]) > 0.85
+    assert np.mean(held[False]) > 0.85
+    assert n_decided > 0.5 * sum(map(len, held.values()))
+
+
+def test_a_set_depends_on_the_age_and_says_what_may_be(predictor: Predictor) -> None:
+    recording = next(iter(cohort(1, 7, ages="adults", diagnoses={}, rate_hz=100).recordings()))
+    answer = predictor(recording)
+    assert answer.coverage == 0.9
+    assert set(answer.sets.values()) <= {"yes", "no", "either"}
+    assert answer.sets["VT"] == "no"
+    assert predictor.sets is not None
+    assert all(
+        predictor.sets.answer(name, score, answer.age_days) == answer.sets[name]
+        for name, score in answer.scores.items()
+    )
+    by_sentence = Predictor.from_pretrained("lisa-nano", task="ecg/findings")(recording)
+    assert (by_sentence.sets, by_sentence.coverage) == ({}, None)
+
+
 def test_what_they_learned_from_is_said_and_holds_no_share_alike_data(card: dict[str, Any]) -> None:
     assert {part["source"] for part in card["parts"]} == {"simulated", "ptb_xl"}
     (real,) = [part for part in card["parts"] if part["source"] == "ptb_xl"]
@@ -71,15 +107,21 @@ def test_what_they_learned_from_is_said_and_holds_no_share_alike_data(card: dict
     assert real["split"]["train"] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def answered(predictor: Predictor, recordings: list[Recording]) -> list[Prediction | None]:
+    """The answer for each recording, None where there is none."""
+    found: list[Prediction | None] = []
+    for recording in recordings:
+        try:
+            found.append(predictor(recording, other_ages_days=()))
+        except UnreadableError:
+            found.append(None)
+    return found
+
+
 def answers(predictor: Predictor, recordings: list[Recording]) -> np.ndarray:
     """(n, c) probabilities, NaN where there is no answer."""
-    found = np.full((len(recordings), len(predictor.classes)), np.nan)
-    for row, recording in enumerate(recordings):
-        try:
-            found[row] = list(predictor([recording], other_ages_days=())[0].scores.values())
-        except UnreadableError:
-            continue
-    return found
+    none = [np.nan] * len(predictor.classes)
+    return np.array([none if one is None else list(one.scores.values()) for one in answered(predictor, recordings)])
 
 
 def told(card: dict[str, Any], source: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from uuid import uuid4
 
 # What the names of unfinished files end in: no pattern for finished ones matches them.
 PARTIAL: Final = ".partial"
+# A list of numbers over several lines.
+_NUMBERS: Final = re.compile(r"\[\s+([-+.\deE]+(?:,\s+[-+.\deE]+)*)\s+\]")
 
 
 def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -55,12 +58,15 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON to a file that is replaced as a whole.
+    """Write JSON to a file that is replaced as a whole; lists of numbers take one line.
 
     Raises:
         ValueError: a number is NaN or infinite, which JSON cannot hold.
     """
-    write_bytes(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode())
+    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+    # Line ends in strings are escaped, so that none of these lies in one.
+    text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+    write_bytes(path, text.encode())
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
 from auricle.measure.recording import quality_of
-from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
+from auricle.methods import AlignsText, Answering, Classifies, Method, load_card, load_method
+from auricle.over_age import Answer, AnswerSets
 from auricle.paediatrics import wording
 from auricle.recording import Recording
 from auricle.scope import Scope
@@ -62,6 +63,9 @@ class Prediction:
         kind: `probability` (fine-tuned classes) or `similarity` (zero-shot: cosines or differences of two, comparable
             within a class only).
         scores: by class.
+        sets: by class, what may be said of it at this age, so that of the people of an age `coverage` are told what is
+            so: "yes", "no" or "either"; empty where no sets were fitted.
+        coverage: the share that sets promise, of those with a class and of those without it; None without sets.
         group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
         age_days: the age used, None for unknown.
         tested: by class, on whom its score was tested, as far as the weights say it; empty for a class nobody tested.
@@ -80,6 +84,8 @@ class Prediction:
     record_id: str
     kind: str
     scores: dict[str, float]
+    sets: dict[str, Answer]
+    coverage: float | None
     tested: dict[str, tuple[Tested, ...]]
     group_contributions: dict[str, float]
     age_days: float | None
@@ -103,7 +109,8 @@ class Prediction:
 def to_row(plain: Mapping[str, Any]) -> dict[str, str | float | int | bool | None]:
     """What `Prediction.to_dict` gives, as one line of a table: a missing number is None, texts are separated by `; `.
 
-    `score_CLASS` is the score of a class, `without_age_CLASS` what it had been without the age.
+    `score_CLASS` is the score of a class, `set_CLASS` what may be said of it at this age, `without_age_CLASS` the score
+    it had been without the age.
     """
     row: dict[str, Any] = {
         "kind": plain["kind"],
@@ -115,6 +122,7 @@ def to_row(plain: Mapping[str, Any]) -> dict[str, str | float | int | bool | Non
         "n_windows": plain["n_windows"],
     }
     row |= {f"score_{name}": score for name, score in plain["scores"].items()}
+    row |= {f"set_{name}": answer for name, answer in plain["sets"].items()}
     return row | {f"without_age_{name}": score for name, score in (plain["scores_without_age"] or {}).items()}
 
 
@@ -272,6 +280,18 @@ class Predictor:
         return digest.hexdigest()
 
     @property
+    def sees_age(self) -> bool:
+        """Whether an age changes the scores: in the encoder, or in what calibrates them."""
+        by_calibration = isinstance(self.method, Answering) and self.method.config.over_age is not None
+        return "age" in self.method.encoder.codes or (by_calibration and self.kind == "probability")
+
+    @property
+    def sets(self) -> AnswerSets | None:
+        """The sets that stand beside probabilities; None where none were fitted, or similarities are asked."""
+        fitted: AnswerSets | None = getattr(self.method.config, "sets", None)
+        return fitted if self.kind == "probability" else None
+
+    @property
     def tested(self) -> dict[str, tuple[Tested, ...]]:
         """By class, on whom its score was tested, by the card of the weights: ten people at least who had it."""
         found: dict[str, tuple[Tested, ...]] = {}
@@ -351,14 +371,13 @@ class Predictor:
 
     def _answered(self, prepared: Sequence[Prepared], other_ages_days: Sequence[float]) -> list[Prediction]:
         """Answers for recordings whose windows fit into one batch."""
-        sees_age = "age" in self.method.encoder.codes
-        others = (None, *other_ages_days) if sees_age else ()
+        others = (None, *other_ages_days) if self.sees_age else ()
         ready = joined([one.windows for one in prepared])
         sizes = [len(one.windows) for one in prepared]
         tokens, scores = self._at_ages(ready, sizes, (ready.age_days, *others))
         if self.scope is not None:
             # The features asked without an age: those of the second age where any age acts.
-            unaged = tokens.pooled[len(ready) :] if sees_age else tokens.pooled
+            unaged = tokens.pooled[len(ready) :] if "age" in self.method.encoder.codes else tokens.pooled
             parts = torch.split(unaged[: len(ready)].double(), sizes)
             for one, features in zip(prepared, parts, strict=True):
                 self._refuse_outside(self.scope, one, features.mean(0))
@@ -388,7 +407,9 @@ class Predictor:
             shares: (g,) of each lead group in its representation.
             other_ages_days: the other ages.
         """
-        recording, sees_age = prepared.recording, len(asked) > 1
+        recording, sees_age = prepared.recording, self.sees_age
+        days = recording.age.best_days if recording.age else None
+        sets = self.sets
         usable = prepared.windows.lead_mask.any(0).tolist()
         present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
         names = () if shares is None else self.method.encoder.group_names
@@ -396,9 +417,11 @@ class Predictor:
             record_id=recording.record_id,
             kind=self.kind,
             scores=asked[0],
+            sets={} if sets is None else {name: sets.answer(name, asked[0][name], days) for name in self.classes},
+            coverage=None if sets is None else sets.coverage,
             tested=self.tested,
             group_contributions=dict(zip(names, [] if shares is None else shares.tolist(), strict=True)),
-            age_days=recording.age.best_days if recording.age else None,
+            age_days=days,
             scores_without_age=asked[1] if sees_age else None,
             age_effect=tuple(zip(other_ages_days, asked[2:], strict=True)) if sees_age else (),
             leads_read=present,
@@ -479,7 +502,10 @@ class Predictor:
         parts = torch.split(by_window.reshape(n_ages, n_windows, -1), list(sizes), dim=1)
         values = torch.stack([part.mean(1) for part in parts])  # (recording, age, class)
         if isinstance(method, Classifies) and self.kind == "probability":
-            values = method.probabilities(values.flatten(0, 1)).reshape(values.shape)
+            # A recording's windows have one age.
+            firsts = torch.tensor([0, *sizes[:-1]]).cumsum(0)
+            of_recordings = torch.stack([days.expand(n_windows) for days in ages])[:, firsts].T.flatten()
+            values = method.probabilities(values.flatten(0, 1), of_recordings.double()).reshape(values.shape)
         if not torch.isfinite(values).all():
             raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
         return tokens, [[dict(zip(self.classes, row, strict=True)) for row in rows] for rows in values.tolist()]

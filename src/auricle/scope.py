@@ -131,7 +131,12 @@ class Scope:
         tensors = {
             entry.name: np.ascontiguousarray(getattr(self, entry.name), dtype=np.float32) for entry in fields(self)
         }
-        write_with(folder / FILE, lambda path: save_file(tensors, path))
+
+        def write(path: Path) -> None:
+            save_file(tensors, path)
+            path.chmod(0o644)  # as the weights beside it, so that a colleague can read it
+
+        write_with(folder / FILE, write)
 
     @classmethod
     def load(cls, folder: Path, width: int) -> Scope | None:

@@ -99,6 +99,9 @@ def test_weights_are_asked_as_predict_asks_them(store, tmp_path):
         ours = dict(zip(scored.predictions.classes, scored.predictions.score[row], strict=True))
         for name in ("RVH", "SR"):
             assert ours[name] == pytest.approx(scores[name], abs=1e-5)
+    found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert found["sets_from"] == "those of the model"
+    assert any("covered_with" in one["overall"] for one in found["classes"].values())
     assert "trained on" in done.stdout  # these are simulated people, and so were those it learned from
 
 
@@ -117,6 +120,33 @@ def test_a_table_of_another_program_is_read(tmp_path):
     assert found["n_refused"] == 1
     assert found["n_without_age"] == 1
     assert found["n_records"] == 400
+
+
+def test_sets_of_any_model_are_fitted_on_half_of_the_people_and_asked_of_the_other(tmp_path):
+    draw = np.random.default_rng(0)
+    lines = ["record_id,age_days,y:RVH,p:RVH"]
+    for number in range(3000):
+        # A model that knows everything of grown children and nothing of newborns.
+        is_newborn, ill = number % 2, draw.random() < 0.4
+        days = draw.uniform(0, 25) if is_newborn else draw.uniform(4000, 6000)
+        score = draw.random() if is_newborn else 0.8 * ill + 0.2 * draw.random()
+        lines.append(f"{number},{days:.1f},{int(ill)},{score:.4f}")
+    (tmp_path / "scores.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = auricle("audit", "scores.csv", "--bootstrap", 30, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Sets of answers: fitted on the same other people" in done.stdout
+    found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))["classes"]["RVH"]
+    bands = {rate: {cell["band"]: cell["value"] for cell in cells} for rate, cells in found["bands"].items()}
+    for rate in ("covered_with", "covered_without"):
+        assert bands[rate]["3-30 d"] > 0.85
+        assert bands[rate]["8-16 yr"] > 0.85
+    assert bands["decided"]["3-30 d"] < 0.4
+    assert not [where for where in found["unfit"] if where["rate"].startswith("covered")]
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert "covered of those with it" in page
+    # With one threshold for all there are no other people to fit them on.
+    done = auricle("audit", "scores.csv", "--threshold", 0.5, "--bootstrap", 30, "--out", "all", cwd=tmp_path)
+    assert "Sets of answers" not in done.stdout
 
 
 def test_what_is_no_model_is_said_in_one_line(store, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ ORDER = [
     "amplitude", "gaps", "einthoven", "recording", "processes", "tracing", "batch", "registry", "config",
     "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
-    "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
+    "over_age", "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
     "predict", "export", "audit", "study", "serve", "cli", "__main__",
 ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from auricle.age import Age
 from auricle.config import validate
 from auricle.data.ingest import ingest
 from auricle.errors import CheckpointError, ConfigError, UnreadableError
-from auricle.evaluate.calibration import calibrate, platt
+from auricle.evaluate.calibration import calibrate, platt, temperature
 from auricle.evaluate.metrics import expected_calibration_error
 from auricle.methods import load_card, load_method
 from auricle.predict import Predictor
@@ -64,6 +65,20 @@ class TestPlatt:
         assert np.isfinite([factor, shift]).all()
 
 
+class TestTemperature:
+    @pytest.mark.parametrize("factor", [0.3, 1.0, 2.5])
+    def test_it_finds_how_one_of_all_was_drawn(self, factor: float) -> None:
+        generator = np.random.default_rng(1)
+        logits = generator.normal(0, 2, (4000, 4))
+        shares = np.exp(factor * logits) / np.exp(factor * logits).sum(1, keepdims=True)
+        truth = np.eye(4)[[generator.choice(4, p=row) for row in shares]]
+        assert temperature(logits, truth) == (pytest.approx(factor, rel=0.1), 0.0)
+        # Records without a class, or with two, say nothing.
+        with_others = np.concatenate([truth, np.zeros((500, 4)), np.ones((500, 4))])
+        again = temperature(np.concatenate([logits, generator.normal(0, 9, (1000, 4))]), with_others)
+        assert again[0] == pytest.approx(temperature(logits, truth)[0])
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("store") / "s"
@@ -102,9 +117,45 @@ class TestCalibrate:
             wanted = torch.sigmoid(named[name].factor * logits[:, column] + named[name].shift)
             torch.testing.assert_close(new[:, column], wanted)
             assert torch.equal(old[:, column].argsort(), new[:, column].argsort())
+        # At an age the pairs of the knots beside it are shared.
+        over_age = after.config.over_age
+        days = torch.tensor([math.nan, 0.0, 3.0, 365.25 * 90]).repeat(13)[:50]
+        by_age = after.probabilities(logits, days)
+        assert torch.equal(by_age[0], after.probabilities(logits)[0])
+        for name, shifts in over_age.shift.items():
+            column = after.class_names.index(name)
+            for row, knot in ((1, 1), (3, -1)):
+                wanted = torch.sigmoid(over_age.factor[name][knot] * logits[row, column] + shifts[knot])
+                torch.testing.assert_close(by_age[row, column], wanted)
+            between = over_age.at(torch.tensor([3.0]), [name])[1].item()
+            assert min(shifts[1:3]) - 1e-6 <= between <= max(shifts[1:3]) + 1e-6
         said = load_card(weights)[0]["about"]["calibrated"]
         assert {one["class"] for one in said} == named.keys()
         assert all(one["positive"] >= 10 for one in said)
+
+    def test_one_of_all_keeps_its_order_and_answers_with_its_sets(self, store: Path, tmp_path: Path) -> None:
+        values: dict[str, Any] = {
+            "model": {"name": "supervised", "preset": "tiny", "answers": "single_label",
+                      "input": {"rate_hz": 100, "band_hz": [0.5, 45], "seconds": 4}},
+            "data": {"store": str(store), "task": "simulated/diagnosis"},
+            "train": {"steps": 8, "batch_size": 16},
+        }  # fmt: skip
+        run = fit(validate(RunConfig, values, "test"), tmp_path / "run")
+        assert Predictor.from_pretrained(run).sets is None
+        fitted = calibrate(run, [(store, "simulated/diagnosis")])
+        assert len({(one.factor, one.shift) for one in fitted}) == 1
+        method = load_method(run)
+        logits = torch.randn(20, len(method.class_names))
+        given = method.probabilities(logits, torch.full((20,), 400.0))
+        torch.testing.assert_close(given.sum(1), torch.ones(20))
+        assert torch.equal(given.argsort(1), logits.argsort(1))
+        recording = next(iter(cohort(1, 3, rate_hz=100).recordings()))
+        predictor = Predictor.from_pretrained(run)
+        predictor.scope = None
+        answer = predictor(recording)
+        assert answer.sets.keys() == answer.scores.keys()
+        assert answer.coverage == 0.9
+        assert answer.scores_without_age is not None  # these weights read no age, and their calibration does
 
     def test_what_training_saw_does_not_calibrate(self, store: Path, weights: Path) -> None:
         with pytest.raises(ConfigError, match="training saw"):

@@ -71,6 +71,8 @@ def test_the_page_is_told_four_ages_and_the_answer_with_and_without_age(running,
     assert axis[-1] == "high"
     likely = view["answer"]["classes"][0]
     assert likely["score"] != likely["without_age"]
+    assert {one["may_be"] for one in view["answer"]["classes"]} <= {"ja", "nein", "offen"}
+    assert "90%" in view["answer"]["sets"]
     assert "Forschung" in view["disclaimer"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from auricle.config import validate
 from auricle.data.ingest import ingest
 from auricle.leads import STANDARD
+from auricle.predict import Predictor
 from auricle.simulate.cohort import cohort
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
@@ -34,7 +35,7 @@ codes = ["CRBBB"]
 """
 
 
-def write_manifest(folder: Path, n: int = 90) -> Path:
+def write_manifest(folder: Path, n: int = 200) -> Path:
     made = cohort(n, 5, ages="children", diagnoses={"RVH": 0.35, "CRBBB": 0.3}, rate_hz=100, seconds=4, quality="clean")
     lines = ["file,record_id,patient_id,age_days,sex,labels"]
     for number in range(n):
@@ -95,10 +96,15 @@ def test_it_ends_with_a_page_and_a_text(made: Path) -> None:
         line = next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
         assert "not run" not in line
     assert "| falsely called, before |" in text.split("### RVH")[1], "the weights as they came know this class"
-    assert "## TRIPOD+AI" in text
+    covered = text.split("### Answers that hold")[1].split("## TRIPOD+AI")[0]
+    assert "| RVH | 3-30 d |" in covered
+    assert "Its weights (runs/with-the-age-gate-0) carry sets" in covered
+    sets = Predictor.from_pretrained(made / "runs" / "with-the-age-gate-0").sets
+    assert sets is not None
+    assert "RVH" in sets.has
     assert "Research use, not a diagnosis." in text
     page = (made / "study.html").read_text()
-    assert "90 recordings of 90 children" in page
+    assert "200 recordings of 200 children" in page
     assert "Research use" in page
     assert (made / "figures" / "figures.html").exists()
 
@@ -135,7 +141,7 @@ def test_what_a_study_cannot_be_made_of(hospital: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ageless"
     folder.mkdir()
     rows = (hospital / "children.csv").read_text().splitlines()
-    for number in range(90):
+    for number in range(200):
         (folder / f"{number}.npz").symlink_to(hospital / f"{number}.npz")
     bare = [",".join(part for place, part in enumerate(row.split(",")) if place != 3) for row in rows]
     (folder / "children.csv").write_text("\n".join(bare) + "\n")

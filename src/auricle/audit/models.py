@@ -19,6 +19,7 @@ from auricle.errors import ConfigError, DataError
 from auricle.export.folder import CONFIG, FORMAT, GRAPH
 from auricle.export.graph import tensors_of
 from auricle.export.onnx import session
+from auricle.over_age import AnswerSets
 from auricle.predict import BATCH, SHIPPED, Predictor
 from auricle.recording import Recording
 from auricle.signal.preprocess import InputSpec
@@ -37,6 +38,7 @@ class Model(Protocol):
         is_probability: whether its scores are probabilities.
         digest: changes with what it answers, as far as that can be told.
         sources: data sets it was trained on, as far as it says.
+        sets: of answers that stand beside its scores; None where it has none, or they are not known.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Model(Protocol):
     is_probability: bool
     digest: str
     sources: tuple[str, ...]
+    sets: AnswerSets | None
 
     def scores(self, recordings: Sequence[Recording]) -> list[Scores | str]:
         """The scores of each recording, or the line that says why there are none."""
@@ -88,6 +91,7 @@ class Weights:
         self.task = str(self.predictor.about.get("about", {}).get("task") or self.predictor.task)
         self.is_probability = self.predictor.kind == _PROBABILITY
         self.digest = self.predictor.digest
+        self.sets = self.predictor.sets
         self.sources = _sources(self.predictor.about.get("about", {}))
 
     def scores(self, recordings: Sequence[Recording]) -> list[Scores | str]:
@@ -127,6 +131,7 @@ class Onnx:
         self._is_one_of_all = bool(config.get("one_of_all", False))
         self.digest = hashlib.sha256(path.read_bytes() + path.with_name(CONFIG).read_bytes()).hexdigest()
         self.sources: tuple[str, ...] = ()
+        self.sets: AnswerSets | None = None
         self._rate_hz = float(config["rate_hz"])
         # Windows are cut by it and nothing else: filters and scale are in the graph.
         self._spec = InputSpec(
@@ -177,6 +182,7 @@ class Function:
     def __init__(self, module: str, function: str) -> None:
         self.name, self.task = f"{module}:{function}", ""
         self.sources: tuple[str, ...] = ()
+        self.sets: AnswerSets | None = None
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)

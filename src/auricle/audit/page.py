@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 # Figures of more classes make a page that nobody looks through; all are in the table and in audit.json.
 _MOST_FIGURES: Final = 12
 _ROW_HEIGHT: Final = 1.9
+# Why a record is among those behind a rate.
+_WHY: Final[Mapping[Rate, str]] = {
+    "sensitivity": "missed", "false_positives": "called, and has it not",
+    "covered_with": "has it, and its set has not", "covered_without": "has it not, and its set says it has",
+}  # fmt: skip
 
 
 def audit_page(audit: Audit, command: str = "") -> Page:
@@ -46,7 +51,8 @@ def audit_page(audit: Audit, command: str = "") -> Page:
         Section(
             "All classes",
             "Sensitivity is the share called of those who have a class, false positives that of those who have it "
-            "not, calibration the mean probability less the share who have it; all over all ages.",
+            "not, calibration the mean probability less the share who have it, covered the share whose set of answers "
+            "holds what is so, decided the share whose set is one answer; all over all ages.",
             table=overview(audit.found),
             note="\n\n".join(not_told(audit.found)),
         )
@@ -97,8 +103,7 @@ def _panel(axes: Axes, found: ByAge, one: ClassByAge, rate: Rate, colour: str) -
             _shade(axes, ages, where)
     axes.fill_between(place, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
     axes.plot(place, curve.value, color=colour, linewidth=1.8)
-    expected = 0.0 if rate == "calibration" else one.overall[rate]
-    axes.axhline(expected, color=MUTED, linewidth=1, linestyle=(0, (5, 3)))
+    axes.axhline(one.expected[rate], color=MUTED, linewidth=1, linestyle=(0, (5, 3)))
     for band, cell in zip(AGE_BANDS, one.bands[rate], strict=True):
         if cell.n:
             low, high = max(band.low_days, float(ages[0])), min(band.high_days, float(ages[-1]))
@@ -133,7 +138,7 @@ def _ages_to_avoid(audit: Audit) -> Section:
     rows: list[list[str]] = [["record", "age", "class", "score", "why"]]
     for one in audit.found.classes:
         for where in one.unfit:
-            why = {"sensitivity": "missed", "false_positives": "called, and has it not"}.get(where.rate, "calibration")
+            why = _WHY.get(where.rate, "calibration")
             rows += [
                 [driver.record_id, describe(driver.age_days), one.name, f"{driver.score:.2f}", why]
                 for driver in where.drivers[:5]

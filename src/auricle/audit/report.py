@@ -17,6 +17,7 @@ from auricle.origin import origin
 
 NAMES: Final[dict[Rate, str]] = {
     "sensitivity": "sensitivity", "false_positives": "false positives", "calibration": "calibration",
+    "covered_with": "covered of those with it", "covered_without": "covered of those without", "decided": "decided",
 }  # fmt: skip
 # Of a terminal; the page has all.
 _MOST_LINES: Final = 20
@@ -34,6 +35,7 @@ class Audit:
         found: by age.
         scored: what it was read from, whole.
         thresholds_from: where the scores come from at which classes are called, in words.
+        sets_from: where the sets of answers come from whose coverage is told, in words; empty where none is.
         margin: beyond which a rate is held against it.
         n_bootstrap: replicates of the intervals.
         notes: what a reader should know.
@@ -44,6 +46,7 @@ class Audit:
     found: ByAge
     scored: Scored
     thresholds_from: str
+    sets_from: str
     margin: float
     n_bootstrap: int
     notes: tuple[str, ...] = ()
@@ -59,6 +62,8 @@ def lead(audit: Audit) -> str:
         f"{found.n_patients} people of {describe(float(found.ages_days[0]))} to "
         f"{describe(float(found.ages_days[-1]))}. Thresholds: {audit.thresholds_from}. "
     )
+    if audit.sets_from:
+        said += f"Sets of answers: {audit.sets_from}. "
     if not tested:
         return said + "Nothing could be tested: at no age are there enough people with a class and without it."
     if not bad:
@@ -112,19 +117,24 @@ def sentence(name: str, unfit: Unfit) -> str:
         by = f"{abs(unfit.value):.2f} [{min(abs(unfit.low), abs(unfit.high)):.2f} to "
         by += f"{max(abs(unfit.low), abs(unfit.high)):.2f}]"
         return f"{name}, {ages}: its probabilities say {by} {more} than people had."
-    what = "of those without it are called" if unfit.rate == "false_positives" else "of those with it are found"
     behind = f"{unfit.n_drivers} records of {unfit.n_patients} people are behind it"
-    return (
-        f"{name}, {ages}: {100 * unfit.value:.0f} % [{100 * unfit.low:.0f} to {100 * unfit.high:.0f}] {what}, and "
-        f"{100 * unfit.overall:.0f} % over all ages; {behind}."
-    )
+    share = f"{100 * unfit.value:.0f} % [{100 * unfit.low:.0f} to {100 * unfit.high:.0f}]"
+    if unfit.rate in ("covered_with", "covered_without"):
+        whom = "with it" if unfit.rate == "covered_with" else "without it"
+        return (
+            f"{name}, {ages}: the sets hold what is so for {share} of those {whom}, and "
+            f"{100 * unfit.expected:.0f} % were promised; {behind}."
+        )
+    what = "of those without it are called" if unfit.rate == "false_positives" else "of those with it are found"
+    return f"{name}, {ages}: {share} {what}, and {100 * unfit.expected:.0f} % over all ages; {behind}."
 
 
 def overview(found: ByAge) -> list[list[str]]:
     """Rows of all classes, the header first: how many, the threshold, and each rate over all ages."""
-    rows = [["class", "n", "have it", "threshold", *(NAMES[rate] for rate in RATES), "stretches of age to avoid"]]
+    known = [rate for rate in RATES if any(rate in one.overall for one in found.classes)]
+    rows = [["class", "n", "have it", "threshold", *(NAMES[rate] for rate in known), "stretches of age to avoid"]]
     for one in found.classes:
-        rates = [f"{one.overall[rate]:.2f}" if rate in one.overall else "–" for rate in RATES]
+        rates = [f"{one.overall[rate]:.2f}" if rate in one.overall else "–" for rate in known]
         avoid = str(len(one.unfit)) if one.unfit else "–"
         rows.append([one.name, str(one.n), str(one.n_positive), threshold_text(one), *rates, avoid])
     return rows
@@ -165,6 +175,7 @@ def to_dict(audit: Audit) -> dict[str, Any]:
         "model": audit.model,
         "task": audit.task,
         "thresholds_from": audit.thresholds_from,
+        "sets_from": audit.sets_from,
         "margin": audit.margin,
         "bootstrap": {"n": audit.n_bootstrap, "unit": "patient", "confidence": 0.95},
         # Of all that were asked.
@@ -203,7 +214,7 @@ def _class(one: ClassByAge) -> dict[str, Any]:
         "unfit": [
             {
                 "rate": where.rate, "from_days": where.low_days, "to_days": where.high_days,
-                "value": where.value, "low": where.low, "high": where.high, "overall": where.overall,
+                "value": where.value, "low": where.low, "high": where.high, "expected": where.expected,
                 "n_records": where.n_drivers, "n_patients": where.n_patients, "sentence": sentence(one.name, where),
                 "records": [
                     {"record_id": driver.record_id, "age_days": driver.age_days, "score": driver.score}

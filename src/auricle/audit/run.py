@@ -8,7 +8,9 @@ from auricle.audit.report import Audit
 from auricle.audit.scores import Scored
 from auricle.errors import ConfigError, DataError
 from auricle.evaluate.by_age import MARGIN, N_BOOTSTRAP, by_age, halves, thresholds_at
+from auricle.evaluate.conformal import sets_of
 from auricle.evaluate.ranking import SPECIFICITY, Values
+from auricle.over_age import AnswerSets
 
 
 def check_levels(threshold: float | None, specificity: float) -> None:
@@ -28,6 +30,7 @@ def audit_scores(
     *,
     threshold: float | None = None,
     specificity: float = SPECIFICITY,
+    sets: AnswerSets | None = None,
     margin: float = MARGIN,
     n_bootstrap: int = N_BOOTSTRAP,
     learned_from: Sequence[str] = (),
@@ -39,6 +42,8 @@ def audit_scores(
         threshold: from which every class is called, of all records; None chooses one for each class on half of the
             patients and reports the other half.
         specificity: of the thresholds that are chosen.
+        sets: of answers, those of the model; None fits some on the half that chooses thresholds, where one does and the
+            scores are probabilities.
         margin: beyond which a rate is held against the model.
         n_bootstrap: replicates of the intervals.
         learned_from: data sets that the model was trained on, as far as they are known.
@@ -48,6 +53,7 @@ def audit_scores(
         DataError: no record has an age and a label, or all are of one half of the patients.
     """
     check_levels(threshold, specificity)
+    whose = "" if sets is None else "those of the model"
     meta = scored.predictions.meta
     if threshold is None:
         chosen_on, reported = halves(scored.predictions)
@@ -56,9 +62,11 @@ def audit_scores(
         thresholds: Values | float = thresholds_at(chosen_on, specificity)
         share = f"{100 * (1 - specificity):.0f} %"
         words = f"those that leave {share} false positives over all ages, chosen on other people"
+        if sets is None and meta.scores_are_probabilities:
+            sets, whose = sets_of(chosen_on), "fitted on the same other people, by age"
     else:
         reported, thresholds, words = scored.predictions, threshold, f"{threshold:g} for every class"
-    found = by_age(reported, thresholds, margin=margin, n_bootstrap=n_bootstrap)
+    found = by_age(reported, thresholds, sets=sets, margin=margin, n_bootstrap=n_bootstrap)
     notes = []
     named = {source.partition("/")[0] for source in scored.sources}
     trained = [one for one in learned_from if one.partition("/")[0] in named]
@@ -66,4 +74,4 @@ def audit_scores(
         notes.append(f"The weights were trained on {', '.join(trained)}: make sure that these records were not seen.")
     if not meta.scores_are_probabilities:
         notes.append("These scores are no probabilities: their calibration was not asked.")
-    return Audit(meta.method, meta.task, found, scored, words, margin, n_bootstrap, tuple(notes))
+    return Audit(meta.method, meta.task, found, scored, words, whose, margin, n_bootstrap, tuple(notes))

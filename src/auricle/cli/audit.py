@@ -20,6 +20,7 @@ from auricle.progress import progress_bar, stage
 if TYPE_CHECKING:
     from auricle.audit.models import Model
     from auricle.data.inputs import Input
+    from auricle.over_age import AnswerSets
 
 _TABLES = (".csv", ".parquet")
 _SCORES, _PLAN, _JSON, _PAGE = "scores.parquet", "scores.json", "audit.json", "audit.html"
@@ -72,10 +73,12 @@ def audit(
 
     check_levels(threshold, specificity)
     learned_from: Sequence[str] = ()
+    sets: AnswerSets | None = None
     if data:
         keeps(f"the scores that were made are kept in {out}; the same command goes on")
         opened, question, scores = _scored(model, data, task, out, workers, executor)
         name, is_probability, learned_from = opened.name, opened.is_probability, opened.sources
+        sets = opened.sets
     else:
         if Path(model).suffix.casefold() not in _TABLES:
             raise ConfigError(f"{model}: give the records to ask it about (a store, a manifest, a folder), or scores")
@@ -84,7 +87,7 @@ def audit(
     with stage("intervals over age"):
         found = audit_scores(
             scored, threshold=threshold, specificity=specificity, margin=margin, n_bootstrap=bootstrap,
-            learned_from=learned_from,
+            learned_from=learned_from, sets=sets,
         )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / _JSON, to_dict(found))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from auricle.errors import DataError
     from auricle.predict import Prediction, Predictor, Prepared
 
-_BAR_WIDTH = 10
+_BAR_WIDTH = 4
 # Every second of the ages asked, so that the table fits a terminal; JSON has them all.
 _AGES_SHOWN = slice(0, None, 2)
 
@@ -234,19 +234,25 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
     console.print(f"[bold]{shown}[/bold]{heads['aside'] if without else ''}", highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     in_order, rest = likeliest(prediction.scores, prediction.kind)
-    headings = [heads["class"], heads[prediction.kind], ""] + ([heads["no_age"]] if without else [])
+    headings = [heads["class"], heads[prediction.kind], ""]
+    headings += [heads["set"]] if prediction.sets else []
+    headings += [heads["no_age"]] if without else []
     headings += [wording.age_text(days, language) for days, _ in ages]
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number in (0, 2) else "right", no_wrap=True)
     for name, score in in_order:
         filled = round(max(0.0, min(1.0, score)) * _BAR_WIDTH)
         row = [escape(name), f"{score:.2f}", "█" * filled + "·" * (_BAR_WIDTH - filled)]
+        if prediction.sets:
+            row.append(heads[prediction.sets[name]])
         if without:
             row.append(f"{without[name]:.2f}")
         table.add_row(*row, *(f"{scores[name]:.2f}" for _, scores in ages))
     console.print(table)
     if rest:
         console.print(f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False)
+    if prediction.coverage is not None:
+        console.print(f" {wording.sets_text(prediction.coverage, language)}", style="dim", highlight=False)
     grid = Table.grid(padding=(0, 1))
     for name in (name for name, _ in in_order if name in titles):
         people = prediction.tested[name]

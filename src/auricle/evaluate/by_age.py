@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -21,10 +22,17 @@ from auricle.errors import DataError
 from auricle.evaluate.metrics import FEWEST_NEAR_AN_AGE, age_kernel, age_scale, patient_weights, quantiles
 from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.evaluate.ranking import SPECIFICITY, Values
+from auricle.over_age import AnswerSets
 
-Rate = Literal["sensitivity", "false_positives", "calibration"]
-RATES: Final[tuple[Rate, ...]] = ("sensitivity", "false_positives", "calibration")
-"""Called among those who have it; called among those who have not; mean probability less the share who have it."""
+Rate = Literal["sensitivity", "false_positives", "calibration", "covered_with", "covered_without", "decided"]
+RATES: Final[tuple[Rate, ...]] = (
+    "sensitivity", "false_positives", "calibration", "covered_with", "covered_without", "decided",
+)  # fmt: skip
+"""Called among those who have it; called among those who have not; mean probability less the share who have it; of
+those who have it, and of those who have not, the share whose set of answers holds that; the share whose set is one
+answer."""
+_TOO_HIGH: Final = frozenset({"false_positives", "calibration"})
+_TOO_LOW: Final = frozenset({"sensitivity", "calibration", "covered_with", "covered_without"})
 
 N_AGES: Final = 121
 # Of the kernel: eight days at birth, a quarter of the age later on. It dilutes what is narrower; bands do not.
@@ -86,7 +94,7 @@ class Unfit:
         rate: which.
         low_days, high_days: from the first such age to the last, of the ages that were looked at, or of an age band.
         value, low, high: the rate where it is worst, with its interval.
-        overall: the rate of all ages together.
+        expected: what it should be: 0 of a calibration, the promise of sets, else the rate of all ages together.
         drivers: the records behind it, the gravest first.
         n_drivers: how many there are; not all are in `drivers`.
         n_patients: whose they are.
@@ -98,7 +106,7 @@ class Unfit:
     value: float
     low: float
     high: float
-    overall: float
+    expected: float
     drivers: tuple[Driver, ...]
     n_drivers: int
     n_patients: int
@@ -113,6 +121,7 @@ class ClassByAge:
         threshold: from which score on it is called; NaN where none could be chosen, and then it has no rates of calls.
         n, n_positive: annotated records, and those that have it.
         overall: each rate of all ages together.
+        expected: what each rate should be at any age.
         curves: each rate over age.
         bands: each rate within age bands.
         unfit: ages to stay away from.
@@ -124,6 +133,7 @@ class ClassByAge:
     n: int
     n_positive: int
     overall: Mapping[Rate, float]
+    expected: Mapping[Rate, float]
     curves: Mapping[Rate, Curve]
     bands: Mapping[Rate, tuple[InBand, ...]]
     unfit: tuple[Unfit, ...]
@@ -187,6 +197,7 @@ def by_age(
     predictions: Predictions,
     thresholds: Values | float,
     *,
+    sets: AnswerSets | None = None,
     margin: float = MARGIN,
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
@@ -195,14 +206,16 @@ def by_age(
     """The rates of each class over age, and the ages to stay away from.
 
     An age is one to stay away from where the interval of a rate lies wholly beyond `margin` from what it is of all ages
-    together (false positives above it, sensitivity below it), or that of the calibration beyond `margin` from 0; an age
-    band likewise, from twenty people on, because a curve dilutes what is narrower than its kernel. An interval is the
-    wider of the bootstrap's and of one that holds for few people (Wilson's; for the calibration that of the
-    probabilities themselves). They are of each age by itself: of many ages and classes a few lie beyond by chance.
+    together (false positives above it, sensitivity below it), that of the calibration beyond `margin` from 0, or that
+    of the share who are covered by their sets beyond `margin` below the promise. An age band is likewise, from twenty
+    people on, because a curve dilutes what is narrower than its kernel. An interval is the wider of the bootstrap's and
+    of one that holds for few people (Wilson's; for the calibration that of the probabilities themselves). They are of
+    each age by itself: of many ages and classes a few lie beyond by chance.
 
     Args:
         predictions: of records that no training and no threshold saw.
         thresholds: (c,) or one for all: the score from which a class is called.
+        sets: of answers, whose coverage is asked too.
         margin: see above.
         n_bootstrap: replicates of the bootstrap over patients.
         seed: of the bootstrap.
@@ -226,7 +239,7 @@ def by_age(
         if not positive.any() or not negative.any() or is_bare:
             left_out.append(name)
             continue
-        one = _OneClass(aged, column, float(at[column]), positive, negative)
+        one = _OneClass(aged, column, float(at[column]), positive, negative, *_set_of(name, aged, sets))
         found.append(_over_age(one, places, margin))
     return ByAge(ages, tuple(found), tuple(left_out), len(aged), places.people.shape[1], len(predictions) - len(aged))
 
@@ -270,6 +283,9 @@ class _OneClass:
     threshold: float
     positive: NDArray[np.bool_]
     negative: NDArray[np.bool_]
+    may_have: NDArray[np.bool_] | None
+    may_lack: NDArray[np.bool_] | None
+    promise: float
 
     @property
     def score(self) -> Values:
@@ -281,12 +297,33 @@ class _OneClass:
 
     def parts(self) -> Iterator[tuple[Rate, Values, Values]]:
         """Of each rate what is summed above the line and what below it, by record."""
+        annotated = (self.positive | self.negative).astype(float)
         if not np.isnan(self.threshold):
             yield "sensitivity", (self.called & self.positive).astype(float), self.positive.astype(float)
             yield "false_positives", (self.called & self.negative).astype(float), self.negative.astype(float)
         if self.predictions.meta.scores_are_probabilities:
-            annotated = (self.positive | self.negative).astype(float)
             yield "calibration", (self.score - self.positive) * annotated, annotated
+        if self.may_have is not None and self.may_lack is not None:
+            yield "covered_with", (self.may_have & self.positive).astype(float), self.positive.astype(float)
+            yield "covered_without", (self.may_lack & self.negative).astype(float), self.negative.astype(float)
+            yield "decided", (self.may_have ^ self.may_lack) * annotated, annotated
+
+    def expected(self, rate: Rate, overall: float) -> float:
+        """What a rate should be at any age."""
+        if rate in ("covered_with", "covered_without"):
+            return self.promise
+        return 0.0 if rate == "calibration" else overall
+
+
+def _set_of(
+    name: str, aged: Predictions, sets: AnswerSets | None
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None, float]:
+    """Which records (n,) may have a class and which may be without it, and the promise; None without a set for it."""
+    if sets is None or name not in sets.has:
+        return None, None, np.nan
+    lowest, highest = (one.numpy() for one in sets.thresholds(name, torch.from_numpy(aged.age_days)))
+    score = aged.score[:, aged.classes.index(name)]
+    return score >= lowest, score <= highest, sets.coverage
 
 
 def _over_age(one: _OneClass, places: _Places, margin: float) -> ClassByAge:
@@ -306,14 +343,15 @@ def _over_age(one: _OneClass, places: _Places, margin: float) -> ClassByAge:
         )
     unfit = []
     for rate, curve in curves.items():
-        beyond = _Beyond(rate, overall[rate], margin)
+        beyond = _Beyond(rate, one.expected(rate, overall[rate]), margin)
         found = list(_unfit(one, places, curve, beyond))
         unfit += found + list(_unfit_bands(one, places, in_bands[rate], beyond, found))
     ages, near = places.ages, np.stack([places.kernel @ part.astype(float) for part in (one.positive, one.negative)])
     unknown = np.asarray((near < FEWEST_NEAR_AN_AGE).any(axis=0))
+    expected = {rate: one.expected(rate, value) for rate, value in overall.items()}
     return ClassByAge(
         one.predictions.classes[one.column], one.threshold, int((one.positive | one.negative).sum()),
-        int(one.positive.sum()), overall, curves, in_bands, tuple(unfit),
+        int(one.positive.sum()), overall, expected, curves, in_bands, tuple(unfit),
         tuple((float(ages[run[0]]), float(ages[run[-1]])) for run in _runs(unknown)),
     )  # fmt: skip
 
@@ -353,17 +391,13 @@ class _Beyond:
     """What counts as surely worse than a rate should be."""
 
     rate: Rate
-    overall: float
+    expected: float
     margin: float
-
-    @property
-    def expected(self) -> float:
-        return 0.0 if self.rate == "calibration" else self.overall
 
     def sides(self, low: Values, high: Values) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Where intervals lie wholly too high, and where too low."""
-        too_high = (low > self.expected + self.margin) & (self.rate != "sensitivity")
-        too_low = (high < self.expected - self.margin) & (self.rate != "false_positives")
+        too_high = (low > self.expected + self.margin) & (self.rate in _TOO_HIGH)
+        too_low = (high < self.expected - self.margin) & (self.rate in _TOO_LOW)
         return np.asarray(too_high), np.asarray(too_low)
 
 
@@ -375,7 +409,7 @@ def _unfit(one: _OneClass, places: _Places, curve: Curve, beyond: _Beyond) -> It
             worst = run[np.argmax(np.abs(curve.value[run] - beyond.expected))]
             yield Unfit(
                 beyond.rate, float(ages[run[0]]), float(ages[run[-1]]), float(curve.value[worst]),
-                float(curve.low[worst]), float(curve.high[worst]), beyond.overall,
+                float(curve.low[worst]), float(curve.high[worst]), beyond.expected,
                 *_drivers(one, places, beyond.rate, *_reach(ages, run), is_high),
             )  # fmt: skip
 
@@ -394,7 +428,7 @@ def _unfit_bands(
         if any(where.low_days <= middle <= where.high_days for where in known):
             continue
         drivers = _drivers(one, places, beyond.rate, low, np.nextafter(band.high_days, 0), bool(too_high[row]))
-        yield Unfit(beyond.rate, low, high, cell.value, cell.low, cell.high, beyond.overall, *drivers)
+        yield Unfit(beyond.rate, low, high, cell.value, cell.low, cell.high, beyond.expected, *drivers)
 
 
 def _reach(ages: Values, run: NDArray[np.intp]) -> tuple[float, float]:
@@ -412,9 +446,11 @@ def _drivers(
     missed, false = one.positive & ~one.called, one.negative & one.called
     # Of a calibration that is too high those who have it not and were given the most, and the reverse.
     wrong = {"sensitivity": missed, "false_positives": false, "calibration": one.negative if is_high else one.positive}
+    if one.may_have is not None and one.may_lack is not None:
+        wrong |= {"covered_with": one.positive & ~one.may_have, "covered_without": one.negative & ~one.may_lack}
     days = one.predictions.age_days
     chosen = np.flatnonzero(wrong[rate] & (days >= low_days) & (days <= high_days))
-    falls = rate == "sensitivity" or (rate == "calibration" and not is_high)
+    falls = rate in ("sensitivity", "covered_with") or (rate == "calibration" and not is_high)
     chosen = chosen[np.argsort(one.score[chosen] if falls else -one.score[chosen], kind="stable")]
     found = tuple(
         Driver(one.predictions.record_id[row], one.predictions.patient_id[row], float(days[row]), float(one.score[row]))

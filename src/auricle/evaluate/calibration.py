@@ -1,13 +1,16 @@
 """Calibration: a factor and a shift of each class's logit, so that of records given 30 % about three in ten have it.
 
 Source: Platt 1999 ("Probabilistic outputs for support vector machines"), with his smoothed targets, for each class by
-itself; and a prior that holds a class with few positives near the logit it has.
+itself; where one class of all is asked, one factor of all logits (Guo et al. 2017, "On calibration of modern neural
+networks"). A prior holds a class with few positives near the logit it has. At each knot of age the records near it
+count by their nearness, and a prior holds the pair near that of all ages. Sets of answers (`auricle.over_age`) are then
+fitted to the calibrated probabilities of the same records.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,25 +18,32 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import logsumexp
 
 from auricle.data.store import Store
 from auricle.errors import ConfigError
+from auricle.evaluate.conformal import fit_sets
 from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.metrics import expected_calibration_error
+from auricle.evaluate.metrics import age_kernel, expected_calibration_error
 from auricle.evaluate.protocols import Setting
-from auricle.methods import Classifies, keep_calibration, load_card
+from auricle.methods import Answering, Classifies, keep_calibration, load_card, load_method
+from auricle.over_age import KNOTS_DAYS, CalibrationOverAge
 from auricle.scope import Scope
 from auricle.tasks import load_task
 
 Floats = NDArray[np.float64]
+Pair = tuple[float, float]
 
 # A class with fewer records of either answer keeps what an earlier store, or training, gave it.
 _FEWEST: Final = 10
 # Records of each store from which it is learned what the weights know.
 _MOST_KNOWN: Final = 4000
-# Spreads of the prior: of the logarithm of the factor, and of the shift.
-_FACTOR_SPREAD, _SHIFT_SPREAD = 0.7, 3.0
+# Spreads of the priors, of the logarithm of the factor and of the shift: of all ages about the logit as it is, and at
+# an age about the pair of all.
+_OF_ALL, _AT_AN_AGE = (0.7, 3.0), (0.35, 1.0)
+# Between which the logarithm of a temperature's factor is looked for.
+_LOG_FACTORS: Final = (-4.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +52,10 @@ class Calibrated:
 
     Attributes:
         name: of the class.
-        source, task: whose validation part it was.
+        source, task: whose validation part it was, the last one where several were.
         positive, negative: records of either answer.
-        factor, shift: of the logit.
-        before, after: expected calibration error on the records it was fitted on.
+        factor, shift: of the logit where the age is unknown.
+        before, after: expected calibration error on the records it was fitted on, each at its age.
     """
 
     name: str
@@ -59,37 +69,92 @@ class Calibrated:
     after: float
 
 
-def platt(logit: Floats, truth: Floats) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the weights say of the validation part of one store.
+
+    Attributes:
+        source: name of the data set.
+        task: id of the question.
+        logits: (n, c) of the classes of the weights.
+        truth: (n, c) 0, 1, or NaN where it is not known or the class not asked.
+        age_days: (n,) NaN where unknown.
+    """
+
+    source: str
+    task: str
+    logits: Floats
+    truth: Floats
+    age_days: Floats
+
+    def can_calibrate(self, column: int) -> bool:
+        """Whether it has enough records of either answer for a class."""
+        answers = self.truth[:, column]
+        return min(int((answers == 1).sum()), int((answers == 0).sum())) >= _FEWEST
+
+
+def platt(
+    logit: Floats, truth: Floats, weight: Floats | None = None, about: Pair = (1.0, 0.0), spread: Pair = _OF_ALL
+) -> Pair:
     """The factor (above 0) and shift of a logit under which a class's probabilities are true.
 
     Args:
         logit: (n,) of the records that are annotated.
         truth: (n,) 0 or 1.
+        weight: (n,) how much each record counts; None for all alike.
+        about: the pair that the prior holds them near.
+        spread: of the prior, of the logarithm of the factor and of the shift.
     """
-    n_positive, n_negative = float(truth.sum()), float(len(truth) - truth.sum())
+    counts = np.ones(len(logit)) if weight is None else weight
+    n_positive, n_negative = float((counts * truth).sum()), float((counts * (1 - truth)).sum())
     wanted = np.where(truth == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+    middle, spreads = np.array([math.log(about[0]), about[1]]), np.array(spread)
 
     def loss(values: Floats) -> tuple[float, Floats]:
         factor, shift = math.exp(values[0]), values[1]
         z = factor * logit + shift
-        error = 1 / (1 + np.exp(-z)) - wanted
-        prior = np.array([values[0] / _FACTOR_SPREAD**2, values[1] / _SHIFT_SPREAD**2])
-        total = float((np.logaddexp(0, z) - wanted * z).sum() + 0.5 * (prior * values).sum())
-        return total, np.array([(error * factor * logit).sum(), error.sum()]) + prior
+        error = counts * (1 / (1 + np.exp(-z)) - wanted)
+        off = (values - middle) / spreads
+        total = float((counts * (np.logaddexp(0, z) - wanted * z)).sum() + 0.5 * (off * off).sum())
+        return total, np.array([(error * factor * logit).sum(), error.sum()]) + off / spreads
 
-    found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B")
+    found = minimize(loss, middle, jac=True, method="L-BFGS-B")
     return math.exp(found.x[0]), float(found.x[1])
+
+
+def temperature(
+    logits: Floats, truth: Floats, weight: Floats | None = None, about: Pair = (1.0, 0.0), spread: Pair = _OF_ALL
+) -> Pair:
+    """The factor (above 0) of all logits under which the probabilities of one class of all are true, and a shift of 0.
+
+    Args:
+        logits: (n, c) of records.
+        truth: (n, c) 1 for the class of a record; a record of none or of several does not count.
+        weight: (n,) how much each record counts; None for all alike.
+        about: the pair whose factor the prior holds it near.
+        spread: of the prior, of which the first is that of the factor's logarithm.
+    """
+    counts = (np.nansum(truth, axis=1) == 1) * (np.ones(len(logits)) if weight is None else weight)
+    chosen = (logits * (truth == 1)).sum(1)
+
+    def loss(value: float) -> float:
+        surprise = logsumexp(math.exp(value) * logits, axis=1) - math.exp(value) * chosen
+        return float((counts * surprise).sum() + 0.5 * ((value - math.log(about[0])) / spread[0]) ** 2)
+
+    return math.exp(float(minimize_scalar(loss, bounds=_LOG_FACTORS, method="bounded").x)), 0.0
 
 
 def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list[Calibrated]:
     """Calibrate saved weights on validation parts of some stores, and learn from their training parts what they know.
 
-    The calibration goes into the card, the scope (`auricle.scope`) beside the weights.
+    Calibration and sets of answers, for an unknown age and over age, go into the card; the scope (`auricle.scope`) lies
+    beside the weights.
 
     Args:
         run: run folder or folder of saved weights that classify.
-        stores: folders of stores, each with the task whose validation part it is; of a class that several can
-            calibrate, the last one does.
+        stores: folders of stores, each with the task whose validation part it is. Of a class that several can
+            calibrate the last one does, at ages that it does not know as of all. Its sets at an age are those of the
+            last one that has enough people of about that age, because they do not depend on how often it occurs.
 
     Returns:
         What was fitted, in the order of the classes.
@@ -98,24 +163,39 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
         ConfigError: the weights do not classify, a task asks for none of their classes, training saw the records, or no
             class has enough of them.
     """
-    found: dict[str, Calibrated] = {}
-    names: tuple[str, ...] = ()
     known: list[tuple[Floats, Floats]] = []
     held_back: list[tuple[Floats, Floats]] = []
+    asked: list[_Asked] = []
     for where, question in stores:
         setting = _setting(run, where, question)
         parts = setting.task.parts(setting.store)
         known.append(_features(setting, parts["train"][:_MOST_KNOWN]))
         held_back.append(_features(setting, parts["validation"]))
-        found |= _of_store(setting)
-        names = setting.method.config.classes
-    if not found:
+        asked.append(_asked(setting))
+    method = load_method(run)
+    assert isinstance(method, Answering)
+    names = method.class_names
+    # Each class with the stores that can calibrate it, by their place.
+    places = {name: [k for k, one in enumerate(asked) if one.can_calibrate(names.index(name))] for name in names}
+    places = {name: each for name, each in places.items() if each}
+    if not places:
         raise ConfigError(f"no class has {_FEWEST} records of either answer in the validation parts")
+    pairs = _pairs(method, asked, places)
+    factor, shift = ({name: tuple(pair[k] for pair in each) for name, each in pairs.items()} for k in (0, 1))
+    over_age = CalibrationOverAge(factor=factor, shift=shift)
+    before, after = ([_probabilities(method, one, by) for one in asked] for by in (None, over_age))
+    fitted, to_cover = [], {}
+    for name, each in places.items():
+        column, last = names.index(name), each[-1]
+        fitted.append(_said(name, asked[last], column, pairs[name][0], before[last], after[last]))
+        to_cover[name] = [_annotated(after[k][:, column], asked[k], column) for k in each]
+    sets = fit_sets(to_cover)
+
     features, ages = (np.concatenate(column) for column in zip(*known, strict=True))
     Scope.fit(features, ages, held_back).save(load_card(run)[1])
-    ordered = [found[name] for name in names if name in found]
-    keep_calibration(run, {one.name: (one.factor, one.shift) for one in ordered}, [_facts(one) for one in ordered])
-    return ordered
+    of_unknown = {one.name: (one.factor, one.shift) for one in fitted}
+    keep_calibration(run, of_unknown, over_age, sets, [_facts(one) for one in fitted])
+    return fitted
 
 
 def _setting(run: Path | str, where: Path | str, question: str) -> Setting:
@@ -131,22 +211,17 @@ def _setting(run: Path | str, where: Path | str, question: str) -> Setting:
     return setting
 
 
-def _of_store(setting: Setting) -> dict[str, Calibrated]:
-    """The classes that the validation part of a store can calibrate."""
+def _asked(setting: Setting) -> _Asked:
+    """What the weights say of the validation part of a store."""
     method, store, task = setting.method, setting.store, setting.task
     assert isinstance(method, Classifies)
     rows = setting.parts("validation")["validation"]
-    logits = torch.from_numpy(setting.each(method.logits, rows)).double()
-    truth = setting.targets(rows).astype(np.float64)
-    found = {}
-    for name, answer in zip(task.class_names, truth.T, strict=True):
-        if name not in method.class_names:
-            continue
-        logit = logits[:, method.class_names.index(name)].numpy()
-        fitted = _fitted(name, logit[~np.isnan(answer)], answer[~np.isnan(answer)])
-        if fitted is not None:
-            found[name] = Calibrated(name, store.info["source"], task.id, *fitted)
-    return found
+    truth = np.full((len(rows), len(method.class_names)), np.nan)
+    for name, answers in zip(task.class_names, setting.targets(rows).T, strict=True):
+        if name in method.class_names:
+            truth[:, method.class_names.index(name)] = answers
+    logits = setting.each(method.logits, rows).astype(np.float64)
+    return _Asked(store.info["source"], task.id, logits, truth, store.column("age_days")[rows].astype(np.float64))
 
 
 def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -155,17 +230,57 @@ def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats
     return features, setting.store.column("age_days")[rows].astype(np.float64)
 
 
-def _fitted(name: str, logit: Floats, truth: Floats) -> tuple[int, int, float, float, float, float] | None:
-    """Counts, factor, shift, and the error before and after; None where there are too few of either answer."""
-    positive, negative = int((truth == 1).sum()), int((truth == 0).sum())
-    if min(positive, negative) < _FEWEST:
-        return None
-    factor, shift = platt(logit, truth)
+def _pairs(method: Answering, asked: Sequence[_Asked], places: dict[str, list[int]]) -> dict[str, list[Pair]]:
+    """By class, factor and shift for an unknown age and at each knot, of the last store that can calibrate it.
 
-    def error(z: Floats) -> float:
-        return float(expected_calibration_error(truth[:, None], (1 / (1 + np.exp(-z)))[:, None])[0])
+    How often a class occurs belongs to a store, so that two are not joined, be they of other ages.
+    """
+    if method.config.answers == "single_label":
+        # One factor of all logits, those of rare classes too.
+        last = asked[max(each[-1] for each in places.values())]
+        return dict.fromkeys(method.class_names, _over_age(temperature, last.logits, last.truth, last.age_days))
+    pairs = {}
+    for name, each in places.items():
+        last, column = asked[each[-1]], method.class_names.index(name)
+        pairs[name] = _over_age(platt, *_annotated(last.logits[:, column], last, column))
+    return pairs
 
-    return positive, negative, factor, shift, error(logit), error(factor * logit + shift)
+
+def _annotated(values: Floats, one: _Asked, column: int) -> tuple[Floats, Floats, Floats]:
+    """Values (n,), truth and ages of the records that are annotated with a class."""
+    rows = ~np.isnan(one.truth[:, column])
+    return values[rows], one.truth[rows, column], one.age_days[rows]
+
+
+def _over_age(fit: Callable[..., Pair], logit: Floats, truth: Floats, age_days: Floats) -> list[Pair]:
+    """What a store says for an unknown age and at each knot; the first of them at knots near which it has nobody."""
+    of_all = fit(logit, truth)
+    aged = np.isfinite(age_days)
+    pairs = [of_all]
+    for near in age_kernel(age_days[aged], KNOTS_DAYS):
+        knows = near.sum() >= _FEWEST
+        pairs.append(fit(logit[aged], truth[aged], near, of_all, _AT_AN_AGE) if knows else of_all)
+    return pairs
+
+
+def _probabilities(method: Answering, one: _Asked, over_age: CalibrationOverAge | None) -> Floats:
+    """(n, c) probabilities of a store's records under a calibration, or without any."""
+    logits = torch.from_numpy(one.logits)
+    if over_age is not None:
+        logits = over_age.calibrated(logits, torch.from_numpy(one.age_days), method.class_names)
+    probabilities: Floats = method.squashed(logits).numpy()
+    return probabilities
+
+
+def _said(name: str, one: _Asked, column: int, pair: Pair, before: Floats, after: Floats) -> Calibrated:
+    """How a class was calibrated, with its error before and after, (n, c) probabilities, on the records of a store."""
+    rows = ~np.isnan(one.truth[:, column])
+    truth = one.truth[rows, column]
+    errors = [
+        float(expected_calibration_error(truth[:, None], given[rows, column, None])[0]) for given in (before, after)
+    ]
+    positive = int(truth.sum())
+    return Calibrated(name, one.source, one.task, positive, len(truth) - positive, *pair, *errors)
 
 
 def _facts(one: Calibrated) -> dict[str, Any]:

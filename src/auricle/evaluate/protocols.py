@@ -210,7 +210,8 @@ def answered(setting: Setting, **meta: Any) -> tuple[Predictions, Predictions | 
     scored = {}
     for part in ("test", "validation") if len(parts["validation"]) else ("test",):
         logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()
-        probabilities = method.probabilities(logits).numpy()[:, columns]
+        ages = torch.from_numpy(setting.store.column("age_days")[parts[part]]).double()
+        probabilities = method.probabilities(logits, ages).numpy()[:, columns]
         scored[part] = predictions_of(setting, parts[part], probabilities, **meta)
     return scored["test"], scored.get("validation")
 

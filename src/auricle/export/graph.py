@@ -72,7 +72,7 @@ class Graph(nn.Module):
             Port("lead_mask", ("batch", n_leads), "true where the lead was recorded", "bool"),
             Port("time_mask", ("batch", self.n_samples), "true inside the recording, false in its padding", "bool"),
         ]
-        if "age" in codes or "labs" in codes:
+        if "age" in codes or "labs" in codes or (self.answers is not None and self.answers.sees_age):
             inputs.append(Port("age_days", ("batch",), "age in days, with fractions; NaN where it is unknown"))
         if "labs" in codes:
             tests = self.method.config.labs.tests
@@ -104,8 +104,9 @@ class Graph(nn.Module):
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         """Tensors of `outputs` from tensors of `inputs`."""
-        tokens = self.method.encoder.read(self.method.preprocess(self._batch(*given)))
-        found = {"embedding": tokens.pooled, **self._scores(tokens)}
+        batch = self._batch(*given)
+        tokens = self.method.encoder.read(self.method.preprocess(batch))
+        found = {"embedding": tokens.pooled, **self._scores(tokens, batch.age_days)}
         if tokens.group_contribution is not None:
             found["group_contributions"] = tokens.group_contribution
         return tuple(found[port.name] for port in self.outputs)
@@ -134,7 +135,7 @@ class Graph(nn.Module):
             labs_mask=None if labs is None else ~torch.isnan(labs),
         )
 
-    def _scores(self, tokens: Tokens) -> dict[str, Tensor]:
+    def _scores(self, tokens: Tokens, age_days: Tensor) -> dict[str, Tensor]:
         method = self.method
         if self.answers is None:
             return {}
@@ -143,8 +144,10 @@ class Graph(nn.Module):
             return {"similarities": method.compare(tokens, self.answers.task)}
         assert isinstance(method, Classifies)
         logits = method.classify(tokens)
-        probabilities = {"probabilities": method.probabilities(logits)}
-        return probabilities | ({"logits": method.calibrated(logits)} if isinstance(method, Answering) else {})
+        probabilities = {"probabilities": method.probabilities(logits, age_days)}
+        return probabilities | (
+            {"logits": method.calibrated(logits, age_days)} if isinstance(method, Answering) else {}
+        )
 
     def tensors(self, batch: ECGBatch) -> tuple[Tensor, ...]:
         """The inputs that a batch of windows at `rate_hz` holds, for `forward`."""

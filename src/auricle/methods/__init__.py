@@ -37,6 +37,7 @@ from auricle.methods._base import (
     Step,
 )
 from auricle.methods._classifier import Answering, Classifier, ClassifierConfig
+from auricle.over_age import AnswerSets, CalibrationOverAge
 from auricle.registry import Registry
 
 METHODS = Registry("method", "auricle.methods")
@@ -114,13 +115,18 @@ def keep_test(where: Path | str, test: Mapping[str, Any]) -> None:
 
 
 def keep_calibration(
-    where: Path | str, calibration: Mapping[str, tuple[float, float]], facts: Sequence[Mapping[str, Any]]
+    where: Path | str,
+    calibration: Mapping[str, tuple[float, float]],
+    over_age: CalibrationOverAge | None,
+    sets: AnswerSets | None,
+    facts: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write the calibration of saved weights into their card, in place of an earlier one.
 
     Args:
         where: as in `load_card`.
         calibration: factor and shift of the logit, by class.
+        over_age, sets: what depends on the age; None where nothing does.
         facts: of each class, on what it was calibrated.
 
     Raises:
@@ -128,6 +134,7 @@ def keep_calibration(
     """
     card, folder = load_card(where)
     card["config"]["calibration"] = {name: list(pair) for name, pair in calibration.items()}
+    card["config"] |= {"over_age": over_age and dump(over_age), "sets": sets and dump(sets)}
     card["about"]["calibrated"] = [dict(one) for one in facts]
     write_json(folder / _CARD, card)
 

@@ -245,8 +245,13 @@ class Classifies(Protocol):
         """(b, c) logits of encoded recordings."""
         ...
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(b, c) probabilities of logits: each class for itself, or one of all classes, as it was trained."""
+    def probabilities(self, logits: Tensor, age_days: Tensor | None = None) -> Tensor:
+        """(b, c) probabilities of logits: each class for itself, or one of all classes, as it was trained.
+
+        Args:
+            logits: (b, c) of records.
+            age_days: (b,) their ages, NaN where unknown, for what is calibrated by age; None where all are unknown.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from auricle.errors import ConfigError
 from auricle.losses.supervised import balancing_weights, masked_bce, masked_cross_entropy, one_class
 from auricle.methods._base import Method, MethodConfig
 from auricle.nn.heads import classifier
+from auricle.over_age import AnswerSets, CalibrationOverAge
 
 if TYPE_CHECKING:
     from auricle.data.loader import Seen
@@ -29,6 +30,8 @@ class AnsweringConfig(MethodConfig):
         answers: `multi_label`, each class for itself (sigmoid), or `single_label`, one of all (softmax).
         calibration: by class, a factor and a shift of its logit, fitted on records that training did not see
             (`auricle calibrate`); a class that is not named keeps its logit.
+        over_age: factors and shifts that depend on the age, in place of `calibration` where they are there.
+        sets: which answers stand beside a probability at an age; None where none were fitted.
         dropout: in front of the head.
     """
 
@@ -36,6 +39,8 @@ class AnsweringConfig(MethodConfig):
     task: str = ""
     answers: Literal["multi_label", "single_label"] = "multi_label"
     calibration: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    over_age: CalibrationOverAge | None = None
+    sets: AnswerSets | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
@@ -72,8 +77,17 @@ class Answering(Method):
         scores: Tensor = self.head(tokens.pooled)
         return scores
 
-    def calibrated(self, logits: Tensor) -> Tensor:
-        """(b, c) logits by the factor and shift of each class; as they are where the weights are not calibrated."""
+    def calibrated(self, logits: Tensor, age_days: Tensor | None = None) -> Tensor:
+        """(b, c) logits by the factor and shift of each class; as they are where the weights are not calibrated.
+
+        Args:
+            logits: (b, c) of records.
+            age_days: (b,) their ages, NaN where unknown; None where all are.
+        """
+        over_age: CalibrationOverAge | None = self.config.over_age
+        if over_age is not None:
+            ages = logits.new_full(logits.shape[:1], torch.nan) if age_days is None else age_days
+            return over_age.calibrated(logits, ages, self.class_names)
         if not self.config.calibration:
             return logits
         pairs = [self.config.calibration.get(name, (1.0, 0.0)) for name in self.class_names]
@@ -81,9 +95,17 @@ class Answering(Method):
         calibrated: Tensor = factor * logits + shift
         return calibrated
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(b, c) each class for itself, or one of all classes; calibrated where the weights are."""
-        logits = self.calibrated(logits)
+    def probabilities(self, logits: Tensor, age_days: Tensor | None = None) -> Tensor:
+        """(b, c) each class for itself, or one of all classes; calibrated where the weights are.
+
+        Args:
+            logits: (b, c) of records.
+            age_days: (b,) their ages, NaN where unknown; None where all are.
+        """
+        return self.squashed(self.calibrated(logits, age_days))
+
+    def squashed(self, logits: Tensor) -> Tensor:
+        """(b, c) probabilities of calibrated logits: each class for itself, or one of all classes."""
         return logits.softmax(-1) if self.config.answers == "single_label" else logits.sigmoid()
 
 

@@ -211,6 +211,17 @@ def group_text(group: str, language: str) -> str:
     return translated(group, language) or group
 
 
+def sets_text(coverage: float, language: str) -> str:
+    """What a set of answers promises, in a sentence.
+
+    Args:
+        coverage: the share of people who are told what is so.
+        language: "en", "zh" or "de".
+    """
+    told: str = words(language)["prediction"]["sets_about"].format(coverage=f"{coverage:.0%}")
+    return told
+
+
 def tested_text(people: Sequence[str], language: str) -> str:
     """On whom a class was tested, `real_adults`, `real_children` and `simulated`, in a language."""
     said = words(language)["prediction"]

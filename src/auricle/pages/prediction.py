@@ -14,7 +14,7 @@ from auricle.recording import Recording
 # Of many classes those below this are told last, and some are always shown.
 RARELY: Final = 0.05
 _FEW_CLASSES, _SHOWN = 12, 6
-_BAR_WIDTH, _BAR_HEIGHT = 120.0, 12.0
+_BAR_WIDTH, _BAR_HEIGHT = 40.0, 12.0
 _STYLE: Final = """
 .score { display: block; color: var(--muted); } .score .part { fill: #0072b2; }
 .number, .head { white-space: nowrap; } .people { display: block; color: var(--muted); }
@@ -70,6 +70,8 @@ def prediction_page(
     )
     page.add(Section(heads["quality"], html=_notes(plain, heads["no_remarks"], language)))
     about = own["answer_about"] if plain["scores_without_age"] else ""
+    if plain["coverage"] is not None:
+        about = f"{about}\n\n{wording.sets_text(plain['coverage'], language)}".strip()
     page.add(Section(own["answer"], about, html=_scores(plain, titles, language), note=said["research"]))
     if recording.leads:
         page.add(Section(heads["paper"], html=sheets(recording, language, 25.0, 10.0, name)))
@@ -93,7 +95,9 @@ def _scores(plain: Mapping[str, Any], titles: Mapping[str, str], language: str) 
     """Classes down, the likeliest first; the score at the own age, without it, and at others across."""
     own = wording.words(language)["prediction"]
     without, others = plain["scores_without_age"], plain["age_effect"]
-    names = [own["class"], own["words"], own[plain["kind"]], "", *([own["no_age"]] if without else [])]
+    sets = plain["sets"]
+    names = [own["class"], own["words"], own[plain["kind"]], "", *([own["set"]] if sets else [])]
+    names += [own["no_age"]] if without else []
     names += [wording.age_text(other["age_days"], language) for other in others]
     shown, rest = likeliest(plain["scores"], plain["kind"])
     lines = []
@@ -104,6 +108,7 @@ def _scores(plain: Mapping[str, Any], titles: Mapping[str, str], language: str) 
             f"<td>{escape(titles.get(name, ''))}{_people(plain['tested'][name], language)}</td>",
             f'<td class="number"><strong>{score:.2f}</strong></td>',
             f"<td>{_bar(score)}</td>",
+            *([f'<td class="head">{escape(own[sets[name]])}</td>'] if sets else []),
             *(f'<td class="number">{number:.2f}</td>' for number in numbers),
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")

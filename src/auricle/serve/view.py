@@ -220,14 +220,16 @@ def _answer(
     if isinstance(answered, str):
         return {"refused": wording.note_text(answered, language), "weights": list(knows)} if answered else None
     first, rest = likeliest(answered.scores, answered.kind)
-    without = answered.scores_without_age or {}
+    without, said = answered.scores_without_age or {}, wording.words(language)["prediction"]
     return {
         "kind": answered.kind,
+        "sets": "" if answered.coverage is None else wording.sets_text(answered.coverage, language),
         "classes": [
             {
                 "code": name,
                 "title": titles.get(name, name),
                 "score": score,
+                "may_be": said[answered.sets[name]] if answered.sets else "",
                 "without_age": without.get(name),
                 "others": [scores[name] for _, scores in answered.age_effect],
                 "tested": wording.tested_text(answered.tested[name], language),

@@ -25,6 +25,8 @@ from auricle.errors import ConfigError, DataError
 from auricle.evaluate.ablate import ablation_table, run_ablation
 from auricle.evaluate.ablation import Ablation, Called, Frame, Row, slug
 from auricle.evaluate.by_age import ByAge, by_age, thresholds_at
+from auricle.evaluate.calibration import calibrate
+from auricle.evaluate.conformal import sets_of
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import answered
@@ -84,6 +86,7 @@ class Studied:
         classes: those that are shown.
         n_gate, n_weights: parameters of the gate and of the whole gated model.
         weights: name of the weights that were adapted.
+        calibrated: what became of calibrating the gated weights, in a sentence.
         overlap: whether their training saw, or may have seen, these recordings.
     """
 
@@ -97,6 +100,7 @@ class Studied:
     n_gate: int
     n_weights: int
     weights: str
+    calibrated: str
     overlap: bool
 
 
@@ -146,10 +150,12 @@ def study(
     say("figures")
     shown = [(name, out / "runs" / f"{slug(name)}-0") for name in (WITHOUT, GATED)]
     draw_runs(shown, store, task, out / "figures", classes=classes, command="auricle study paediatric")
+    say("calibrating the gated weights by age, on the validation part")
+    calibrated = _calibrated(out / "runs" / f"{slug(GATED)}-0", store, config.task)
     gate, whole = _sizes(out / "runs" / f"{slug(GATED)}-0", store, task, out)
     name = config.init_from if config.init_from in SHIPPED else weights.resolve().name
     overlap = setting_of(weights, store, task, out).overlap
-    return Studied(config, task, store, counts, table, rates, tuple(classes), gate, whole, name, overlap)
+    return Studied(config, task, store, counts, table, rates, tuple(classes), gate, whole, name, calibrated, overlap)
 
 
 def _open(config: StudyConfig, out: Path) -> None:
@@ -246,7 +252,19 @@ def _rates(weights: Path, store: Store, task: Task, out: Path) -> dict[str, ByAg
 
 
 def _over_age(test: Predictions, validation: Predictions | None) -> ByAge:
-    return by_age(test, thresholds_at(validation if validation is not None else test))
+    if validation is None:
+        return by_age(test, thresholds_at(test))
+    return by_age(test, thresholds_at(validation), sets=sets_of(validation))
+
+
+def _calibrated(run: Path, store: Store, task: str) -> str:
+    """Calibrate a run once, so that `auricle predict` answers with its sets; says what became of it."""
+    if not load_card(run)[0]["config"].get("sets"):
+        try:
+            calibrate(run, [(store.path, task)])
+        except ConfigError as error:
+            return f"Its weights are not calibrated: {error}."
+    return f"Its weights ({run.parent.name}/{run.name}) carry sets and calibration: auricle predict --weights."
 
 
 def _plain(found: ByAge) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from auricle.age import AGE_BANDS, describe
 from auricle.atomic import write_bytes
 from auricle.disclaimer import RESEARCH_USE
 from auricle.evaluate.by_age import InBand, Rate
+from auricle.evaluate.conformal import COVERAGE
 from auricle.evaluate.table import Table
 from auricle.explain.figures import rates_over_age
 from auricle.pages.page import Page, Section
@@ -51,6 +52,7 @@ def write_report(found: Studied, out: Path) -> tuple[Path, Path]:
                 caption="Left: called among those who have it. Right: among those who have it not.",
             )
         )  # fmt: skip
+    page.add(Section("Answers that hold", _coverage_words(found), table=coverage_rows(found)))
     page.add(
         Section(
             "More figures",
@@ -82,10 +84,32 @@ def rate_rows(found: Studied, name: str) -> list[list[str]]:
     return rows
 
 
+def coverage_rows(found: Studied) -> list[list[str]]:
+    """What the sets of answers of the gated row hold, a line for each class and age band, as rows with a header."""
+    rows = [["class", "age", "covered of those with it", "covered of those without", "decided"]]
+    for one in found.rates[GATED].classes:
+        if one.name not in found.classes or "decided" not in one.bands:
+            continue
+        for place, band in enumerate(AGE_BANDS):
+            cells = [one.bands[rate][place] for rate in ("covered_with", "covered_without", "decided")]
+            if any(cell.n for cell in cells):
+                rows.append([one.name, band.name, *map(_cell, cells)])
+    return rows
+
+
 def _cell(cell: InBand | None) -> str:
     if cell is None or not cell.n or not np.isfinite(cell.value):
         return "–"
     return f"{100 * cell.value:.0f} % [{100 * max(0.0, cell.low):.0f}, {100 * cell.high:.0f}], n {cell.n}"
+
+
+def _coverage_words(found: Studied) -> str:
+    return (
+        f"“{GATED}”, first seed: sets of answers by age (yes, no, or open), fitted on the validation part so "
+        f"that {COVERAGE:.0%} of those with a class and as many of those without it are told what is so. Decided: told "
+        "one answer. Where fewer than nine children near an age have a class, nothing is promised of it. "
+        f"{found.calibrated}"
+    )
 
 
 def _row_words(found: Studied) -> str:
@@ -164,6 +188,7 @@ def markdown(found: Studied) -> str:
     ]  # fmt: skip
     for name in found.classes:
         lines += [f"### {name} within age bands", "", _row_words(found), "", _pipe(rate_rows(found, name)), ""]
+    lines += ["### Answers that hold", "", _coverage_words(found), "", _pipe(coverage_rows(found)), ""]
     lines += [
         "## TRIPOD+AI",
         "",
@@ -202,7 +227,7 @@ def _tripod(found: Studied) -> list[list[str]]:
         "14 fairness": "rates within age bands above; by sex and origin: " + _TO_WRITE,
         "15 output": "a probability for each class; thresholds from the validation part",
         "16 training and evaluation": "one source, parts by patient: no external evaluation",
-        "18f code": f"auricle {__version__}, MIT",
+        "18f code": f"auricle {__version__}, Apache-2.0",
         "20 participants (results)": "tables above",
         "21 development": f"{sizes} records, positives above",
         "22 specification": "runs/: weights (safetensors) and configuration of every row and seed",

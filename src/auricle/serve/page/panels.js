@@ -68,16 +68,17 @@ export function answer(view, words) {
   if (found.refused) return [make("p", { class: "remark grave" }, said.no_answer.replace("{reason}", found.refused)), known];
   const aged = found.classes.some((one) => one.without_age !== null);
   const names = [words.prediction.class, words.prediction.words, view.person.age_days === null ? words.prediction[found.kind] : said.with_age, "",
-    ...(aged ? [said.without_age, ...found.other_ages] : [])];
+    ...(found.sets ? [words.prediction.set] : []), ...(aged ? [said.without_age, ...found.other_ages] : [])];
   const row = (one) => make("tr", { "data-code": one.code },
     first(one.code), make("td", {}, one.title, one.tested ? make("small", {}, `${words.prediction.tested_on} ${one.tested}`) : null),
-    cell(one.score.toFixed(2), "number strong"), make("td", {}, meter(one.score)),
+    cell(one.score.toFixed(2), "number strong"), make("td", {}, meter(one.score)), ...(found.sets ? [cell(one.may_be)] : []),
     ...(aged ? [cell(one.without_age.toFixed(2), "number"), ...one.others.map((score) => cell(score.toFixed(2), "number"))] : []));
   const likely = found.classes.filter((one) => !one.unlikely), rest = found.classes.filter((one) => one.unlikely);
   const shares = Object.entries(found.groups).map(([name, share]) => `${name} ${Math.round(100 * share)} %`).join(words.joint);
   return [
     table(names, likely.map(row)),
     rest.length ? make("details", {}, make("summary", {}, said.more_classes.replace("{n}", rest.length)), table(names, rest.map(row))) : null,
+    found.sets ? make("p", { class: "weak" }, found.sets) : null,
     shares ? make("p", {}, `${words.prediction.groups}${words.colon}${shares}`) : null,
     ...found.notes.map((note) => make("p", { class: "remark note" }, note)), known, make("p", { class: "weak" }, words.research),
   ];
