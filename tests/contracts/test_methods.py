@@ -27,12 +27,18 @@ from conftest import make_batch
 # The term of each method's step that must improve when it is trained on eight records.
 CASES = {
     "acl_ecg": "loss",
+    "barlow_twins": "loss",
+    "byol": "loss",
     "cg_dmer": "align",
+    "clocs": "loss",
     "lisa": "loss",
     "ls_emvae": "loss",
     "merl": "loss",
     "mirage": "loss",
+    "moco_v3": "loss",
     "multitask": "loss",
+    "simclr": "loss",
+    "simsiam": "loss",
     "supervised": "loss",
 }
 
@@ -58,7 +64,9 @@ def test_every_method_has_a_case() -> None:
 @pytest.mark.parametrize(
     ("name", "preset"),
     [("lisa", "nano"), ("merl", "nano"), ("mirage", "nano_conv"), ("mirage", "nano"), ("ls_emvae", "nano"),
-     ("cg_dmer", "nano"), ("acl_ecg", "nano"), ("multitask", "nano"), ("supervised", "resnet_nano")],
+     ("cg_dmer", "nano"), ("acl_ecg", "nano"), ("multitask", "nano"), ("supervised", "resnet_nano"),
+     ("simclr", "nano"), ("byol", "nano"), ("barlow_twins", "nano"), ("moco_v3", "nano"), ("simsiam", "nano"),
+     ("clocs", "nano")],
 )  # fmt: skip
 def test_nano_is_about_half_a_million_weights_in_every_system(name: str, preset: str) -> None:
     """One table compares them; what reads more hertz has longer patches."""

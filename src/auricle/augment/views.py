@@ -220,6 +220,35 @@ def _laid_out(batch: ECGBatch, factor: Tensor, n_out: Tensor, offset: Tensor) ->
     return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
 
 
+def halves(batch: ECGBatch) -> tuple[ECGBatch, ECGBatch]:
+    """The first and the second half of the window of each record, as two batches; R peaks and pictures are left out.
+
+    A record that ends in the first half has nothing in the second.
+
+    Args:
+        batch: preprocessed, (b, l, t); the last sample of an odd window is dropped.
+    """
+    half = batch.time_mask.shape[1] // 2
+    bare = replace(batch, beats=None, image=None, image_mask=None)
+    parts = (slice(0, half), slice(half, 2 * half))
+    first, second = (
+        replace(bare, signal=batch.signal[..., part], time_mask=batch.time_mask[:, part]) for part in parts
+    )
+    return first, second
+
+
+def single_leads(lead_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Two masks (b, l) that leave each record one lead of those it has, not the same one; none where it has one alone.
+
+    Args:
+        lead_mask: (b, l) leads that were recorded.
+    """
+    score = torch.rand(lead_mask.shape, device=lead_mask.device).masked_fill(~lead_mask, -1.0)
+    rank = score.argsort(dim=1, descending=True).argsort(dim=1)
+    several = (lead_mask.sum(1) > 1)[:, None]
+    return lead_mask & (rank == 0) & several, lead_mask & (rank == 1) & several
+
+
 def wrapped(batch: ECGBatch) -> ECGBatch:
     """Each record begun at a random sample of it; the samples before that one follow behind its end.
 

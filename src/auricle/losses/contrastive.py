@@ -34,6 +34,50 @@ def info_nce(
     return (directions[0] + directions[1]) / 2
 
 
+def one_way_info_nce(
+    one: Float[Tensor, "b d"], other: Float[Tensor, "b d"], scale: float | Tensor
+) -> Float[Tensor, ""]:
+    """InfoNCE of queries against keys, one direction (He et al. 2020, equation 1; Chen, Xie and He 2021, MoCo v3).
+
+    Args:
+        one: unit vectors, the queries of this process.
+        other: unit vectors, the keys; row i belongs to row i of the queries. Those of all processes are compared.
+        scale: one over the temperature.
+    """
+    columns = gather(other)
+    positive = positive_columns(len(one), world()[0], one.device)
+    losses, active = weighted_info_nce(scale * one @ columns.T, positive, torch.ones(len(one), len(columns)).to(one))
+    return mean_over_active(losses, active)
+
+
+def same_person_info_nce(
+    one: Float[Tensor, "b d"],
+    other: Float[Tensor, "b d"],
+    person: Int[Tensor, " b"],
+    paired: Bool[Tensor, " b"],
+    scale: float | Tensor,
+) -> Float[Tensor, ""]:
+    """Symmetric InfoNCE in which all pairs of one person are positives (Kiyasseh et al. 2021, CLOCS, equations 1, 2).
+
+    Of each row the mean over its positives of -log softmax, over the columns of all processes.
+
+    Args:
+        one, other: unit vectors; row i of both is of one recording.
+        person: equal for equal people.
+        paired: rows of which both vectors exist; the others neither count nor repel.
+        scale: one over the temperature.
+    """
+    people, there = gather_without_gradient(person), gather_without_gradient(paired)
+    positive = (person[:, None] == people[None]) & there[None]
+    directions = []
+    for rows, columns in ((one, other), (other, one)):
+        logits = (scale * rows @ gather(columns).T).masked_fill(~there[None], -torch.inf)
+        surprise = logits.logsumexp(1, keepdim=True) - logits
+        own = torch.where(positive, surprise, 0.0).sum(1) / positive.sum(1).clamp_min(1)
+        directions.append(mean_over_active(own, paired))
+    return (directions[0] + directions[1]) / 2
+
+
 def nt_xent(one: Float[Tensor, "b d"], other: Float[Tensor, "b d"], scale: float | Tensor) -> Float[Tensor, ""]:
     """Normalised temperature-scaled cross-entropy of two views (Chen et al. 2020, SimCLR, equation 1).
 

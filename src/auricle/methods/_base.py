@@ -10,7 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from pydantic import Field
@@ -33,18 +33,23 @@ _LOOKED_UP: Final = frozenset({"identity", "position", "bias"})
 
 
 class Recipe(Config):
-    """How a method is optimised: AdamW, linear warm-up, cosine to a tenth, gradient clipping.
+    """How a method is optimised: linear warm-up, cosine to a tenth, gradient clipping.
 
     Attributes:
+        optimiser: `adamw`; `sgd` with momentum; or `lars`, the same with a rate for each matrix that follows its norm.
         lr: peak learning rate.
         weight_decay: on what maps, never on biases, norms or embeddings (`split_decay`).
+        betas: of AdamW.
+        momentum: of the other two.
         warmup: share of the steps over which the rate rises.
         clip: largest gradient norm.
     """
 
+    optimiser: Literal["adamw", "sgd", "lars"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
 

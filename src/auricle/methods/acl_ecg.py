@@ -20,14 +20,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.augment.views import PhysiologyViews, ViewsConfig, view
 from auricle.batch import ECGBatch
 from auricle.config import Config, component
 from auricle.encoders import ENCODERS, EncoderModule, Tokens
 from auricle.errors import ConfigError
 from auricle.losses.contrastive import nt_xent
 from auricle.losses.regions import Repels, region_nt_xent
-from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
+from auricle.methods._base import Progress, Recipe, Step
+from auricle.methods._two_views import TwoViews, TwoViewsConfig, effective_rank
 from auricle.nn.heads import projection
 from auricle.nn.pooling import masked_mean
 
@@ -81,12 +81,11 @@ class RegionConfig(Config):
     repels: Repels = "everything"
 
 
-class AclEcgConfig(MethodConfig):
+class AclEcgConfig(TwoViewsConfig):
     """Settings of acl_ecg.
 
     Attributes:
         encoder: one whose tokens know their lead group, unless the region objective is left out.
-        views: how two views of a record may differ: `physiology` or `generic`.
         region: the region objective.
         projection: width of the spaces in which views, and regions, are compared.
         temperature: of both objectives; fixed.
@@ -95,7 +94,6 @@ class AclEcgConfig(MethodConfig):
     name: Literal["acl_ecg"] = "acl_ecg"
     encoder: component(ENCODERS) = Field(default=_encoder("small"), validate_default=True)  # type: ignore[valid-type]
     recipe: Recipe = Recipe(lr=1e-3)
-    views: ViewsConfig = PhysiologyViews()
     region: RegionConfig = RegionConfig()
     projection: Annotated[int, Field(gt=0)] = 128
     temperature: Annotated[float, Field(gt=0)] = 0.1
@@ -154,7 +152,7 @@ def _tokens_of_silence(encoder: EncoderModule) -> Tokens:
     return tokens
 
 
-class AclEcg(Method):
+class AclEcg(TwoViews):
     """An encoder, a projection of the record, and a projection of its regions."""
 
     name: ClassVar[str] = "acl_ecg"
@@ -167,21 +165,23 @@ class AclEcg(Method):
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """NT-Xent of two views of each record, plus `region.weight` times that of their regions.
 
-        Terms: `loss`, and where regions are contrasted `instance` (records) and `region`.
+        Terms: `loss`, the effective `rank` of the features, and where regions are contrasted `instance` (records) and
+        `region`.
         """
         del progress
-        ready = self.preprocess(batch)
         # Two random views, encoded, and one unit vector (b, d) of each.
-        pair = [self.encoder.read(view(ready, self.config.views)) for _ in range(2)]
+        pair = [self.encoder.read(one) for one in self.two_views(batch)]
         first, second = (F.normalize(self.project(tokens.pooled), dim=-1) for tokens in pair)
         regions = None if self.regions is None else [self.regions(tokens) for tokens in pair]
         scale = 1 / self.config.temperature
         # Cosines over a small temperature: full precision, also under bf16.
         with torch.autocast(first.device.type, enabled=False):
             instance = nt_xent(first.float(), second.float(), scale)
+            rank = effective_rank(pair[0].pooled)
             if regions is None:
-                return Step(instance, {"loss": instance.detach()})
+                return Step(instance, {"loss": instance.detach(), "rank": rank})
             vectors, present = (torch.stack(part, dim=1) for part in zip(*regions, strict=True))  # (b, 2, g, d)
             region = region_nt_xent(vectors.float(), present, scale, self.config.region.repels)
             loss = instance + self.config.region.weight * region
-        return Step(loss, {"loss": loss.detach(), "instance": instance.detach(), "region": region.detach()})
+        terms = {"loss": loss.detach(), "instance": instance.detach(), "region": region.detach()}
+        return Step(loss, {**terms, "rank": rank})

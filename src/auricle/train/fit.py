@@ -38,6 +38,7 @@ from auricle.tasks.answers import Answers, count_answers, unanswered
 from auricle.tasks.prompts import embed_prompts
 from auricle.train.config import Precision, RunConfig
 from auricle.train.mixing import facts_of_mixture
+from auricle.train.optimiser import optimiser_of
 from auricle.train.parallel import shard, strategy, whole_state
 from auricle.train.setup import build, load_run, same_run
 from auricle.train.timing import Timing, faster_precision, time_steps, untimed_precision
@@ -371,8 +372,7 @@ def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Pa
 
         def configure_optimizers(self) -> Any:
             recipe = config.model.recipe
-            groups = [{**group, "lr": recipe.lr * group.get("lr_scale", 1.0)} for group in method.param_groups()]
-            optimiser = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
+            optimiser = optimiser_of(method)
             rate = torch.optim.lr_scheduler.LambdaLR(
                 optimiser, lambda step: schedule(step, config.train.steps, recipe.warmup)
             )
