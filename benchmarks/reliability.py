@@ -37,15 +37,13 @@ FEWEST, DRAWS, DPI = 10, 300, 80
 _WORST = 2
 
 
-def calibrations(asked: Predictions) -> tuple[Floats, Floats]:
-    """(n, c) the probabilities as trained, and by one factor and shift of each class for all ages."""
-    config = load_card(SHIPPED_WEIGHTS)[0]["config"]
-    over_age = CalibrationOverAge(**config["over_age"])
+def as_trained(asked: Predictions) -> Floats:
+    """(n, c) the probabilities without their calibration: each logit less the shift of its age, over the factor."""
+    over_age = CalibrationOverAge(**load_card(SHIPPED_WEIGHTS)[0]["config"]["over_age"])
     factor, shift = (one.numpy() for one in over_age.at(torch.tensor(asked.age_days), asked.classes))
     score = np.clip(asked.score, 1e-9, 1 - 1e-9)
-    logit = (np.log(score / (1 - score)) - shift) / factor
-    of_all = np.array([config["calibration"].get(name, (1.0, 0.0)) for name in asked.classes]).T
-    return expit(logit), expit(of_all[0] * logit + of_all[1])
+    plain: Floats = expit((np.log(score / (1 - score)) - shift) / factor)
+    return plain
 
 
 def error(truth: Floats, probability: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> float:
@@ -62,13 +60,13 @@ def told(asked: Predictions, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def line(name: str, asked: Predictions, rows: NDArray[np.int64]) -> str:
-    """Errors as trained, by one pair, by age, and of a perfect forecast, of the records at `rows`."""
+    """Errors as trained, calibrated, and of a perfect forecast, of the records at `rows`."""
     truth, columns = asked.truth, told(asked, rows)
     if not len(columns):
-        return f"| {name} | {len(rows)} | 0 | | | | |"
+        return f"| {name} | {len(rows)} | 0 | | | |"
     drawn = (np.random.default_rng(0).random(truth.shape) < asked.score).astype(float)
     cells = []
-    for answers, probability in (*((truth, one) for one in (*calibrations(asked), asked.score)), (drawn, asked.score)):
+    for answers, probability in ((truth, as_trained(asked)), (truth, asked.score), (drawn, asked.score)):
         weights = patient_weights(asked.select(rows), DRAWS, seed=0)
         draws = [error(answers, probability, np.repeat(rows, weight), columns) for weight in weights]
         low, high = np.quantile(draws, (0.025, 0.975))
@@ -105,7 +103,7 @@ def picture(asked: Predictions, path: str) -> None:
     """The superclasses before and after, side by side."""
     columns = [asked.classes.index(name) for name in SUPERCLASSES]
     pages = []
-    for title, probability in (("as trained", calibrations(asked)[0]), ("calibrated", asked.score)):
+    for title, probability in (("as trained", as_trained(asked)), ("calibrated", asked.score)):
         buffer = io.BytesIO()
         figure = reliability(asked.truth[:, columns], probability[:, columns], SUPERCLASSES, title=title)
         figure.savefig(buffer, format="png", dpi=DPI)
@@ -124,7 +122,7 @@ def main(results: Path, path: str) -> None:
         (found,) = sorted((results / folder).glob("*/finetune*/predictions.parquet"))
         tests[name] = Predictions.read(found)
     picture(next(iter(tests.values())), path)
-    errors = "| records | n | classes | as trained | one pair for all ages | by age | a perfect forecast |"
+    errors = "| records | n | classes | as trained | calibrated by age | a perfect forecast |"
     shares = "| records | n | classes | covered, with a class | covered, without it | decided | with it, least |"
     for head, row in ((errors, line), (shares, covered)):
         print(head, "| --- | ---: | ---: |" + " ---: |" * (head.count("|") - 4), sep="\n")

@@ -64,12 +64,13 @@ def test_every_class_is_calibrated_and_says_on_whom_it_was_tested(predictor: Pre
     assert all("real_adults" in predictor.tested[name] for name in SUPERCLASSES)
 
 
-def test_sets_hold_for_most_people_at_every_age(predictor: Predictor) -> None:
+@pytest.mark.parametrize("is_told", [True, False])
+def test_sets_hold_for_most_people_whether_the_age_is_told_or_not(predictor: Predictor, is_told: bool) -> None:
     sets = predictor.sets
     assert sets is not None
     assert sets.has.keys() == set(predictor.classes)
     task, made = load_task("ecg/findings"), cohort(240, 1902, rate_hz=100)
-    recordings = list(made.recordings())
+    recordings = [one if is_told else replace(one, age=None) for one in made.recordings()]
     truth = task.targets([recording.labels for recording in recordings])
     held: dict[bool, list[bool]] = {True: [], False: []}
     n_decided = 0

@@ -16,7 +16,7 @@ from uuid import uuid4
 # What the names of unfinished files end in: no pattern for finished ones matches them.
 PARTIAL: Final = ".partial"
 # A list of numbers over several lines.
-_NUMBERS: Final = re.compile(r"\[\s+([-+.\deE]+(?:,\s+[-+.\deE]+)*)\s+\]")
+_NUMBERS: Final = re.compile(r"\[\n *([-+.\deE]+(?:,\n *[-+.\deE]+)*)\n *\]")
 
 
 def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -64,7 +64,7 @@ def write_json(path: str | Path, value: Any) -> None:
         ValueError: a number is NaN or infinite, which JSON cannot hold.
     """
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
-    # Line ends in strings are escaped, so that none of these lies in one.
+    # Line ends in strings are escaped, so that no list over several lines lies in one.
     text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
     write_bytes(path, text.encode())
 

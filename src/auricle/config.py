@@ -6,10 +6,11 @@ Every resolved configuration is written to the run folder as TOML and is itself 
 from __future__ import annotations
 
 import difflib
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, model_validator
@@ -17,6 +18,9 @@ from pydantic.fields import FieldInfo
 
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.registry import Registry, merge
+
+# What was given is told up to so many letters.
+_LONGEST_GIVEN: Final = 120
 
 Model = TypeVar("Model", bound="Config")
 
@@ -96,7 +100,8 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str = "config
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
             raise ConfigError(f"{where}: unknown key {path!r}: {hint}") from None
         given = _given_at(values, first["loc"], first["input"])
-        raise ConfigError(f"{where}: {path or 'value'}: {first['msg']} (got {given!r})") from None
+        shown = textwrap.shorten(repr(given), _LONGEST_GIVEN, placeholder=" ...")
+        raise ConfigError(f"{where}: {path or 'value'}: {first['msg']} (got {shown})") from None
 
 
 def _given_at(values: Any, path: Iterable[int | str], otherwise: Any) -> Any:

@@ -8,6 +8,7 @@ own for people of unknown age. Sets are split conformal ones, for those with a c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
@@ -16,22 +17,24 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.age import DAYS_PER_MONTH
 from auricle.config import Config
 
-KNOTS_DAYS: Final = (
-    0.0, 7.0, DAYS_PER_MONTH, 3 * DAYS_PER_MONTH, DAYS_PER_YEAR, 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR,
-    16 * DAYS_PER_YEAR, 30 * DAYS_PER_YEAR, 50 * DAYS_PER_YEAR, 70 * DAYS_PER_YEAR, 90 * DAYS_PER_YEAR,
-)  # fmt: skip
+# From birth to 90 years in even steps of log(1 + months), each as wide as two bandwidths of the kernel that fits them
+# (`auricle.evaluate.by_age.BANDWIDTH`), so that no age lies between two that do not see it.
+KNOTS_DAYS: Final = tuple(round(DAYS_PER_MONTH * math.expm1(0.5 * step), 1) for step in range(15))
 
 # What is said of a class: it is there, it is not, or both may be.
 Answer = Literal["yes", "no", "either"]
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class _AtKnots(Config):
     """Numbers by class: the first for an unknown age, then one for each knot."""
 
-    knots_days: tuple[float, ...] = KNOTS_DAYS
+    knots_days: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = KNOTS_DAYS
 
     def _check(self, **numbers: dict[str, tuple[float, ...]]) -> None:
         """Refuse numbers that do not fit the knots, or are of different classes."""
@@ -54,7 +57,7 @@ class CalibrationOverAge(_AtKnots):
         factor, shift: by class, of its logit for an unknown age and at each knot.
     """
 
-    factor: dict[str, tuple[float, ...]]
+    factor: dict[str, tuple[Annotated[float, Field(gt=0)], ...]]
     shift: dict[str, tuple[float, ...]]
 
     @model_validator(mode="after")
@@ -107,8 +110,8 @@ class AnswerSets(_AtKnots):
     """
 
     coverage: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
-    has: dict[str, tuple[float, ...]]
-    lacks: dict[str, tuple[float, ...]]
+    has: dict[str, tuple[Share, ...]]
+    lacks: dict[str, tuple[Share, ...]]
 
     @model_validator(mode="after")
     def _fits(self) -> AnswerSets:

@@ -409,7 +409,8 @@ class Predictor:
         """
         recording, sees_age = prepared.recording, self.sees_age
         days = recording.age.best_days if recording.age else None
-        sets = self.sets
+        # Of weights that are told no age, or another's, the sets are those of an unknown one, as their calibration is.
+        sets, told = self.sets, days if self.spec.age == "own" else None
         usable = prepared.windows.lead_mask.any(0).tolist()
         present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
         names = () if shares is None else self.method.encoder.group_names
@@ -417,7 +418,7 @@ class Predictor:
             record_id=recording.record_id,
             kind=self.kind,
             scores=asked[0],
-            sets={} if sets is None else {name: sets.answer(name, asked[0][name], days) for name in self.classes},
+            sets={} if sets is None else {name: sets.answer(name, asked[0][name], told) for name in self.classes},
             coverage=None if sets is None else sets.coverage,
             tested=self.tested,
             group_contributions=dict(zip(names, [] if shares is None else shares.tolist(), strict=True)),

@@ -35,7 +35,7 @@ def people(n=1500, seed=0, ill_newborns=0.0, missed_newborns=0.0, records_each=1
 
 def test_rates_are_those_of_a_loop():
     case = people(n=200, ill_newborns=0.5)
-    # In the first week those above .2 may have it and those below .6 may not; nothing is said of older ones.
+    # Up to the second knot those above .2 may have it and those below .6 may not; nothing is said of older ones.
     older = len(KNOTS_DAYS) - 2
     sets = AnswerSets(has={"A": (1, 0.2, 0.2, *(0,) * older)}, lacks={"A": (0, 0.6, 0.6, *(1,) * older)})
     found = by_age(case, 0.5, sets=sets, n_bootstrap=20)
@@ -46,8 +46,8 @@ def test_rates_are_those_of_a_loop():
         for days, (true,), (score,) in zip(case.age_days, case.truth, case.score, strict=True):
             distance = math.log(1 + days / 30) - math.log(1 + age / 30)
             near, called = math.exp(-(distance**2) / (2 * 0.25**2)), float(score >= 0.5)
-            # Between a week and a month the more cautious of both knots holds.
-            may_have, may_lack = (float(days > 7 or one) for one in (score >= 0.2, score <= 0.6))
+            # Between the second and the third knot the more cautious of both knots holds.
+            may_have, may_lack = (float(days > KNOTS_DAYS[1] or one) for one in (score >= 0.2, score <= 0.6))
             added = {
                 "sensitivity": (near * called * true, near * true),
                 "false_positives": (near * called * (1 - true), near * (1 - true)),

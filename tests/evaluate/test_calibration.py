@@ -17,13 +17,17 @@ from hypothesis import strategies as st
 from auricle.age import Age
 from auricle.config import validate
 from auricle.data.ingest import ingest
+from auricle.data.store import Store
 from auricle.errors import CheckpointError, ConfigError, UnreadableError
 from auricle.evaluate.calibration import calibrate, platt, temperature
+from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.metrics import expected_calibration_error
+from auricle.evaluate.protocols import answered
 from auricle.methods import load_card, load_method
 from auricle.predict import Predictor
 from auricle.scope import FILE, Scope, age_scale, days_of
 from auricle.simulate import cohort
+from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 
@@ -73,9 +77,10 @@ class TestTemperature:
         shares = np.exp(factor * logits) / np.exp(factor * logits).sum(1, keepdims=True)
         truth = np.eye(4)[[generator.choice(4, p=row) for row in shares]]
         assert temperature(logits, truth) == (pytest.approx(factor, rel=0.1), 0.0)
-        # Records without a class, or with two, say nothing.
-        with_others = np.concatenate([truth, np.zeros((500, 4)), np.ones((500, 4))])
-        again = temperature(np.concatenate([logits, generator.normal(0, 9, (1000, 4))]), with_others)
+        # Records without a class, with two, or not annotated with all say nothing.
+        partly = np.tile([1.0, np.nan, np.nan, np.nan], (500, 1))
+        with_others = np.concatenate([truth, np.zeros((500, 4)), np.ones((500, 4)), partly])
+        again = temperature(np.concatenate([logits, generator.normal(0, 9, (1500, 4))]), with_others)
         assert again[0] == pytest.approx(temperature(logits, truth)[0])
 
 
@@ -119,7 +124,7 @@ class TestCalibrate:
             assert torch.equal(old[:, column].argsort(), new[:, column].argsort())
         # At an age the pairs of the knots beside it are shared.
         over_age = after.config.over_age
-        days = torch.tensor([math.nan, 0.0, 3.0, 365.25 * 90]).repeat(13)[:50]
+        days = torch.tensor([math.nan, 0.0, 3.0, 365.25 * 95]).repeat(13)[:50]
         by_age = after.probabilities(logits, days)
         assert torch.equal(by_age[0], after.probabilities(logits)[0])
         for name, shifts in over_age.shift.items():
@@ -156,6 +161,35 @@ class TestCalibrate:
         assert answer.sets.keys() == answer.scores.keys()
         assert answer.coverage == 0.9
         assert answer.scores_without_age is not None  # these weights read no age, and their calibration does
+
+    def test_weights_that_are_told_no_age_are_calibrated_as_for_an_unknown_one(
+        self, store: Path, weights: Path, tmp_path: Path
+    ) -> None:
+        calibrate(weights, [(store, "simulated/diagnosis")])
+        card, folder = load_card(weights)
+        # An age that is not told must not matter, whatever the pairs of the ages.
+        for name, shifts in card["config"]["over_age"]["shift"].items():
+            card["config"]["over_age"]["shift"][name] = [shifts[0], *(shift + 3 for shift in shifts[1:])]
+        card["config"]["input"]["age"] = "unknown"
+        (folder / "auricle.json").write_text(json.dumps(card))
+        (folder / FILE).unlink()
+        predictor = Predictor.from_pretrained(weights)
+        made = cohort(1, 3, ages="children", rate_hz=100)
+        answer = predictor(next(iter(made.recordings())))
+        assert answer.scores == pytest.approx(answer.scores_without_age)
+        setting = setting_of(weights, Store(store), load_task("simulated/diagnosis"), tmp_path)
+        test, _ = answered(setting, protocol="finetune")
+        logits = torch.from_numpy(setting.each(setting.method.logits, setting.parts("test")["test"])).double()
+        np.testing.assert_allclose(test.score, setting.method.probabilities(logits).numpy())
+
+    def test_a_calibration_of_a_class_that_is_none_is_refused(self, store: Path, weights: Path) -> None:
+        calibrate(weights, [(store, "simulated/diagnosis")])
+        card, folder = load_card(weights)
+        for key in ("has", "lacks"):
+            card["config"]["sets"][key]["NROM"] = next(iter(card["config"]["sets"][key].values()))
+        (folder / "auricle.json").write_text(json.dumps(card))
+        with pytest.raises(CheckpointError, match="sets of NROM, which is none of the classes"):
+            load_method(weights)
 
     def test_what_training_saw_does_not_calibrate(self, store: Path, weights: Path) -> None:
         with pytest.raises(ConfigError, match="training saw"):

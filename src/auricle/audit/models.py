@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from scipy.special import expit, softmax
 
+from auricle.config import validate
 from auricle.data.collate import windows_of
 from auricle.data.shard import at_rate
 from auricle.errors import ConfigError, DataError
@@ -131,7 +132,7 @@ class Onnx:
         self._is_one_of_all = bool(config.get("one_of_all", False))
         self.digest = hashlib.sha256(path.read_bytes() + path.with_name(CONFIG).read_bytes()).hexdigest()
         self.sources: tuple[str, ...] = ()
-        self.sets: AnswerSets | None = None
+        self.sets = validate(AnswerSets, config["sets"], str(path)) if config.get("sets") else None
         self._rate_hz = float(config["rate_hz"])
         # Windows are cut by it and nothing else: filters and scale are in the graph.
         self._spec = InputSpec(

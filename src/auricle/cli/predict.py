@@ -252,7 +252,8 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
     if rest:
         console.print(f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False)
     if prediction.coverage is not None:
-        console.print(f" {wording.sets_text(prediction.coverage, language)}", style="dim", highlight=False)
+        about = wording.sets_text(prediction.coverage, prediction.age_days, language)
+        console.print(f" {about}", style="dim", highlight=False)
     grid = Table.grid(padding=(0, 1))
     for name in (name for name, _ in in_order if name in titles):
         people = prediction.tested[name]

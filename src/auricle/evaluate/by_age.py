@@ -17,9 +17,16 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from auricle.age import AGE_BANDS, DAYS_PER_YEAR, AgeBand
+from auricle.age import AGE_BANDS, AgeBand
 from auricle.errors import DataError
-from auricle.evaluate.metrics import FEWEST_NEAR_AN_AGE, age_kernel, age_scale, patient_weights, quantiles
+from auricle.evaluate.metrics import (
+    FEWEST_NEAR_AN_AGE,
+    age_kernel,
+    age_scale,
+    known_ages,
+    patient_weights,
+    quantiles,
+)
 from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.evaluate.ranking import SPECIFICITY, Values
 from auricle.over_age import AnswerSets
@@ -42,7 +49,6 @@ _FEWEST_IN_BAND: Final = 20
 # Fewer people without a class give no threshold.
 _FEWEST_FOR_THRESHOLD: Final = 10
 _Z_95: Final = 1.96
-_OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
 N_BOOTSTRAP: Final = 500
 MARGIN: Final = 0.1
 _TAIL: Final = 0.025
@@ -225,7 +231,7 @@ def by_age(
         DataError: no record has a known age and a label.
     """
     days = predictions.age_days
-    aged = predictions.select(np.flatnonzero(np.isfinite(days) & (days >= 0) & (days <= _OLDEST_DAYS)))
+    aged = predictions.select(np.flatnonzero(known_ages(days)))
     if not len(aged) or np.isnan(aged.truth).all():
         raise DataError("no record has an age and a label for a class of the model: nothing can be said over age")
     at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))

@@ -23,9 +23,10 @@ from scipy.special import logsumexp
 
 from auricle.data.store import Store
 from auricle.errors import ConfigError
-from auricle.evaluate.conformal import fit_sets
+from auricle.evaluate.conformal import Answered, fit_sets
 from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.metrics import age_kernel, expected_calibration_error
+from auricle.evaluate.metrics import age_kernel, expected_calibration_error, known_ages
+from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting
 from auricle.methods import Answering, Classifies, keep_calibration, load_card, load_method
 from auricle.over_age import KNOTS_DAYS, CalibrationOverAge
@@ -76,16 +77,20 @@ class _Asked:
     Attributes:
         source: name of the data set.
         task: id of the question.
-        logits: (n, c) of the classes of the weights.
+        logits: (n, c) of the classes of the weights, each record asked with its age.
+        untold: (n, c) the same asked without an age.
         truth: (n, c) 0, 1, or NaN where it is not known or the class not asked.
         age_days: (n,) NaN where unknown.
+        person: (n,) equal for equal people.
     """
 
     source: str
     task: str
     logits: Floats
+    untold: Floats
     truth: Floats
     age_days: Floats
+    person: NDArray[np.int64]
 
     def can_calibrate(self, column: int) -> bool:
         """Whether it has enough records of either answer for a class."""
@@ -129,12 +134,13 @@ def temperature(
 
     Args:
         logits: (n, c) of records.
-        truth: (n, c) 1 for the class of a record; a record of none or of several does not count.
+        truth: (n, c) 1 for the class of a record and 0 for the others; a record of none, of several or that is not
+            annotated with all of them does not count.
         weight: (n,) how much each record counts; None for all alike.
         about: the pair whose factor the prior holds it near.
         spread: of the prior, of which the first is that of the factor's logarithm.
     """
-    counts = (np.nansum(truth, axis=1) == 1) * (np.ones(len(logits)) if weight is None else weight)
+    counts = _has_one(truth) * (np.ones(len(logits)) if weight is None else weight)
     chosen = (logits * (truth == 1)).sum(1)
 
     def loss(value: float) -> float:
@@ -142,6 +148,11 @@ def temperature(
         return float((counts * surprise).sum() + 0.5 * ((value - math.log(about[0])) / spread[0]) ** 2)
 
     return math.exp(float(minimize_scalar(loss, bounds=_LOG_FACTORS, method="bounded").x)), 0.0
+
+
+def _has_one(truth: Floats) -> NDArray[np.bool_]:
+    """(n,) which records of (n, c) are annotated with one class and no other."""
+    return np.asarray(~np.isnan(truth).any(1) & (np.nan_to_num(truth).sum(1) == 1))
 
 
 def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list[Calibrated]:
@@ -174,21 +185,20 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
         asked.append(_asked(setting))
     method = load_method(run)
     assert isinstance(method, Answering)
-    names = method.class_names
-    # Each class with the stores that can calibrate it, by their place.
-    places = {name: [k for k, one in enumerate(asked) if one.can_calibrate(names.index(name))] for name in names}
-    places = {name: each for name, each in places.items() if each}
+    places = _places(method, asked)
     if not places:
         raise ConfigError(f"no class has {_FEWEST} records of either answer in the validation parts")
     pairs = _pairs(method, asked, places)
     factor, shift = ({name: tuple(pair[k] for pair in each) for name, each in pairs.items()} for k in (0, 1))
     over_age = CalibrationOverAge(factor=factor, shift=shift)
-    before, after = ([_probabilities(method, one, by) for one in asked] for by in (None, over_age))
+    before = [method.squashed(torch.from_numpy(one.logits)).numpy() for one in asked]
+    told = [_probabilities(method, one.logits, one.age_days, over_age) for one in asked]
+    untold = [_probabilities(method, one.untold, np.full(len(one.untold), np.nan), over_age) for one in asked]
     fitted, to_cover = [], {}
     for name, each in places.items():
-        column, last = names.index(name), each[-1]
-        fitted.append(_said(name, asked[last], column, pairs[name][0], before[last], after[last]))
-        to_cover[name] = [_annotated(after[k][:, column], asked[k], column) for k in each]
+        column, last = method.class_names.index(name), each[-1]
+        fitted.append(_said(name, asked[last], column, pairs[name][0], before[last], told[last]))
+        to_cover[name] = [_answered(told[k], untold[k], asked[k], column) for k in each]
     sets = fit_sets(to_cover)
 
     features, ages = (np.concatenate(column) for column in zip(*known, strict=True))
@@ -220,14 +230,33 @@ def _asked(setting: Setting) -> _Asked:
     for name, answers in zip(task.class_names, setting.targets(rows).T, strict=True):
         if name in method.class_names:
             truth[:, method.class_names.index(name)] = answers
-    logits = setting.each(method.logits, rows).astype(np.float64)
-    return _Asked(store.info["source"], task.id, logits, truth, store.column("age_days")[rows].astype(np.float64))
+    logits = untold = setting.each(method.logits, rows).astype(np.float64)
+    if "age" in setting.method.encoder.codes:
+        untold = setting.each(lambda batch: method.logits(batch.without_age()), rows).astype(np.float64)
+    ages, person = store.column("age_days")[rows].astype(np.float64), patient_codes([*map(str, store.patients[rows])])
+    return _Asked(store.info["source"], task.id, logits, untold, truth, ages, person)
 
 
 def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Features of records asked without their age, (n, d), and their ages in days, (n,)."""
     features = setting.each(lambda batch: setting.method.embed(batch.without_age()), rows).astype(np.float64)
     return features, setting.store.column("age_days")[rows].astype(np.float64)
+
+
+def _places(method: Answering, asked: Sequence[_Asked]) -> dict[str, list[int]]:
+    """Each class that can be calibrated, with the stores that can do it, by their number.
+
+    Where one class of all is asked it is one store, the last that has enough records of one class.
+    """
+    able = range(len(asked))
+    if method.config.answers == "single_label":
+        able = range(*next(((k, k + 1) for k in reversed(able) if _has_one(asked[k].truth).sum() >= _FEWEST), (0, 0)))
+    places = {}
+    for column, name in enumerate(method.class_names):
+        found = [k for k in able if asked[k].can_calibrate(column)]
+        if found:
+            places[name] = found
+    return places
 
 
 def _pairs(method: Answering, asked: Sequence[_Asked], places: dict[str, list[int]]) -> dict[str, list[Pair]]:
@@ -237,38 +266,48 @@ def _pairs(method: Answering, asked: Sequence[_Asked], places: dict[str, list[in
     """
     if method.config.answers == "single_label":
         # One factor of all logits, those of rare classes too.
-        last = asked[max(each[-1] for each in places.values())]
-        return dict.fromkeys(method.class_names, _over_age(temperature, last.logits, last.truth, last.age_days))
+        last = asked[next(iter(places.values()))[-1]]
+        shared = _over_age(temperature, last.logits, last.untold, last.truth, last.age_days)
+        return dict.fromkeys(method.class_names, shared)
     pairs = {}
     for name, each in places.items():
         last, column = asked[each[-1]], method.class_names.index(name)
-        pairs[name] = _over_age(platt, *_annotated(last.logits[:, column], last, column))
+        rows = ~np.isnan(last.truth[:, column])
+        told, untold, truth = (part[rows, column] for part in (last.logits, last.untold, last.truth))
+        pairs[name] = _over_age(platt, told, untold, truth, last.age_days[rows])
     return pairs
 
 
-def _annotated(values: Floats, one: _Asked, column: int) -> tuple[Floats, Floats, Floats]:
-    """Values (n,), truth and ages of the records that are annotated with a class."""
-    rows = ~np.isnan(one.truth[:, column])
-    return values[rows], one.truth[rows, column], one.age_days[rows]
+def _over_age(fit: Callable[..., Pair], told: Floats, untold: Floats, truth: Floats, age_days: Floats) -> list[Pair]:
+    """What a store says for an unknown age and at each knot; of all ages together at knots near which it has nobody.
 
-
-def _over_age(fit: Callable[..., Pair], logit: Floats, truth: Floats, age_days: Floats) -> list[Pair]:
-    """What a store says for an unknown age and at each knot; the first of them at knots near which it has nobody."""
-    of_all = fit(logit, truth)
-    aged = np.isfinite(age_days)
-    pairs = [of_all]
+    Args:
+        fit: `platt` or `temperature`.
+        told, untold: logits of records asked with their age and without.
+        truth: of the same records.
+        age_days: (n,) their ages.
+    """
+    of_all = fit(told, truth)
+    pairs = [fit(untold, truth)]
+    aged = known_ages(age_days)
     for near in age_kernel(age_days[aged], KNOTS_DAYS):
         knows = near.sum() >= _FEWEST
-        pairs.append(fit(logit[aged], truth[aged], near, of_all, _AT_AN_AGE) if knows else of_all)
+        pairs.append(fit(told[aged], truth[aged], near, of_all, _AT_AN_AGE) if knows else of_all)
     return pairs
 
 
-def _probabilities(method: Answering, one: _Asked, over_age: CalibrationOverAge | None) -> Floats:
-    """(n, c) probabilities of a store's records under a calibration, or without any."""
-    logits = torch.from_numpy(one.logits)
-    if over_age is not None:
-        logits = over_age.calibrated(logits, torch.from_numpy(one.age_days), method.class_names)
-    probabilities: Floats = method.squashed(logits).numpy()
+def _answered(told: Floats, untold: Floats, one: _Asked, column: int) -> Answered:
+    """What was said of a class, (n, c) probabilities, to those who are annotated with it."""
+    rows = ~np.isnan(one.truth[:, column])
+    own, others, truth = (part[rows, column] for part in (told, untold, one.truth))
+    return Answered(own, others, truth, one.age_days[rows], one.person[rows])
+
+
+def _probabilities(method: Answering, logits: Floats, age_days: Floats, over_age: CalibrationOverAge) -> Floats:
+    """(n, c) probabilities of logits under a calibration, at some ages."""
+    ages = torch.from_numpy(age_days)
+    calibrated = over_age.calibrated(torch.from_numpy(logits), ages, method.class_names)
+    probabilities: Floats = method.squashed(calibrated).numpy()
     return probabilities
 
 

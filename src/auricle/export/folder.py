@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from auricle import __version__
 from auricle.atomic import PARTIAL, write_bytes, write_json
+from auricle.config import dump
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import ConfigError, require
 from auricle.export.card import UNKNOWN_LICENCE, model_card
@@ -132,6 +133,7 @@ def _config(card: Mapping[str, Any], graph: Graph, licence: str, found: Mapping[
         }
     )
     titles = {} if answers is None else answers.titles()
+    sets = None if answers is None or answers.sets is None else dump(answers.sets)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -143,6 +145,7 @@ def _config(card: Mapping[str, Any], graph: Graph, licence: str, found: Mapping[
         "opset": OPSET,
         **(asked or {"kind": "embedding"}),
         "titles": titles,
+        "sets": sets,
         "leads": list(spec.leads),
         "groups": list(graph.method.encoder.group_names),
         "rate_hz": graph.rate_hz,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from auricle.augment.signal import AugmentConfig
@@ -42,6 +42,17 @@ class AnsweringConfig(MethodConfig):
     over_age: CalibrationOverAge | None = None
     sets: AnswerSets | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _of_its_classes(self) -> AnsweringConfig:
+        told: dict[str, set[str]] = {"calibration": set(self.calibration)}
+        told["over_age"] = set() if self.over_age is None else set(self.over_age.factor)
+        told["sets"] = set() if self.sets is None else set(self.sets.has)
+        for key, names in told.items():
+            unknown = sorted(names - set(self.classes))
+            if unknown:
+                raise ValueError(f"{key} of {unknown[0]}, which is none of the classes")
+        return self
 
 
 class ClassifierConfig(AnsweringConfig):
@@ -82,11 +93,14 @@ class Answering(Method):
 
         Args:
             logits: (b, c) of records.
-            age_days: (b,) their ages, NaN where unknown; None where all are.
+            age_days: (b,) their ages, NaN where unknown; None where all are. Weights that are told no age, or another's
+                (`input.age`), are calibrated as for an unknown one.
         """
         over_age: CalibrationOverAge | None = self.config.over_age
         if over_age is not None:
-            ages = logits.new_full(logits.shape[:1], torch.nan) if age_days is None else age_days
+            ages = logits.new_full(logits.shape[:1], torch.nan)
+            if age_days is not None and self.config.input.age == "own":
+                ages = age_days
             return over_age.calibrated(logits, ages, self.class_names)
         if not self.config.calibration:
             return logits

@@ -211,14 +211,16 @@ def group_text(group: str, language: str) -> str:
     return translated(group, language) or group
 
 
-def sets_text(coverage: float, language: str) -> str:
+def sets_text(coverage: float, age_days: float | None, language: str) -> str:
     """What a set of answers promises, in a sentence.
 
     Args:
         coverage: the share of people who are told what is so.
+        age_days: the age that was told; None for an unknown one.
         language: "en", "zh" or "de".
     """
-    told: str = words(language)["prediction"]["sets_about"].format(coverage=f"{coverage:.0%}")
+    key = "sets_about_all" if age_days is None else "sets_about"
+    told: str = words(language)["prediction"][key].format(coverage=f"{coverage:.0%}")
     return told
 
 

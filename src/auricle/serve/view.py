@@ -223,7 +223,7 @@ def _answer(
     without, said = answered.scores_without_age or {}, wording.words(language)["prediction"]
     return {
         "kind": answered.kind,
-        "sets": "" if answered.coverage is None else wording.sets_text(answered.coverage, language),
+        "sets": "" if answered.coverage is None else wording.sets_text(answered.coverage, answered.age_days, language),
         "classes": [
             {
                 "code": name,

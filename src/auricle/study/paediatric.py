@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -26,7 +28,6 @@ from auricle.evaluate.ablate import ablation_table, run_ablation
 from auricle.evaluate.ablation import Ablation, Called, Frame, Row, slug
 from auricle.evaluate.by_age import ByAge, by_age, thresholds_at
 from auricle.evaluate.calibration import calibrate
-from auricle.evaluate.conformal import sets_of
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import answered
@@ -34,13 +35,14 @@ from auricle.evaluate.table import Table
 from auricle.explain.runs import draw_runs, frequent_classes
 from auricle.methods import Classifies, load_card
 from auricle.pages.check import check_page
-from auricle.predict import SHIPPED
+from auricle.predict import SHIPPED, Predictor
 from auricle.progress import OnProgress
 from auricle.tasks import Task, load_task
 from auricle.train.watch import Watcher
 
 BEFORE: Final = "before"
 WITHOUT, GATED, SHUFFLED = "without the age", "with the age gate", "age shuffled"
+CALIBRATED, WEIGHTS = "with the age gate, calibrated", "weights"
 _PLAN: Final = "study.toml"
 _FEWEST_YOUNG: Final = 20
 _MOST_CLASSES: Final = 6
@@ -86,7 +88,8 @@ class Studied:
         classes: those that are shown.
         n_gate, n_weights: parameters of the gate and of the whole gated model.
         weights: name of the weights that were adapted.
-        calibrated: what became of calibrating the gated weights, in a sentence.
+        covered: rates of the gated weights after calibration, with the coverage of their sets; None without.
+        calibrated: what became of calibrating them, in a sentence.
         overlap: whether their training saw, or may have seen, these recordings.
     """
 
@@ -100,6 +103,7 @@ class Studied:
     n_gate: int
     n_weights: int
     weights: str
+    covered: ByAge | None
     calibrated: str
     overlap: bool
 
@@ -151,11 +155,15 @@ def study(
     shown = [(name, out / "runs" / f"{slug(name)}-0") for name in (WITHOUT, GATED)]
     draw_runs(shown, store, task, out / "figures", classes=classes, command="auricle study paediatric")
     say("calibrating the gated weights by age, on the validation part")
-    calibrated = _calibrated(out / "runs" / f"{slug(GATED)}-0", store, config.task)
+    covered, calibrated = _calibrated(config, store, task, out)
+    if covered is not None:
+        write_json(out / "rates.json", {name: _plain(one) for name, one in {**rates, CALIBRATED: covered}.items()})
     gate, whole = _sizes(out / "runs" / f"{slug(GATED)}-0", store, task, out)
     name = config.init_from if config.init_from in SHIPPED else weights.resolve().name
     overlap = setting_of(weights, store, task, out).overlap
-    return Studied(config, task, store, counts, table, rates, tuple(classes), gate, whole, name, calibrated, overlap)
+    return Studied(
+        config, task, store, counts, table, rates, tuple(classes), gate, whole, name, covered, calibrated, overlap
+    )
 
 
 def _open(config: StudyConfig, out: Path) -> None:
@@ -252,19 +260,32 @@ def _rates(weights: Path, store: Store, task: Task, out: Path) -> dict[str, ByAg
 
 
 def _over_age(test: Predictions, validation: Predictions | None) -> ByAge:
-    if validation is None:
-        return by_age(test, thresholds_at(test))
-    return by_age(test, thresholds_at(validation), sets=sets_of(validation))
+    return by_age(test, thresholds_at(validation if validation is not None else test))
 
 
-def _calibrated(run: Path, store: Store, task: str) -> str:
-    """Calibrate a run once, so that `auricle predict` answers with its sets; says what became of it."""
-    if not load_card(run)[0]["config"].get("sets"):
-        try:
-            calibrate(run, [(store.path, task)])
-        except ConfigError as error:
-            return f"Its weights are not calibrated: {error}."
-    return f"Its weights ({run.parent.name}/{run.name}) carry sets and calibration: auricle predict --weights."
+def _calibrated(config: StudyConfig, store: Store, task: Task, out: Path) -> tuple[ByAge | None, str]:
+    """The gated weights of the first seed, calibrated in a folder of their own, asked about the test children.
+
+    Returns:
+        The rates over age, with the coverage of their sets (None where they could not be calibrated); and what became
+        of it, in a sentence.
+    """
+    run, weights = out / "runs" / f"{slug(GATED)}-0", out / WEIGHTS
+    if not weights.exists():
+        with TemporaryDirectory(dir=out) as place:
+            # Whole or not there: a calibration that was stopped is made again.
+            copy = copytree(load_card(run)[1], Path(place) / WEIGHTS)
+            try:
+                calibrate(copy, [(store.path, config.task)])
+            except ConfigError as error:
+                reason = str(error).removeprefix(f"{copy}: ")
+                return None, f"The weights could not be calibrated: {reason}."
+            copy.rename(weights)
+    setting = setting_of(weights, store, task, out, "calibrated")
+    test, validation = answered(setting, protocol="finetune")
+    thresholds = thresholds_at(validation if validation is not None else test)
+    found = by_age(test, thresholds, sets=Predictor.from_pretrained(weights).sets)
+    return found, f"They lie in {WEIGHTS}/ and answer with it: auricle predict FILE --weights {out.name}/{WEIGHTS}."
 
 
 def _plain(found: ByAge) -> dict[str, Any]:

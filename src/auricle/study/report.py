@@ -87,7 +87,7 @@ def rate_rows(found: Studied, name: str) -> list[list[str]]:
 def coverage_rows(found: Studied) -> list[list[str]]:
     """What the sets of answers of the gated row hold, a line for each class and age band, as rows with a header."""
     rows = [["class", "age", "covered of those with it", "covered of those without", "decided"]]
-    for one in found.rates[GATED].classes:
+    for one in () if found.covered is None else found.covered.classes:
         if one.name not in found.classes or "decided" not in one.bands:
             continue
         for place, band in enumerate(AGE_BANDS):
@@ -105,9 +105,9 @@ def _cell(cell: InBand | None) -> str:
 
 def _coverage_words(found: Studied) -> str:
     return (
-        f"“{GATED}”, first seed: sets of answers by age (yes, no, or open), fitted on the validation part so "
-        f"that {COVERAGE:.0%} of those with a class and as many of those without it are told what is so. Decided: told "
-        "one answer. Where fewer than nine children near an age have a class, nothing is promised of it. "
+        f"“{GATED}”, first seed, calibrated: sets of answers by age (yes, no, or open), fitted on the validation part "
+        f"so that {COVERAGE:.0%} of those with a class and as many of those without it are told what is so. Decided: "
+        "told one answer. Where fewer than nine children near an age have a class, nothing is promised of it. "
         f"{found.calibrated}"
     )
 
