@@ -16,7 +16,7 @@ from auricle.errors import DataError
 from auricle.losses.contrastive import one_way_info_nce, same_person_info_nce
 from auricle.losses.regression import barlow_twins, cosine_regression
 from auricle.methods import Method, Progress, create_method
-from auricle.methods._two_views import effective_rank
+from auricle.methods._two_views import TwoViews, effective_rank
 from auricle.nn.heads import NormedHead
 from conftest import make_batch
 from processes import in_two_processes
@@ -147,6 +147,13 @@ class TestMethods:
         result = method.step(make_batch(2, 4.0, 100.0), Progress(0, 1))
         result.loss.backward()
         assert torch.isfinite(result.loss)
+
+    @pytest.mark.parametrize("name", [name for name in METHODS if name != "clocs"])
+    def test_the_two_views_of_a_record_differ(self, name: str) -> None:
+        method = fresh(name, views={"crop": (0.5, 1.0)})
+        assert isinstance(method, TwoViews)
+        one, other = method.two_views(make_batch())
+        assert not torch.equal(one.signal, other.signal)
 
     @pytest.mark.parametrize("name", ["byol", "moco_v3"])
     def test_the_target_is_moved_by_following_alone(self, name: str) -> None:
