@@ -97,6 +97,7 @@ def test_it_ends_with_a_page_and_a_text(made: Path) -> None:
         line = next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
         assert "not run" not in line
     assert "| falsely called, before |" in text.split("### RVH")[1], "the weights as they came know this class"
+    assert "recordings are tested: a rehearsal" in text
     covered = text.split("### Answers that hold")[1].split("## TRIPOD+AI")[0]
     assert "| RVH | 3-30 d |" in covered
     assert "They lie in weights/" in covered

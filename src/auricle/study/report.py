@@ -21,6 +21,8 @@ from auricle.explain.figures import rates_over_age
 from auricle.pages.page import Page, Section
 from auricle.study.paediatric import BEFORE, GATED, SHUFFLED, WITHOUT, Studied
 
+# Of fewer test recordings a study says that it is a rehearsal.
+_FEWEST_TESTED: Final = 100
 _TO_WRITE: Final = "*by the authors*"
 _RATES: Final[tuple[tuple[Rate, str], ...]] = (
     ("false_positives", "falsely called"),
@@ -104,6 +106,8 @@ def _cell(cell: InBand | None) -> str:
 
 
 def _coverage_words(found: Studied) -> str:
+    if found.covered is None:
+        return found.calibrated
     return (
         f"“{GATED}”, first seed, calibrated: sets of answers by age (yes, no, or open), fitted on the validation part "
         f"so that {COVERAGE:.0%} of those with a class and as many of those without it are told what is so. Decided: "
@@ -125,8 +129,15 @@ def _lead(found: Studied) -> str:
     return (
         f"{sizes['records']} recordings of {sizes['patients']} children; {found.weights} adapted for "
         f"{found.config.epochs:g} epochs, {found.config.seeds} seeds. The gate that reads the age has {found.n_gate:,} "
-        f"of {found.n_weights:,} weights. {_seen_words(found)}{RESEARCH_USE}"
+        f"of {found.n_weights:,} weights. {_few_words(found)}{_seen_words(found)}{RESEARCH_USE}"
     )
+
+
+def _few_words(found: Studied) -> str:
+    n = len(found.task.annotated_parts(found.store)["test"])
+    if n >= _FEWEST_TESTED:
+        return ""
+    return f"Only {n} recordings are tested: a rehearsal, which shows that the study runs and nothing of the age. "
 
 
 def _seen_words(found: Studied) -> str:
