@@ -9,7 +9,7 @@ own for people of unknown age. Sets are split conformal ones, for those with a c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 import torch
@@ -20,8 +20,8 @@ from torch import Tensor
 from auricle.age import DAYS_PER_MONTH
 from auricle.config import Config
 
-# From birth to 90 years in even steps of log(1 + months), each as wide as two bandwidths of the kernel that fits them
-# (`auricle.evaluate.by_age.BANDWIDTH`), so that no age lies between two that do not see it.
+# From birth to 90 years in even steps of log(1 + months), each as wide as two bandwidths of the narrowest kernel that
+# fits them (`auricle.evaluate.by_age.BANDWIDTH`), so that no age lies between two that do not see it.
 KNOTS_DAYS: Final = tuple(round(DAYS_PER_MONTH * math.expm1(0.5 * step), 1) for step in range(15))
 
 # What is said of a class: it is there, it is not, or both may be.
@@ -128,8 +128,17 @@ class AnswerSets(_AtKnots):
         Raises:
             KeyError: no set was fitted for the class.
         """
-        near = shares(age_days.double(), self.knots_days) > 0
-        has, lacks = (torch.tensor(part[name], dtype=torch.float64) for part in (self.has, self.lacks))
+        lowest, highest = self._bounds([name], age_days)
+        return lowest[:, 0], highest[:, 0]
+
+    def _bounds(
+        self, names: Sequence[str], age_days: Float[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
+        """The thresholds of some classes at some ages."""
+        near = (shares(age_days.double(), self.knots_days) > 0)[:, None]
+        has, lacks = (
+            torch.tensor([part[name] for name in names], dtype=torch.float64) for part in (self.has, self.lacks)
+        )
         lowest = torch.where(near, has, torch.inf).amin(-1)
         highest = torch.where(near, lacks, -torch.inf).amax(-1)
         # Between the two, where they part, the more probable answer.
@@ -137,22 +146,34 @@ class AnswerSets(_AtKnots):
         middle = torch.minimum(torch.maximum(torch.full_like(lowest, 0.5), highest), lowest)
         return torch.where(is_parted, middle, lowest), torch.where(is_parted, middle, highest)
 
-    def answer(self, name: str, probability: float, age_days: float | None) -> Answer:
-        """What is said of a class at an age.
+    def answers(self, probabilities: Mapping[str, float], age_days: float | None) -> dict[str, Answer]:
+        """What is said of some classes at an age.
 
         Args:
-            name: of the class; one without a set is answered by "either".
+            probabilities: by class; one without a set is answered by "either".
+            age_days: None for unknown.
+        """
+        known = [name for name in probabilities if name in self.has]
+        said: dict[str, Answer] = dict.fromkeys(probabilities, "either")
+        if not known:
+            return said
+        age = torch.tensor([torch.nan if age_days is None else age_days])
+        lowest, highest = (bounds[0].tolist() for bounds in self._bounds(known, age))
+        for name, low, high in zip(known, lowest, highest, strict=True):
+            there, absent = probabilities[name] >= low, probabilities[name] <= high
+            if not (there and absent):
+                said[name] = "yes" if there else "no"
+        return said
+
+    def answer(self, name: str, probability: float, age_days: float | None) -> Answer:
+        """What is said of one class at an age; see `answers`.
+
+        Args:
+            name: of the class.
             probability: of the class.
             age_days: None for unknown.
         """
-        if name not in self.has:
-            return "either"
-        age = torch.tensor([torch.nan if age_days is None else age_days])
-        lowest, highest = (float(one) for one in self.thresholds(name, age))
-        there, absent = probability >= lowest, probability <= highest
-        if there and absent:
-            return "either"
-        return "yes" if there else "no"
+        return self.answers({name: probability}, age_days)[name]
 
 
 def shares(age_days: Float[Tensor, " n"], knots_days: Sequence[float]) -> Float[Tensor, "n k"]:

@@ -418,7 +418,7 @@ class Predictor:
             record_id=recording.record_id,
             kind=self.kind,
             scores=asked[0],
-            sets={} if sets is None else {name: sets.answer(name, asked[0][name], told) for name in self.classes},
+            sets={} if sets is None else sets.answers(asked[0], told),
             coverage=None if sets is None else sets.coverage,
             tested=self.tested,
             group_contributions=dict(zip(names, [] if shares is None else shares.tolist(), strict=True)),

@@ -61,7 +61,8 @@ def audit_page(audit: Audit, command: str = "") -> Page:
     for one in shown(audit.found.classes):
         prose = (
             f"{one.n_positive} of {one.n} have it; it is called from {threshold_text(one)} on. The dashed line is the "
-            "rate over all ages, the band the 95 % interval of each age by itself, squares the rates within bands. A "
+            "rate over all ages (0 of the calibration, the promise of those covered), the band the 95 % interval of "
+            "each age by itself, squares the rates within bands. A "
             "curve dilutes what is narrower than eight days at birth or a quarter of the age later on."
         )
         page.add(
@@ -132,7 +133,8 @@ def _ages_to_avoid(audit: Audit) -> Section:
     lines = [sentence(one.name, where) for one in audit.found.classes for where in one.unfit]
     rule = (
         f"An age is one to stay away from where the whole 95 % interval of a rate lies more than {audit.margin:.2f} on "
-        "the wrong side of the rate over all ages (of the calibration, of 0). Intervals are of each age by itself: "
+        "the wrong side of the rate over all ages (of the calibration, of 0; of those covered, of the promise of the "
+        "sets). Intervals are of each age by itself: "
         "of many ages and classes a few stand here by chance, those that clear the margin least."
     )
     rows: list[list[str]] = [["record", "age", "class", "score", "why"]]

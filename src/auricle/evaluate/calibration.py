@@ -28,6 +28,7 @@ from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.metrics import age_kernel, expected_calibration_error, known_ages
 from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting
+from auricle.losses.supervised import one_class
 from auricle.methods import Answering, Classifies, keep_calibration, load_card, load_method
 from auricle.over_age import KNOTS_DAYS, CalibrationOverAge
 from auricle.scope import Scope
@@ -140,7 +141,7 @@ def temperature(
         about: the pair whose factor the prior holds it near.
         spread: of the prior, of which the first is that of the factor's logarithm.
     """
-    counts = _has_one(truth) * (np.ones(len(logits)) if weight is None else weight)
+    counts = one_class(torch.from_numpy(truth)).numpy() * (np.ones(len(logits)) if weight is None else weight)
     chosen = (logits * (truth == 1)).sum(1)
 
     def loss(value: float) -> float:
@@ -148,11 +149,6 @@ def temperature(
         return float((counts * surprise).sum() + 0.5 * ((value - math.log(about[0])) / spread[0]) ** 2)
 
     return math.exp(float(minimize_scalar(loss, bounds=_LOG_FACTORS, method="bounded").x)), 0.0
-
-
-def _has_one(truth: Floats) -> NDArray[np.bool_]:
-    """(n,) which records of (n, c) are annotated with one class and no other."""
-    return np.asarray(~np.isnan(truth).any(1) & (np.nan_to_num(truth).sum(1) == 1))
 
 
 def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list[Calibrated]:
@@ -248,9 +244,9 @@ def _places(method: Answering, asked: Sequence[_Asked]) -> dict[str, list[int]]:
 
     Where one class of all is asked it is one store, the last that has enough records of one class.
     """
-    able = range(len(asked))
+    able = list(range(len(asked)))
     if method.config.answers == "single_label":
-        able = range(*next(((k, k + 1) for k in reversed(able) if _has_one(asked[k].truth).sum() >= _FEWEST), (0, 0)))
+        able = [k for k in able if one_class(torch.from_numpy(asked[k].truth)).sum() >= _FEWEST][-1:]
     places = {}
     for column, name in enumerate(method.class_names):
         found = [k for k in able if asked[k].can_calibrate(column)]

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.evaluate.by_age import BANDWIDTH
 from auricle.evaluate.metrics import age_kernel, known_ages
 from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.over_age import KNOTS_DAYS, AnswerSets
@@ -24,7 +25,7 @@ Floats = NDArray[np.float64]
 COVERAGE: Final = 0.9
 # Standard deviations of the kernel on the age scale. The next wider one is taken where so few are near that the set
 # would rest on its last one or two of them.
-_BANDWIDTHS: Final = (0.25, 0.5, 1.0)
+_BANDWIDTHS: Final = (BANDWIDTH, 2 * BANDWIDTH, 4 * BANDWIDTH)
 _ENOUGH: Final = 2.0
 
 
@@ -80,14 +81,14 @@ def sets_of(predictions: Predictions, coverage: float = COVERAGE) -> AnswerSets:
     return fit_sets(asked, coverage)
 
 
-def lasting(by_store: Floats, otherwise: float | tuple[float, ...]) -> Floats:
-    """(m, ...) at each of m places what the last of some data sets says that says anything.
+def lasting(by_store: Floats, otherwise: float) -> Floats:
+    """(m,) at each of m places what the last of some data sets says that says anything.
 
     Args:
-        by_store: (s, m, ...) NaN where a data set says nothing.
+        by_store: (s, m) NaN where a data set says nothing.
         otherwise: where none does.
     """
-    found = np.broadcast_to(np.asarray(otherwise, dtype=np.float64), by_store.shape[1:]).copy()
+    found = np.full(by_store.shape[1:], otherwise)
     for says in by_store:
         found = np.where(np.isnan(says), found, says)
     return found

@@ -35,7 +35,7 @@ from auricle.evaluate.table import Table
 from auricle.explain.runs import draw_runs, frequent_classes
 from auricle.methods import Classifies, load_card
 from auricle.pages.check import check_page
-from auricle.predict import SHIPPED, Predictor
+from auricle.predict import SHIPPED
 from auricle.progress import OnProgress
 from auricle.tasks import Task, load_task
 from auricle.train.watch import Watcher
@@ -284,7 +284,7 @@ def _calibrated(config: StudyConfig, store: Store, task: Task, out: Path) -> tup
     setting = setting_of(weights, store, task, out, "calibrated")
     test, validation = answered(setting, protocol="finetune")
     thresholds = thresholds_at(validation if validation is not None else test)
-    found = by_age(test, thresholds, sets=Predictor.from_pretrained(weights).sets)
+    found = by_age(test, thresholds, sets=setting.method.config.sets)
     return found, f"They lie in {WEIGHTS}/ and answer with it: auricle predict FILE --weights {out.name}/{WEIGHTS}."
 
 
