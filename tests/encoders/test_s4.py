@@ -7,16 +7,14 @@ import torch
 
 from auricle.config import configure
 from auricle.encoders import ENCODERS, EncoderModule, build_encoder
-from auricle.encoders.s4 import DiagonalStates, S4Config
+from auricle.nn.state_space import DiagonalStates
 from auricle.signal.preprocess import InputSpec
 from conftest import make_batch
 
-SMALL = S4Config(width=3, depth=1, n_states=4)
 
-
-def states(step_ms: float = 20.0) -> DiagonalStates:
+def states(step_ms: float = 20.0, n_directions: int = 2) -> DiagonalStates:
     torch.manual_seed(0)
-    return DiagonalStates(SMALL, step_ms).double()
+    return DiagonalStates(3, 4, step_ms, (100.0, 10_000.0), n_directions).double()
 
 
 def by_recurrence(made: DiagonalStates, x: torch.Tensor, direction: int) -> torch.Tensor:
@@ -38,6 +36,15 @@ def test_the_convolution_is_the_recurrence_in_both_directions() -> None:
         slow = by_recurrence(made, x, 0) + by_recurrence(made, x, 1) + made.skip * x
         fast = made.double()(x[None])[0]
     assert torch.allclose(slow, fast, atol=1e-4)
+
+
+def test_in_one_direction_it_is_the_recurrence_and_hears_nothing_of_what_comes() -> None:
+    made, x = states(n_directions=1), torch.randn(50, 3, dtype=torch.float64)
+    with torch.no_grad():
+        fast = made(x[None])[0]
+        assert torch.allclose(by_recurrence(made, x, 0) + made.skip * x, fast, atol=1e-4)
+        x[30:] = 7.0
+        assert torch.allclose(made(x[None])[0, :30], fast[:30], atol=1e-5)
 
 
 def test_the_end_of_a_record_does_not_reach_its_beginning() -> None:

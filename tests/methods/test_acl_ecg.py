@@ -270,7 +270,7 @@ def test_an_encoder_without_regions_is_refused_and_serves_the_instance_objective
         fresh(encoder=resnet)
     method = fresh(encoder=resnet, region={"weight": 0.0})
     step = method.step(make_batch(), Progress(0, 1))
-    assert set(step.terms) == {"loss", "rank"}
+    assert set(step.terms) == {"loss"}
     assert torch.isfinite(step.loss)
 
 

@@ -16,12 +16,14 @@ from auricle.errors import DataError
 from auricle.losses.contrastive import one_way_info_nce, same_person_info_nce
 from auricle.losses.regression import barlow_twins, cosine_regression
 from auricle.methods import Method, Progress, create_method
-from auricle.methods._two_views import TwoViews, effective_rank
+from auricle.methods._two_views import TwoViews
 from auricle.nn.heads import NormedHead
 from conftest import make_batch
 from processes import in_two_processes
 
-METHODS = ("simclr", "byol", "simsiam", "barlow_twins", "moco_v3", "clocs", "acl_ecg")
+# Of them all, those that compare two views by `TwoViews`.
+VIEWED = ("simclr", "byol", "simsiam", "barlow_twins", "moco_v3", "acl_ecg")
+METHODS = (*VIEWED, "clocs", "ts_tcc", "tf_c", "timesurl", "astcl")
 
 
 def fresh(name: str, **more: object) -> Method:
@@ -93,12 +95,6 @@ class TestLosses:
         loss.backward()
         assert target.grad is None
 
-    def test_rank_counts_directions(self) -> None:
-        line = torch.randn(32, 1) @ torch.randn(1, 16)
-        assert float(effective_rank(line + 3)) == pytest.approx(1, abs=0.01)
-        assert float(effective_rank(torch.ones(32, 16))) < 1.01
-        assert 12 < float(effective_rank(torch.randn(512, 16))) <= 16.01
-
 
 def _rows(rank: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The losses on some rows of a fixed batch, and what is differentiated."""
@@ -135,10 +131,6 @@ class TestMethods:
             fresh(name).step(make_batch(1), Progress(0, 1))
 
     @pytest.mark.parametrize("name", METHODS)
-    def test_collapse_is_watched(self, name: str) -> None:
-        assert 1 <= float(fresh(name).step(make_batch(), Progress(0, 1)).terms["rank"]) <= 8
-
-    @pytest.mark.parametrize("name", METHODS)
     @pytest.mark.parametrize("preset", ["shared", "paper"])
     def test_the_published_sizes_are_built_and_stepped(self, name: str, preset: str) -> None:
         if name == "acl_ecg" and preset == "shared":
@@ -148,14 +140,20 @@ class TestMethods:
         result.loss.backward()
         assert torch.isfinite(result.loss)
 
-    @pytest.mark.parametrize("name", [name for name in METHODS if name != "clocs"])
+    @pytest.mark.parametrize("name", VIEWED)
     def test_the_two_views_of_a_record_differ(self, name: str) -> None:
         method = fresh(name, views={"crop": (0.5, 1.0)})
         assert isinstance(method, TwoViews)
         one, other = method.two_views(make_batch())
         assert not torch.equal(one.signal, other.signal)
 
-    @pytest.mark.parametrize("name", ["byol", "moco_v3"])
+    @pytest.mark.parametrize("name", ["clocs", "astcl"])
+    def test_one_patient_alone_is_refused(self, name: str) -> None:
+        batch = make_batch()
+        with pytest.raises(DataError, match=r"all 8 records of this batch are of one"):
+            fresh(name).step(replace(batch, patient_id=torch.zeros_like(batch.patient_id)), Progress(0, 1))
+
+    @pytest.mark.parametrize("name", ["byol", "moco_v3", "astcl"])
     def test_the_target_is_moved_by_following_alone(self, name: str) -> None:
         method, batch = fresh(name, target_momentum=0.5), make_batch()
         encoder = method.get_submodule("target.copies.encoder")

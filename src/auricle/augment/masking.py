@@ -30,12 +30,23 @@ def hide(ready: ECGBatch, patch: int, lead_share: float, time_share: float, reco
         The batch under its new masks; of each record at least one lead and one column stay.
     """
     lost = chosen(ready.lead_mask, lead_share)
-    hidden = chosen(patch_mask(ready.time_mask, patch), time_share)  # (b, n) columns
+    hidden = columns(ready.time_mask, patch, time_share)
     if records < 1:
         some = torch.rand(len(ready), 1, device=lost.device) < records
         lost, hidden = lost & some, hidden & some
-    hidden_samples = hidden.repeat_interleave(patch, dim=1)[:, : ready.time_mask.shape[1]]
-    return replace(ready, lead_mask=ready.lead_mask & ~lost, time_mask=ready.time_mask & ~hidden_samples)
+    return replace(ready, lead_mask=ready.lead_mask & ~lost, time_mask=ready.time_mask & ~hidden)
+
+
+def columns(time_mask: Bool[Tensor, "b t"], patch: int, share: float) -> Bool[Tensor, "b t"]:
+    """(b, t) true in a random `share` of the columns of `patch` samples that hold anything recorded, never in all.
+
+    Args:
+        time_mask: true inside the record.
+        patch: samples in a column.
+        share: of the columns, below 1.
+    """
+    drawn = chosen(patch_mask(time_mask, patch), share)
+    return drawn.repeat_interleave(patch, dim=1)[:, : time_mask.shape[1]]
 
 
 def chosen(present: Bool[Tensor, "b k"], share: float) -> Bool[Tensor, "b k"]:

@@ -237,6 +237,26 @@ def halves(batch: ECGBatch) -> tuple[ECGBatch, ECGBatch]:
     return first, second
 
 
+def overlapping(time_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Two masks (b, t) of random stretches of each record, of which the second begins and ends behind the first.
+
+    Source: Yue et al. 2022 (TS2Vec), section 3.3. What both show is a quarter of the record at least.
+
+    Args:
+        time_mask: (b, t) samples that were recorded.
+    """
+    first, length = _recorded(time_mask)
+    # Shares of the record: where what both show begins and ends, and how far each stretch reaches beyond it.
+    width = 0.25 + 0.75 * torch.rand(len(first), device=first.device)
+    begin = (1 - width) * torch.rand(len(first), device=first.device)
+    reach = torch.rand(2, len(first), device=first.device)
+    place = (torch.arange(time_mask.shape[1], device=first.device) - first[:, None]) / length.clamp_min(1)[:, None]
+    end = begin + width
+    one = (place >= (begin * reach[0])[:, None]) & (place < end[:, None])
+    other = (place >= begin[:, None]) & (place < (end + (1 - end) * reach[1])[:, None])
+    return time_mask & one, time_mask & other
+
+
 def single_leads(lead_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Two masks (b, l) that leave each record one lead of those it has, not the same one; none where it has one alone.
 
@@ -266,6 +286,36 @@ def wrapped(batch: ECGBatch) -> ECGBatch:
     beats = batch.beats
     if beats is not None:
         beats = _kept(first + (beats - first - turn) % length, beats >= 0, time_mask)
+    return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
+
+
+def permuted(batch: ECGBatch, most_segments: int) -> ECGBatch:
+    """Each record cut at random samples into pieces, in all leads alike, and the pieces put together in random order.
+
+    Source: Um et al. 2017; Eldele et al. 2021 (TS-TCC), whose strong view it is. Every piece stays as it was; how many
+    there are is drawn for each record.
+
+    Args:
+        batch: preprocessed, (b, l, t).
+        most_segments: most pieces, at least one.
+    """
+    first, length = (each[:, None] for each in _recorded(batch.time_mask))
+    n, device = len(first), first.device
+    place = torch.arange(batch.time_mask.shape[1], device=device) - first
+    # Cuts beyond the drawn number lie behind the record, where they cut nothing.
+    n_cuts = torch.randint(0, most_segments, (n, 1), device=device)
+    cuts = (torch.rand(n, most_segments - 1, device=device) * length).long()
+    cuts = torch.where(torch.arange(most_segments - 1, device=device) < n_cuts, cuts, length).sort(dim=1).values
+    piece = torch.searchsorted(cuts, place.clamp_min(0).contiguous(), right=True)
+    # What lies before the record and behind it keeps its place: its turn is before and after all pieces.
+    turn = torch.rand(n, most_segments, device=device).gather(1, piece.clamp_max(most_segments - 1))
+    turn = torch.where(place < 0, -1.0, torch.where(place < length, turn, 2.0))
+    source = turn.argsort(dim=1, stable=True)
+    signal = batch.signal.gather(2, source[:, None].expand_as(batch.signal))
+    time_mask = batch.time_mask.gather(1, source)
+    beats = batch.beats
+    if beats is not None:
+        beats = _kept(source.argsort(dim=1).gather(1, beats.clamp_min(0)), beats >= 0, time_mask)
     return replace(batch, signal=signal, time_mask=time_mask, beats=beats)
 
 

@@ -23,12 +23,16 @@ class Shuffle(Config):
     Attributes:
         block: neighbouring records that are read together.
         pool: blocks whose records are mixed with each other.
-        same_patient: keep the records of one patient of a pool together, for methods whose positives they are.
+        same_patient: keep the records of one patient of a pool together; by default if the method wants it.
     """
 
     block: Annotated[int, Field(gt=0)] = 128
     pool: Annotated[int, Field(gt=0)] = 128
-    same_patient: bool = False
+    same_patient: bool | None = None
+
+    def wanted_by(self, same_patient: bool) -> Shuffle:
+        """This shuffle, and where nothing is said of `same_patient` what a method wants."""
+        return self if self.same_patient is not None else self.model_copy(update={"same_patient": same_patient})
 
 
 class Share(Config):

@@ -290,16 +290,32 @@ class LeadVae(EncoderModule):
 
         `pooled` (b, width) holds a summary of each lead, a summary of their fusion, and the lead mask.
         """
-        # The Gaussians of the leads, and the mean of their fusion.
         mean, log_var = self.experts(signal, lead_mask, time_mask, condition)
-        fused = self.fuse(mean, log_var, lead_mask).sampled.centre()
+        return self.summarise(mean, self.fuse(mean, log_var, lead_mask), lead_mask, time_mask)
+
+    def summarise(
+        self,
+        mean: Float[Tensor, "b l d"],
+        posterior: Posterior,
+        lead_mask: Bool[Tensor, "b l"],
+        time_mask: Bool[Tensor, "b t"],
+    ) -> Tokens:
+        """What is known of a record by the Gaussians of its leads and their fusion, as `encode` says it.
+
+        Args:
+            mean: of each lead's Gaussian.
+            posterior: their fusion.
+            lead_mask: leads that took part.
+            time_mask: samples inside the record.
+        """
+        fused = posterior.sampled.centre()
         # An absent lead has the prior's mean, and the lead mask in `pooled` tells that it is absent.
         mean = torch.where(lead_mask[..., None], mean, 0.0)
         # Summaries over time, (b, l + 1, e): each lead, then the fusion.
         positions = time_mask[:, :: _STRIDE ** len(self.config.channels)]
         summary = self.pool.summary(torch.cat([mean, fused[:, None]], dim=1), positions)
         own = torch.where(lead_mask[..., None], summary[:, :-1], 0.0)
-        n_leads, device = len(self.group_names), signal.device
+        n_leads, device = len(self.group_names), mean.device
         sizes = own.norm(dim=-1)
         return Tokens(
             tokens=mean,

@@ -78,7 +78,12 @@ def same_person_info_nce(
     return (directions[0] + directions[1]) / 2
 
 
-def nt_xent(one: Float[Tensor, "b d"], other: Float[Tensor, "b d"], scale: float | Tensor) -> Float[Tensor, ""]:
+def nt_xent(
+    one: Float[Tensor, "b d"],
+    other: Float[Tensor, "b d"],
+    scale: float | Tensor,
+    paired: Bool[Tensor, " b"] | None = None,
+) -> Float[Tensor, ""]:
     """Normalised temperature-scaled cross-entropy of two views (Chen et al. 2020, SimCLR, equation 1).
 
     Each of the 2N views of all processes is drawn to the other view of its record and pushed from the 2N - 2 views of
@@ -87,34 +92,38 @@ def nt_xent(one: Float[Tensor, "b d"], other: Float[Tensor, "b d"], scale: float
     Args:
         one, other: unit vectors; row i of one and row i of the other are views of one record.
         scale: one over the temperature.
+        paired: rows of which both views exist; the others neither count nor repel. By default all.
     """
     n = len(one)
+    paired = torch.ones(n, dtype=torch.bool, device=one.device) if paired is None else paired
+    counts = torch.cat([paired, paired])
     rows = torch.cat([one, other])
     columns = gather(rows)
     own = positive_columns(2 * n, world()[0], rows.device)
     positive = own.roll(n)  # of a process's 2n columns, the other view stands n places on
-    weight = torch.ones(2 * n, len(columns), device=rows.device).scatter_(1, own[:, None], 0.0)
-    return mean_over_active(*weighted_info_nce(scale * rows @ columns.T, positive, weight))
+    weight = gather_without_gradient(counts).float().repeat(2 * n, 1).scatter_(1, own[:, None], 0.0)
+    losses, active = weighted_info_nce(scale * rows @ columns.T, positive, weight)
+    return mean_over_active(losses, active & counts)
 
 
 def weighted_info_nce(
-    logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"]
-) -> tuple[Float[Tensor, " r"], Bool[Tensor, " r"]]:
+    logits: Float[Tensor, "*k r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "*k r c"]
+) -> tuple[Float[Tensor, "*k r"], Bool[Tensor, "*k r"]]:
     """-log(e^{s_ii/t} / (e^{s_ii/t} + sum_{j != i} a_ij e^{s_ij/t})): DiagSim-weighted loss, LISA proposal 3.3.
 
     Args:
-        logits: (r, c) s_ij / t.
-        positive: (r,) column of each row's partner.
-        weight: (r, c) a_ij; the entry of the partner is not read.
+        logits: (.., r, c) s_ij / t.
+        positive: (r,) column of each row's partner, the same in all tables of a stack.
+        weight: (.., r, c) a_ij; the entry of the partner is not read.
 
     Returns:
-        (r,) loss of each row, and (r,) whether it has a negative of positive weight: without one the loss is always 0.
+        (.., r) loss of each row, and (.., r) whether it has a negative of positive weight: without one the loss is 0.
     """
-    own = F.one_hot(positive, logits.shape[1]).bool()
+    own = F.one_hot(positive, logits.shape[-1]).bool()
     negatives = (weight > 0) & ~own
     log_weight = torch.where(negatives, weight, 1.0).log().masked_fill(~(negatives | own), -torch.inf)
-    loss = torch.logsumexp(logits + log_weight, dim=1) - logits.gather(1, positive[:, None])[:, 0]
-    return loss, negatives.any(1)
+    partner = logits.gather(-1, positive.expand(logits.shape[:-1])[..., None])[..., 0]
+    return torch.logsumexp(logits + log_weight, dim=-1) - partner, negatives.any(-1)
 
 
 def soft_target_info_nce(

@@ -6,25 +6,29 @@ What keeps them from one point for all records lies elsewhere (a target that lea
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from auricle.processes import gather
+from auricle.processes import gather, mean_over_active
 
 _EPSILON = 1e-5
 
 
-def cosine_regression(predicted: Float[Tensor, "b d"], target: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+def cosine_regression(
+    predicted: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], counts: Bool[Tensor, "*b"] | None = None
+) -> Float[Tensor, ""]:
     """Mean of 2 - 2 cos: the squared distance of unit vectors (Grill et al. 2020, BYOL, equation 2).
 
     Args:
         predicted: what one view predicts.
         target: what is made of the other; no gradient reaches it.
+        counts: vectors that enter the mean, over all processes. By default all.
     """
     with torch.autocast(predicted.device.type, enabled=False):
         cosine = (F.normalize(predicted.float(), dim=-1) * F.normalize(target.detach().float(), dim=-1)).sum(-1)
-        return (2 - 2 * cosine).mean()
+        counts = torch.ones_like(cosine, dtype=torch.bool) if counts is None else counts
+        return mean_over_active(2 - 2 * cosine, counts)
 
 
 def barlow_twins(

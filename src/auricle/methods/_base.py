@@ -94,11 +94,13 @@ class Method(nn.Module, ABC):
     Attributes:
         needs: what the batches must carry beside the signal: "embedding", "findings", "tokens", "target".
         report_optional: whether a recording without a report still teaches a method that reads reports.
+        same_patient: whether the records of one patient are positives, so that batches should have several of them.
         encoder: the ECG encoder, the part that is evaluated and fine-tuned.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     report_optional: ClassVar[bool] = False
+    same_patient: ClassVar[bool] = False
     name: ClassVar[str]
 
     def __init__(self, config: MethodConfig) -> None:

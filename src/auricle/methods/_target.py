@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
-from auricle.encoders import EncoderModule
+from auricle.encoders import EncoderModule, Tokens
 from auricle.methods._base import Progress
 from auricle.methods._two_views import TwoViews, TwoViewsConfig
 from auricle.nn.ema import Ema, rising_momentum
@@ -58,10 +58,15 @@ class WithTarget(TwoViews):
     @torch.no_grad()
     def targeted(self, one: ECGBatch) -> Tensor:
         """(b, projection) what the target network makes of a view."""
+        return self.read_by_target(one)[1]
+
+    @torch.no_grad()
+    def read_by_target(self, one: ECGBatch) -> tuple[Tokens, Tensor]:
+        """What the target encoder says of a view, and (b, projection) what its projector makes of that."""
         encoder, project = self.target["encoder"], self.target["project"]
         assert isinstance(encoder, EncoderModule)
-        projected: Tensor = project(encoder.read(one).pooled)
-        return projected
+        tokens = encoder.read(one)
+        return tokens, project(tokens.pooled)
 
     def after_step(self, progress: Progress) -> None:
         """The target network follows."""

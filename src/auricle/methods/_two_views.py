@@ -1,22 +1,19 @@
-"""What methods share that compare two views of a record: the views, one network for both, and a watch for collapse."""
+"""What methods share that compare two views of a record: the views, and one network for both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-import torch
-from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
 from auricle.augment.views import PhysiologyViews, ViewsConfig, view
 from auricle.batch import ECGBatch
 from auricle.config import component
-from auricle.encoders import ENCODERS
-from auricle.errors import DataError
+from auricle.encoders import ENCODERS, Tokens
+from auricle.errors import ConfigError, DataError
 from auricle.methods._base import Method, MethodConfig
-from auricle.processes import world
+from auricle.processes import gather_without_gradient, world
 
 # Input and encoder of each preset of a method whose encoder is the common backbone.
 BACKBONE: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -29,6 +26,25 @@ BACKBONE: Final[Mapping[str, Mapping[str, Any]]] = {
     "nano": {"input": {"rate_hz": 250}, "encoder": {"name": "resnet1d", "preset": "nano"}},
     "shared": {"encoder": {"name": "resnet1d", "preset": "small"}},
 }
+
+
+def along_time(tokens: Tokens, name: str) -> Tokens:
+    """The tokens, if they follow each other in time.
+
+    Raises:
+        ConfigError: they do not, but are of several lead groups or time scales.
+    """
+    if not (tokens.time_ms.diff() > 0).all():
+        raise ConfigError(
+            f"{name} compares moments, and the tokens of this encoder are of several groups of leads or time scales: "
+            "take model.encoder.name=resnet1d, vit1d or s4"
+        )
+    return tokens
+
+
+def without_views(name: str) -> dict[str, Any]:
+    """A preset of `BACKBONE` for a method that draws its views itself."""
+    return {key: value for key, value in BACKBONE[name].items() if key != "views"}
 
 
 class TwoViewsConfig(MethodConfig):
@@ -68,16 +84,15 @@ def check_several(batch: ECGBatch, name: str) -> None:
         )
 
 
-@torch.no_grad()
-def effective_rank(features: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-    """How many directions the features of a batch use, 1 where they have collapsed onto one line.
+def check_several_patients(batch: ECGBatch, name: str) -> None:
+    """Refuse a batch of one patient, over all processes, where the records of one patient are not told apart.
 
-    Source: Garrido et al. 2023 (RankMe): the exponential of the entropy of the singular values as shares of their sum.
-
-    Args:
-        features: of this process; their mean is taken off, so that what all share does not count.
+    Raises:
+        DataError: it is one.
     """
-    centred = features.detach().float()
-    values = torch.linalg.svdvals(centred - centred.mean(0))
-    share = values / values.sum().clamp_min(1e-12) + 1e-7
-    return torch.exp(-(share * share.log()).sum())
+    people = gather_without_gradient(batch.patient_id)
+    if (people == people[0]).all():
+        raise DataError(
+            f"{name} tells patients apart, and all {len(batch) * world()[1]} records of this batch are of one: "
+            "train on several patients, and raise the batch size or set train.shuffle.same_patient=false"
+        )

@@ -27,7 +27,7 @@ from auricle.errors import ConfigError
 from auricle.losses.contrastive import nt_xent
 from auricle.losses.regions import Repels, region_nt_xent
 from auricle.methods._base import Progress, Recipe, Step
-from auricle.methods._two_views import TwoViews, TwoViewsConfig, effective_rank
+from auricle.methods._two_views import TwoViews, TwoViewsConfig
 from auricle.nn.heads import projection
 from auricle.nn.pooling import masked_mean
 
@@ -165,7 +165,7 @@ class AclEcg(TwoViews):
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """NT-Xent of two views of each record, plus `region.weight` times that of their regions.
 
-        Terms: `loss`, the effective `rank` of the features, and where regions are contrasted `instance` (records) and
+        Terms: `loss`, and where regions are contrasted `instance` (records) and
         `region`.
         """
         del progress
@@ -177,11 +177,10 @@ class AclEcg(TwoViews):
         # Cosines over a small temperature: full precision, also under bf16.
         with torch.autocast(first.device.type, enabled=False):
             instance = nt_xent(first.float(), second.float(), scale)
-            rank = effective_rank(pair[0].pooled)
             if regions is None:
-                return Step(instance, {"loss": instance.detach(), "rank": rank})
+                return Step(instance, {"loss": instance.detach()})
             vectors, present = (torch.stack(part, dim=1) for part in zip(*regions, strict=True))  # (b, 2, g, d)
             region = region_nt_xent(vectors.float(), present, scale, self.config.region.repels)
             loss = instance + self.config.region.weight * region
         terms = {"loss": loss.detach(), "instance": instance.detach(), "region": region.detach()}
-        return Step(loss, {**terms, "rank": rank})
+        return Step(loss, terms)

@@ -17,7 +17,7 @@ from pydantic import Field
 from auricle.batch import ECGBatch
 from auricle.losses.regression import barlow_twins
 from auricle.methods._base import Progress, Recipe, Step
-from auricle.methods._two_views import BACKBONE, TwoViews, TwoViewsConfig, effective_rank
+from auricle.methods._two_views import BACKBONE, TwoViews, TwoViewsConfig
 from auricle.nn.heads import NormedHead
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -63,4 +63,4 @@ class BarlowTwins(TwoViews):
         width = self.config.projection
         loss, off = barlow_twins(first, second, self.config.redundancy)
         terms = {"loss": loss.detach() / width, "redundancy": off.detach() / max(1, width * (width - 1))}
-        return Step(loss / width, {**terms, "rank": effective_rank(pooled[0])})
+        return Step(loss / width, terms)

@@ -15,7 +15,7 @@ from auricle.batch import ECGBatch
 from auricle.losses.regression import cosine_regression
 from auricle.methods._base import Progress, Recipe, Step
 from auricle.methods._target import TargetConfig, WithTarget
-from auricle.methods._two_views import BACKBONE, effective_rank
+from auricle.methods._two_views import BACKBONE
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {**BACKBONE["tiny"], "hidden": 32, "projection": 16, "recipe": {"lr": 3e-3}},
@@ -40,7 +40,7 @@ class Byol(WithTarget):
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """2 - 2 cos of each prediction with the target of the other view, mean of both ways round (equations 1, 2).
 
-        Terms: `loss`, and the effective `rank` of the features.
+        Terms: `loss`.
         """
         del progress
         views = self.two_views(batch)
@@ -48,4 +48,4 @@ class Byol(WithTarget):
         predicted = [self.predicted(one) for one in pooled]
         targets = [self.targeted(one) for one in views]
         loss = (cosine_regression(predicted[0], targets[1]) + cosine_regression(predicted[1], targets[0])) / 2
-        return Step(loss, {"loss": loss.detach(), "rank": effective_rank(pooled[0])})
+        return Step(loss, {"loss": loss.detach()})

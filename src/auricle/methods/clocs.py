@@ -25,23 +25,18 @@ from auricle.encoders import ENCODERS
 from auricle.errors import DataError
 from auricle.losses.contrastive import same_person_info_nce
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
-from auricle.methods._two_views import BACKBONE, check_several, effective_rank
+from auricle.methods._two_views import check_several, check_several_patients, without_views
 from auricle.nn.heads import projection
 
 Kind = Literal["cmsc", "cmlc", "cmsmlc"]
 
 
-def _preset(name: str, **more: Any) -> dict[str, Any]:
-    """The backbone's, without its views."""
-    return {**{key: value for key, value in BACKBONE[name].items() if key != "views"}, **more}
-
-
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": _preset("tiny", projection=16, recipe={"lr": 3e-3}),
-    "nano": _preset("nano", recipe={"lr": 2e-3}),
-    "shared": _preset("shared"),
+    "tiny": {**without_views("tiny"), "projection": 16, "recipe": {"lr": 3e-3}},
+    "nano": {**without_views("nano"), "recipe": {"lr": 2e-3}},
+    "shared": without_views("shared"),
     # The paper's 320 features; its four-layer network is not the common backbone and is not built.
-    "paper": _preset("shared", projection=320, recipe={"lr": 1e-4, "weight_decay": 0.0}),
+    "paper": {**without_views("shared"), "projection": 320, "recipe": {"lr": 1e-4, "weight_decay": 0.0}},
 }
 
 
@@ -66,6 +61,7 @@ class Clocs(Method):
     """An encoder and a projection."""
 
     name: ClassVar[str] = "clocs"
+    same_patient: ClassVar[bool] = True
 
     def __init__(self, config: ClocsConfig) -> None:
         super().__init__(config)
@@ -74,7 +70,7 @@ class Clocs(Method):
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Contrast of stretches or leads, with all of one patient as positives (equations 1 and 2).
 
-        Terms: `loss`, the effective `rank` of the features, and `patients`, the share of rows whose patient is in the
+        Terms: `loss`, and `patients`, the share of rows whose patient is in the
         batch with another record.
 
         Raises:
@@ -82,6 +78,7 @@ class Clocs(Method):
         """
         del progress
         check_several(batch, self.name)
+        check_several_patients(batch, self.name)
         one, other, paired = self._pair(self.preprocess(batch))
         if not paired.any():
             what = "two leads" if self.config.kind == "cmlc" else f"more than half of {self.config.input.seconds:g} s"
@@ -95,7 +92,7 @@ class Clocs(Method):
             person = batch.patient_id
             loss = same_person_info_nce(first.float(), second.float(), person, paired, 1 / self.config.temperature)
         shared = ((person[:, None] == person[None]).sum(1) > 1).float().mean()
-        return Step(loss, {"loss": loss.detach(), "rank": effective_rank(pooled[0]), "patients": shared})
+        return Step(loss, {"loss": loss.detach(), "patients": shared})
 
     def _pair(self, ready: ECGBatch) -> tuple[ECGBatch, ECGBatch, Tensor]:
         """What is pulled together, and (b,) which records have both."""

@@ -181,9 +181,13 @@ class LsEmvae(Method):
         encoder = self.encoder
         assert isinstance(encoder, LeadVae)
         # Gaussians of the leads (b, l, d), their fusion, and one sample of each component (b, g, d).
-        mean, log_var = encoder.experts(ready.signal, shown, ready.time_mask, encoder.condition(ready))
+        condition = encoder.condition(ready)
+        mean, log_var = encoder.experts(ready.signal, shown, ready.time_mask, condition)
         with torch.autocast(mean.device.type, enabled=False):
             posterior = encoder.fuse(mean, log_var, shown)
+        with torch.no_grad():  # nothing is learned from the features, but who watches for collapse sees them
+            encoder.output(encoder.summarise(mean, posterior, shown, ready.time_mask), condition)
+        with torch.autocast(mean.device.type, enabled=False):
             samples = posterior.sampled.sample()
             kl = KLS[self.config.kl](posterior.charged).mean()
             apart = _disagreement(mean, shown).mean()

@@ -21,7 +21,7 @@ from auricle.batch import ECGBatch
 from auricle.losses.contrastive import one_way_info_nce
 from auricle.methods._base import Progress, Recipe, Step
 from auricle.methods._target import TargetConfig, WithTarget
-from auricle.methods._two_views import BACKBONE, effective_rank
+from auricle.methods._two_views import BACKBONE
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {**BACKBONE["tiny"], "hidden": 32, "projection": 16, "recipe": {"lr": 3e-3}},
@@ -51,7 +51,7 @@ class MocoV3(WithTarget):
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """InfoNCE of queries against keys, mean of both ways round, times twice the temperature (algorithm 1).
 
-        Terms: `loss`, and the effective `rank` of the features.
+        Terms: `loss`.
         """
         del progress
         views, temperature = self.two_views(batch), self.config.temperature
@@ -64,4 +64,4 @@ class MocoV3(WithTarget):
             key, other_key = (F.normalize(each, dim=-1) for each in keys)
             both = one_way_info_nce(one, other_key, 1 / temperature) + one_way_info_nce(other, key, 1 / temperature)
             loss = 2 * temperature * both
-        return Step(loss, {"loss": loss.detach(), "rank": effective_rank(pooled[0])})
+        return Step(loss, {"loss": loss.detach()})

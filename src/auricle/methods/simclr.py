@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from auricle.batch import ECGBatch
 from auricle.losses.contrastive import nt_xent
 from auricle.methods._base import Progress, Recipe, Step
-from auricle.methods._two_views import BACKBONE, TwoViews, TwoViewsConfig, effective_rank
+from auricle.methods._two_views import BACKBONE, TwoViews, TwoViewsConfig
 from auricle.nn.heads import projection
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -54,11 +54,11 @@ class Simclr(TwoViews):
         self.project = projection(self.encoder.width, config.projection)
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """NT-Xent of two views of each record (equation 1). Terms: `loss`, and the effective `rank` of the features."""
+        """NT-Xent of two views of each record (equation 1). Terms: `loss`."""
         del progress
         pooled = [self.encoder.read(one).pooled for one in self.two_views(batch)]
         first, second = (F.normalize(self.project(one), dim=-1) for one in pooled)
         # Cosines over a small temperature: full precision, also under bf16.
         with torch.autocast(first.device.type, enabled=False):
             loss = nt_xent(first.float(), second.float(), 1 / self.config.temperature)
-        return Step(loss, {"loss": loss.detach(), "rank": effective_rank(pooled[0])})
+        return Step(loss, {"loss": loss.detach()})

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Literal
 from auricle.batch import ECGBatch
 from auricle.losses.regression import cosine_regression
 from auricle.methods._base import Progress, Recipe, Step
-from auricle.methods._two_views import BACKBONE, TwoViews, TwoViewsConfig, effective_rank
+from auricle.methods._two_views import BACKBONE, TwoViews, TwoViewsConfig
 from auricle.nn.heads import NormedHead
 
 # The predictor is a bottleneck of a quarter of the width.
@@ -52,11 +52,11 @@ class Simsiam(TwoViews):
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Minus the cosine of each prediction with the other view's projection (equations 1 to 4), plus 1.
 
-        Terms: `loss`, and the effective `rank` of the features.
+        Terms: `loss`.
         """
         del progress
         pooled = [self.encoder.read(one).pooled for one in self.two_views(batch)]
         projected = [self.project(one) for one in pooled]
         predicted = [self.predict(one) for one in projected]
         loss = cosine_regression(predicted[0], projected[1]) + cosine_regression(predicted[1], projected[0])
-        return Step(loss / 4, {"loss": loss.detach() / 4, "rank": effective_rank(pooled[0])})
+        return Step(loss / 4, {"loss": loss.detach() / 4})

@@ -36,6 +36,7 @@ from auricle.progress import stage
 from auricle.tasks import Task
 from auricle.tasks.answers import Answers, count_answers, unanswered
 from auricle.tasks.prompts import embed_prompts
+from auricle.train.collapse import FeatureWatch
 from auricle.train.config import Precision, RunConfig
 from auricle.train.mixing import facts_of_mixture
 from auricle.train.optimiser import optimiser_of
@@ -298,6 +299,8 @@ def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Pa
             super().__init__()
             self.method: nn.Module = method
             self.whole: dict[str, torch.Tensor] | None = None
+            self.features = FeatureWatch(method)
+            self.rank: float | None = None
             self.asked_to_stop = 0
             self.begun = self.step_begun = time.monotonic()
             self.step_s = 0.0
@@ -344,11 +347,15 @@ def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Pa
             self.step_s, self.step_begun = now - self.step_begun, now
             method.after_step(Progress(step, config.train.steps))
             if self.global_rank == 0:
+                logged = step % config.train.log_every == 0 or step == config.train.steps
+                if logged or self.rank is None:
+                    self.rank = self.features.rank()
+                terms = self.terms if self.rank is None else {**self.terms, "rank": self.rank}
                 records = len(batch) * config.train.accumulate * self.trainer.world_size
-                watcher.step(step, self.terms, records)
-                if step % config.train.log_every == 0 or step == config.train.steps:
+                watcher.step(step, terms, records)
+                if logged:
                     with (out / "log.jsonl").open("a") as log:
-                        log.write(json.dumps({"step": step, **self.terms}) + "\n")
+                        log.write(json.dumps({"step": step, **terms}) + "\n")
             stop = self._stop_signal()
             early = self._is_early(now)
             if stop or early or step % config.train.checkpoint_every == 0 or step == config.train.steps:

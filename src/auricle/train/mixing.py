@@ -60,7 +60,7 @@ def mix(config: RunConfig, method: Method, text: tuple[str, frozenset[str], int]
             about: dict[str, Any] = {"source": _SIMULATED, "n_records": None, "settings": part.stream.model_dump()}
         else:
             view = _part_of(stores[name], part, method, task)
-            steps.append(Steps(view, sizes[name], seed, config.train.shuffle))
+            steps.append(Steps(view, sizes[name], seed, config.train.shuffle.wanted_by(method.same_patient)))
             if view.targets is not None:
                 known.append(view.targets[view.rows])
             about = _facts(stores[name], part, len(view.rows))

@@ -140,7 +140,8 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Batches]:
     else:
         view = _view(config, method)
         config = _with_steps(config, len(view.rows))
-        steps = Steps(view, config.train.batch_size, config.train.seed, config.train.shuffle)
+        shuffle = config.train.shuffle.wanted_by(method.same_patient)
+        steps = Steps(view, config.train.batch_size, config.train.seed, shuffle)
     method.prepare(steps.seen)
     return config, method, steps
 
