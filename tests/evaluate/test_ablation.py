@@ -244,6 +244,31 @@ def test_pretrained_rows_learn_from_one_store_and_are_asked_on_another(
     assert load_card(tmp_path / "runs" / "one-0")[0]["about"]["n_records"] == len(Store(adults))
 
 
+def test_rows_that_are_finished_are_asked_again_with_fewer_leads_and_not_trained_again(
+    children: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    store, _, _ = children
+    encoder, short = {"name": "resnet1d", "preset": "tiny"}, {"steps": 1, "batch_size": 4}
+    of_labels = {"model": {"name": "supervised", "input": INPUT, "encoder": encoder}}
+    without = {"model": {"name": "simclr", "preset": "tiny", "input": INPUT}}
+    ablation = Ablation(
+        title="leads", fractions=(1.0,), compared_with="labels", base={"train": short},
+        rows=(Row(name="labels", run=of_labels), Row(name="views", run=without)),
+    )  # fmt: skip
+    frame = Frame(store, load_task("simulated/children"), tmp_path)
+    plain = run_ablation(ablation, frame, Watcher())
+    weights = tmp_path / "runs" / "views-0" / "model" / "model.safetensors"
+    made = weights.stat().st_mtime_ns
+    again = ablation.model_copy(update={"protocols": ("linear_probe", "fewer_leads")})
+    table = run_ablation(again, frame, Watcher())
+    leads = [f"AUROC, {name}" for name in ("9 leads", "6 limb leads", "3 leads (I, II, V2)", "1 lead (I)")]
+    assert table.header == ("", "AUROC", *leads, "AUROC above labels")
+    assert [(row[0], row[1], row[-1]) for row in table.rows] == list(plain.rows)
+    assert all("[" in value for row in table.rows for value in row[2:6])
+    assert table.rows[1][1] != table.rows[1][5]
+    assert weights.stat().st_mtime_ns == made
+
+
 def test_rows_of_fewer_labels_stand_in_the_same_column_and_thresholds_that_are_none_call_nobody(
     children: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

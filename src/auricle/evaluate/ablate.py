@@ -31,6 +31,8 @@ from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, zero_shot
 from auricle.evaluate.ranking import auroc
 from auricle.evaluate.reference import reference_rows
+from auricle.evaluate.robustness import FEWER_LEADS, robustness
+from auricle.evaluate.robustness import PROTOCOL as ROBUSTNESS
 from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
 from auricle.methods import Classifies, build_method, load_card
 from auricle.tasks import Task
@@ -142,8 +144,17 @@ def _evaluate(ablation: Ablation, row: Row, seed: int, folder: Path, frame: Fram
     """Predictions and metrics of one trained row, unless they are there; whether anything was done."""
     out = frame.out / _RESULTS / f"seed{seed}"
     setting = replace(setting_of(folder, Store(frame.store), frame.task, out, row.name), preset=slug(row.name))
-    tuned = isinstance(setting.method, Classifies)
-    if tuned:
+    done = _evaluate_whole(ablation, setting, seed, folder)
+    last = len(FEWER_LEADS) - 1
+    if "fewer_leads" in ablation.protocols and not _is_there(setting, f"{ROBUSTNESS}/{last:02d}"):
+        robustness(setting, FEWER_LEADS)
+        return True
+    return done
+
+
+def _evaluate_whole(ablation: Ablation, setting: Setting, seed: int, folder: Path) -> bool:
+    """What a row says of recordings as they are; whether anything was done."""
+    if isinstance(setting.method, Classifies):
         about = load_card(folder)[0]["about"]
         share = about["label_share"]
         if _is_there(setting, f"finetune-{share:g}-{seed}"):
@@ -177,15 +188,17 @@ def _make_reference(ablation: Ablation, row: Row, frame: Frame, watcher: Watcher
 def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
     """All rows of an ablation, those that were not run as well.
 
-    One column for each share of labels and metric, in per cent, one for each of `Ablation.calls`, and what each row is
-    above `compared_with`: both over the same people, seeds averaged.
+    One column for each share of labels and metric, in per cent, one for each number of leads if rows were asked with
+    fewer, one for each of `Ablation.calls`, and what each row is above `compared_with`: both over the same people,
+    seeds averaged.
 
     Args:
         ablation: what is compared.
         task: that was asked.
         out: folder of the ablation.
     """
-    ours = [result for result in collect(out / _RESULTS) if result["meta"]["task"] == task.id]
+    every = [result for result in collect(out / _RESULTS) if result["meta"]["task"] == task.id]
+    ours = [result for result in every if not result["meta"]["protocol"].startswith(f"{ROBUSTNESS}/")]
     asked = sorted({_share(result) for result in ours})
     columns = [(share, metric) for share in asked for metric in ablation.metrics]
     named = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "accuracy": "accuracy"}
@@ -197,6 +210,7 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
         of_row = [result for result in ours if result["meta"]["method"] == (row.reference or row.name)]
         cells = [cell([result for result in of_row if _share(result) == share], metric) for share, metric in columns]
         rows.append((row.name, *cells))
+    fewer, of_fewer = _with_fewer_leads(ablation, every)
     header, more = _compared(ablation, task, out)
     sizes = {f"{r['n_records']} test records of {r['n_patients']} patients" for r in ours}
     seeds = len({result["meta"]["seed"] for result in ours})
@@ -212,8 +226,22 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
     missing = [row[0] for row in rows if set(row[1:]) == {NOT_RUN}]
     if missing:
         notes.append(_not_run(missing, out))
-    joined = tuple((*row, *more[row[0]]) for row in rows)
-    return Table(("", *shown, *header), joined, f"**{ablation.title}** on {task.id}.", tuple(notes))
+    joined = tuple((*row, *of_fewer[row[0]], *more[row[0]]) for row in rows)
+    return Table(("", *shown, *fewer, *header), joined, f"**{ablation.title}** on {task.id}.", tuple(notes))
+
+
+def _with_fewer_leads(ablation: Ablation, results: Sequence[Result]) -> tuple[list[str], dict[str, list[str]]]:
+    """The columns of AUROC with fewer leads, and their cells by row; none where no row was asked so."""
+    names = [f"{ROBUSTNESS}/{condition.name}" for condition in FEWER_LEADS[1:]]
+    found = [result for result in results if result["meta"]["protocol"] in names]
+    cells: dict[str, list[str]] = {row.name: [] for row in ablation.rows}
+    if not found:
+        return [], cells
+    for name in names:
+        for row in ablation.rows:
+            of_row = [r for r in found if r["meta"]["protocol"] == name and r["meta"]["method"] == row.name]
+            cells[row.name].append(cell(of_row, "auroc"))
+    return [f"AUROC, {condition.name}" for condition in FEWER_LEADS[1:]], cells
 
 
 def _share(result: Result) -> tuple[bool, float]:

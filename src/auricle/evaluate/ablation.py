@@ -85,7 +85,8 @@ class Ablation(Config):
         metrics: macro metrics shown, thresholds being chosen on validation.
         fractions: shares of the training patients for the linear probe of methods that do not classify.
         calls: further columns, of rows that were trained for classes.
-        protocols: how rows that were not trained for classes are asked.
+        protocols: how rows that were not trained for classes are asked; `fewer_leads` asks all rows again, of
+            recordings with nine, six, three leads and one, nothing being learned anew.
         compared_with: the row that the others are compared with; none where empty.
         sized_like: the row whose encoder gives rows with `sized_by` their size.
         donors: by name, the runs whose weights rows begin from, trained on `Frame.pretrain`.
@@ -98,7 +99,7 @@ class Ablation(Config):
     metrics: tuple[Metric, ...] = ("auroc",)
     fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     calls: tuple[Called, ...] = ()
-    protocols: tuple[Literal["zero_shot", "linear_probe"], ...] = ("linear_probe",)
+    protocols: tuple[Literal["zero_shot", "linear_probe", "fewer_leads"], ...] = ("linear_probe",)
     compared_with: str = ""
     sized_like: str = ""
     donors: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -135,6 +135,10 @@ CONDITIONS: Final = (
 )
 
 
+# Fewer leads than were recorded; the first condition is all of them.
+FEWER_LEADS: Final = tuple(condition for condition in CONDITIONS if condition.family == "leads")
+
+
 def robustness(setting: Setting, conditions: Sequence[Condition] = CONDITIONS) -> None:
     """Score the test part under every condition: by the method's own classes, or by a probe of all training records."""
     score, how = _scorer(setting)
