@@ -264,21 +264,22 @@ class TestTsTcc:
 
 
 class TestTimesurl:
-    def test_an_encoder_of_groups_is_refused_when_it_is_made(self) -> None:
+    def test_an_encoder_of_groups_is_refused(self) -> None:
+        groups = fresh("timesurl", encoder={"name": "lead_groups", "preset": "tiny"})
         with pytest.raises(ConfigError, match="several groups of leads or time scales"):
-            fresh("timesurl", encoder={"name": "lead_groups", "preset": "tiny"})
+            groups.step(make_batch(), Progress(0, 1))
 
     def test_only_what_was_set_to_zero_is_drawn(self) -> None:
         method, batch = fresh("timesurl"), make_batch()
         assert isinstance(method, Timesurl)
         ready = method.preprocess(batch)
-        tokens = method.encoder.read(ready).tokens.detach()
         hidden = torch.zeros_like(ready.time_mask)
         hidden[:, 32:48] = True
         elsewhere = replace(ready, signal=torch.where(hidden[:, None], ready.signal, 77.0))
         with torch.no_grad():
-            assert torch.equal(method._drawing(tokens, ready, hidden), method._drawing(tokens, elsewhere, hidden))
-            assert float(method._drawing(tokens, ready, torch.zeros_like(hidden))) == 0
+            tokens = method.encoder.read(ready)
+            assert torch.equal(method._missed(tokens, ready, hidden), method._missed(tokens, elsewhere, hidden))
+            assert float(method._missed(tokens, ready, torch.zeros_like(hidden))) == 0
 
 
 class TestTfC:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from auricle.augment.masking import columns
 from auricle.augment.signal import Share
@@ -28,11 +28,10 @@ from auricle.config import component
 from auricle.encoders import ENCODERS, Tokens
 from auricle.errors import DataError
 from auricle.losses.hierarchical import hierarchical_contrast
-from auricle.losses.masked import patch_error
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
+from auricle.methods._token_drawing import TokenDrawing
 from auricle.methods._two_views import along_time, check_several, without_views
 from auricle.nn.heads import projection
-from auricle.nn.patch import patchify
 from auricle.processes import mean_over_active
 from auricle.signal.preprocess import TYPICAL_MV
 
@@ -71,28 +70,14 @@ class TimesurlConfig(MethodConfig):
 
 
 class Timesurl(Method):
-    """An encoder, a projection of its tokens, and a linear map that draws the stretch of a token."""
+    """An encoder, a projection of its tokens, and linear maps that draw the stretch of a token."""
 
     name: ClassVar[str] = "timesurl"
 
     def __init__(self, config: TimesurlConfig) -> None:
         super().__init__(config)
         self.project = projection(self.encoder.width, config.projection)
-        self.patch = self._samples_of_a_token()
-        self.draw = nn.Linear(self.encoder.width, len(config.input.leads) * self.patch)
-
-    @torch.no_grad()
-    def _samples_of_a_token(self) -> int:
-        """How many samples one token of the encoder stands for."""
-        spec = self.config.input
-        n_leads = len(spec.leads)
-        t: int = round(spec.seconds * spec.rate_hz)
-        was_training = self.encoder.training
-        shown = torch.ones(1, n_leads, dtype=torch.bool), torch.ones(1, t, dtype=torch.bool)
-        tokens: Tokens = self.encoder.eval()(torch.zeros(1, n_leads, t), *shown)
-        self.encoder.train(was_training)
-        n_tokens: int = along_time(tokens, self.name).tokens.shape[1]
-        return -(-t // n_tokens)
+        self.drawing = TokenDrawing(self.encoder)
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Hierarchical contrast of two stretches, and drawing (equations 3 to 9).
@@ -100,6 +85,7 @@ class Timesurl(Method):
         Terms: `loss`, `records`, `moments`, and `drawing`, an error in squares of a typical amplitude.
 
         Raises:
+            ConfigError: the tokens of the encoder do not follow each other in time.
             DataError: a single record, or stretches that have no token in common.
         """
         del progress
@@ -107,9 +93,10 @@ class Timesurl(Method):
         ready = self.preprocess(replace(batch, image=None, image_mask=None))
         stretches = [replace(mixed_lines(ready, self.config.lines), time_mask=mask)
                      for mask in overlapping(ready.time_mask)]  # fmt: skip
-        hidden = [columns(one.time_mask, self.patch, self.config.hidden) for one in stretches]
-        views = [self.encoder.read(replace(one, signal=one.signal.masked_fill(gone[:, None], 0.0)))
-                 for one, gone in zip(stretches, hidden, strict=True)]  # fmt: skip
+        hidden = [columns(one.time_mask, self.drawing.patch, self.config.hidden) for one in stretches]
+        emptied = [replace(one, signal=one.signal.masked_fill(gone[:, None], 0.0))
+                   for one, gone in zip(stretches, hidden, strict=True)]  # fmt: skip
+        views = [along_time(self.encoder.read(one), self.name) for one in emptied]
         mask = views[0].mask & views[1].mask
         if not mask.any():
             raise DataError(
@@ -123,18 +110,14 @@ class Timesurl(Method):
                 first.float(), second.float(), mask, 1 / self.config.temperature, self.config.own_share
             )
         drawing = torch.stack(
-            [self._drawing(view.tokens, one, gone) for view, one, gone in zip(views, stretches, hidden, strict=True)]
+            [self._missed(view, one, gone) for view, one, gone in zip(views, stretches, hidden, strict=True)]
         ).mean()
         share = self.config.records
         loss = share * records + (1 - share) * moments + self.config.drawing * drawing
         terms = {"loss": loss, "records": records, "moments": moments, "drawing": drawing}
         return Step(loss, {name: term.detach() for name, term in terms.items()})
 
-    def _drawing(self, tokens: Tensor, shown: ECGBatch, hidden: Tensor) -> Tensor:
+    def _missed(self, tokens: Tokens, shown: ECGBatch, hidden: Tensor) -> Tensor:
         """Scalar: mean squared error of what was set to 0 (b, t), in squares of a typical amplitude."""
-        n_leads = shown.signal.shape[1]
-        drawn = self.draw(tokens).unflatten(-1, (n_leads, self.patch)).transpose(1, 2)  # (b, l, n, p)
-        wanted = patchify(shown.signal, self.patch)[:, :, : drawn.shape[2]] / TYPICAL_MV
-        inside = patchify((hidden & shown.time_mask)[:, None].float(), self.patch)[:, 0, : drawn.shape[2]] > 0
-        error = patch_error(drawn[:, :, : wanted.shape[2]].float(), wanted, inside)
-        return mean_over_active(error, shown.lead_mask[..., None] & inside.any(-1)[:, None])
+        error = ((self.drawing(tokens).float() - shown.signal.float()) / TYPICAL_MV).square()
+        return mean_over_active(error, shown.lead_mask[..., None] & (hidden & shown.time_mask)[:, None])
