@@ -65,6 +65,16 @@ def gather_without_gradient(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def anywhere(flags: Tensor) -> bool:
+    """Whether any of the flags is true in any process, so that all of them refuse a batch or none does."""
+    some = flags.any()
+    if world()[1] == 1:
+        return bool(some)
+    count = some.int()
+    dist.all_reduce(count, op=dist.ReduceOp.MAX)
+    return bool(count)
+
+
 def longest(length: int, device: torch.device) -> int:
     """The largest of the lengths that the processes call this with."""
     if world()[1] == 1:

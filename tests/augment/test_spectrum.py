@@ -103,6 +103,16 @@ class TestFrequency:
         assert is_other[..., inner].any()
         assert torch.allclose(mixed_lines(batch, 0.0).signal, batch.signal, atol=1e-5)
 
+    def test_a_lead_that_the_other_record_has_not_keeps_its_own_lines(self) -> None:
+        batch = make_batch(2, 10.0, 100.0)
+        leads = batch.lead_mask.clone()
+        leads[1, 1:] = False
+        batch = replace(batch, lead_mask=leads, signal=batch.signal.masked_fill(~leads[..., None], 0.0))
+        torch.manual_seed(0)
+        mixed = mixed_lines(batch, 1.0).signal
+        assert torch.allclose(mixed[0, 1:], batch.signal[0, 1:], atol=1e-5)
+        assert not torch.allclose(mixed[0, 0], batch.signal[0, 0], atol=1e-2)
+
     def test_lines_are_removed_and_raised_by_a_share(self) -> None:
         spectrum = 1 + torch.rand(4, 12, 501, generator=torch.Generator().manual_seed(0))
         leads = torch.ones(4, 12, dtype=torch.bool)

@@ -34,6 +34,7 @@ CASES = {
     "cg_dmer": "align",
     "clocs": "loss",
     "cpc": "loss",
+    "jepa": "loss",
     "lisa": "loss",
     "ls_emvae": "loss",
     "merl": "loss",
@@ -42,10 +43,12 @@ CASES = {
     "multitask": "loss",
     "simclr": "loss",
     "simsiam": "loss",
+    "st_mem": "loss",
     "supervised": "loss",
     "tf_c": "loss",
     "timesurl": "loss",
     "ts_tcc": "loss",
+    "wcr": "whole",
 }
 # They learn how a record goes on, which in noise it does not: a wave of its own rate in each record.
 FORETELL = {"cpc", "timesurl", "ts_tcc"}
@@ -75,7 +78,8 @@ def test_every_method_has_a_case() -> None:
      ("cg_dmer", "nano"), ("acl_ecg", "nano"), ("multitask", "nano"), ("supervised", "resnet_nano"),
      ("simclr", "nano"), ("byol", "nano"), ("barlow_twins", "nano"), ("moco_v3", "nano"), ("simsiam", "nano"),
      ("clocs", "nano"), ("cpc", "nano"), ("cpc", "nano_gru"), ("ts_tcc", "nano"), ("tf_c", "nano"),
-     ("timesurl", "nano"), ("astcl", "nano")],
+     ("timesurl", "nano"), ("astcl", "nano"), ("st_mem", "nano"),
+     ("jepa", "nano"), ("wcr", "nano")],
 )  # fmt: skip
 def test_nano_is_about_half_a_million_weights_in_every_system(name: str, preset: str) -> None:
     """One table compares them; what reads more hertz has longer patches."""

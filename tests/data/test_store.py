@@ -342,6 +342,16 @@ def test_records_of_one_patient_come_side_by_side_when_asked() -> None:
     assert np.mean(np.concatenate(together) == 3) > 0.8
 
 
+def test_whoever_has_many_records_fills_no_batch_alone() -> None:
+    patients = np.array(["many"] * 150 + [f"p{i}" for i in range(850)])
+    order = Order(1000, 64, 0, Shuffle(same_patient=True), patients=patients)
+    read = [order[step] for step in range(5 * order.steps_per_epoch)]
+    assert all(len(np.unique(patients[rows])) > 1 for rows in read)
+    assert len(np.unique(np.concatenate(read[: order.steps_per_epoch]))) == 64 * order.steps_per_epoch
+    of_many = [(patients[rows] == "many").sum() for rows in read]
+    assert max(of_many) >= 16, "his records do stand together"
+
+
 def test_batches_are_functions_of_their_number(store: Store) -> None:
     steps = Steps(View(store, np.arange(96), SPEC), 16, seed=1)
     again = Steps(View(store, np.arange(96), SPEC), 16, seed=1)

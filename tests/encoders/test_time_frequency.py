@@ -64,4 +64,8 @@ def test_both_branches_are_in_what_is_said_of_a_record() -> None:
     with torch.no_grad():
         whole = made(signal, leads, time).pooled
         assert torch.equal(whole[:, : made.time.width], made.time(signal, leads, time).pooled)
+        lines = made.read_spectrum(made.spectrum(signal, leads, time), leads, time, None).pooled
+        assert torch.equal(whole[:, made.time.width :], lines)
+        other = made(*wave(9.0, 1000)).pooled
+        assert not torch.allclose(whole[:, made.time.width :], other[:, made.time.width :], atol=1e-3)
     assert whole.shape[1] == made.time.width + made.frequency.width

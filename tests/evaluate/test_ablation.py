@@ -258,7 +258,7 @@ def test_rows_that_are_finished_are_asked_again_with_fewer_leads_and_not_trained
     frame = Frame(store, load_task("simulated/children"), tmp_path)
     plain = run_ablation(ablation, frame, Watcher())
     weights = tmp_path / "runs" / "views-0" / "model" / "model.safetensors"
-    made = weights.stat().st_mtime_ns
+    made, minutes = weights.stat().st_mtime_ns, (tmp_path / "minutes.json").read_text()
     again = ablation.model_copy(update={"protocols": ("linear_probe", "fewer_leads")})
     table = run_ablation(again, frame, Watcher())
     leads = [f"AUROC, {name}" for name in ("9 leads", "6 limb leads", "3 leads (I, II, V2)", "1 lead (I)")]
@@ -267,6 +267,7 @@ def test_rows_that_are_finished_are_asked_again_with_fewer_leads_and_not_trained
     assert all("[" in value for row in table.rows for value in row[2:6])
     assert table.rows[1][1] != table.rows[1][5]
     assert weights.stat().st_mtime_ns == made
+    assert (tmp_path / "minutes.json").read_text() == minutes, "what training took is not what asking again takes"
 
 
 def test_rows_of_fewer_labels_stand_in_the_same_column_and_thresholds_that_are_none_call_nobody(

@@ -111,7 +111,7 @@ class TestHidden:
         shown.lead_mask[:, 3] = False
         shown.time_mask[:, 100:150] = False
         tokens = method.encoder.read(shown)
-        drawn = method.drawing(tokens)
+        drawn = method.drawing(tokens, batch.signal.shape[-1])
         # By hand, sample by sample.
         errors = []
         for row in range(len(batch)):
@@ -130,7 +130,7 @@ class TestHidden:
         assert not shown.time_mask.all()
         seen = shown.lead_mask[:, :, None] & shown.time_mask[:, None]
         poisoned = replace(shown, signal=torch.where(seen, shown.signal, 1e6))
-        one, other = (method.drawing(method.encoder.read(each)) for each in (shown, poisoned))
+        one, other = (method.drawing(method.encoder.read(each), 500) for each in (shown, poisoned))
         torch.testing.assert_close(one, other)
 
     def test_some_records_lose_stretches_and_others_do_not(self) -> None:
@@ -145,7 +145,17 @@ class TestHidden:
             drawing = TokenDrawing(encoder)
             batch = make_batch(n=2)
             tokens = encoder(batch.signal, batch.lead_mask, batch.time_mask)
-            assert drawing(tokens).shape == batch.signal.shape
+            assert drawing(tokens, 500).shape == batch.signal.shape
+            assert drawing(tokens, 507).shape[-1] == 507  # a change of rate may make a few more than the window has
+            assert drawing(tokens, 493).shape[-1] == 493
+
+    def test_a_token_draws_as_much_as_it_stands_for(self) -> None:
+        """Also in windows that are no multiple of it: sixteen samples in 1.2 s at 100 Hz, eight tokens."""
+        spec = {"rate_hz": 100, "seconds": 1.2, "band_hz": (0.5, 40)}
+        encoder = create_method(
+            "supervised", "tiny", encoder={"name": "resnet1d", "preset": "tiny"}, input=spec
+        ).encoder
+        assert TokenDrawing(encoder).patch == 16
 
     def test_a_line_learns_to_draw_what_the_tokens_hold(self) -> None:
         """On fixed tokens the drawing is a regression: it must get better than drawing nothing."""
@@ -156,7 +166,7 @@ class TestHidden:
             tokens = encoder(batch.signal, batch.lead_mask, batch.time_mask)
         optimiser = torch.optim.Adam(drawing.parameters(), lr=0.02)
         for _ in range(150):
-            loss = F.mse_loss(drawing(tokens), batch.signal)
+            loss = F.mse_loss(drawing(tokens, 500), batch.signal)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from auricle.errors import ConfigError, DataError
 from auricle.losses.contrastive import nt_xent
 from auricle.losses.hierarchical import hierarchical_contrast
-from auricle.losses.predictive import across_records_info_nce, future_info_nce
+from auricle.losses.predictive import across_records_info_nce, future_info_nce, hidden_info_nce
 from auricle.methods import Method, Progress, create_method
 from auricle.methods.astcl import Astcl
 from auricle.methods.cpc import Cpc
@@ -103,7 +103,7 @@ class TestLosses:
     @settings(deadline=None, max_examples=10)
     @given(st.integers(2, 4), st.integers(1, 7), st.integers(0, 1000))
     def test_the_hierarchy_is_its_equations(self, b: int, n: int, seed: int) -> None:
-        """Without mixtures (a share of 1 makes each the vector itself, which is told from nothing new)."""
+        """Mixtures included: both draw the same turn at each level."""
         one, other, mask = drawn(b, n, 3, seed=seed), drawn(b, n, 3, seed=seed + 1), shown(b, n, seed=seed, share=0.9)
         poisoned = [torch.where(mask[..., None], view, 9.0) for view in (one, other)]
         torch.manual_seed(seed)
@@ -175,7 +175,15 @@ def _loss(rank: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     one, other = vectors.unbind(1)
     loss = across_records_info_nce(one, other, there, 3.0) + nt_xent(one[:, 0], other[:, 0], 2.0, there)
     loss = loss + future_info_nce(vectors[:, :, None, 0].expand(-1, -1, 3, -1), one, mask, 3)[0]
-    return loss, vectors
+    loss = loss + hidden_info_nce(one, other.detach(), mask, 3, 4.0)[0]
+    # A mixture is of two records of one process, so here it is of a record with itself, and is told from nothing new.
+    drawing = torch.randint
+    torch.randint = lambda low, high, size: torch.zeros(size, dtype=torch.long)
+    try:
+        records, moments = hierarchical_contrast(one, other, mask, 2.0, 0.2)
+    finally:
+        torch.randint = drawing
+    return loss + records + moments, vectors
 
 
 def _half(rank: int) -> tuple[float, list[object]]:
@@ -289,21 +297,50 @@ class TestTfC:
 
 
 class TestAstcl:
-    def test_the_adversary_learns_and_the_encoder_unlearns(self) -> None:
-        method = fresh("astcl", ahead=0.0)
+    def test_the_adversary_learns_and_the_encoder_unlearns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Against the same step with an adversary whose gradient is not reversed: the other sign in the encoder."""
+        method, batch = fresh("astcl", ahead=0.0), make_batch()
         assert isinstance(method, Astcl)
-        batch = make_batch()
-        gradients = []
-        for share in (1, 0):  # at the end, and at the beginning, where the reversed gradient is 0
+
+        def gradients(share: int) -> tuple[torch.Tensor, torch.Tensor]:
             method.zero_grad()
             torch.manual_seed(0)
             method.step(batch, Progress(share, 1)).loss.backward()
-            gradients.append([parameter.grad.clone() for parameter in method.tell.parameters()])
-            encoder = torch.cat([p.grad.flatten() for p in method.encoder.parameters() if p.grad is not None])
-            gradients.append([encoder])
-        assert all(torch.equal(one, other) for one, other in zip(gradients[0], gradients[2], strict=True))
-        assert not torch.allclose(gradients[1][0], gradients[3][0])
+            parts = (method.tell, method.encoder)
+            told, encoder = (torch.cat([p.grad.flatten() for p in part.parameters()]) for part in parts)
+            return told, encoder
 
-    def test_records_of_one_patient_have_one_answer(self) -> None:
+        _, alone = gradients(0)  # at the beginning nothing of the adversary reaches the encoder
+        told, at_end = gradients(1)
+        monkeypatch.setattr("auricle.methods.astcl.reversed_gradient", lambda x, strength: x * 1.0)
+        told_plain, plain = gradients(1)
+        assert torch.equal(told, told_plain)
+        assert (plain - alone).abs().max() > 1e-5
+        strength = 2 / (1 + math.exp(-10)) - 1
+        assert torch.allclose(at_end - alone, -strength * (plain - alone), rtol=1e-2, atol=1e-4)
+
+    def test_records_of_one_patient_have_one_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The answer that a prediction is compared with is the mean direction of all targets of the patient."""
         batch = replace(make_batch(), patient_id=torch.tensor([0, 0, 1, 2, 3, 4, 5, 6]))
-        assert float(fresh("astcl").step(batch, Progress(0, 1)).terms["patients"]) == 0.25
+        method, answers, projected = fresh("astcl"), [], []
+        assert isinstance(method, Astcl)
+        read = method.read_by_target
+
+        def reading(one: object) -> object:
+            made = read(one)
+            projected.append(normalize(made[1], dim=-1))
+            return made
+
+        def compared(predicted: torch.Tensor, target: torch.Tensor, counts: object = None) -> torch.Tensor:
+            if counts is None:
+                answers.append(target)
+            return predicted.sum() * 0
+
+        monkeypatch.setattr(method, "read_by_target", reading)
+        monkeypatch.setattr("auricle.methods.astcl.cosine_regression", compared)
+        terms = method.step(batch, Progress(0, 1)).terms
+        assert float(terms["patients"]) == 0.25
+        for answer, own in zip(answers, reversed(projected), strict=True):
+            assert torch.allclose(answer[0], own[0] + own[1], atol=1e-5)
+            assert torch.equal(answer[0], answer[1])
+            assert torch.allclose(answer[2:], own[2:], atol=1e-6)

@@ -50,7 +50,7 @@ def mixed_lines(batch: ECGBatch, share: float) -> ECGBatch:
     """Each record with some lines of its spectrum, amplitude and phase, taken from another record of the batch.
 
     Source: Liu and Chen 2024 (TimesURL), section 3.2, "FreqMix". The same lines in all leads; how many is drawn for
-    each record, from none to `share` of them.
+    each record, from none to `share` of them; a lead that the other record has not keeps its own.
 
     Args:
         batch: preprocessed, (b, l, t).
@@ -59,10 +59,11 @@ def mixed_lines(batch: ECGBatch, share: float) -> ECGBatch:
     n, t = len(batch), batch.signal.shape[-1]
     with torch.autocast(batch.signal.device.type, enabled=False):
         lines = torch.fft.rfft(batch.signal.float())
-        partner = lines.roll(int(torch.randint(1, max(2, n), ())), dims=0)
+        turn = int(torch.randint(1, max(2, n), ()))
+        partner, there = lines.roll(turn, dims=0), batch.lead_mask.roll(turn, dims=0)
         draw = torch.rand(n, 1, lines.shape[-1], device=lines.device)
         taken = draw < share * torch.rand(n, 1, 1, device=lines.device)
-        signal = torch.fft.irfft(torch.where(taken, partner, lines), n=t)
+        signal = torch.fft.irfft(torch.where(taken & there[..., None], partner, lines), n=t)
     return _shown(batch, signal)
 
 

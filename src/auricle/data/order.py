@@ -112,10 +112,19 @@ class Order:
         return np.concatenate([self._mixed(pool, [self.seed, epoch, node, i]) for i, pool in enumerate(pools)])
 
     def _mixed(self, pool: NDArray[np.int64], key: list[int]) -> NDArray[np.int64]:
-        """A pool in random order; with `same_patient`, the records of each patient side by side."""
+        """A pool in random order; with `same_patient`, records of each patient side by side.
+
+        No more of them than a quarter of a batch, or whoever has many would fill batches alone.
+        """
         generator = np.random.default_rng([*key, 2])
         mixed = generator.permutation(pool)
         if self.patient is None:
             return mixed
-        patients, number = np.unique(self.patient[mixed], return_inverse=True)
-        return mixed[np.argsort(generator.permutation(len(patients))[number], kind="stable")]
+        by_patient = np.argsort(self.patient[mixed], kind="stable")
+        of_whom = self.patient[mixed][by_patient]
+        begins = np.flatnonzero(np.diff(of_whom, prepend=-1))
+        occurrence = np.arange(len(mixed)) - np.repeat(begins, np.diff(begins, append=len(mixed)))
+        most = max(2, self.batch_size * self.share.world // 4)
+        number = np.cumsum(occurrence % most == 0) - 1  # a new bundle for each patient, and after so many records
+        turn = generator.permutation(number[-1] + 1)[number] if len(number) else number
+        return mixed[by_patient][np.argsort(turn, kind="stable")]

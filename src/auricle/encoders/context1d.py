@@ -82,7 +82,10 @@ class _RecurrentLayer(nn.Module):
         self.gru = nn.GRU(width, width, batch_first=True)
 
     def forward(self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
-        """(b, n, d) to the same; what lies under a false mask is not changed, and read as 0."""
+        """(b, n, d) to the same; what lies under a false mask is not changed, and read as 0.
+
+        Its state goes on through such steps, so that a gap, or padding in front, is silence to it and not nothing.
+        """
         new = self.gru(torch.where(mask[..., None], self.norm(x), 0.0))[0]
         return x + torch.where(mask[..., None], new, 0.0)
 

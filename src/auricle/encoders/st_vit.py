@@ -119,10 +119,26 @@ class StVit(EncoderModule):
 
         A token under a false mask is zero. `pooled` (b, 2 d) is the mean of the visible tokens.
         """
+        return self.encode_places(signal, self.places(lead_mask, time_mask), condition)
+
+    def places(self, lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]) -> Bool[Tensor, "b l n"]:
+        """(b, l, n) patches that hold anything recorded."""
+        return lead_mask[:, :, None] & patch_mask(time_mask, self.patch)[:, None]
+
+    def encode_places(
+        self, signal: Float[Tensor, "b l t"], shown: Bool[Tensor, "b l n"], condition: Condition | None
+    ) -> Tokens:
+        """Tokens as `encode` gives them, of any patches that are shown: a patch is hidden, not a lead or a moment.
+
+        Args:
+            signal: 0 wherever nothing was recorded.
+            shown: patches that are read; the others have no influence.
+            condition: what modulates, by source.
+        """
         # Patches of every lead, and which of them are visible: (b, l, t) to (b, l, n, p) to (b, l * n, d).
         patches = patchify(signal, self.patch)
         leads, n = patches.shape[1:3]
-        mask = (lead_mask[:, :, None] & patch_mask(time_mask, self.patch)[:, None]).flatten(1)
+        mask = shown.flatten(1)
         visible = _Visible(mask)
         x = (self.embed(patches / TYPICAL_MV) + self.identity[:, None]).flatten(1, 2)
         cos, sin = self.rotary(n)

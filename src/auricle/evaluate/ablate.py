@@ -87,10 +87,12 @@ def run_ablation(
         begun = time.monotonic()
         folder = frame.out / "runs" / f"{slug(row.name)}-{seed}"
         title = f"{row.name}, seed {seed} ({number + 1} of {len(runs)}{left})"
+        trains = not (folder / "model").exists()
         train_once(with_classes(config, frame.task), folder, watcher, partial(say, title))
         if _evaluate(ablation, row, seed, folder, frame):
             spent.append(time.monotonic() - begun)
-            _keep_minutes(frame.out / _MINUTES, f"{slug(row.name)}-{seed}", spent[-1] / 60)
+            if trains:
+                _keep_minutes(frame.out / _MINUTES, f"{slug(row.name)}-{seed}", spent[-1] / 60)
     for row in rows:
         if row.reference:
             _make_reference(ablation, row, frame, watcher)
@@ -240,7 +242,7 @@ def _with_fewer_leads(ablation: Ablation, results: Sequence[Result]) -> tuple[li
     for name in names:
         for row in ablation.rows:
             of_row = [r for r in found if r["meta"]["protocol"] == name and r["meta"]["method"] == row.name]
-            cells[row.name].append(cell(of_row, "auroc"))
+            cells[row.name].append("–" if row.reference else cell(of_row, "auroc"))
     return [f"AUROC, {condition.name}" for condition in FEWER_LEADS[1:]], cells
 
 

@@ -85,8 +85,8 @@ class Ablation(Config):
         metrics: macro metrics shown, thresholds being chosen on validation.
         fractions: shares of the training patients for the linear probe of methods that do not classify.
         calls: further columns, of rows that were trained for classes.
-        protocols: how rows that were not trained for classes are asked; `fewer_leads` asks all rows again, of
-            recordings with nine, six, three leads and one, nothing being learned anew.
+        protocols: how rows that were not trained for classes are asked; `fewer_leads` asks all that were trained
+            again, of recordings with nine, six, three leads and one, nothing being learned anew.
         compared_with: the row that the others are compared with; none where empty.
         sized_like: the row whose encoder gives rows with `sized_by` their size.
         donors: by name, the runs whose weights rows begin from, trained on `Frame.pretrain`.

@@ -40,10 +40,8 @@ def future_info_nce(
     there = mask[:, None] & mask[:, inside] & (aim < n)  # (b, k, n)
     own = (predicted * local[:, inside]).sum(-1)
 
-    # The others: (b, m) places, of which those that were not recorded, or are the aim itself, do not count.
-    drawn = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, -1.0).topk(min(n_negatives, n)).indices
-    known = mask.gather(1, drawn)
-    others = local.gather(1, drawn[..., None].expand(-1, -1, local.shape[-1]))
+    # Of the others those that are the aim itself do not count.
+    drawn, known, others = _drawn(local, mask, n_negatives)
     scores = torch.einsum("bknd,bmd->bknm", predicted, others)
     counts = known[:, None, None] & (drawn[:, None, None] != inside[None, ..., None])
     scores = scores.masked_fill(~counts, -torch.inf)
@@ -52,6 +50,48 @@ def future_info_nce(
     surprise = torch.cat([own[..., None], scores], dim=-1).logsumexp(-1) - own
     hits = mean_over_active((own > scores.amax(-1)).float(), there)
     return mean_over_active(surprise, there), hits.detach(), there.flatten(1).any(1)
+
+
+def hidden_info_nce(
+    said: Float[Tensor, "b n d"],
+    true: Float[Tensor, "b n d"],
+    hidden: Bool[Tensor, "b n"],
+    n_negatives: int,
+    scale: float | Tensor,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """What is said of a hidden place, told from what is true of other hidden places of the record.
+
+    Source: Baevski et al. 2020 (wav2vec 2.0), equation 3. The sum runs over the place itself and random others, drawn
+    once for all places of the record; others of which the same is true do not count.
+
+    Args:
+        said: unit vectors, what the context says.
+        true: unit vectors, what a codebook says of the place as it was.
+        hidden: places that were hidden.
+        n_negatives: how many others are drawn, at most.
+        scale: one over the temperature.
+
+    Returns:
+        The mean over all hidden places of all processes that have an other, and the share of them that is told apart.
+    """
+    own = scale * (said * true).sum(-1)
+    drawn, known, others = _drawn(true, hidden, n_negatives)
+    place = torch.arange(said.shape[1], device=said.device)
+    scores = scale * torch.einsum("bnd,bmd->bnm", said, others)
+    same = (true[:, :, None] == others[:, None]).all(-1)
+    counts = known[:, None] & (drawn[:, None] != place[:, None]) & ~same
+    scores = scores.masked_fill(~counts, -torch.inf)
+    there = hidden & counts.any(-1)
+    surprise = torch.cat([own[..., None], scores], dim=-1).logsumexp(-1) - own
+    hits = mean_over_active((own > scores.amax(-1)).float(), there)
+    return mean_over_active(surprise, there), hits.detach()
+
+
+def _drawn(vectors: Tensor, mask: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Random places (b, m) of each record, which of them the mask (b, n) counts, and their vectors (b, m, d)."""
+    score = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, -1.0)
+    drawn = score.topk(min(n, mask.shape[1])).indices
+    return drawn, mask.gather(1, drawn), vectors.gather(1, drawn[..., None].expand(-1, -1, vectors.shape[-1]))
 
 
 def across_records_info_nce(

@@ -1,4 +1,4 @@
-"""What methods share that compare a view with what a slowly following network makes of the other view."""
+"""What methods share that have a slowly following network: the network, and two views compared across it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
 from auricle.encoders import EncoderModule, Tokens
-from auricle.methods._base import Progress
+from auricle.methods._base import Method, MethodConfig, Progress
 from auricle.methods._two_views import TwoViews, TwoViewsConfig
 from auricle.nn.ema import Ema, rising_momentum
 from auricle.nn.heads import NormedHead
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from auricle.data.loader import Seen
 
 
-class TargetConfig(TwoViewsConfig):
-    """Settings of every method with a target network.
+class HeadsConfig(MethodConfig):
+    """Settings of every method that predicts what a target network projects.
 
     Attributes:
         hidden: width of the hidden layers of projector and predictor.
@@ -33,22 +33,52 @@ class TargetConfig(TwoViewsConfig):
     target_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
 
-class WithTarget(TwoViews):
-    """An encoder, a projector, a predictor, and the target network of the first two."""
+class TargetConfig(HeadsConfig, TwoViewsConfig):
+    """Settings of every method that does so for two views."""
 
-    def __init__(self, config: TargetConfig) -> None:
-        super().__init__(config)
-        self.project = NormedHead((self.encoder.width, config.hidden, config.projection))
-        self.predict = NormedHead((config.projection, config.hidden, config.projection))
-        self.target = Ema(**self._followed())
 
-    def _followed(self) -> dict[str, nn.Module]:
-        return {"encoder": self.encoder, "project": self.project}
+class Following(Method):
+    """An encoder, and a network that follows it: built by `begin_target` at the end of the subclass's `__init__`."""
+
+    target: Ema
+
+    def followed(self) -> dict[str, nn.Module]:
+        """What the target network follows, by name."""
+        return {"encoder": self.encoder}
+
+    def begin_target(self) -> None:
+        """Make the target network, equal to what it follows."""
+        self.target = Ema(**self.followed())
 
     def prepare(self, view: Seen) -> None:
         """Fit the scale of laboratory values, and let the target begin as the encoder that training starts from."""
         super().prepare(view)
-        self.target.begin(**self._followed())
+        self.target.begin(**self.followed())
+
+    def after_step(self, progress: Progress) -> None:
+        """The target network follows."""
+        self.target.follow(rising_momentum(self.config.target_momentum, progress.share), **self.followed())
+
+    @property
+    def target_encoder(self) -> EncoderModule:
+        """The encoder that follows."""
+        encoder = self.target["encoder"]
+        assert isinstance(encoder, EncoderModule)
+        return encoder
+
+
+class WithHeads(Following):
+    """An encoder, a projector, a predictor, and the target network of the first two."""
+
+    def __init__(self, config: HeadsConfig) -> None:
+        super().__init__(config)
+        self.project = NormedHead((self.encoder.width, config.hidden, config.projection))
+        self.predict = NormedHead((config.projection, config.hidden, config.projection))
+        self.begin_target()
+
+    def followed(self) -> dict[str, nn.Module]:
+        """The encoder and the projector."""
+        return {**super().followed(), "project": self.project}
 
     def predicted(self, pooled: Tensor) -> Tensor:
         """(b, projection) what the online network predicts from the features (b, width) of a view."""
@@ -63,11 +93,9 @@ class WithTarget(TwoViews):
     @torch.no_grad()
     def read_by_target(self, one: ECGBatch) -> tuple[Tokens, Tensor]:
         """What the target encoder says of a view, and (b, projection) what its projector makes of that."""
-        encoder, project = self.target["encoder"], self.target["project"]
-        assert isinstance(encoder, EncoderModule)
-        tokens = encoder.read(one)
-        return tokens, project(tokens.pooled)
+        tokens = self.target_encoder.read(one)
+        return tokens, self.target["project"](tokens.pooled)
 
-    def after_step(self, progress: Progress) -> None:
-        """The target network follows."""
-        self.target.follow(rising_momentum(self.config.target_momentum, progress.share), **self._followed())
+
+class WithTarget(WithHeads, TwoViews):
+    """An encoder, a projector, a predictor and their target network, for two random views of each record."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from jaxtyping import Float, Int
 from pydantic import Field
+from torch import Tensor
 
 from auricle.augment.views import PhysiologyViews, ViewsConfig, view
 from auricle.batch import ECGBatch
@@ -37,7 +39,7 @@ def along_time(tokens: Tokens, name: str) -> Tokens:
     if not (tokens.time_ms.diff() > 0).all():
         raise ConfigError(
             f"{name} compares moments, and the tokens of this encoder are of several groups of leads or time scales: "
-            "take model.encoder.name=resnet1d, vit1d or s4"
+            "take model.encoder.name=resnet1d"
         )
     return tokens
 
@@ -96,3 +98,13 @@ def check_several_patients(batch: ECGBatch, name: str) -> None:
             f"{name} tells patients apart, and all {len(batch) * world()[1]} records of this batch are of one: "
             "train on several patients, and raise the batch size or set train.shuffle.same_patient=false"
         )
+
+
+def share_with_another(person: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Scalar share of this process's records whose person is in the batch of all processes with another one.
+
+    Args:
+        person: equal for equal people.
+    """
+    same = person[:, None] == gather_without_gradient(person)[None]
+    return (same.sum(1) > 1).float().mean()

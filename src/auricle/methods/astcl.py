@@ -5,7 +5,8 @@ which no program is public; this is our reading of it. Idea: (1) two views of ea
 smoothed; leads are missing in both; (2) an online network predicts the projection of the other view by a slowly
 following one, and all records of one patient are the same answer; (3) from the tokens of one view the next tokens of
 the other, with all its leads, are predicted (space and time); (4) an adversary tells which view features are of, and
-its gradient reaches the encoder with the other sign. Inputs: signal.
+its gradient reaches the encoder with the other sign. Inputs: signal. A token of the common backbone has heard some
+seven tokens on either side, so the next four have been heard, in another view.
 """
 
 from __future__ import annotations
@@ -22,14 +23,21 @@ from torch.nn import functional as F
 from auricle.augment.signal import AugmentConfig, augment
 from auricle.augment.spectrum import smoothed
 from auricle.batch import ECGBatch
-from auricle.encoders import Tokens
+from auricle.config import component
+from auricle.encoders import ENCODERS, Tokens
 from auricle.errors import DataError
 from auricle.losses.invariance import adversary_strength, domain_loss, reversed_gradient
 from auricle.losses.regression import cosine_regression
 from auricle.methods._base import Progress, Recipe, Step
-from auricle.methods._target import TargetConfig, WithTarget
-from auricle.methods._two_views import along_time, check_several, check_several_patients, without_views
-from auricle.processes import gather_without_gradient
+from auricle.methods._target import HeadsConfig, WithHeads
+from auricle.methods._two_views import (
+    along_time,
+    check_several,
+    check_several_patients,
+    share_with_another,
+    without_views,
+)
+from auricle.processes import anywhere, gather_without_gradient
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {**without_views("tiny"), "hidden": 32, "projection": 16, "n_ahead": 2, "recipe": {"lr": 3e-3}},
@@ -41,7 +49,7 @@ _ADDED: Final = AugmentConfig(gain=0.0, noise_mv=0.05, wander_mv=0.1)
 _REMOVED: Final = AugmentConfig(gain=0.0, noise_mv=0.0)
 
 
-class AstclConfig(TargetConfig):
+class AstclConfig(HeadsConfig):
     """Settings of astcl.
 
     Attributes:
@@ -54,6 +62,7 @@ class AstclConfig(TargetConfig):
     """
 
     name: Literal["astcl"] = "astcl"
+    encoder: component(ENCODERS) = Field(default={"name": "resnet1d", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
     recipe: Recipe = Recipe(lr=1e-3)
     added: AugmentConfig = _ADDED
     removed: AugmentConfig = _REMOVED
@@ -63,7 +72,7 @@ class AstclConfig(TargetConfig):
     adversary: Annotated[float, Field(ge=0)] = 0.1
 
 
-class Astcl(WithTarget):
+class Astcl(WithHeads):
     """An encoder with projector, predictor and their target; a linear map for each token ahead; and an adversary."""
 
     name: ClassVar[str] = "astcl"
@@ -97,7 +106,10 @@ class Astcl(WithTarget):
         # Of one patient all records have one answer.
         people = gather_without_gradient(batch.patient_id)
         same = (batch.patient_id[:, None] == people[None]).float()
-        answers = [same @ gather_without_gradient(F.normalize(projected.float(), dim=-1)) for _, projected in target]
+        with torch.autocast(same.device.type, enabled=False):
+            answers = [
+                same @ gather_without_gradient(F.normalize(projected.float(), dim=-1)) for _, projected in target
+            ]
         agree = torch.stack(
             [cosine_regression(self.predicted(online[one].pooled), answers[other]) for one, other in ((0, 1), (1, 0))]
         ).mean()
@@ -108,7 +120,7 @@ class Astcl(WithTarget):
         told = self.tell(reversed_gradient(pooled, adversary_strength(progress.share)))
         adversary = domain_loss(told.float(), kind, torch.ones_like(kind, dtype=torch.bool))
         loss = agree + self.config.ahead * ahead + self.config.adversary * adversary
-        shared = (same.sum(1) > 1).float().mean()
+        shared = share_with_another(batch.patient_id)
         terms = {"loss": loss, "agree": agree, "ahead": ahead, "adversary": adversary, "patients": shared}
         return Step(loss, {name: term.detach() for name, term in terms.items()})
 
@@ -119,7 +131,7 @@ class Astcl(WithTarget):
         aim = aim + torch.arange(self.config.n_ahead, device=aim.device)  # (n, k)
         inside = aim.clamp_max(n - 1)
         there = tokens.mask[:, :, None] & target.mask[:, inside] & (aim < n)
-        if not there.any():
+        if not anywhere(there):
             raise DataError(
                 "astcl: no record of the batch has two tokens, from one of which the other is predicted: take longer "
                 "windows (model.input.seconds)"

@@ -54,8 +54,7 @@ class BarlowTwins(TwoViews):
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Distance of the correlations of two views from the identity (equation 1), by the number of features.
 
-        Terms: `loss`, `redundancy` (mean square of the correlations between different features), and the effective
-        `rank` of the features.
+        Terms: `loss`, `redundancy` (mean square of the correlations between different features).
         """
         del progress
         pooled = [self.encoder.read(one).pooled for one in self.two_views(batch)]

@@ -40,12 +40,13 @@ from auricle.errors import ConfigError
 from auricle.losses.contrastive import weighted_siglip
 from auricle.losses.diag_sim import same_report
 from auricle.losses.disentangle import decorrelation
-from auricle.losses.masked import doubt, masked_words, patch_error
+from auricle.losses.masked import masked_words
 from auricle.methods._aligned import Comparing, ComparingConfig
 from auricle.methods._base import Progress, Recipe, Reconstruction, Step
+from auricle.methods._patch_drawing import DecoderConfig, drawing_losses, in_millivolts
 from auricle.nn.heads import projection
-from auricle.nn.patch import patch_mask, patchify
-from auricle.nn.patch_decoder import Drawing, PatchDecoder, drawing_of
+from auricle.nn.patch import patch_mask
+from auricle.nn.patch_decoder import PatchDecoder
 from auricle.nn.standardise import Standardise
 from auricle.nn.text_encoder import TextEncoder
 from auricle.processes import gather, mean_over_active, positive_columns, world
@@ -55,8 +56,6 @@ from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
 if TYPE_CHECKING:
     from auricle.data.loader import Seen
 
-# Weight of the mean and spread of a patch beside its shape.
-_LEVEL_WEIGHT: Final = 0.5
 _EMBED_AT_ONCE: Final = 64
 _AT_100_HZ: Final = {"rate_hz": 100, "band_hz": (0.5, 45)}
 _NANO: Final[Mapping[str, Any]] = {
@@ -109,14 +108,6 @@ class TextSideConfig(Config):
     own: Annotated[int, Field(ge=0)] = 2
     vocabulary_size: Annotated[int, Field(ge=LEAST_SIZE)] = 2000
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-
-
-class DecoderConfig(Config):
-    """The decoder of hidden patches."""
-
-    width: Annotated[int, Field(gt=0)] = 128
-    depth: Annotated[int, Field(gt=0)] = 2
-    n_heads: Annotated[int, Field(gt=0)] = 4
 
 
 class CgDmerConfig(ComparingConfig):
@@ -316,26 +307,10 @@ class CgDmer(Comparing):
 
     def _draw(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
         """Scalar losses of shape, level (mean and spread) and doubt of the patches that were recorded and not seen."""
-        # All patches drawn from the seen ones, and (b, l, n) which of them count.
-        patch = self.encoder.patch
-        columns = patch_mask(ready.time_mask, patch)
+        columns = patch_mask(ready.time_mask, self.encoder.patch)
         drawn = self.decoder(self._for_decoder(tokens.tokens), tokens.mask, columns)
-        recorded = ready.lead_mask[:, :, None] & columns[:, None]
-        wanted = recorded & ~tokens.mask.reshape(recorded.shape)
-        # Errors (b, l, n) of every patch, in full precision.
-        with torch.autocast(ready.signal.device.type, enabled=False):
-            patches = patchify(ready.signal.float(), patch)
-            valid = patchify(ready.time_mask[:, None].float(), patch)[:, 0].bool()
-            truth = drawing_of(patches, valid)
-            shape = patch_error(drawn.shape.float(), truth.shape, valid)
-            level = (drawn.mean - truth.mean).square() + (drawn.log_spread - truth.log_spread).square()
-            with torch.no_grad():
-                missed = patch_error(_in_mv(drawn) / TYPICAL_MV, patches / TYPICAL_MV, valid)
-            assert drawn.log_doubt is not None
-            doubted = doubt(missed, drawn.log_doubt.float())
-            weighted = (shape, _LEVEL_WEIGHT * level, doubted)
-            shape_loss, level_loss, doubt_loss = (mean_over_active(values, wanted) for values in weighted)
-        return shape_loss, level_loss, doubt_loss
+        recorded = self.encoder.places(ready.lead_mask, ready.time_mask)
+        return drawing_losses(drawn, ready, self.encoder.patch, recorded & ~tokens.mask.reshape(recorded.shape))
 
     def _for_decoder(self, parts: Tensor) -> Tensor:
         """(.., 2 d) [shared; specific], with zeros for the part that `decoders_read` leaves out."""
@@ -397,13 +372,6 @@ class CgDmer(Comparing):
         n_samples, patch = ready.signal.shape[-1], self.encoder.patch
         drawing = self.decoder(self._for_decoder(tokens.tokens), tokens.mask, patch_mask(ready.time_mask, patch))
         assert drawing.log_doubt is not None
-        mean = _in_mv(drawing).flatten(2)[..., :n_samples]
+        mean = in_millivolts(drawing).flatten(2)[..., :n_samples]
         std = (TYPICAL_MV * drawing.log_doubt.float().exp()).repeat_interleave(patch, dim=-1)[..., :n_samples]
         return mean, std
-
-
-def _in_mv(drawing: Drawing) -> Tensor:
-    """(b, l, n, p) patches of a drawing in millivolts, in full precision."""
-    return replace(
-        drawing, shape=drawing.shape.float(), mean=drawing.mean.float(), log_spread=drawing.log_spread.float()
-    ).millivolts()

@@ -25,8 +25,9 @@ from auricle.encoders import ENCODERS
 from auricle.errors import DataError
 from auricle.losses.contrastive import same_person_info_nce
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
-from auricle.methods._two_views import check_several, check_several_patients, without_views
+from auricle.methods._two_views import check_several, check_several_patients, share_with_another, without_views
 from auricle.nn.heads import projection
+from auricle.processes import anywhere
 
 Kind = Literal["cmsc", "cmlc", "cmsmlc"]
 
@@ -80,7 +81,7 @@ class Clocs(Method):
         check_several(batch, self.name)
         check_several_patients(batch, self.name)
         one, other, paired = self._pair(self.preprocess(batch))
-        if not paired.any():
+        if not anywhere(paired):
             what = "two leads" if self.config.kind == "cmlc" else f"more than half of {self.config.input.seconds:g} s"
             raise DataError(
                 f"clocs ({self.config.kind}): no record of the batch has {what}: take shorter windows or more leads"
@@ -91,8 +92,7 @@ class Clocs(Method):
         with torch.autocast(first.device.type, enabled=False):
             person = batch.patient_id
             loss = same_person_info_nce(first.float(), second.float(), person, paired, 1 / self.config.temperature)
-        shared = ((person[:, None] == person[None]).sum(1) > 1).float().mean()
-        return Step(loss, {"loss": loss.detach(), "patients": shared})
+        return Step(loss, {"loss": loss.detach(), "patients": share_with_another(person)})
 
     def _pair(self, ready: ECGBatch) -> tuple[ECGBatch, ECGBatch, Tensor]:
         """What is pulled together, and (b,) which records have both."""

@@ -4,7 +4,8 @@ Source: van den Oord et al. 2018, "Representation learning with contrastive pred
 Mehari and Strodthoff 2022; with a state space as context arXiv 2509.25095. Idea: (1) an encoder says something of each
 short step by itself; (2) a context hears the steps up to one; (3) linear maps predict from it what is said of each of
 the next steps; (4) each is told from other steps of the same record. Inputs: signal. Differences: steps do not overlap;
-the other steps are drawn once for all predictions of a record.
+the other steps are drawn once for all predictions of a record. What a step has not heard is samples: the filters of the
+input have no phase, so an offset or a slow wave that comes later is in it a little.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from auricle.encoders.context1d import Context1d
 from auricle.errors import ConfigError, DataError
 from auricle.losses.predictive import future_info_nce
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
+from auricle.processes import anywhere
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {
@@ -32,8 +34,13 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "n_negatives": 16,
         "recipe": {"lr": 3e-3},
     },
-    "nano": {"encoder": {"name": "context1d", "preset": "nano"}, "recipe": {"lr": 2e-3}},
+    "nano": {
+        "input": {"rate_hz": 250},
+        "encoder": {"name": "context1d", "preset": "nano"},
+        "recipe": {"lr": 2e-3},
+    },
     "nano_gru": {
+        "input": {"rate_hz": 250},
         "encoder": {"name": "context1d", "preset": "nano", "context": "gru", "depth": 2},
         "recipe": {"lr": 2e-3},
     },
@@ -94,7 +101,7 @@ class Cpc(Method):
         # Products of unnormalised features: full precision, also under bf16.
         with torch.autocast(tokens.device.type, enabled=False):
             loss, hits, long = future_info_nce(predicted.float(), local.float(), mask, self.config.n_negatives)
-        if not long.any():
+        if not anywhere(long):
             raise DataError(
                 f"cpc: no record of the batch is longer than two steps of {encoder.step_s:g} s, from one of which the "
                 "other is predicted: take longer windows (model.input.seconds) or shorter steps (model.encoder.step_ms)"

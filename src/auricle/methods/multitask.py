@@ -148,7 +148,7 @@ class Multitask(Lisa, Answering):
 
     def _hidden_loss(self, tokens: Tokens, whole: ECGBatch, shown: ECGBatch) -> Tensor:
         """Absolute error, squared where small, of hidden samples in typical sizes, over those that were recorded."""
-        drawn = self.drawing(tokens).float()
+        drawn = self.drawing(tokens, whole.signal.shape[-1]).float()
         recorded = whole.lead_mask[:, :, None] & whole.time_mask[:, None]
         hidden = recorded & ~(shown.lead_mask[:, :, None] & shown.time_mask[:, None])
         errors = F.smooth_l1_loss(drawn / TYPICAL_MV, whole.signal.float() / TYPICAL_MV, reduction="none")

@@ -32,7 +32,7 @@ from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
 from auricle.methods._token_drawing import TokenDrawing
 from auricle.methods._two_views import along_time, check_several, without_views
 from auricle.nn.heads import projection
-from auricle.processes import mean_over_active
+from auricle.processes import anywhere, mean_over_active
 from auricle.signal.preprocess import TYPICAL_MV
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -98,7 +98,7 @@ class Timesurl(Method):
                    for one, gone in zip(stretches, hidden, strict=True)]  # fmt: skip
         views = [along_time(self.encoder.read(one), self.name) for one in emptied]
         mask = views[0].mask & views[1].mask
-        if not mask.any():
+        if not anywhere(mask):
             raise DataError(
                 "timesurl: two stretches of a record have nothing in common in this batch: its records are too short, "
                 "take longer windows (model.input.seconds)"
@@ -119,5 +119,6 @@ class Timesurl(Method):
 
     def _missed(self, tokens: Tokens, shown: ECGBatch, hidden: Tensor) -> Tensor:
         """Scalar: mean squared error of what was set to 0 (b, t), in squares of a typical amplitude."""
-        error = ((self.drawing(tokens).float() - shown.signal.float()) / TYPICAL_MV).square()
+        drawn = self.drawing(tokens, shown.signal.shape[-1]).float()
+        error = ((drawn - shown.signal.float()) / TYPICAL_MV).square()
         return mean_over_active(error, shown.lead_mask[..., None] & (hidden & shown.time_mask)[:, None])

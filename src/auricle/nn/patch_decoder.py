@@ -9,7 +9,7 @@ and the standard deviation of its error, called doubt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import torch
@@ -40,6 +40,19 @@ class Drawing:
     log_spread: Float[Tensor, "b l n"]
     log_doubt: Float[Tensor, "b l n"] | None = None
 
+    def of_leads(self, n_leads: int) -> Drawing:
+        """A drawing whose rows are single leads, (b * l, 1, ..), as one of records, (b, l, ..).
+
+        Args:
+            n_leads: l, whose rows follow each other.
+        """
+        parts = {
+            field.name: getattr(self, field.name).unflatten(0, (-1, n_leads)).flatten(1, 2)
+            for field in fields(self)
+            if getattr(self, field.name) is not None
+        }
+        return replace(self, **parts)
+
     def millivolts(self) -> Float[Tensor, "b l n p"]:
         """(b, l, n, p) the patches in millivolts."""
         return TYPICAL_MV * (self.mean[..., None] + self.log_spread.exp()[..., None] * self.shape)
@@ -60,19 +73,18 @@ def drawing_of(patches: Float[Tensor, "b l n p"], valid: Bool[Tensor, "b n p"]) 
     return Drawing(centred / spread[..., None], mean / TYPICAL_MV, (spread / TYPICAL_MV).log())
 
 
-class PatchDecoder(nn.Module):
-    """Tokens of the places that were seen to a drawing of every place.
+class PlaceFiller(nn.Module):
+    """Tokens of the places that were seen to features of every place.
 
     Args:
         n_leads: length of the lead axis.
         width_in: width of the encoder's tokens.
-        patch: samples of a patch.
-        width: width of the decoder's tokens.
-        depth: transformer blocks of the decoder.
+        width: width of the features.
+        depth: transformer blocks.
         n_heads: attention heads of each block.
     """
 
-    def __init__(self, n_leads: int, width_in: int, patch: int, width: int, depth: int, n_heads: int) -> None:
+    def __init__(self, n_leads: int, width_in: int, width: int, depth: int, n_heads: int) -> None:
         super().__init__()
         self.n_leads = n_leads
         self.narrow = nn.Linear(width_in, width)
@@ -81,15 +93,11 @@ class PatchDecoder(nn.Module):
         self.rotary = Rotary(width // n_heads)
         self.blocks = nn.ModuleList(Block(width, n_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.draw = nn.Linear(width, patch + 2)
-        self.doubt = nn.Linear(width, 1)
-        nn.init.zeros_(self.doubt.weight)
-        nn.init.zeros_(self.doubt.bias)
 
-    def forward(
+    def fill(
         self, tokens: Float[Tensor, "b ln d"], seen: Bool[Tensor, "b ln"], columns: Bool[Tensor, "b n"]
-    ) -> Drawing:
-        """Draw every lead at every time.
+    ) -> Float[Tensor, "b l n w"]:
+        """(b, l, n, width) features of every lead at every time.
 
         Args:
             tokens: (b, l * n, d) all times of the first lead, then of the next; not read where `seen` is false.
@@ -111,8 +119,70 @@ class PatchDecoder(nn.Module):
         turn = (cos.repeat(self.n_leads, 1), sin.repeat(self.n_leads, 1))
         for block in self.blocks:
             x = block(x, keys, turn)
+        filled: Tensor = self.norm(x).reshape(narrow.shape)
+        return filled
+
+
+class FeatureFiller(PlaceFiller):
+    """Tokens of the places that were seen to what an encoder would say of every place (as in I-JEPA).
+
+    Args:
+        n_leads: length of the lead axis.
+        width_in: width of the encoder's tokens, and of what is predicted.
+        width: width of the features between.
+        depth: transformer blocks.
+        n_heads: attention heads of each block.
+    """
+
+    def __init__(self, n_leads: int, width_in: int, width: int, depth: int, n_heads: int) -> None:
+        super().__init__(n_leads, width_in, width, depth, n_heads)
+        self.widen = nn.Linear(width, width_in)
+
+    def forward(
+        self, tokens: Float[Tensor, "b ln d"], seen: Bool[Tensor, "b ln"], columns: Bool[Tensor, "b n"]
+    ) -> Float[Tensor, "b ln d"]:
+        """(b, l * n, d) tokens of every lead and time, in the order of those that come in.
+
+        Args:
+            tokens: (b, l * n, d) all times of the first lead, then of the next; not read where `seen` is false.
+            seen: (b, l * n) places the encoder saw.
+            columns: (b, n) times that lie inside the record.
+        """
+        said: Tensor = self.widen(self.fill(tokens, seen, columns)).flatten(1, 2)
+        return said
+
+
+class PatchDecoder(PlaceFiller):
+    """Tokens of the places that were seen to a drawing of every place.
+
+    Args:
+        n_leads: length of the lead axis.
+        width_in: width of the encoder's tokens.
+        patch: samples of a patch.
+        width: width of the decoder's tokens.
+        depth: transformer blocks of the decoder.
+        n_heads: attention heads of each block.
+    """
+
+    def __init__(self, n_leads: int, width_in: int, patch: int, width: int, depth: int, n_heads: int) -> None:
+        super().__init__(n_leads, width_in, width, depth, n_heads)
+        self.draw = nn.Linear(width, patch + 2)
+        self.doubt = nn.Linear(width, 1)
+        nn.init.zeros_(self.doubt.weight)
+        nn.init.zeros_(self.doubt.bias)
+
+    def forward(
+        self, tokens: Float[Tensor, "b ln d"], seen: Bool[Tensor, "b ln"], columns: Bool[Tensor, "b n"]
+    ) -> Drawing:
+        """Draw every lead at every time.
+
+        Args:
+            tokens: (b, l * n, d) all times of the first lead, then of the next; not read where `seen` is false.
+            seen: (b, l * n) places the encoder saw.
+            columns: (b, n) times that lie inside the record.
+        """
         # The drawing: p samples of shape, then mean and log spread.
-        x = self.norm(x).reshape(narrow.shape)  # (b, l, n, d)
+        x = self.fill(tokens, seen, columns)  # (b, l, n, d)
         out = self.draw(x)
         # Detached, so that the doubt learns from the features without changing them.
         doubt = self.doubt(x.detach()).squeeze(-1)

@@ -24,8 +24,8 @@ class FeatureWatch:
         self._pooled = pooled.detach()
 
     def rank(self) -> float | None:
-        """The `effective_rank` of this process's last features; None before the first, or if they are not finite."""
-        if self._pooled is None or not self._pooled.isfinite().all():
+        """The `effective_rank` of this process's last features; None where nothing can be said."""
+        if self._pooled is None or len(self._pooled) < 2 or not self._pooled.isfinite().all():
             return None
         return float(effective_rank(self._pooled.cpu()))
 
