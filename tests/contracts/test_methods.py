@@ -37,6 +37,7 @@ CASES = {
     "jepa": "loss",
     "lisa": "loss",
     "ls_emvae": "loss",
+    "melp": "loss",
     "merl": "loss",
     "mirage": "loss",
     "moco_v3": "loss",
@@ -79,7 +80,7 @@ def test_every_method_has_a_case() -> None:
      ("simclr", "nano"), ("byol", "nano"), ("barlow_twins", "nano"), ("moco_v3", "nano"), ("simsiam", "nano"),
      ("clocs", "nano"), ("cpc", "nano"), ("cpc", "nano_gru"), ("ts_tcc", "nano"), ("tf_c", "nano"),
      ("timesurl", "nano"), ("astcl", "nano"), ("st_mem", "nano"),
-     ("jepa", "nano"), ("wcr", "nano")],
+     ("jepa", "nano"), ("wcr", "nano"), ("melp", "nano")],
 )  # fmt: skip
 def test_nano_is_about_half_a_million_weights_in_every_system(name: str, preset: str) -> None:
     """One table compares them; what reads more hertz has longer patches."""

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from auricle.nn.transformer import CrossAttention
+
 
 def masked_mean(x: Float[Tensor, "*b n d"], mask: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b d"]:
     """(.., d) mean of (.., n, d) tokens over those whose mask is true; 0 where there are none."""
@@ -29,6 +31,28 @@ class AttentionPool(nn.Module):
         hidden = torch.cat([torch.zeros_like(mask[:, :1]), ~mask], dim=1)
         pooled: Tensor = self.attention(query, keys, keys, key_padding_mask=hidden, need_weights=False)[0]
         return pooled[:, 0]
+
+
+class QueryPool(nn.Module):
+    """Learned queries that each read the tokens of a record: a few vectors in place of many (Yu et al. 2022, CoCa).
+
+    Args:
+        width: of the tokens.
+        out: of the vectors.
+        n_queries: how many there are.
+        n_heads: attention heads.
+    """
+
+    def __init__(self, width: int, out: int, n_queries: int, n_heads: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(n_queries, out) * out**-0.5)
+        self.read = CrossAttention(out, width, n_heads)
+        self.norm = nn.LayerNorm(out)
+
+    def forward(self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b q out"]:
+        """(b, query, out) from tokens (b, n, d); where the mask is false a token is not read."""
+        pooled: Tensor = self.norm(self.read(self.queries.expand(len(x), -1, -1), x, mask))
+        return pooled
 
 
 class MeanAndAttention(nn.Module):

@@ -41,6 +41,47 @@ def rotate(x: Float[Tensor, "b h n d"], cos: Tensor, sin: Tensor) -> Float[Tenso
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
+def causal_bias(n: int, device: torch.device) -> Float[Tensor, "n n"]:
+    """(n, n) bias of `Block` under which a token attends to itself and to those before it alone."""
+    return torch.full((n, n), -torch.inf, device=device).triu(1)
+
+
+class CrossAttention(nn.Module):
+    """Tokens that read others, behind a layer norm each and added to what they were.
+
+    Args:
+        width: of the tokens that read.
+        width_read: of those that are read.
+        n_heads: attention heads.
+    """
+
+    def __init__(self, width: int, width_read: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm, self.norm_read = nn.LayerNorm(width), nn.LayerNorm(width_read)
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width_read, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], read: Float[Tensor, "b m e"], mask: Bool[Tensor, "b m"]
+    ) -> Float[Tensor, "b n d"]:
+        """(b, n, d) tokens after they have read; a record that has nothing to read reads zeros.
+
+        Args:
+            x: tokens that read.
+            read: tokens that are read.
+            mask: those of them that there are.
+        """
+        nothing = ~mask.any(1)
+        shown = mask | nothing[:, None]  # a softmax over no key is NaN
+        read = torch.where(mask[..., None], read, 0.0)
+        q = self.query(self.norm(x)).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        k, v = self.key_value(self.norm_read(read)).unflatten(-1, (2, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v, shown[:, None, None])
+        said: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return x + said
+
+
 class Block(nn.Module):
     """Self-attention and a feed-forward network, each behind a layer norm and added to its input."""
 

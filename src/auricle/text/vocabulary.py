@@ -31,6 +31,9 @@ _PIECE_BYTES: Final = 24
 # A pair seen only once is not learnt: most are typing errors.
 _LEAST_COUNT: Final = 2
 MOST_TOKENS: Final = 128
+# Entries that end a sentence of a report; marks that follow a word are never part of a piece.
+SENTENCE_ENDS: Final = tuple(_FIRST_BYTE + ord(mark) for mark in ".;:!?")
+SPACE: Final = _FIRST_BYTE + ord(" ")
 LEAST_SIZE: Final = _FIRST_PIECE + 1
 _WORD: Final = re.compile(r" ?(?:[^\W\d_]+|\d|[^\w\s]|_)")
 
