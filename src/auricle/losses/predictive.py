@@ -5,12 +5,18 @@ Source: van den Oord et al. 2018, "Representation learning with contrastive pred
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from auricle.losses.contrastive import weighted_info_nce
 from auricle.processes import gather, gather_without_gradient, mean_over_active, positive_columns, world
+
+# The score of what does not count: with infinity in its place, a row of nothing else would have no gradient.
+_NEVER: Final = -1e30
 
 
 def future_info_nce(
@@ -38,16 +44,20 @@ def future_info_nce(
     aim = place + 1 + torch.arange(n_ahead, device=local.device)[:, None]  # (k, n) step that is predicted
     inside = aim.clamp_max(n - 1)
     there = mask[:, None] & mask[:, inside] & (aim < n)  # (b, k, n)
-    own = (predicted * local[:, inside]).sum(-1)
+    # Step by step, so that nothing as large as all predictions is made twice.
+    widths = [max(0, n - k - 1) for k in range(n_ahead)]
+    own = torch.stack(
+        [F.pad((predicted[:, k, :w] * local[:, n - w :]).sum(-1), (0, n - w)) for k, w in enumerate(widths)], dim=1
+    )
 
     # Of the others those that are the aim itself do not count.
     drawn, known, others = _drawn(local, mask, n_negatives)
     scores = torch.einsum("bknd,bmd->bknm", predicted, others)
     counts = known[:, None, None] & (drawn[:, None, None] != inside[None, ..., None])
-    scores = scores.masked_fill(~counts, -torch.inf)
+    scores = scores.masked_fill(~counts, _NEVER)
 
     there = there & counts.any(-1)
-    surprise = torch.cat([own[..., None], scores], dim=-1).logsumexp(-1) - own
+    surprise = torch.logaddexp(own, scores.logsumexp(-1)) - own
     hits = mean_over_active((own > scores.amax(-1)).float(), there)
     return mean_over_active(surprise, there), hits.detach(), there.flatten(1).any(1)
 
@@ -80,9 +90,9 @@ def hidden_info_nce(
     scores = scale * torch.einsum("bnd,bmd->bnm", said, others)
     same = (true[:, :, None] == others[:, None]).all(-1)
     counts = known[:, None] & (drawn[:, None] != place[:, None]) & ~same
-    scores = scores.masked_fill(~counts, -torch.inf)
+    scores = scores.masked_fill(~counts, _NEVER)
     there = hidden & counts.any(-1)
-    surprise = torch.cat([own[..., None], scores], dim=-1).logsumexp(-1) - own
+    surprise = torch.logaddexp(own, scores.logsumexp(-1)) - own
     hits = mean_over_active((own > scores.amax(-1)).float(), there)
     return mean_over_active(surprise, there), hits.detach()
 
