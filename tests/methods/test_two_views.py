@@ -15,6 +15,7 @@ from auricle.augment.views import halves, single_leads
 from auricle.errors import DataError
 from auricle.losses.contrastive import one_way_info_nce, same_person_info_nce
 from auricle.losses.regression import barlow_twins, cosine_regression
+from auricle.methods import METHODS as METHOD_REGISTRY
 from auricle.methods import Method, Progress, create_method
 from auricle.methods._two_views import TwoViews
 from auricle.nn.heads import NormedHead
@@ -125,6 +126,10 @@ def test_two_processes_with_half_the_batch_are_one_with_all() -> None:
 
 
 class TestMethods:
+    @pytest.mark.parametrize("name", [name for name in METHODS if name not in ("acl_ecg", "tf_c")])
+    def test_without_a_preset_it_learns_on_the_common_backbone(self, name: str) -> None:
+        assert METHOD_REGISTRY.get(name).config_class().encoder.name == "resnet1d"
+
     @pytest.mark.parametrize("name", METHODS)
     def test_a_single_record_is_refused(self, name: str) -> None:
         with pytest.raises(DataError, match="single record"):

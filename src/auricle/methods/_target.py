@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
 from auricle.encoders import EncoderModule, Tokens
-from auricle.methods._base import Method, MethodConfig, Progress
-from auricle.methods._two_views import TwoViews, TwoViewsConfig
+from auricle.methods._base import Method, Progress
+from auricle.methods._two_views import BackboneConfig, TwoViews, TwoViewsConfig
 from auricle.nn.ema import Ema, rising_momentum
 from auricle.nn.heads import NormedHead
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auricle.data.loader import Seen
 
 
-class HeadsConfig(MethodConfig):
+class HeadsConfig(BackboneConfig):
     """Settings of every method that predicts what a target network projects.
 
     Attributes:

@@ -49,14 +49,19 @@ def without_views(name: str) -> dict[str, Any]:
     return {key: value for key, value in BACKBONE[name].items() if key != "views"}
 
 
-class TwoViewsConfig(MethodConfig):
+class BackboneConfig(MethodConfig):
+    """Settings of every method whose encoder is the common backbone unless another is named."""
+
+    encoder: component(ENCODERS) = Field(default={"name": "resnet1d", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
+
+
+class TwoViewsConfig(BackboneConfig):
     """Settings of every method that compares two views.
 
     Attributes:
         views: how two views of a record may differ: `physiology` or `generic`.
     """
 
-    encoder: component(ENCODERS) = Field(default={"name": "resnet1d", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
     views: ViewsConfig = PhysiologyViews()
 
 

@@ -23,8 +23,7 @@ from torch.nn import functional as F
 from auricle.augment.signal import AugmentConfig, augment
 from auricle.augment.spectrum import smoothed
 from auricle.batch import ECGBatch
-from auricle.config import component
-from auricle.encoders import ENCODERS, Tokens
+from auricle.encoders import Tokens
 from auricle.errors import DataError
 from auricle.losses.invariance import adversary_strength, domain_loss, reversed_gradient
 from auricle.losses.regression import cosine_regression
@@ -62,7 +61,6 @@ class AstclConfig(HeadsConfig):
     """
 
     name: Literal["astcl"] = "astcl"
-    encoder: component(ENCODERS) = Field(default={"name": "resnet1d", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
     recipe: Recipe = Recipe(lr=1e-3)
     added: AugmentConfig = _ADDED
     removed: AugmentConfig = _REMOVED

@@ -20,12 +20,16 @@ from torch.nn import functional as F
 
 from auricle.augment.views import halves, single_leads
 from auricle.batch import ECGBatch
-from auricle.config import component
-from auricle.encoders import ENCODERS
 from auricle.errors import DataError
 from auricle.losses.contrastive import same_person_info_nce
-from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
-from auricle.methods._two_views import check_several, check_several_patients, share_with_another, without_views
+from auricle.methods._base import Method, Progress, Recipe, Step
+from auricle.methods._two_views import (
+    BackboneConfig,
+    check_several,
+    check_several_patients,
+    share_with_another,
+    without_views,
+)
 from auricle.nn.heads import projection
 from auricle.processes import anywhere
 
@@ -41,7 +45,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class ClocsConfig(MethodConfig):
+class ClocsConfig(BackboneConfig):
     """Settings of clocs.
 
     Attributes:
@@ -51,7 +55,6 @@ class ClocsConfig(MethodConfig):
     """
 
     name: Literal["clocs"] = "clocs"
-    encoder: component(ENCODERS) = Field(default={"name": "resnet1d", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
     recipe: Recipe = Recipe(lr=1e-3)
     kind: Kind = "cmsc"
     projection: Annotated[int, Field(gt=0)] = 128

@@ -24,13 +24,12 @@ from auricle.augment.signal import Share
 from auricle.augment.spectrum import mixed_lines
 from auricle.augment.views import overlapping
 from auricle.batch import ECGBatch
-from auricle.config import component
-from auricle.encoders import ENCODERS, Tokens
+from auricle.encoders import Tokens
 from auricle.errors import DataError
 from auricle.losses.hierarchical import hierarchical_contrast
-from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
+from auricle.methods._base import Method, Progress, Recipe, Step
 from auricle.methods._token_drawing import TokenDrawing
-from auricle.methods._two_views import along_time, check_several, without_views
+from auricle.methods._two_views import BackboneConfig, along_time, check_several, without_views
 from auricle.nn.heads import projection
 from auricle.processes import anywhere, mean_over_active
 from auricle.signal.preprocess import TYPICAL_MV
@@ -44,7 +43,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class TimesurlConfig(MethodConfig):
+class TimesurlConfig(BackboneConfig):
     """Settings of timesurl.
 
     Attributes:
@@ -58,7 +57,6 @@ class TimesurlConfig(MethodConfig):
     """
 
     name: Literal["timesurl"] = "timesurl"
-    encoder: component(ENCODERS) = Field(default={"name": "resnet1d", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
     recipe: Recipe = Recipe(lr=1e-3)
     lines: Share = 0.5
     hidden: Annotated[float, Field(ge=0, lt=1)] = 0.2

@@ -25,13 +25,12 @@ from torch.nn import functional as F
 from auricle.augment.signal import AugmentConfig, augment
 from auricle.augment.views import permuted
 from auricle.batch import ECGBatch
-from auricle.config import component
-from auricle.encoders import ENCODERS, Tokens
+from auricle.encoders import Tokens
 from auricle.errors import DataError
 from auricle.losses.contrastive import nt_xent
 from auricle.losses.predictive import across_records_info_nce
-from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
-from auricle.methods._two_views import along_time, check_several, without_views
+from auricle.methods._base import Method, Progress, Recipe, Step
+from auricle.methods._two_views import BackboneConfig, along_time, check_several, without_views
 from auricle.nn.heads import projection
 from auricle.nn.transformer import Block, Rotary
 from auricle.processes import anywhere
@@ -52,7 +51,7 @@ _WEAK: Final = AugmentConfig(gain=0.2, noise_mv=0.0)
 _STRONG: Final = AugmentConfig(gain=0.0, noise_mv=0.05)
 
 
-class TsTccConfig(MethodConfig):
+class TsTccConfig(BackboneConfig):
     """Settings of ts_tcc.
 
     Attributes:
@@ -68,7 +67,6 @@ class TsTccConfig(MethodConfig):
     """
 
     name: Literal["ts_tcc"] = "ts_tcc"
-    encoder: component(ENCODERS) = Field(default={"name": "resnet1d", "preset": "small"}, validate_default=True)  # type: ignore[valid-type]
     recipe: Recipe = Recipe(lr=1e-3)
     weak: AugmentConfig = _WEAK
     strong: AugmentConfig = _STRONG
