@@ -1,9 +1,10 @@
-"""What methods share that draw hidden patches: how far a drawing is off, and the drawing in millivolts."""
+"""What methods share that hide patches: their encoder, how far a drawing is off, and the drawing in millivolts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,15 +12,38 @@ from pydantic import Field
 from torch import Tensor
 
 from auricle.batch import ECGBatch
-from auricle.config import Config
+from auricle.config import Config, component
+from auricle.encoders import ENCODERS
+from auricle.encoders.st_vit import StVit
+from auricle.errors import ConfigError
 from auricle.losses.masked import doubt, patch_error
+from auricle.methods._base import Method, MethodConfig
 from auricle.nn.patch import patchify
 from auricle.nn.patch_decoder import Drawing, drawing_of
 from auricle.processes import mean_over_active
 from auricle.signal.preprocess import TYPICAL_MV
 
+# Input and encoder of the small presets of a method that hides any patches; one stack of blocks below both parts.
+PATCHES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "tiny": {
+        "input": {"rate_hz": 250, "seconds": 2.0},
+        "encoder": {"name": "st_vit", "preset": "tiny", "common": 2, "own": 0},
+    },
+    "nano": {
+        "input": {"rate_hz": 100, "band_hz": (0.5, 45)},
+        "encoder": {"name": "st_vit", "preset": "nano", "common": 4, "own": 0},
+    },
+}
 # Weight of the mean and spread of a patch beside its shape.
 _LEVEL_WEIGHT: Final = 0.5
+
+
+class PatchesConfig(MethodConfig):
+    """Settings of every method whose encoder reads patches of lead and time unless another is named."""
+
+    encoder: component(ENCODERS) = Field(  # type: ignore[valid-type]
+        default={"name": "st_vit", "preset": "small", "own": 0}, validate_default=True
+    )
 
 
 class DecoderConfig(Config):
@@ -34,6 +58,21 @@ class DecoderConfig(Config):
     width: Annotated[int, Field(gt=0)] = 128
     depth: Annotated[int, Field(gt=0)] = 2
     n_heads: Annotated[int, Field(gt=0)] = 4
+
+
+def reader_of_patches(method: Method) -> StVit:
+    """The encoder of a method that hides patches.
+
+    Raises:
+        ConfigError: it is none of which any patches can be hidden.
+    """
+    encoder = method.encoder
+    if not isinstance(encoder, StVit):
+        raise ConfigError(
+            f"{method.name} hides patches of lead and time, and {method.config.encoder.name} reads none: take "
+            "model.encoder.name=st_vit"
+        )
+    return encoder
 
 
 def drawing_losses(

@@ -19,30 +19,18 @@ from torch.nn import functional as F
 
 from auricle.augment.masking import spans
 from auricle.batch import ECGBatch
-from auricle.config import component
-from auricle.encoders import ENCODERS, visible
-from auricle.encoders.st_vit import StVit
-from auricle.errors import ConfigError, DataError
-from auricle.methods._base import MethodConfig, Progress, Recipe, Step
-from auricle.methods._patch_drawing import DecoderConfig
+from auricle.encoders import visible
+from auricle.errors import DataError
+from auricle.methods._base import Progress, Recipe, Step
+from auricle.methods._patch_drawing import PATCHES, DecoderConfig, PatchesConfig, reader_of_patches
 from auricle.methods._target import Following
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import FeatureFiller
 from auricle.processes import anywhere, mean_over_active
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {
-        "input": {"rate_hz": 250, "seconds": 2.0},
-        "encoder": {"name": "st_vit", "preset": "tiny", "common": 2, "own": 0},
-        "predictor": {"width": 16, "depth": 1, "n_heads": 2},
-        "recipe": {"lr": 3e-3},
-    },
-    "nano": {
-        "input": {"rate_hz": 100, "band_hz": (0.5, 45)},
-        "encoder": {"name": "st_vit", "preset": "nano", "common": 4, "own": 0},
-        "predictor": {"width": 48, "depth": 1, "n_heads": 3},
-        "recipe": {"lr": 2e-3},
-    },
+    "tiny": {**PATCHES["tiny"], "predictor": {"width": 16, "depth": 1, "n_heads": 2}, "recipe": {"lr": 3e-3}},
+    "nano": {**PATCHES["nano"], "predictor": {"width": 48, "depth": 1, "n_heads": 3}, "recipe": {"lr": 2e-3}},
     "shared": {"encoder": {"name": "st_vit", "preset": "small", "common": 6, "own": 0}},
     "paper": {
         "input": {"rate_hz": 250},
@@ -54,11 +42,10 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class JepaConfig(MethodConfig):
+class JepaConfig(PatchesConfig):
     """Settings of jepa.
 
     Attributes:
-        encoder: `st_vit`, which reads what is left alone.
         predictor: of what the target says.
         hidden: share of the columns of time that are hidden.
         stretch_ms: length of a hidden stretch.
@@ -66,9 +53,6 @@ class JepaConfig(MethodConfig):
     """
 
     name: Literal["jepa"] = "jepa"
-    encoder: component(ENCODERS) = Field(  # type: ignore[valid-type]
-        default={"name": "st_vit", "preset": "small", "own": 0}, validate_default=True
-    )
     recipe: Recipe = Recipe(lr=5e-4)
     predictor: DecoderConfig = DecoderConfig()
     hidden: Annotated[float, Field(gt=0, lt=1)] = 0.6
@@ -83,13 +67,8 @@ class Jepa(Following):
 
     def __init__(self, config: JepaConfig) -> None:
         super().__init__(config)
-        if not isinstance(self.encoder, StVit):
-            raise ConfigError(
-                f"jepa predicts patches that its encoder has not read, and {config.encoder.name} reads none: take "
-                "model.encoder.name=st_vit"
-            )
-        leads = len(config.input.leads)
-        self.predict = FeatureFiller(leads, self.encoder.width, **config.predictor.model_dump())
+        leads, width = len(config.input.leads), reader_of_patches(self).width
+        self.predict = FeatureFiller(leads, width, **config.predictor.model_dump())
         self.begin_target()
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
@@ -101,8 +80,7 @@ class Jepa(Following):
             DataError: no record of the batch is long enough for anything to be hidden.
         """
         del progress
-        encoder, ready = self.encoder, self.preprocess(replace(batch, image=None, image_mask=None))
-        assert isinstance(encoder, StVit)
+        encoder, ready = reader_of_patches(self), self.preprocess(replace(batch, image=None, image_mask=None))
         columns = patch_mask(ready.time_mask, encoder.patch)
         length = max(1, round(self.config.stretch_ms / 1000 * ready.rate_hz / encoder.patch))
         gone = spans(columns, self.config.hidden, length)

@@ -18,28 +18,15 @@ from pydantic import Field
 
 from auricle.augment.masking import chosen
 from auricle.batch import ECGBatch
-from auricle.config import component
-from auricle.encoders import ENCODERS, visible
-from auricle.encoders.st_vit import StVit
-from auricle.errors import ConfigError
-from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
-from auricle.methods._patch_drawing import DecoderConfig, drawing_losses
+from auricle.encoders import visible
+from auricle.methods._base import Method, Progress, Recipe, Step
+from auricle.methods._patch_drawing import PATCHES, DecoderConfig, PatchesConfig, drawing_losses, reader_of_patches
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import PatchDecoder
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {
-        "input": {"rate_hz": 250, "seconds": 2.0},
-        "encoder": {"name": "st_vit", "preset": "tiny", "common": 2, "own": 0},
-        "decoder": {"width": 16, "depth": 1, "n_heads": 2},
-        "recipe": {"lr": 3e-3},
-    },
-    "nano": {
-        "input": {"rate_hz": 100, "band_hz": (0.5, 45)},
-        "encoder": {"name": "st_vit", "preset": "nano", "common": 4, "own": 0},
-        "decoder": {"width": 48, "depth": 1, "n_heads": 3},
-        "recipe": {"lr": 2e-3},
-    },
+    "tiny": {**PATCHES["tiny"], "decoder": {"width": 16, "depth": 1, "n_heads": 2}, "recipe": {"lr": 3e-3}},
+    "nano": {**PATCHES["nano"], "decoder": {"width": 48, "depth": 1, "n_heads": 3}, "recipe": {"lr": 2e-3}},
     "shared": {"encoder": {"name": "st_vit", "preset": "small", "common": 6, "own": 0, "patch_ms": 300}},
     # 250 Hz, nine seconds in patches of 75 samples, ViT-B.
     "paper": {
@@ -51,19 +38,15 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class StMemConfig(MethodConfig):
+class StMemConfig(PatchesConfig):
     """Settings of st_mem.
 
     Attributes:
-        encoder: `st_vit`, of which any patches may be hidden.
         decoder: of the hidden patches, one lead at a time.
         hidden: share of the patches of a record that are hidden; one always stays.
     """
 
     name: Literal["st_mem"] = "st_mem"
-    encoder: component(ENCODERS) = Field(  # type: ignore[valid-type]
-        default={"name": "st_vit", "preset": "small", "own": 0}, validate_default=True
-    )
     recipe: Recipe = Recipe(lr=5e-4)
     decoder: DecoderConfig = DecoderConfig()
     hidden: Annotated[float, Field(gt=0, lt=1)] = 0.75
@@ -76,12 +59,8 @@ class StMem(Method):
 
     def __init__(self, config: StMemConfig) -> None:
         super().__init__(config)
-        if not isinstance(self.encoder, StVit):
-            raise ConfigError(
-                f"st_mem hides patches of lead and time, and {config.encoder.name} reads none: take "
-                "model.encoder.name=st_vit"
-            )
-        self.decoder = PatchDecoder(1, self.encoder.width, self.encoder.patch, **config.decoder.model_dump())
+        encoder = reader_of_patches(self)
+        self.decoder = PatchDecoder(1, encoder.width, encoder.patch, **config.decoder.model_dump())
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Squared error of the hidden patches, each brought to mean 0 and spread 1 (section 3.2).
@@ -89,8 +68,7 @@ class StMem(Method):
         Terms: `loss`, `drawn`, and `level` (mean and spread). The doubt learns beside the loss and changes no feature.
         """
         del progress
-        encoder, ready = self.encoder, self.preprocess(replace(batch, image=None, image_mask=None))
-        assert isinstance(encoder, StVit)
+        encoder, ready = reader_of_patches(self), self.preprocess(replace(batch, image=None, image_mask=None))
         places = encoder.places(ready.lead_mask, ready.time_mask)  # (b, l, n)
         hidden = chosen(places.flatten(1), self.config.hidden).view_as(places)
         signal, condition = visible(ready.signal, ready.lead_mask, ready.time_mask), encoder.condition(ready)
