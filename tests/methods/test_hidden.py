@@ -51,7 +51,7 @@ class TestMasks:
         assert float(50 / begins.float().mean()) > 9  # mean length of a run
 
     @settings(deadline=None, max_examples=20)
-    @given(st.integers(1, 30), st.floats(0.05, 0.9), st.integers(0, 1000))
+    @given(st.integers(1, 30), st.floats(0.05, 0.7), st.integers(0, 1000))
     def test_geometric_stretches_leave_something(self, n: int, share: float, seed: int) -> None:
         torch.manual_seed(seed)
         present = torch.rand(6, n) < 0.7
@@ -61,6 +61,8 @@ class TestMasks:
 
     def test_geometric_stretches_have_their_mean_length_and_share(self) -> None:
         torch.manual_seed(0)
+        with pytest.raises(ValueError, match=r"hidden stretches of more than 1\.5 places"):
+            geometric(torch.ones(4, 20, dtype=torch.bool), 0.9, 1.5)
         hidden = geometric(torch.ones(400, 200, dtype=torch.bool), 0.4, 3.0)
         assert float(hidden.float().mean()) == pytest.approx(0.4, abs=0.01)
         begins = (hidden[:, 1:] & ~hidden[:, :-1]).sum() + hidden[:, 0].sum()
@@ -190,15 +192,65 @@ class TestWhatIsHidden:
         differs = (one.shape - other.shape).abs().amax((2, 3)) > 1e-6
         assert differs.nonzero().tolist() == [[0, 3]]
 
-    def test_wcr_hears_a_hidden_step_through_the_others_alone(self) -> None:
-        encoder = fresh("wcr").encoder.eval()
+    def test_wcr_hears_a_hidden_step_through_the_others_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the hidden step alone is changed, what enters the transformer is the same; where another is, not."""
+        method = fresh("wcr", lead_share=0.0)
+        encoder = method.encoder
         assert isinstance(encoder, Wav2vec1d)
+        entered, context = [], encoder.context
+        monkeypatch.setattr(encoder, "context", lambda x, *more: entered.append(x) or context(x, *more))
+        only = torch.zeros(16, 64, dtype=torch.bool)
+        only[:, 4] = True
+        monkeypatch.setattr("auricle.methods.wcr.spans", lambda present, share, length: only[:, : present.shape[1]])
+        monkeypatch.setattr(method.preprocess, "forward", lambda batch: batch)
         batch = make_batch()
-        changed = batch.signal.clone()
-        changed[..., 10 * encoder.patch : 11 * encoder.patch] += 1.0
         with torch.no_grad():
-            one, other = (encoder.local(signal, batch.time_mask)[0] for signal in (batch.signal, changed))
-        assert ((one - other).abs().amax((0, 2)) > 1e-5).nonzero().flatten().tolist() == [10]
+            for step in (None, 4, 5):
+                signal = batch.signal.clone()
+                if step is not None:
+                    signal[..., step * encoder.patch : (step + 1) * encoder.patch] += 1.0
+                torch.manual_seed(0)
+                method.step(replace(batch, signal=signal), Progress(0, 1))
+        assert torch.equal(entered[0], entered[1])
+        assert not torch.equal(entered[0], entered[2])
+
+    @pytest.mark.parametrize(("name", "part"), [("st_mem", "decoder"), ("jepa", "predict")])
+    def test_only_what_was_hidden_is_in_the_loss(self, name: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        method, batch = fresh(name), make_batch()
+        filler, seen = getattr(method, part), []
+        fill = filler.fill
+
+        def filling(tokens: torch.Tensor, shown: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+            made = fill(tokens, shown, columns)
+            where = shown.reshape(made.shape[:3])[..., None]
+            return made + (100.0 * where if seen[-1] == "shown" else 100.0 * ~where if seen[-1] == "hidden" else 0.0)
+
+        monkeypatch.setattr(filler, "fill", filling)
+        losses = {}
+        for spoilt in ("nothing", "shown", "hidden"):
+            seen.append(spoilt)
+            torch.manual_seed(0)
+            losses[spoilt] = float(method.step(batch, Progress(0, 1)).terms["loss"])
+        assert losses["nothing"] == losses["shown"]
+        assert losses["nothing"] != losses["hidden"]
+
+    def test_the_target_of_jepa_reads_everything(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        method, batch, read = fresh("jepa"), make_batch(), []
+        target = method.target_encoder
+        reads = target.read
+        monkeypatch.setattr(target, "read", lambda ready: read.append(ready) or reads(ready))
+        method.step(batch, Progress(0, 1))
+        assert torch.equal(read[0].time_mask, batch.time_mask)
+        assert torch.equal(read[0].lead_mask, batch.lead_mask)
+
+    def test_st_mem_leaves_something_of_every_lead(self) -> None:
+        method, batch, seen = fresh("st_mem"), make_batch(), []
+        encoder = method.encoder
+        assert isinstance(encoder, StVit)
+        encode = encoder.encode_places
+        encoder.encode_places = lambda signal, shown, condition: seen.append(shown) or encode(signal, shown, condition)
+        method.step(batch, Progress(0, 1))
+        assert (seen[0].sum(2) == 3).all(), "of ten patches seven are hidden"
 
 
 class TestRefused:
@@ -213,7 +265,14 @@ class TestRefused:
         with pytest.raises(ConfigError, match="hidden"):
             fresh(name, hidden=1.0)
 
-    @pytest.mark.parametrize(("name", "why"), [("jepa", "two columns of time"), ("wcr", "two steps in each half")])
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("st_mem", "of the patches of a lead is less than one"),
+            ("jepa", "of the columns of time is less than one"),
+            ("wcr", "has both halves"),
+        ],
+    )
     def test_records_too_short_for_anything_to_be_hidden(self, name: str, why: str) -> None:
         batch = make_batch()
         short = batch.time_mask & (torch.arange(batch.time_mask.shape[1]) < 4)

@@ -14,7 +14,8 @@ from auricle.methods import Progress, create_method
 from auricle.methods.melp import Melp
 from auricle.nn.caption import sentence_of
 from auricle.nn.pooling import QueryPool
-from auricle.text.vocabulary import SENTENCE_ENDS, SPACE, Vocabulary
+from auricle.text.reports import clean, sentences
+from auricle.text.vocabulary import DIGITS, SENTENCE_ENDS, SPACE, Vocabulary
 from conftest import make_batch
 from processes import in_two_processes
 
@@ -32,14 +33,18 @@ def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
 
 class TestSentences:
     def test_they_are_those_between_the_marks(self) -> None:
-        texts = ["sinus rhythm. left axis deviation; normal ecg.", "", "one", "... ; two.."]
+        texts = [
+            "sinus rhythm. left axis deviation; normal ecg.", "", "one", "... ; two.",
+            "sinus rhythm . left axis deviation ; abnormal ecg .", "QTc 0.45 s. normal",
+        ]  # fmt: skip
         vocabulary = Vocabulary.fit(texts * 3, 300)
         ids, mask = map(torch.from_numpy, vocabulary.table(texts))
-        sentence = sentence_of(ids.long(), mask, SENTENCE_ENDS, SPACE)
-        for row, wanted in enumerate([["sinus rhythm", "left axis deviation", "normal ecg"], [], ["one"], ["two"]]):
+        sentence = sentence_of(ids.long(), mask, SENTENCE_ENDS, DIGITS, SPACE)
+        for row, text in enumerate(texts):
             n = int(sentence[row].max()) + 1
-            found = [vocabulary.decode(ids[row][sentence[row] == k].tolist()) for k in range(n)]
-            assert found == wanted
+            found = [vocabulary.decode(ids[row][sentence[row] == k].tolist()).strip() for k in range(n)]
+            # The point inside of a number is read, and not one of the words that are compared.
+            assert [words.replace("045", "0.45") for words in found] == sentences(clean(text))
 
     def test_a_sentence_is_the_mean_of_its_words_and_of_no_others(self) -> None:
         method = fresh()
@@ -80,6 +85,21 @@ class TestDecoder:
         torch.manual_seed(0)
         two = method.step(replace(batch, text=replace(text, token_ids=other)), Progress(0, 1)).terms
         assert float(one["caption"]) == pytest.approx(float(two["caption"]), rel=1e-5)
+        assert float(one["local"]) == pytest.approx(float(two["local"]), rel=1e-4)
+
+    def test_absent_reports_have_no_part_in_it(self) -> None:
+        """Of a batch without a report, what is learned is what its other records teach."""
+        method, batch = fresh().eval(), make_batch()
+        text, absent = batch.text, torch.arange(8) == 2
+        gone = replace(
+            text, report_id=torch.where(absent, -1, text.report_id), token_mask=text.token_mask & ~absent[:, None]
+        )
+        with torch.no_grad():
+            one = method.step(replace(batch, text=gone), Progress(0, 1)).terms
+            kept = torch.nonzero(~absent).flatten()
+            two = method.step(batch.select(kept), Progress(0, 1)).terms
+        for name in ("align", "caption", "local"):
+            assert float(one[name]) == pytest.approx(float(two[name]), rel=1e-4), name
 
 
 class TestQueries:
@@ -150,9 +170,9 @@ class TestLocal:
 
 def _loss(rank: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     rows = slice(rank * n, rank * n + n)
-    moments = seeded(6, 4, 5)[rows].clone().requires_grad_()
-    sentences, there = seeded(6, 3, 5, seed=1)[rows], (seeded(6, 3, seed=2) > 0)[rows]
-    return local_info_nce(moments, sentences, there), moments
+    both = seeded(6, 7, 5)[rows].clone().requires_grad_()
+    there = (seeded(6, 3, seed=2) > 0)[rows]
+    return local_info_nce(both[:, :4], both[:, 4:], there), both
 
 
 def _half(rank: int) -> tuple[float, list[object]]:

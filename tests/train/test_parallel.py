@@ -82,6 +82,8 @@ METHODS = {
         "name": "cg_dmer", "lead_share": 0.0, "time_share": 0.0, "word_weight": 0.0, "decorrelate_weight": 1.0,
         "augment": STILL,
     },
+    # Its step asks parts of the encoder, one after another; all other steps of a record are its negatives.
+    "cpc": {"name": "cpc", "encoder": {"name": "context1d", "preset": "tiny", "dropout": 0.0}, "n_negatives": 1000},
     "acl_ecg": {
         "name": "acl_ecg",
         "views": {
@@ -90,7 +92,14 @@ METHODS = {
         },
     },
 }  # fmt: skip
-TOGETHER = [("lisa", "ddp"), ("supervised", "ddp"), ("lisa", "fsdp"), ("cg_dmer", "ddp"), ("acl_ecg", "ddp")]
+TOGETHER = [
+    ("lisa", "ddp"),
+    ("supervised", "ddp"),
+    ("lisa", "fsdp"),
+    ("cg_dmer", "ddp"),
+    ("acl_ecg", "ddp"),
+    ("cpc", "fsdp"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,12 @@ def geometric(present: Bool[Tensor, "b n"], share: float, mean_length: float) ->
         present: places that may be hidden.
         share: r of them, above 0 and below 1.
         mean_length: L, at least 1.
+
+    Raises:
+        ValueError: stretches that are shown would be shorter than one place.
     """
+    if share / (1 - share) > mean_length:
+        raise ValueError(f"a share of {share:g} needs hidden stretches of more than {mean_length:g} places on average")
     ends = 1 / max(1.0, mean_length)
     begins = min(1.0, ends * share / (1 - share))
     draw = torch.rand(present.shape, device=present.device)

@@ -114,7 +114,7 @@ class Order:
     def _mixed(self, pool: NDArray[np.int64], key: list[int]) -> NDArray[np.int64]:
         """A pool in random order; with `same_patient`, records of each patient side by side.
 
-        No more of them than a quarter of a batch, or whoever has many would fill batches alone.
+        No more of them than a quarter of a batch in one bundle, or whoever has many would fill batches alone.
         """
         generator = np.random.default_rng([*key, 2])
         mixed = generator.permutation(pool)
@@ -124,7 +124,7 @@ class Order:
         of_whom = self.patient[mixed][by_patient]
         begins = np.flatnonzero(np.diff(of_whom, prepend=-1))
         occurrence = np.arange(len(mixed)) - np.repeat(begins, np.diff(begins, append=len(mixed)))
-        most = max(2, self.batch_size * self.share.world // 4)
+        most = max(1, self.batch_size * self.share.world // 4)
         number = np.cumsum(occurrence % most == 0) - 1  # a new bundle for each patient, and after so many records
         turn = generator.permutation(number[-1] + 1)[number] if len(number) else number
         return mixed[by_patient][np.argsort(turn, kind="stable")]

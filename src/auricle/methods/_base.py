@@ -28,8 +28,8 @@ from auricle.text.towers import Tower
 if TYPE_CHECKING:
     from auricle.data.loader import Seen
 
-# Parameters that are tables of vectors, one for each lead, region or place, and biases between leads.
-_LOOKED_UP: Final = frozenset({"identity", "position", "bias"})
+# Parameters that are tables of vectors, one for each lead, region, place, code or query, and biases between leads.
+_LOOKED_UP: Final = frozenset({"identity", "position", "bias", "entries", "queries"})
 
 
 class Recipe(Config):

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
 import torch
@@ -36,7 +36,6 @@ from auricle.batch import ECGBatch, TextBatch
 from auricle.config import Config, component
 from auricle.encoders import ENCODERS, Tokens
 from auricle.encoders.st_vit import StVit
-from auricle.errors import ConfigError
 from auricle.losses.contrastive import weighted_siglip
 from auricle.losses.diag_sim import same_report
 from auricle.losses.disentangle import decorrelation
@@ -44,6 +43,7 @@ from auricle.losses.masked import masked_words
 from auricle.methods._aligned import Comparing, ComparingConfig
 from auricle.methods._base import Progress, Recipe, Reconstruction, Step
 from auricle.methods._patch_drawing import DecoderConfig, drawing_losses, in_millivolts
+from auricle.methods._words import ReadsWords
 from auricle.nn.heads import projection
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import PatchDecoder
@@ -52,9 +52,6 @@ from auricle.nn.text_encoder import TextEncoder
 from auricle.processes import gather, mean_over_active, positive_columns, world
 from auricle.signal.preprocess import TYPICAL_MV
 from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
-
-if TYPE_CHECKING:
-    from auricle.data.loader import Seen
 
 _EMBED_AT_ONCE: Final = 64
 _AT_100_HZ: Final = {"rate_hz": 100, "band_hz": (0.5, 45)}
@@ -194,14 +191,13 @@ class _ReportHead(nn.Sequential):
         return mapped
 
 
-class CgDmer(Comparing):
+class CgDmer(ReadsWords, Comparing):
     """Two encoders of two parts each, two decoders, and the space where the shared parts meet."""
 
     name: ClassVar[str] = "cg_dmer"
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     report_optional: ClassVar[bool] = True  # a recording without a report still trains the drawing of hidden patches
     encoder: StVit
-    pieces: Tensor
 
     def __init__(self, config: CgDmerConfig) -> None:
         super().__init__(config)
@@ -211,8 +207,7 @@ class CgDmer(Comparing):
             leads, self.encoder.width, self.encoder.patch, decoder.width, decoder.depth, decoder.n_heads
         )
         self.text_encoder = TextEncoder(text.vocabulary_size, text.width, text.n_heads, text.common, text.own)
-        empty = torch.from_numpy(Vocabulary().to_bytes(text.vocabulary_size))
-        self.register_buffer("pieces", empty)
+        self.make_room(text.vocabulary_size)
 
     def signal_head(self) -> nn.Module:
         """The map of a recording's shared part (b, d) into the space of the alignment."""
@@ -230,16 +225,6 @@ class CgDmer(Comparing):
         return vector
 
     @property
-    def vocabulary_size(self) -> int:
-        """How many entries of a vocabulary these weights have room for."""
-        return int(self.config.text.vocabulary_size)
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary of the text encoder; before `prepare` it has an entry for each byte and no other."""
-        return Vocabulary.from_bytes(self.pieces.cpu().numpy())
-
-    @property
     def text_tower(self) -> str:
         """Name of the tower inside these weights."""
         return self.tower().name
@@ -251,17 +236,6 @@ class CgDmer(Comparing):
             weights.update(parameter.detach().float().cpu().numpy().tobytes())
         name = f"cg_dmer-{weights.hexdigest()[:12]}"
         return OwnTower(name, self.config.text.width, self.text_encoder, self.vocabulary)
-
-    def prepare(self, view: Seen) -> None:
-        """Take the vocabulary of the training reports into the weights, once.
-
-        Raises:
-            ConfigError: there is no text.
-        """
-        super().prepare(view)
-        if view.corpus is None or view.corpus.vocabulary is None:
-            raise ConfigError("cg_dmer aligns with reports: pre-train it on a store that has them")
-        self.pieces.copy_(torch.from_numpy(view.corpus.vocabulary.to_bytes(self.vocabulary_size)))
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Draw hidden patches, guess hidden words, align the shared parts and decorrelate them from the specific.

@@ -4,7 +4,8 @@ Source: Assran et al. 2023, "Self-supervised learning from images with a joint-e
 (I-JEPA); for electrocardiograms Kim 2024 (ECG-JEPA). Idea: (1) stretches of time are hidden in all leads; (2) an
 encoder reads the patches that are left; (3) a target encoder, which follows it slowly, reads all of them; (4) a small
 predictor says what the target says of the hidden ones. What is noise cannot be predicted and need not be, which drawing
-samples would ask. Inputs: signal. Difference from the papers: one mask for each record and step.
+samples would ask. Inputs: signal. Differences from the papers: one mask for each record and step; each token of the
+target is brought to mean 0 and spread 1; errors count by their size where they are large.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Jepa(Following):
         self.begin_target()
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """Absolute error, squared where small, of what the target says of hidden patches (I-JEPA, section 3).
+        """Absolute error, squared where small, of what the target says of hidden patches.
 
         Terms: `loss`.
 
@@ -86,8 +87,9 @@ class Jepa(Following):
         gone = spans(columns, self.config.hidden, length)
         if not anywhere(gone):
             raise DataError(
-                "jepa: no record of the batch has two columns of time, one of which could be hidden: take longer "
-                "windows (model.input.seconds) or shorter patches (model.encoder.patch_ms)"
+                f"jepa: a share of {self.config.hidden:g} of the columns of time is less than one in this batch: "
+                "take longer windows (model.input.seconds), shorter patches (model.encoder.patch_ms), or a larger "
+                "model.hidden"
             )
         places = encoder.places(ready.lead_mask, ready.time_mask)
         signal, condition = visible(ready.signal, ready.lead_mask, ready.time_mask), encoder.condition(ready)

@@ -6,8 +6,7 @@ few learned queries gather moments of it, and each sentence of a report looks fo
 in others'; (4) more queries gather what a decoder reads while it writes the report word by word. Inputs: signal, report
 embeddings, reports as tokens. Differences from the paper: the whole is compared with a frozen tower's embedding;
 sentences are read by a small transformer over the words of the caption's table, since no clinical language model is at
-hand; a mark ends a sentence, also within a number; the mean over sentences in place of their sum; no pre-training of
-the encoder by its own.
+hand; the mean over sentences in place of their sum; no pre-training of the encoder by its own.
 """
 
 from __future__ import annotations
@@ -28,10 +27,11 @@ from auricle.losses.contrastive import info_nce
 from auricle.losses.local import local_info_nce
 from auricle.methods._aligned import Aligned, AlignedConfig
 from auricle.methods._base import Progress, Recipe, Step
+from auricle.methods._words import ReadsWords
 from auricle.nn.caption import CaptionDecoder, SentenceReader, sentence_of
 from auricle.nn.pooling import QueryPool
 from auricle.processes import mean_over_active
-from auricle.text.vocabulary import LEAST_SIZE, SENTENCE_ENDS, SPACE
+from auricle.text.vocabulary import DIGITS, LEAST_SIZE, SENTENCE_ENDS, SPACE
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {
@@ -100,7 +100,7 @@ class MelpConfig(AlignedConfig):
     local: Annotated[float, Field(ge=0)] = 0.2
 
 
-class Melp(Aligned):
+class Melp(ReadsWords, Aligned):
     """ECG encoder with both projections; queries and a reader of sentences; queries and a decoder of reports."""
 
     name: ClassVar[str] = "melp"
@@ -108,21 +108,17 @@ class Melp(Aligned):
 
     def __init__(self, config: MelpConfig) -> None:
         super().__init__(config)
+        self.make_room(config.words.vocabulary_size)
         words, width = config.words, self.encoder.width
         self.moments = QueryPool(width, words.width, config.moments, words.n_heads)
         self.gathered = QueryPool(width, words.width, words.gathered, words.n_heads)
         self.decoder = CaptionDecoder(words.vocabulary_size, words.width, words.width, words.depth, words.n_heads)
         self.sentences = SentenceReader(words.width, words.depth, words.n_heads)
 
-    @property
-    def vocabulary_size(self) -> int:
-        """How many entries of a vocabulary these weights have room for."""
-        return int(self.config.words.vocabulary_size)
-
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """Contrast of wholes, `caption` times that of the next word, and `local` times that of sentences.
 
-        Terms: `loss`, `align`, `caption` (per word), `local`, and the learned `temperature`.
+        Terms: `loss`, `align`, `caption` (per entry of the vocabulary), `local`, and the learned `temperature`.
         """
         del progress
         assert batch.text is not None
@@ -148,6 +144,6 @@ class Melp(Aligned):
         logits = self.decoder(ids[:, :-1], self.gathered(tokens.tokens, tokens.mask))
         surprise = F.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
         words = mean_over_active(surprise, mask[:, 1:])
-        sentence = sentence_of(ids, mask, SENTENCE_ENDS, SPACE)
+        sentence = sentence_of(ids, mask, SENTENCE_ENDS, DIGITS, SPACE)
         read = self.sentences(self.decoder.embed(ids), mask, sentence, self.config.words.sentences)
         return words, self.moments(tokens.tokens, tokens.mask), *read

@@ -19,10 +19,12 @@ from pydantic import Field
 from auricle.augment.masking import chosen
 from auricle.batch import ECGBatch
 from auricle.encoders import visible
+from auricle.errors import DataError
 from auricle.methods._base import Method, Progress, Recipe, Step
 from auricle.methods._patch_drawing import PATCHES, DecoderConfig, PatchesConfig, drawing_losses, reader_of_patches
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import PatchDecoder
+from auricle.processes import anywhere
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {**PATCHES["tiny"], "decoder": {"width": 16, "depth": 1, "n_heads": 2}, "recipe": {"lr": 3e-3}},
@@ -43,7 +45,7 @@ class StMemConfig(PatchesConfig):
 
     Attributes:
         decoder: of the hidden patches, one lead at a time.
-        hidden: share of the patches of a record that are hidden; one always stays.
+        hidden: share of the patches of each lead that are hidden; one always stays.
     """
 
     name: Literal["st_mem"] = "st_mem"
@@ -66,11 +68,21 @@ class StMem(Method):
         """Squared error of the hidden patches, each brought to mean 0 and spread 1 (section 3.2).
 
         Terms: `loss`, `drawn`, and `level` (mean and spread). The doubt learns beside the loss and changes no feature.
+
+        Raises:
+            DataError: nothing can be hidden in any record of the batch.
         """
         del progress
         encoder, ready = reader_of_patches(self), self.preprocess(replace(batch, image=None, image_mask=None))
         places = encoder.places(ready.lead_mask, ready.time_mask)  # (b, l, n)
-        hidden = chosen(places.flatten(1), self.config.hidden).view_as(places)
+        # In every lead as many, so that each shows something of itself to a decoder that knows nothing else of it.
+        hidden = chosen(places.flatten(0, 1), self.config.hidden).view_as(places)
+        if not anywhere(hidden):
+            raise DataError(
+                f"st_mem: a share of {self.config.hidden:g} of the patches of a lead is less than one in this batch: "
+                "take longer windows (model.input.seconds), shorter patches (model.encoder.patch_ms), or a larger "
+                "model.hidden"
+            )
         signal, condition = visible(ready.signal, ready.lead_mask, ready.time_mask), encoder.condition(ready)
         tokens = encoder.output(encoder.encode_places(signal, places & ~hidden, condition), condition)
 

@@ -83,7 +83,8 @@ class WcrConfig(MethodConfig):
     Attributes:
         encoder: `wav2vec1d`, whose convolutions say something of each step by itself.
         lead_share: probability with which each lead is hidden; one stays.
-        hidden: share of the steps that are hidden.
+        hidden: share of the steps that are hidden; beginning a stretch at 6.5 % of the steps, as wav2vec 2.0 does,
+            comes to about half.
         stretch: steps of a hidden stretch.
         n_negatives: other hidden steps that each is told from, at most.
         temperature: of that contrast; fixed.
@@ -161,8 +162,9 @@ class Wcr(Method):
         paired = torch.stack(mask.any(1).chunk(2)).all(0)
         if not anywhere(hidden) or not anywhere(paired):
             raise DataError(
-                "wcr: no record of the batch has two steps in each half, one of which could be hidden: take longer "
-                "windows (model.input.seconds) or shorter steps (model.encoder.step_ms)"
+                f"wcr: no record of the batch has both halves, and a share of {config.hidden:g} of their steps that is "
+                "at least one: take longer windows (model.input.seconds), shorter steps (model.encoder.step_ms), or a "
+                "larger model.hidden"
             )
         # Cosines over a small temperature: full precision, also under bf16.
         with torch.autocast(local.device.type, enabled=False):

@@ -89,19 +89,21 @@ class SentenceReader(nn.Module):
 
 
 def sentence_of(
-    ids: Int[Tensor, "b token"], mask: Bool[Tensor, "b token"], ends: Sequence[int], blank: int
+    ids: Int[Tensor, "b token"], mask: Bool[Tensor, "b token"], ends: Sequence[int], digits: Sequence[int], blank: int
 ) -> Int[Tensor, "b token"]:
     """(b, token) number of the sentence that each entry is in; -1 for the start, for ends, and in the padding.
 
-    Sentences without a word are not counted.
+    Sentences without a word are not counted. `auricle.text.reports.sentences` says the same of a text.
 
     Args:
         ids: entries of the vocabulary, the start first.
         mask: entries that are not padding.
-        ends: entries that end a sentence.
+        ends: entries that end a sentence, unless a digit follows.
+        digits: those of digits without a space in front.
         blank: the entry of a space, which is no word by itself.
     """
-    is_end = mask & torch.isin(ids, torch.tensor(list(ends), device=ids.device))
+    is_end, is_digit = (torch.isin(ids, torch.tensor(list(some), device=ids.device)) for some in (ends, digits))
+    is_end = mask & is_end & ~torch.cat([is_digit[:, 1:], torch.zeros_like(is_digit[:, :1])], dim=1)
     inside = mask & ~is_end
     inside[:, 0] = False
     # Sentences by the ends before them, then those with a word one after another.

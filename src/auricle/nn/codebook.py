@@ -69,7 +69,7 @@ class GumbelCodebook(nn.Module):
             else:
                 chosen = F.one_hot(logits.argmax(-1), self.n_entries).to(logits)
             vectors = torch.einsum("bngv,gvd->bngd", chosen, self.entries.float()).flatten(2)
-            # The mean choice over the batch of all processes; of a batch without a place, every entry alike.
+            # The mean choice over the batch of all processes; of a batch without a place, one entry of each group.
             total = torch.where(counts[..., None, None], logits.softmax(-1), 0.0).sum((0, 1))
             row = torch.cat([total.flatten(), counts.sum()[None].to(total)])
             summed = gather(row[None]).sum(0)

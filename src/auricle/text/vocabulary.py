@@ -31,11 +31,13 @@ _PIECE_BYTES: Final = 24
 # A pair seen only once is not learnt: most are typing errors.
 _LEAST_COUNT: Final = 2
 MOST_TOKENS: Final = 128
-# Entries that end a sentence of a report; marks that follow a word are never part of a piece.
+# Entries that end a sentence of a report, unless a digit follows, and what is no word by itself.
 SENTENCE_ENDS: Final = tuple(_FIRST_BYTE + ord(mark) for mark in ".;:!?")
 SPACE: Final = _FIRST_BYTE + ord(" ")
+DIGITS: Final = tuple(_FIRST_BYTE + ord(digit) for digit in "0123456789")
 LEAST_SIZE: Final = _FIRST_PIECE + 1
-_WORD: Final = re.compile(r" ?(?:[^\W\d_]+|\d|[^\w\s]|_)")
+# A mark that ends a sentence never joins the space before it, so that it is one entry wherever it stands.
+_WORD: Final = re.compile(r" ?(?:[^\W\d_]+|\d|[^\w\s.;:!?]|_)|[.;:!?]| ")
 
 
 class Vocabulary:

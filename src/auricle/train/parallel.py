@@ -32,12 +32,13 @@ def strategy(config: TrainConfig) -> Any:
 def shard(method: Method, mesh: Any) -> None:
     """Keep a part of each of a method's tensors in every process of the mesh.
 
-    A single number cannot be divided: such parameters stay whole, and their gradients are averaged here.
+    All of it is gathered for a step, and no part by itself: methods ask parts of their encoder, which a group of its
+    own would leave divided. A single number cannot be divided: such parameters stay whole, and their gradients are
+    averaged here.
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     numbers = {parameter for parameter in method.parameters() if parameter.ndim == 0}
-    fully_shard(method.encoder, mesh=mesh)
     fully_shard(method, mesh=mesh, ignored_params=numbers)
     register_fsdp_forward_method(method, "step")
     for parameter in numbers:
