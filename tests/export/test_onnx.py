@@ -46,7 +46,13 @@ LEAST: dict[str, dict[str, Any]] = {
     "lead_graph": {"depth": 1},
     "lead_groups": {"patch_ms": (100,), "depth": 1},
     "resnet1d": {"n_stages": 2, "blocks_per_stage": 1},
+    "context1d": {"depth": 1},
     "s4": {"depth": 1},
+    "time_frequency": {
+        part: {"name": "resnet1d", "preset": "tiny", "n_stages": 1, "blocks_per_stage": 1}
+        for part in ("time", "frequency")
+    },
+    "wav2vec1d": {"depth": 1, "step_ms": 8.0},
     "series_image": {
         "series": {"name": "lead_graph", "preset": "tiny", "depth": 0},
         "image": {"name": "vit_image", "preset": "tiny", "depth": 0},
