@@ -222,6 +222,15 @@ def test_a_run_is_not_overwritten_and_not_mixed(store: Path, tmp_path: Path) -> 
         fit(config(store, "supervised", steps=2, seed=5), tmp_path / "run", resume=True)
 
 
+def test_what_is_refused_at_its_first_step_leaves_no_run_behind(store: Path, tmp_path: Path) -> None:
+    made = values(store, "simclr", batch_size=1)
+    with pytest.raises(DataError, match="single record"):
+        fit(validate(RunConfig, made, "run"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    made["train"] |= {"batch_size": 8, "steps": 1}
+    fit(validate(RunConfig, made, "run"), tmp_path / "run")
+
+
 def test_a_damaged_resume_point_is_named(store: Path, tmp_path: Path) -> None:
     run = config(store, "supervised", steps=6)
     with pytest.raises(StopError):

@@ -103,7 +103,7 @@ class Cpc(Method):
             loss, hits, long = future_info_nce(predicted.float(), local.float(), mask, self.config.n_negatives)
         if not anywhere(long):
             raise DataError(
-                f"cpc: no record of the batch is longer than two steps of {encoder.step_s:g} s, from one of which the "
-                "other is predicted: take longer windows (model.input.seconds) or shorter steps (model.encoder.step_ms)"
+                f"cpc: no record of the batch has two steps of {encoder.step_s:g} s, from one of which the other is "
+                "predicted: take longer windows (model.input.seconds) or shorter steps (model.encoder.step_ms)"
             )
         return Step(loss, {"loss": loss.detach(), "hits": hits})

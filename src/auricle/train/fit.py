@@ -30,7 +30,7 @@ from auricle.config import write_toml
 from auricle.data.loader import Batches, training_loader
 from auricle.data.mixture import Mixture
 from auricle.data.order import Share
-from auricle.errors import CheckpointError, ConfigError, DataError, StoppedError, require
+from auricle.errors import AuricleError, CheckpointError, ConfigError, DataError, StoppedError, require
 from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
 from auricle.progress import stage
 from auricle.tasks import Task
@@ -86,10 +86,11 @@ def fit(
     with stage("the store and the model"):
         config, method, steps = build(_as_begun(config, out) if resume else config)
         config, timings = _with_precision(config, method, steps, out, resume)
+    fresh = leads and not (out / "run.toml").exists()
     first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     task = _prompted_task(config, method, speaks=leads)
     if leads:
-        with stage("first steps, for an estimate"):
+        with stage("first steps, for an estimate"), _leaves_nothing(out, fresh):
             estimate = _estimate(config, method, steps, first, timings)
         with stage("the training loop"):
             require("lightning", "train")
@@ -194,6 +195,21 @@ def _open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
         warnings.warn(f"{out}: nothing to resume, {what}; it begins at the first step", stacklevel=3)
     _cut_log(out / "log.jsonl", first)
     return first
+
+
+@contextmanager
+def _leaves_nothing(out: Path, fresh: bool) -> Iterator[None]:
+    """A run that is refused at its first step leaves no folder that would stand in the way of the next."""
+    try:
+        yield
+    except AuricleError:
+        if fresh:
+            for name in ("run.toml", "log.jsonl"):
+                (out / name).unlink(missing_ok=True)
+            for folder in (out / RESUME_POINTS, out):
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+        raise
 
 
 def resume_point(out: Path, step: int) -> Path:
