@@ -34,7 +34,7 @@ class HeadsConfig(BackboneConfig):
 
 
 class TargetConfig(HeadsConfig, TwoViewsConfig):
-    """Settings of every method that does so for two views."""
+    """Settings of every method that predicts what a target network projects of another random view."""
 
 
 class Following(Method):

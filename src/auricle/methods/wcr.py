@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from auricle.augment.masking import spans
@@ -139,7 +139,7 @@ class Wcr(Method):
         use, of all groups together).
 
         Raises:
-            DataError: a single record or patient, or no record of which a half has two steps.
+            DataError: a single record or patient, no record with both halves, or none of which a step can be hidden.
         """
         check_several(batch, self.name)
         check_several_patients(batch, self.name)
@@ -175,12 +175,7 @@ class Wcr(Method):
             whole = same_person_info_nce(
                 first.float(), second.float(), batch.patient_id, paired, 1 / config.global_temperature
             )
-            size = _mean_square(local, mask)
+            size = mean_over_active(local.float().square().mean(-1), mask)
         loss = apart + config.diversity * quantised.diversity + config.quiet * size + config.global_weight * whole
         terms = {"loss": loss.detach(), "local": apart.detach(), "hits": hits, "whole": whole.detach()}
         return Step(loss, {**terms, "codes": quantised.used})
-
-
-def _mean_square(local: Tensor, mask: Tensor) -> Tensor:
-    """Scalar mean of the squares of features (b, n, d) where the mask (b, n) counts, over all processes."""
-    return mean_over_active(local.float().square().mean(-1), mask)

@@ -16,12 +16,19 @@ class FeatureWatch:
 
     def __init__(self, method: Method) -> None:
         self._pooled: Tensor | None = None
+        self._rank: float | None = None
         # Every encoder ends there, whichever way it is asked.
         method.encoder.modulate_output.register_forward_hook(self._keep)
 
     def _keep(self, module: Any, given: Any, pooled: Tensor) -> None:
         del module, given
         self._pooled = pooled.detach()
+
+    def added_to(self, terms: dict[str, float], *, anew: bool) -> dict[str, float]:
+        """Terms of a step with the `rank`: computed anew, or as it was last said, since it costs more than a sum."""
+        if anew or self._rank is None:
+            self._rank = self.rank()
+        return terms if self._rank is None else {**terms, "rank": self._rank}
 
     def rank(self) -> float | None:
         """The `effective_rank` of this process's last features; None where nothing can be said."""

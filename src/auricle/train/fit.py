@@ -316,7 +316,6 @@ def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Pa
             self.method: nn.Module = method
             self.whole: dict[str, torch.Tensor] | None = None
             self.features = FeatureWatch(method)
-            self.rank: float | None = None
             self.asked_to_stop = 0
             self.begun = self.step_begun = time.monotonic()
             self.step_s = 0.0
@@ -364,9 +363,7 @@ def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Pa
             method.after_step(Progress(step, config.train.steps))
             if self.global_rank == 0:
                 logged = step % config.train.log_every == 0 or step == config.train.steps
-                if logged or self.rank is None:
-                    self.rank = self.features.rank()
-                terms = self.terms if self.rank is None else {**self.terms, "rank": self.rank}
+                terms = self.features.added_to(self.terms, anew=logged)
                 records = len(batch) * config.train.accumulate * self.trainer.world_size
                 watcher.step(step, terms, records)
                 if logged:
