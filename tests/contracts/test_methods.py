@@ -34,6 +34,8 @@ CASES = {
     "cg_dmer": "align",
     "clocs": "loss",
     "cpc": "loss",
+    "crt": "loss",
+    "heartlang": "loss",
     "jepa": "loss",
     "lisa": "loss",
     "ls_emvae": "loss",
@@ -42,17 +44,24 @@ CASES = {
     "mirage": "loss",
     "moco_v3": "loss",
     "multitask": "loss",
+    "patchtst": "loss",
     "simclr": "loss",
+    "simmtm": "copies",
     "simsiam": "loss",
     "st_mem": "loss",
     "supervised": "loss",
     "tf_c": "loss",
+    "timemae": "loss",
     "timesurl": "loss",
     "ts_tcc": "loss",
+    "vq_hbr": "loss",
     "wcr": "whole",
 }
 # They learn how a record goes on, which in noise it does not: a wave of its own rate in each record.
-FORETELL = {"cpc", "timesurl", "ts_tcc"}
+FORETELL = {"cpc", "patchtst", "timesurl", "ts_tcc"}
+
+# A strong view has its pieces in another order: foretelling it takes longer than others take to learn eight records.
+SLOW = {"ts_tcc": 140}
 
 
 def fresh(name: str, seed: int = 0, **more: object) -> Method:
@@ -80,7 +89,8 @@ def test_every_method_has_a_case() -> None:
      ("simclr", "nano"), ("byol", "nano"), ("barlow_twins", "nano"), ("moco_v3", "nano"), ("simsiam", "nano"),
      ("clocs", "nano"), ("cpc", "nano"), ("cpc", "nano_gru"), ("ts_tcc", "nano"), ("tf_c", "nano"),
      ("timesurl", "nano"), ("astcl", "nano"), ("st_mem", "nano"),
-     ("jepa", "nano"), ("wcr", "nano"), ("melp", "nano")],
+     ("jepa", "nano"), ("wcr", "nano"), ("melp", "nano"), ("crt", "nano"), ("timemae", "nano"), ("simmtm", "nano"),
+     ("patchtst", "nano"), ("vq_hbr", "nano"), ("heartlang", "nano")],
 )  # fmt: skip
 def test_nano_is_about_half_a_million_weights_in_every_system(name: str, preset: str) -> None:
     """One table compares them; what reads more hertz has longer patches."""
@@ -118,7 +128,7 @@ def test_it_can_learn_eight_records(name: str) -> None:
         wave = torch.sin(2 * math.pi * rate * torch.arange(500) / 250)[:, None] * torch.linspace(0.5, 1.5, 12)[:, None]
         batch = replace(batch, signal=wave)
     optimiser = torch.optim.AdamW(method.parameters(), lr=5e-3)
-    terms = [one_step(method, batch, optimiser, number)[CASES[name]] for number in range(60)]
+    terms = [one_step(method, batch, optimiser, number)[CASES[name]] for number in range(SLOW.get(name, 60))]
     assert sum(terms[-5:]) < 0.7 * sum(terms[:5])
 
 

@@ -22,6 +22,7 @@ from auricle.config import ComponentConfig, component
 from auricle.encoders import ENCODERS, build_encoder
 from auricle.encoders._base import EncoderModule, Tokens, visible
 from auricle.nn.film import Condition
+from auricle.nn.spectrum import amplitudes
 from auricle.signal.preprocess import InputSpec
 
 
@@ -71,12 +72,7 @@ class TimeFrequency(EncoderModule):
             lead_mask: true where a lead was recorded.
             time_mask: true inside the record.
         """
-        shown = visible(signal, lead_mask, time_mask)[..., : self.n_samples]
-        count = time_mask[:, : self.n_samples].sum(1).clamp_min(1)[:, None, None]
-        # Fourier maps are in single precision, whatever precision the rest runs in.
-        with torch.autocast(signal.device.type, enabled=False):
-            amplitude: Tensor = torch.fft.rfft(shown.float(), n=self.n_samples).abs() / count.sqrt()
-        return amplitude
+        return amplitudes(visible(signal, lead_mask, time_mask), time_mask, self.n_samples)
 
     def read_spectrum(
         self, spectrum: Float[Tensor, "b l k"], lead_mask: Tensor, time_mask: Tensor, condition: Condition | None

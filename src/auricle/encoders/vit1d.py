@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -18,8 +19,8 @@ from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
 from auricle.nn.pooling import masked_mean
 from auricle.nn.transformer import Block, Rotary
+from auricle.nn.visible import Visible
 from auricle.signal.preprocess import InputSpec
-from auricle.tracing import all_true
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {"width": 32, "depth": 2, "n_heads": 2},
@@ -62,13 +63,32 @@ class Vit1d(EncoderModule):
 
         The patch embedding reads zeros in place of an absent lead.
         """
-        mask = patch_mask(time_mask, self.patch)
-        x = self.embed(patchify(signal, self.patch).transpose(1, 2).flatten(2))  # (b, l, n, p) to (b, n, l * p)
-        n = x.shape[1]
-        turn = self.rotary(n)
-        # Attention without a mask takes the fast path, and most batches have no padding.
-        keys = None if all_true(mask) else mask
+        del lead_mask
+        return self.encode_places(signal, patch_mask(time_mask, self.patch), condition)
+
+    def embed_places(self, signal: Float[Tensor, "b l t"]) -> Float[Tensor, "b n d"]:
+        """(b, n, d) what the patch embedding makes of each patch by itself.
+
+        Args:
+            signal: 0 wherever nothing was recorded.
+        """
+        # (b, l, n, p) to (b, n, l * p).
+        embedded: Tensor = self.embed(patchify(signal, self.patch).transpose(1, 2).flatten(2))
+        return embedded
+
+    def encode_places(
+        self, signal: Float[Tensor, "b l t"], shown: Bool[Tensor, "b n"], condition: Condition | None
+    ) -> Tokens:
+        """Tokens as `encode` gives them, of any patches that are shown; a token that is not is zero.
+
+        Args:
+            signal: 0 wherever nothing was recorded.
+            shown: patches that are read; the others have no influence.
+            condition: what modulates, by source.
+        """
+        visible, n = Visible(shown), shown.shape[1]
+        x, turn = visible.pack(self.embed_places(signal)), visible.turn(*self.rotary(n))
         for block, modulate in zip(self.blocks, self.modulate, strict=True):
-            x = modulate(block(x, keys, turn), condition)
-        x = self.norm(x)
-        return Tokens.ungrouped(x, mask, patch_centres_ms(n, self.patch, self.spec.rate_hz), masked_mean(x, mask))
+            x = modulate(block(x, visible.keys, turn), condition)
+        x = visible.unpack(self.norm(x))
+        return Tokens.ungrouped(x, shown, patch_centres_ms(n, self.patch, self.spec.rate_hz), masked_mean(x, shown))

@@ -166,3 +166,13 @@ def weighted_siglip(
     shifted = logits + bias
     loss = torch.where(own, F.softplus(-shifted), weight * F.softplus(shifted)).sum(1)
     return loss, torch.ones_like(loss, dtype=torch.bool)
+
+
+def share_of_positives(logits: Float[Tensor, "r c"], positive: Bool[Tensor, "r c"]) -> Float[Tensor, " r"]:
+    """(r,) -log of the share that positives have in the softmax of a row (Dong et al. 2023, SimMTM, equation 7).
+
+    Args:
+        logits: (r, c) s_ij / t, -infinity at the row itself, which is neither positive nor negative.
+        positive: (r, c) columns of the same record; each row has one beside itself.
+    """
+    return logits.logsumexp(1) - logits.masked_fill(~positive, -torch.inf).logsumexp(1)

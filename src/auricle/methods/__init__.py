@@ -231,7 +231,7 @@ def init_from(method: Method, where: Path | str) -> None:
 
 
 def init_encoder_from(method: Method, where: Path | str) -> None:
-    """Start a method's encoder from another run's.
+    """Start a method's encoder from another run's, and let a second stage keep what else the first has learned.
 
     Fresh gates keep their start, which is the identity; gates of the other run that this one has not are left behind,
     with a warning.
@@ -259,6 +259,7 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
             f"{where}: its encoder is not this run's ({len(differing)} tensors differ, first {sorted(differing)[0]})"
         )
     method.encoder.load_state_dict({**own, **donor})
+    method.take_over(donor_method)
 
 
 __all__ = [

@@ -152,6 +152,16 @@ class Method(nn.Module, ABC):
                 stacklevel=2,
             )
 
+    def take_over(self, donor: Method) -> None:
+        """Keep what another run, whose encoder this one begins from, has learned beside it. By default nothing.
+
+        Args:
+            donor: the other run's method.
+
+        Raises:
+            ConfigError: it is none that this one can follow.
+        """
+
     @abstractmethod
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
         """The objective on one batch, as it comes from the loader."""

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from auricle.encoders import EncoderModule, Tokens
+from auricle.errors import ConfigError
 from auricle.signal.preprocess import TYPICAL_MV
 
 
@@ -20,6 +21,9 @@ class TokenDrawing(nn.Module):
 
     Args:
         encoder: whose tokens are read.
+
+    Raises:
+        ConfigError: its tokens have no fixed place in time.
     """
 
     def __init__(self, encoder: EncoderModule) -> None:
@@ -33,6 +37,11 @@ class TokenDrawing(nn.Module):
         finest = tokens.scale == 0
         self.groups = sorted(set(tokens.group[finest].tolist()))
         times = tokens.time_ms[finest & (tokens.group == self.groups[0])]
+        if not torch.isfinite(times).all():
+            raise ConfigError(
+                f"nothing can be drawn from the tokens of {encoder.config.name}, which have no fixed place in time: "
+                "take another model.encoder.name"
+            )
         # From one token to the next; a single token stands for the whole window.
         step_s = float(times[1] - times[0]) / 1000 if len(times) > 1 else encoder.spec.seconds
         self.patch = round(step_s * encoder.spec.rate_hz)

@@ -30,8 +30,23 @@ class Rotary(nn.Module):
 
     def forward(self, n: int) -> tuple[Float[Tensor, "n half"], Float[Tensor, "n half"]]:
         """Cosines and sines (n, half a head's width) for positions 0 to n - 1."""
-        angle = torch.arange(n, device=self.rates.device)[:, None] * self.rates
+        return self.at(torch.arange(n, device=self.rates.device))
+
+    def at(self, places: Tensor) -> tuple[Float[Tensor, "*b n half"], Float[Tensor, "*b n half"]]:
+        """Cosines and sines (.., n, half a head's width) for places (.., n), which need not be whole."""
+        angle = places[..., None] * self.rates
         return angle.cos(), angle.sin()
+
+    def of_first(self, n: int, n_all: int) -> tuple[Float[Tensor, "n half"], Float[Tensor, "n half"]]:
+        """Cosines and sines (n_all, half a head's width) of n tokens in order, and of more that are turned by nothing.
+
+        Args:
+            n: tokens that have a place.
+            n_all: these, and those behind them that have none.
+        """
+        cos, sin = self(n)
+        rest = cos.new_zeros(n_all - n, cos.shape[1])
+        return torch.cat([cos, rest + 1]), torch.cat([sin, rest])
 
 
 def rotate(x: Float[Tensor, "b h n d"], cos: Tensor, sin: Tensor) -> Float[Tensor, "b h n d"]:
@@ -63,7 +78,11 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], read: Float[Tensor, "b m e"], mask: Bool[Tensor, "b m"]
+        self,
+        x: Float[Tensor, "b n d"],
+        read: Float[Tensor, "b m e"],
+        mask: Bool[Tensor, "b m"],
+        turns: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, "b n d"]:
         """(b, n, d) tokens after they have read; a record that has nothing to read reads zeros.
 
@@ -71,15 +90,56 @@ class CrossAttention(nn.Module):
             x: tokens that read.
             read: tokens that are read.
             mask: those of them that there are.
+            turns: cosines and sines of `Rotary` of those that read, and of those that are read; None where places do
+                not count.
         """
         nothing = ~mask.any(1)
         shown = mask | nothing[:, None]  # a softmax over no key is NaN
         read = torch.where(mask[..., None], read, 0.0)
         q = self.query(self.norm(x)).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
         k, v = self.key_value(self.norm_read(read)).unflatten(-1, (2, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        if turns is not None:
+            q, k = rotate(q, *turns[0]), rotate(k, *turns[1])
         attended = F.scaled_dot_product_attention(q, k, v, shown[:, None, None])
         said: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return x + said
+
+
+class CrossBlock(nn.Module):
+    """Reading of other tokens and a feed-forward network, each behind a layer norm and added to its input.
+
+    Args:
+        width: of the tokens that read.
+        width_read: of those that are read.
+        n_heads: attention heads.
+        mlp_ratio: width of the hidden layer, in widths.
+    """
+
+    def __init__(self, width: int, width_read: int, n_heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        hidden = round(width * mlp_ratio)
+        self.reads = CrossAttention(width, width_read, n_heads)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        read: Float[Tensor, "b m e"],
+        mask: Bool[Tensor, "b m"],
+        turns: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        """(b, n, d) tokens after the block; those that read do not hear each other.
+
+        Args:
+            x: tokens that read.
+            read: tokens that are read.
+            mask: those of them that there are.
+            turns: as `CrossAttention` takes them.
+        """
+        x = self.reads(x, read, mask, turns)
+        fed: Tensor = self.mlp(self.norm(x))
+        return x + fed
 
 
 class Block(nn.Module):
