@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,9 @@ from auricle.leads import STANDARD
 from auricle.methods import load_card
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
+from auricle.train.setup import load_run
 from auricle.train.watch import Watcher
+from running import auricle, refused
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +117,41 @@ def test_rows_are_trained_once_and_stand_in_one_table(store: Path, tmp_path: Pat
     longer = ablation.model_copy(update={"base": {**ablation.base, "train": {"steps": 3, "batch_size": 8}}})
     with pytest.raises(ConfigError, match=r"was made with another train\.steps"):
         run_ablation(longer, frame, Watcher())
+
+
+def test_rows_may_have_equal_time_in_place_of_equal_steps(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps follow from what is timed, the faster of two times; a table that goes on is not timed again."""
+    paces, timed = {8: [100.0, 200.0], 16: [50.0, 40.0]}, []
+
+    def timing(config: RunConfig) -> SimpleNamespace:
+        width = config.model.encoder.width
+        timed.append(width)
+        pace = paces[width][timed.count(width) - 1]
+        return SimpleNamespace(records_per_second=pace, read_per_second=400.0, read_together=width == 16)
+
+    monkeypatch.setattr("auricle.evaluate.equal_time.throughput", timing)
+    base = {"name": "supervised", "input": {"rate_hz": 100, "seconds": 4, "band_hz": (0.5, 40)}}
+    rows = tuple(
+        Row(name=name, run={"model": {"encoder": {"name": "resnet1d", "preset": "tiny", "width": width}}, **more})
+        for name, width, more in (("narrow", 8, {}), ("wide", 16, {}), ("as it was", 8, {"train": {"steps": 1}}))
+    )
+    ablation = Ablation(title="t", base={"model": base, "train": {"steps": 9, "batch_size": 8}}, rows=rows)
+    frame = Frame(store, load_task("simulated/diagnosis"), tmp_path, minutes=0.002)
+    table = run_ablation(ablation, frame, Watcher())
+    # .12 s: 200 records a second make 3 steps of 8; 50 with reading at 400 between them make 5.3 records, under one.
+    steps = {name: load_run(tmp_path / "runs" / f"{name}-0").train.steps for name in ("narrow", "wide", "as-it-was")}
+    assert steps == {"narrow": 3, "wide": 1, "as-it-was": 1}
+    assert timed == [8, 16, 8, 16]
+    assert any("0.002 min each" in note and "narrow 3, wide 1" in note for note in table.notes)
+    assert run_ablation(ablation, frame, Watcher()) == table
+    assert len(timed) == 4
+    with pytest.raises(ConfigError, match=r"trained for 0\.002 min each"):
+        run_ablation(ablation, replace(frame, minutes=1.0), Watcher())
+    refused(
+        auricle("ablate", "age_gate", store, tmp_path, "--steps", 2, "--minutes", 1), "equal steps or equal minutes"
+    )
 
 
 def test_a_wrong_row_is_refused_before_anything_is_trained(store: Path, tmp_path: Path) -> None:

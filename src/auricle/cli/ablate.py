@@ -17,6 +17,7 @@ from auricle.cli.options import (
     TrackOption,
 )
 from auricle.cli.stop import keeps
+from auricle.errors import ConfigError
 from auricle.progress import stage
 
 
@@ -49,6 +50,14 @@ def ablate(
             show_default=False,
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Train every row for so long by this machine's pace, in place of so many steps.",
+            min=0.01,
+            show_default=False,
+        ),
+    ] = None,
     published: PublishedOption = None,
     track: TrackOption = "clean",
 ) -> None:
@@ -65,12 +74,14 @@ def ablate(
         from auricle.train.watch import ConsoleWatcher
 
     keeps(f"finished rows and the row under way are kept in {out}; the same command goes on")
+    if steps is not None and minutes is not None:
+        raise ConfigError("rows have equal steps or equal minutes: give one of the two")
     asked = load_ablation(ablation)
     over = run_values({}, {}, {"steps": steps, "batch_size": batch_size}, settings=more or ())
     if over["model"].get("name") is None:
         over["model"].pop("name", None)
     question = load_task(task or only_task(Store(store).info["source"]), published=published, track=track)
-    frame = Frame(store, question, out, range(seeds), over, drop or (), pretrain, row or ())
+    frame = Frame(store, question, out, range(seeds), over, drop or (), pretrain, row or (), minutes)
     err = Console(stderr=True)
     table = run_ablation(asked, frame, ConsoleWatcher("ablate"), lambda text: err.print(text, highlight=False))
     out.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from auricle.atomic import write_json
 from auricle.data.store import Store
 from auricle.errors import ConfigError
+from auricle.evaluate import equal_time
 from auricle.evaluate.ablation import Ablation, Called, Frame, Row, donor_config, donor_folder, row_config, slug
 from auricle.evaluate.by_age import thresholds_at
 from auricle.evaluate.lineage import setting_of
@@ -74,6 +75,8 @@ def run_ablation(
     """
     rows = ablation.only(frame.only).rows
     _check_questions(ablation, frame)
+    if frame.minutes is not None:
+        frame = _at_equal_time(ablation, rows, frame, say)
     runs = [
         (row, seed, row_config(ablation, row, frame, seed)) for row in rows for seed in frame.seeds if not row.reference
     ]
@@ -97,6 +100,15 @@ def run_ablation(
         if row.reference:
             _make_reference(ablation, row, frame, watcher)
     return ablation_table(ablation, frame.task, frame.out)
+
+
+def _at_equal_time(ablation: Ablation, rows: Sequence[Row], frame: Frame, say: Callable[[str], None]) -> Frame:
+    """The frame with the steps of each row that does not say its own."""
+    assert frame.minutes is not None
+    timed = [row for row in rows if not row.reference and "steps" not in row.run.get("train", {})]
+    configs = {row.name: with_classes(row_config(ablation, row, frame, frame.seeds[0]), frame.task) for row in timed}
+    configs = {name: config.model_copy(update={"init_from": None}) for name, config in configs.items()}
+    return replace(frame, steps=equal_time.steps_in(frame.minutes, configs, frame.out, say))
 
 
 def _check_questions(ablation: Ablation, frame: Frame) -> None:
@@ -225,6 +237,8 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
     saw = sorted({r["meta"]["method"] for r in ours if r["meta"].get("overlap")})
     if saw:
         notes.append(f"Pre-training saw, or may have seen, signals of this test part: {', '.join(saw)}.")
+    if at_equal_time := equal_time.note(out):
+        notes.append(at_equal_time)
     missing = [row[0] for row in rows if set(row[1:]) == {NOT_RUN}]
     if missing:
         notes.append(_not_run(missing, out))

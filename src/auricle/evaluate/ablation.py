@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -152,6 +152,8 @@ class Frame:
         drop: dotted keys that all rows do without.
         pretrain: store that donors, and rows without labels, learn from; `store` where None.
         only: names of the rows that are trained now; all where empty. The table has all.
+        minutes: of training that every row has, in place of its steps; rows that say their own steps keep them.
+        steps: of a row, by its name, where they follow from the minutes.
     """
 
     store: Path
@@ -162,6 +164,8 @@ class Frame:
     drop: Sequence[str] = ()
     pretrain: Path | None = None
     only: Sequence[str] = ()
+    minutes: float | None = None
+    steps: Mapping[str, int] = field(default_factory=dict)
 
 
 def list_ablations() -> list[str]:
@@ -190,7 +194,9 @@ def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[st
         base = _without(base, key.split("."))
     over = frame.over or {}
     values = merge(base, row.run)
-    if "steps" in over.get("train", {}):  # what is typed goes before what the file says
+    steps = frame.steps.get(row.name, over.get("train", {}).get("steps"))
+    if steps is not None:  # what is typed, or follows from it, goes before what the file says
+        over = merge(over, {"train": {"steps": steps}})
         values = _without(values, ["train", "epochs"])
     values = merge(merge(values, over), {"train": {"seed": seed}})
     if row.donor:

@@ -1,0 +1,103 @@
+"""Keep the rows of `auricle ablate self_supervised` and write the tables of docs/results/systems.md from them.
+
+    python benchmarks/self_supervised.py            # write the tables from what is kept
+    python benchmarks/self_supervised.py OUT ...    # keep the rows of these ablation folders first
+
+OUT is the folder of an ablation, at equal steps or in equal time (`--minutes`); rows that were not run there stay as
+they were kept. The command of the rows stands above the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+KEPT: Final = ROOT / "benchmarks" / "results" / "self_supervised.json"
+PAGE: Final = ROOT / "docs" / "results" / "systems.md"
+NOT_RUN: Final = "not run"
+_FEWER: Final = ("9 leads", "6 limb leads", "3 leads (I, II, V2)", "1 lead (I)")
+# What stands where: marker, kind of row, and columns as the page calls them and as the ablation does.
+_ALL: Final = (
+    ("1 %", "AUROC at 1 %"), ("10 %", "AUROC at 10 %"), ("100 %", "AUROC at 100 %"),
+    ("above random convolutions", "AUROC above random convolutions"),
+)  # fmt: skip
+_LEADS: Final = (
+    ("all leads", "AUROC at 100 %"), ("9", "AUROC, 9 leads"), ("6, of the limbs", "AUROC, 6 limb leads"),
+    ("3 (I, II, V2)", "AUROC, 3 leads (I, II, V2)"), ("1 (I)", "AUROC, 1 lead (I)"),
+)  # fmt: skip
+TABLES: Final = {
+    "equal steps": ("steps", _ALL),
+    "fewer leads": ("steps", _LEADS),
+    "equal time": ("minutes", (("steps", "steps"), *_ALL)),
+}
+
+Rows = dict[str, dict[str, str]]
+
+
+def read(out: Path) -> tuple[str, Rows]:
+    """The kind of an ablation's rows ("steps" or "minutes"), and what was run of them, by column."""
+    lines = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rows = {row[0]: dict(zip(cells[0][1:], row[1:], strict=True)) for row in cells[2:]}
+    rows = {name: row for name, row in rows.items() if set(row.values()) - {NOT_RUN, "–"}}
+    timed = out / "equal_time.json"
+    if not timed.exists():
+        return "steps", rows
+    steps = json.loads(timed.read_text(encoding="utf-8"))["steps"]
+    return "minutes", {name: {"steps": str(steps.get(name, "–")), **row} for name, row in rows.items()}
+
+
+def keep(kept: dict[str, Rows], kind: str, rows: Rows) -> None:
+    """Put rows that were run in place of those that are kept."""
+    for name, row in rows.items():
+        kept.setdefault(kind, {})[name] = row
+
+
+def table(kept: dict[str, Rows], name: str, order: list[str]) -> str:
+    """One of `TABLES` as Markdown, rows in the order of the ablation."""
+    kind, columns = TABLES[name]
+    lines = [
+        "| row | " + " | ".join(title for title, _ in columns) + " |",
+        "| --- |" + " ---: |" * len(columns),
+    ]
+    for row in order:
+        cells = [kept.get(kind, {}).get(row, {}).get(column, NOT_RUN) for _, column in columns]
+        if name == "fewer leads" and set(cells[1:]) <= {NOT_RUN, "–"}:
+            continue  # rows that cannot be asked so
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def written(page: str, kept: dict[str, Rows], order: list[str]) -> str:
+    """The page with its tables between their markers made anew."""
+    for name in TABLES:
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        before, _, rest = page.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise SystemExit(f"{PAGE}: no markers of {name!r}")
+        page = before + begin + "\n" + table(kept, name, order) + "\n" + end + after
+    return page
+
+
+def row_names() -> list[str]:
+    """Rows of the ablation, in its order."""
+    from auricle.evaluate.ablation import load_ablation
+
+    return [row.name for row in load_ablation("self_supervised").rows]
+
+
+def main() -> None:
+    """Keep and write."""
+    kept: dict[str, Rows] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    for out in map(Path, sys.argv[1:]):
+        keep(kept, *read(out))
+    KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), kept, row_names()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
