@@ -245,7 +245,8 @@ class Predictor:
         donor, sources = own.get("donor"), {own["source"]}
         while donor:
             sources.add(donor.get("source"))
-            lines.append(said["donor"].format(n=donor.get("n_records"), source=donor.get("source")))
+            told = "foreign" if "foreign" in donor else "donor"
+            lines.append(said[told].format(n=donor.get("n_records"), source=donor.get("source")))
             donor = donor.get("donor")
         if sources == {"simulated"}:
             lines.append(said["simulated"])
@@ -326,8 +327,8 @@ class Predictor:
 
         Raises:
             UnreadableError: there is no ECG in a recording: noise, no beats, or too short.
-            DataError: a recording has none of the leads, and no picture that the weights read; or its amplitudes are
-                unknown, and the weights read millivolts.
+            DataError: a recording has none of the leads, or lacks one that the weights must have, and no picture that
+                the weights read; or its amplitudes are unknown, and the weights read millivolts.
         """
         if isinstance(recording, Recording):
             return self.answer([self.prepare(recording)], other_ages_days)[0]
@@ -468,6 +469,12 @@ class Predictor:
         ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
         if recording.image is None and not ready.lead_mask.any():
             raise DataError(f"{recording.record_id}: none of its leads has enough samples to be read")
+        present = zip(self.spec.leads, ready.lead_mask.any(0).tolist(), strict=True)
+        lacking = [lead for lead, is_there in present if not is_there and lead in self.method.encoder.required]
+        if lacking:
+            raise DataError(
+                f"{recording.record_id}: lacks {', '.join(lacking)}, and these weights must have every lead they read"
+            )
         return ready
 
     def _at_ages(

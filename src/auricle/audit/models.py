@@ -19,7 +19,7 @@ from auricle.data.shard import at_rate
 from auricle.errors import ConfigError, DataError
 from auricle.export.folder import CONFIG, FORMAT, GRAPH
 from auricle.export.graph import tensors_of
-from auricle.export.onnx import session
+from auricle.nn.runtime import session
 from auricle.over_age import AnswerSets
 from auricle.predict import BATCH, SHIPPED, Predictor
 from auricle.recording import Recording

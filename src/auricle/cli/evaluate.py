@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from auricle.cli.options import PublishedOption, StoreArgument, TrackOption
+from auricle.cli.options import EncoderOption, PublishedOption, StoreArgument, TrackOption
 from auricle.cli.stop import keeps
 from auricle.errors import ConfigError
 from auricle.progress import stage
@@ -27,9 +27,13 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder or folder of saved weights.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder or folder of saved weights; left out where --encoder names the weights.")
+    ],
     store: StoreArgument,
-    out: Annotated[Path, typer.Argument(help="Folder for predictions and results; several runs may share one.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="Folder for predictions and results; several runs may share one.")
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="Task id or a TOML file of your own; by default the run's own.")
     ] = None,
@@ -44,6 +48,7 @@ def evaluate(
     fractions: Annotated[str, typer.Option(help="Shares of the training patients, in per cent.")] = "1,10,100",
     seeds: Annotated[int, typer.Option(help="Subset seeds per share below 100 %.", min=1)] = 3,
     name: Annotated[str | None, typer.Option(help="Name of the row; by default the run's.")] = None,
+    encoder: EncoderOption = None,
     published: PublishedOption = None,
     track: TrackOption = "clean",
     prompts: Annotated[Path | None, typer.Option(help="A published prompt file (JSON) for zero-shot.")] = None,
@@ -59,6 +64,12 @@ def evaluate(
         from auricle.evaluate.run import evaluate_run
         from auricle.train.watch import ConsoleWatcher
 
+    if encoder is not None:
+        if out is not None:
+            raise ConfigError("--encoder names the weights: give STORE and OUT alone beside it")
+        run, store, out = encoder, run, store
+    if out is None:
+        raise ConfigError("no folder to write to: give RUN STORE OUT, or STORE OUT with --encoder")
     keeps(f"the results that were finished are kept in {out}; the same command makes them all, its training goes on")
     given = evaluate_run(
         run, store, out, task=task, protocols=protocol or (), rows=[row for row in rows.split(",") if row],

@@ -9,6 +9,7 @@ import typer
 from auricle.cli.options import (
     BatchOption,
     ConfigOption,
+    EncoderOption,
     EpochsOption,
     OutArgument,
     Overrides,
@@ -20,6 +21,7 @@ from auricle.cli.options import (
     TrackOption,
     say_where,
 )  # fmt: skip
+from auricle.errors import ConfigError
 from auricle.progress import stage
 
 
@@ -36,6 +38,7 @@ def finetune(
     init_from: Annotated[
         str | None, typer.Option("--from", help="A pre-trained run; without it, from scratch.")
     ] = None,
+    encoder: EncoderOption = None,
     gate: Annotated[bool, typer.Option(help="Put an age gate at every modulation point.")] = True,
     backbone: Annotated[
         str | None, typer.Option(help="frozen, slow or full; by default slow, and full from scratch.")
@@ -56,8 +59,10 @@ def finetune(
         from auricle.train.finetune import finetune as run
         from auricle.train.watch import ConsoleWatcher
 
+    if encoder is not None and init_from is not None:
+        raise ConfigError("--encoder and --from both name the weights to begin with: give one of the two")
     weights = run(
-        store, out, task=task, init_from=init_from, gate=gate, backbone=backbone, preset=preset,
+        store, out, task=task, init_from=encoder or init_from, gate=gate, backbone=backbone, preset=preset,
         label_share=label_share, published=published, track=track, steps=steps, epochs=epochs,
         batch_size=batch_size, seed=seed, settings=more or (), config=config, resume=resume,
         watcher=ConsoleWatcher("finetune"),

@@ -24,6 +24,10 @@ WeightsOption = Annotated[
         help="lisa-nano (which come along, and are the default), a run folder, weights, or a name on the hub."
     ),
 ]
+EncoderOption = Annotated[
+    Path | None,
+    typer.Option(help="Weights from elsewhere: a TOML that says what they read, or a folder with a foreign.toml."),
+]
 TaskOption = Annotated[str | None, typer.Option(help="Task id (auricle list tasks) or a TOML file of your own.")]
 PublishedOption = Annotated[
     Path | None, typer.Option(help="Folder of published split files whose parts replace the task's own.")

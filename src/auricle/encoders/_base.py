@@ -94,6 +94,8 @@ class EncoderModule(nn.Module, ABC):
         scale_names: names of the time scales whose pooled features stand side by side; empty where there is one.
         picture_size: (height, width) of the pictures it reads; None where it reads signals alone.
         codes: by source ("age", "labs"): what turns a batch into the condition.
+        is_fixed: whether its weights came finished: they can neither be trained nor drawn afresh.
+        required: leads that its weights were never without; empty where any may be absent.
     """
 
     config: Any
@@ -101,6 +103,8 @@ class EncoderModule(nn.Module, ABC):
     group_names: tuple[str, ...] = ()
     scale_names: tuple[str, ...] = ()
     picture_size: tuple[int, int] | None = None
+    is_fixed: bool = False
+    required: tuple[str, ...] = ()
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()

@@ -213,7 +213,9 @@ def _setting(run: Path | str, where: Path | str, question: str) -> Setting:
     if not set(setting.task.class_names) & set(method.class_names):
         raise ConfigError(f"{run}: was trained for none of the classes of {setting.task.id}")
     if setting.overlap:
-        raise ConfigError(f"{run}: its training saw the validation part of {where}: calibrate on what it did not see")
+        raise ConfigError(
+            f"{run}: its training saw, or may have seen, the validation part of {where}: calibrate on another"
+        )
     return setting
 
 

@@ -8,6 +8,7 @@ the folds' AUROC stands beside the pooled one.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from auricle.errors import DataError
 from auricle.evaluate.metrics import auroc, macro
 from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting, predictions_of, save
-from auricle.evaluate.reference import rocket_kernels, untrained
+from auricle.evaluate.reference import NO_FRESH, rocket_kernels, untrained
 from auricle.evaluate.robustness import only_leads
 from auricle.losses.supervised import masked_bce
 
@@ -143,9 +144,11 @@ def cross_validated(
 
 def cross_validated_rows(setting: Setting, rows: Sequence[str], leads: Sequence[str] | None = None) -> list[Path]:
     """The reference rows among `rows` that have features, `random_encoder` and `rocket`, under the same protocol."""
-    plain = replace(setting, pretrained_on=(), overlap=False, preset="cross-validated")
+    plain = replace(setting, pretrained_on=(), overlap=False, preset="cross-validated", notes={})
     saved = []
-    if "random_encoder" in rows:
+    if "random_encoder" in rows and setting.method.encoder.is_fixed:
+        warnings.warn(NO_FRESH, stacklevel=2)
+    elif "random_encoder" in rows:
         fresh = replace(plain, name="random_encoder", method=untrained(setting.method))
         saved.append(cross_validated(fresh, leads=leads))
     if "rocket" in rows:

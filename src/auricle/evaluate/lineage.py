@@ -11,10 +11,14 @@ import numpy as np
 from auricle.data.sources import share_recordings
 from auricle.data.store import Store
 from auricle.errors import ConfigError, UnknownNameError
+from auricle.evaluate.predictions import OVERLAP_NOTE, UNKNOWN
 from auricle.evaluate.protocols import Setting
-from auricle.methods import load_card, load_method
+from auricle.methods import check_store, foreign_of, load_card, load_method
 from auricle.tasks import Task, load_task
 from auricle.train.setup import load_run
+
+# What is said where foreign weights do not say what they learned from.
+_UNKNOWN_TRAINING: Final = "what they learned from is not known here, and they may have seen these recordings"
 
 
 def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -> Setting:
@@ -24,20 +28,46 @@ def setting_of(run: Path, store: Store, task: Task, out: Path, name: str = "") -
         run: run folder or folder of saved weights.
         store, task, out: as in `Setting`.
         name: of the row; by default the run's.
+
+    Raises:
+        DataError: records of the task lack leads that foreign weights must have.
     """
     card, weights = load_card(run)
     seen = lineage(card["about"])
     collections = tuple(np.unique(store.column("source").astype(str)))
+    method = load_method(weights)
+    check_store(method, store, lambda: np.sort(np.concatenate(list(task.parts(store).values()))))
+    saw = [entry for entry in seen if saw_the_test(entry, store.info, task, collections)]
+    notes = _notes(card["about"])
+    if saw and all("foreign" in entry for entry in saw):
+        notes[OVERLAP_NOTE] = UNKNOWN
     return Setting(
-        method=load_method(weights),
+        method=method,
         store=store,
         task=task,
         out=out,
-        name=name or run.resolve().name,
+        name=name or name_of(run),
         preset=card["method"],
         pretrained_on=tuple(dict.fromkeys(entry["source"] for entry in seen)),
-        overlap=any(saw_the_test(entry, store.info, task, collections) for entry in seen),
+        overlap=bool(saw),
+        notes=notes,
     )
+
+
+def name_of(run: Path) -> str:
+    """What a run is called where nobody names it: as its folder, or as the TOML of foreign weights."""
+    return run.resolve().name.removesuffix(".toml")
+
+
+def _notes(about: Mapping[str, Any]) -> dict[str, str]:
+    """What results say of foreign weights that a run began with; nothing where it did not."""
+    foreign = foreign_of(about)
+    if foreign is None:
+        return {}
+    known = [entry["source"] for entry in lineage(about) if entry.get("told_by_toml")]
+    learned = f"learned from {', '.join(known)}, as its TOML says" if known else _UNKNOWN_TRAINING
+    told = {"foreign_weights": f"{foreign['title']}, trained elsewhere: {learned}"}
+    return told | {key: foreign[key] for key in ("citation", "licence") if foreign[key]}
 
 
 def task_of(run: Path) -> str:
@@ -70,6 +100,8 @@ def saw_the_test(
         task: that is asked.
         collections: whose recordings the store holds, such as `challenge2021/chapman`; by default all of its source.
     """
+    if "foreign" in entry:  # nobody here knows what it saw
+        return True
     if "settings" in entry:  # a stream: its people are those of its seed, and of no other
         made = entry["settings"]["seed"] == info["options"].get("seed", 0)
         return bool(entry["source"] == info["source"] and made)
@@ -84,10 +116,10 @@ def saw_the_test(
 
 
 _SAID: Final = ("source", "task", "part", "others_left_out")
-_OF_PARTS: Final = ("settings", "split", "people")
+_OF_PARTS: Final = ("settings", "split", "people", "foreign", "told_by_toml")
 
 
-def lineage(about: dict[str, Any]) -> list[dict[str, Any]]:
+def lineage(about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a run and those it started from were trained on, the latest first; of a mixture every part."""
     parts = about.get("parts") or ([about] if about.get("source") else [])
     own = [

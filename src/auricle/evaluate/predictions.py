@@ -25,6 +25,11 @@ _METADATA_KEY: Final = b"auricle.predictions"
 _TRUTH, _SCORE = "y:", "p:"
 
 
+# Under which note it stands that nobody knows whether pre-training saw the test part, and the word for it.
+OVERLAP_NOTE: Final = "overlap"
+UNKNOWN: Final = "unknown"
+
+
 class PredictionMeta(Config):
     """Where the numbers of a predictions file come from.
 
@@ -37,7 +42,7 @@ class PredictionMeta(Config):
         seed: seed of the training subset and of the training.
         track: `clean` (ours) or `legacy` (the conditions of the published numbers).
         pretrained_on: sources seen in pre-training.
-        overlap: whether pre-training saw the signals of this test part.
+        overlap: whether pre-training saw the signals of this test part, or may have seen them.
         n_train: number of training records.
         answers: `multi_label`, each class for itself, or `single_label`, one of all: the class with the highest score.
         scores_are_probabilities: false for cosines, for which a calibration error means nothing.

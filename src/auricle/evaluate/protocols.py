@@ -5,7 +5,7 @@ Every protocol asks for an ability (`AlignsText`, `Classifies`), never for a cla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +41,8 @@ class Setting:
         name: row of the table: the method's registered name or that of a reference row.
         preset: the run's name.
         pretrained_on: sources seen in pre-training.
-        overlap: whether pre-training saw the signals of this test part.
+        overlap: whether pre-training saw the signals of this test part, or may have seen them.
+        notes: what results say beside that: of foreign weights, whose they are.
     """
 
     method: Method
@@ -52,6 +53,7 @@ class Setting:
     preset: str = ""
     pretrained_on: tuple[str, ...] = ()
     overlap: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
     device: str = field(default_factory=accelerator)
     on_progress: OnProgress | None = None
 
@@ -104,7 +106,7 @@ def predictions_of(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any
             pretrained_on=setting.pretrained_on,
             overlap=setting.overlap,
             track=setting.task.track,
-            notes=pooling,
+            notes={**pooling, **setting.notes},
             **meta,
         ),
     )

@@ -8,6 +8,7 @@ record only whose it is.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from auricle.evaluate.metrics import age_scale
 from auricle.evaluate.probe import fit_probe
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, probe_features, save
 from auricle.evaluate.rocket import N_KERNELS, Rocket
-from auricle.methods import Method, build_method, load_method
+from auricle.methods import Method, load_method
 from auricle.progress import stage
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
@@ -37,6 +38,8 @@ MORE_ROWS: Final = ("age_and_sex",)
 _KNOTS_DAYS: Final = (0, 3, 10, 30, 90, 180, 365, 1096, 2922, 5844, 10958, 18263, 25568)
 # Passes over the training part for the supervised row; more of them overfit the small sets it is used on.
 SUPERVISED_EPOCHS: Final = 12
+# What is said where there can be no row `random_encoder`.
+NO_FRESH: Final = "random_encoder is left out: a finished graph cannot be drawn afresh"
 _SUPERVISED_BATCH: Final = 32
 _ROCKET_EXAMPLES: Final = 64
 
@@ -65,12 +68,14 @@ def reference_rows(
     Raises:
         UnknownNameError: no such row.
     """
-    plain = replace(setting, pretrained_on=(), overlap=False, preset="")
+    plain = replace(setting, pretrained_on=(), overlap=False, preset="", notes={})
     for row in rows:
         if row == "class_prior":
             class_prior(replace(plain, name=row))
         elif row == "age_and_sex":
             age_and_sex(replace(plain, name=row))
+        elif row == "random_encoder" and setting.method.encoder.is_fixed:
+            warnings.warn(NO_FRESH, stacklevel=2)
         elif row == "random_encoder":
             linear_probe(replace(plain, name=row, method=untrained(setting.method)), fractions, seeds)
         elif row == "rocket":
@@ -124,7 +129,7 @@ def _age_and_sex(store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
 def untrained(method: Method, seed: int = 0) -> Method:
     """A method of the configuration of `method`, with fresh weights drawn by `seed`, in evaluation mode."""
     torch.manual_seed(seed)
-    return build_method(method.config).eval()
+    return type(method)(method.config).eval()
 
 
 def rocket(

@@ -13,7 +13,7 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
 from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
-from auricle.evaluate.lineage import setting_of, task_of
+from auricle.evaluate.lineage import name_of, setting_of, task_of
 from auricle.evaluate.probe import RSquared
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import ROWS, reference_rows
@@ -66,7 +66,7 @@ def evaluate_run(
     """Evaluate saved weights on a task: predictions first, then metrics, with reference rows beside them.
 
     Args:
-        run: run folder or folder of saved weights.
+        run: run folder or folder of saved weights, or the TOML of foreign ones.
         store: folder of an ingested store.
         out: folder for predictions and results; several runs may share one.
         task: id or TOML file of a task; by default the one the run was trained for.
@@ -93,11 +93,13 @@ def evaluate_run(
     protocols = (protocols,) if isinstance(protocols, str) else protocols
     kept = _leads(leads, protocols)
     opened, question = Store(store), load_task(task or task_of(run), published=published, track=track, prompts=prompts)
-    if (name or run.resolve().name) in ROWS:
-        raise ConfigError(f"a reference row is called {name or run.resolve().name!r}: choose another name (--name)")
+    if (name or name_of(run)) in ROWS:
+        raise ConfigError(f"a reference row is called {name or name_of(run)!r}: choose another name (--name)")
     setting = replace(setting_of(run, opened, question, out, name), on_progress=on_progress)
     if to_card and setting.overlap:
-        raise ConfigError(f"{run}: its training saw the test part of {store}: that is no test to write into its card")
+        raise ConfigError(
+            f"{run}: its training saw, or may have seen, the test part of {store}: that is no test for its card"
+        )
     recovery = run_protocols(setting, protocols, fractions, seeds, load_card(run)[0]["about"], kept)
     asked: list[tuple[str, ...]] = []
     if CROSS_VALIDATED in protocols:

@@ -20,6 +20,7 @@ from statistics import fmean, stdev
 from typing import Any, Final
 
 from auricle.errors import DataError
+from auricle.evaluate.predictions import OVERLAP_NOTE, UNKNOWN
 
 Result = Mapping[str, Any]
 
@@ -325,8 +326,17 @@ def _row(
     key: tuple[str, str, str], results: Sequence[Result], metric: str, fractions: Sequence[float]
 ) -> tuple[str, ...]:
     cells = [column_of(results, fraction, metric) for fraction in (*fractions, None)]
-    flags = {bool(r["meta"].get("overlap")) for r in results}
-    return (row_name(*key), *cells, "–" if not flags else "**yes**" if True in flags else "no")
+    return (row_name(*key), *cells, _saw(results))
+
+
+def _saw(results: Sequence[Result]) -> str:
+    """Whether pre-training saw signals of the test part, as a cell."""
+    if not results:
+        return "–"
+    saw = [r["meta"] for r in results if r["meta"].get("overlap")]
+    if saw and all(meta.get("notes", {}).get(OVERLAP_NOTE) == UNKNOWN for meta in saw):
+        return "**may have**"
+    return "**yes**" if saw else "no"
 
 
 def row_name(method: str, preset: str, track: str) -> str:
@@ -405,6 +415,11 @@ def _notes(results: Sequence[Result]) -> list[str]:
     skipped = sorted({name for r in results for name in r.get("skipped", ())})
     if skipped:
         notes.append(f"Left out of the macro mean for want of a positive or a negative: {', '.join(skipped)}.")
+    told = [r["meta"].get("notes", {}) for r in results]
+    foreign = {note["foreign_weights"]: note for note in told if "foreign_weights" in note}
+    for weights, note in sorted(foreign.items()):
+        licence = [f"Licence: {note['licence']}"] if note.get("licence") else []
+        notes.append(". ".join([weights, *(note[key] for key in ("citation",) if note.get(key)), *licence]) + ".")
     return notes
 
 

@@ -17,8 +17,9 @@ from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import ConfigError, require
 from auricle.export.card import UNKNOWN_LICENCE, model_card
 from auricle.export.graph import Graph
-from auricle.export.onnx import EXTRA, OPSET, check, write_onnx
+from auricle.export.onnx import OPSET, check, write_onnx
 from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
+from auricle.nn.runtime import EXTRA
 from auricle.predict import SHIPPED, SHIPPED_WEIGHTS, Predictor, about_of
 from auricle.scope import FILE as SCOPE
 from auricle.scope import Scope

@@ -21,13 +21,11 @@ from auricle.data.collate import windows_of
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import CheckpointError, require
 from auricle.export.graph import Graph
+from auricle.nn.runtime import EXTRA, session
 from auricle.recording import Recording
 from auricle.simulate import cohort
 
-EXTRA: Final = "export"
 OPSET: Final = 20
-# Of the severities that onnxruntime prints, the last.
-_FATAL: Final = 4
 # The largest difference between onnxruntime and PyTorch that counts as none, of probabilities and of embeddings.
 TOLERANCE: Final = 1e-4
 # Windows that are traced: a prime, which is the size of nothing else.
@@ -82,23 +80,6 @@ def write_onnx(graph: Graph, path: Path) -> None:
     onnx.checker.check_model(model, full_check=True)
     write_with(path, lambda temporary: onnx.save(model, str(temporary)))
     path.chmod(0o644)
-
-
-def session(path: Path, threads: int | None = None) -> Any:
-    """An `onnxruntime.InferenceSession` of a file, on the processor.
-
-    Args:
-        path: the file.
-        threads: that compute; by default as many as PyTorch takes.
-
-    Raises:
-        MissingExtraError: onnxruntime is not installed.
-    """
-    runtime = require("onnxruntime", EXTRA)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = _FATAL  # errors are raised as well
-    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def differences(graph: Graph, path: Path, batches: Sequence[ECGBatch]) -> dict[str, float]:

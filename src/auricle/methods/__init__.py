@@ -37,6 +37,7 @@ from auricle.methods._base import (
     Step,
 )
 from auricle.methods._classifier import Answering, Classifier, ClassifierConfig
+from auricle.methods._foreign import check_store, foreign_card, foreign_file, foreign_of, load_foreign
 from auricle.over_age import AnswerSets, CalibrationOverAge
 from auricle.registry import Registry
 
@@ -140,21 +141,32 @@ def keep_calibration(
 
 
 def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
-    """The card of saved weights and the folder it lies in; `where` is that folder, a run folder, or a name on the hub.
+    """The card of saved weights and the folder it lies in.
+
+    Args:
+        where: that folder, a run folder, a name on the hub, or the TOML of foreign weights, of which a card is
+            made, and which stands in place of the folder.
 
     Raises:
         CheckpointError: nothing there, not ours, or of another version.
+        ConfigError: foreign weights, or what their TOML says of them, are wrong.
     """
     folder = Path(where)
-    if not folder.exists():
-        folder = _download(str(where))
     if not (folder / _CARD).exists() and (folder / "model" / _CARD).exists():
         folder = folder / "model"  # a run folder keeps its weights there
+    foreign = None if (folder / _CARD).exists() else foreign_file(folder)
+    if foreign is not None:
+        return {"weights_version": WEIGHTS_VERSION, "auricle": __version__, **foreign_card(foreign)}, foreign
+    if not folder.exists():
+        folder = _download(str(where))
     try:
         card: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
         version = card["weights_version"]
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"{folder}: no {_CARD} in it; give a folder that save_method wrote") from None
+        raise CheckpointError(
+            f"{folder}: no {_CARD} in it; give a folder that save_method wrote, or for weights from elsewhere a TOML "
+            "that says what they read (docs/foreign_weights.md)"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights ({error})") from None
     if version != WEIGHTS_VERSION:
@@ -176,12 +188,15 @@ def _download(name: str) -> Path:
 
 
 def load_method(where: Path | str) -> Method:
-    """Rebuild a method from saved weights alone, in evaluation mode.
+    """Rebuild a method from saved weights alone, in evaluation mode; or from foreign weights, by their TOML.
 
     Raises:
         CheckpointError: the folder is not ours, or its tensors do not fit its configuration.
+        ConfigError: foreign weights, or what their TOML says of them, are wrong.
     """
     card, folder = load_card(where)
+    if card["method"] == "foreign":
+        return load_foreign(folder)
     try:
         method = build_method(configure(METHODS, {**card["config"], "name": card["method"]}))
     except ConfigError as error:
@@ -267,6 +282,6 @@ __all__ = [
     "Comparing",
     "ComparingConfig", "Method", "MethodConfig", "Progress", "ReadsEmbeddings", "ReadsTokens", "Recipe",
     "Reconstruction", "Reconstructs", "Step", "TextConfig",
-    "build_method", "create_method", "init_encoder_from", "init_from", "list_methods", "load_card",
-    "load_method", "save_method",
+    "build_method", "check_store", "create_method", "foreign_of", "init_encoder_from", "init_from", "list_methods",
+    "load_card", "load_method", "save_method",
 ]  # fmt: skip

@@ -100,7 +100,7 @@ class _Transformer:
         options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
         if Path(where).is_dir():
             options["local_files_only"] = True
-            where = str(safe_folder(Path(where), name))
+            where = str(safe_folder(Path(where), f"text tower {name!r}"))
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
             self._model = transformers.AutoModel.from_pretrained(where, use_safetensors=True, **options).eval()

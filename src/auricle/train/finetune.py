@@ -39,7 +39,8 @@ def finetune(
         store: folder of an ingested store.
         out: run folder; gets run.toml, log.jsonl, checkpoints/ and model/.
         task: id or TOML file of a task; gives classes and split. It may stand in `config` instead.
-        init_from: a pre-trained run, its weights, or a name on the hub; from scratch where None.
+        init_from: a pre-trained run, its weights, a name on the hub, or the TOML of foreign weights; from scratch
+            where None.
         gate: put an age gate at every modulation point of the encoder.
         backbone: `frozen`, `slow` (a tenth of the rate) or `full`; where neither this nor `config` says it, an encoder
             that was pre-trained is slow and one from scratch is trained in full.

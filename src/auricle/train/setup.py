@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from auricle.methods import (
     ReadsEmbeddings,
     ReadsTokens,
     build_method,
+    check_store,
     init_encoder_from,
     init_from,
     load_card,
@@ -134,6 +136,11 @@ def build(config: RunConfig) -> tuple[RunConfig, Method, Batches]:
         init_from(method, config.init_from)
     elif config.init_from:
         init_encoder_from(method, config.init_from)
+    if method.encoder.is_fixed:
+        warnings.warn(
+            "the encoder is a finished graph, which cannot be trained: the head and the gates behind it learn alone",
+            stacklevel=2,
+        )
     steps: Batches
     if config.data.parts:
         config, steps = mix(config, method, text_side(method))
@@ -167,6 +174,7 @@ def _view(config: RunConfig, method: Method) -> View:
         corpus = Corpus.from_store(store, rows, *text_side(method))
     if method.picture_size is None:
         rows = rows[store.column("n_samples")[rows] > 0]  # a picture alone teaches nothing to who reads signals
+    check_store(method, store, lambda: rows)
     targets = None
     if task and "target" in method.needs:
         targets = task.store_targets(store)
