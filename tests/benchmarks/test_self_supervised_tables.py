@@ -17,7 +17,7 @@ self_supervised = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(self_supervised)
 
 HEADER = (
-    "|  | AUROC at 1 % | AUROC at 10 % | AUROC at 100 % | AUROC, 9 leads | AUROC, 6 limb leads | "
+    "|  | AUROC at 1 % | AUROC at 10 % | AUROC at 100 % | AUROC zero-shot | AUROC, 9 leads | AUROC, 6 limb leads | "
     "AUROC, 3 leads (I, II, V2) | AUROC, 1 lead (I) | AUROC above random convolutions |"
 )
 
@@ -28,17 +28,17 @@ def test_the_page_has_the_rows_that_are_kept() -> None:
 
 
 def test_rows_that_were_run_are_kept_and_others_stay(tmp_path: Path) -> None:
-    rows = [HEADER, "| --- |" + " ---: |" * 8]
-    rows += ["| simclr | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 |", "| byol |" + " not run |" * 8]
+    rows = [HEADER, "| --- |" + " ---: |" * 9]
+    rows += ["| simclr | 1 | 2 | 3 | – | 4 | 5 | 6 | 7 | 8 |", "| byol |" + " not run |" * 9]
     (tmp_path / "table.md").write_text("**t** on x.\n\n" + "\n".join(rows) + "\n\nA note.\n")
     kept = {"steps": {"byol": {"AUROC at 1 %": "kept"}}}
     self_supervised.keep(kept, *self_supervised.read(tmp_path))
     assert kept["steps"]["byol"] == {"AUROC at 1 %": "kept"}
     assert kept["steps"]["simclr"]["AUROC, 1 lead (I)"] == "7"
     made = self_supervised.table(kept, "equal steps", ["simclr", "byol", "lisa"])
-    assert "| simclr | 1 | 2 | 3 | 8 |" in made
-    assert "| byol | kept | not run | not run | not run |" in made
-    assert "| lisa | not run | not run | not run | not run |" in made
+    assert "| simclr | 1 | 2 | 3 | – | 8 |" in made
+    assert "| byol | kept | not run | not run | not run | not run |" in made
+    assert "| lisa | not run | not run | not run | not run | not run |" in made
     assert "| simclr | 3 | 4 | 5 | 6 | 7 |" in self_supervised.table(kept, "fewer leads", ["simclr", "byol"])
 
     (tmp_path / "equal_time.json").write_text('{"minutes": 3, "steps": {"simclr": 250}}')

@@ -233,7 +233,7 @@ class TestTheMainTable:
         assert "MELP (Ours)" in auricle("table", "main").stdout
         written = tmp_path / "main.csv"
         assert not auricle("table", "main", "--track", "legacy", "--format", "csv", "--out", written).returncode
-        assert len(written.read_text().splitlines()) == 1 + 16 + 4 + 6
+        assert len(written.read_text().splitlines()) == 1 + 16 + 4 + 6 + 13
         refused(auricle("table", "main", "--by-age"), "leave out --by-age")
         refused(auricle("table", tmp_path, tmp_path), "one folder is enough")
         refused(auricle("table", "main", tmp_path / "nowhere"), "no result.json")

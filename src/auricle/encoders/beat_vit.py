@@ -20,11 +20,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._blocks import BlocksConfig, stack
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.pooling import masked_mean
-from auricle.nn.transformer import Block, Rotary
+from auricle.nn.transformer import Rotary
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 from auricle.tracing import is_traced
 
@@ -47,25 +47,15 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class BeatVitConfig(ComponentConfig):
+class BeatVitConfig(BlocksConfig):
     """Settings of the encoder.
 
     Attributes:
-        width: of a token.
-        depth: blocks.
-        n_heads: attention heads of each.
-        mlp_ratio: width of a block's hidden layer, in widths.
-        dropout: in the blocks.
         beat_ms: length of a beat that is read.
         most_per_minute: beats of a lead that are read, at most; of more the steepest.
     """
 
     name: Literal["beat_vit"] = "beat_vit"
-    width: Annotated[int, Field(gt=0)] = 192
-    depth: Annotated[int, Field(gt=0)] = 6
-    n_heads: Annotated[int, Field(gt=0)] = 6
-    mlp_ratio: float = 4.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beat_ms: Annotated[float, Field(gt=0)] = 960.0
     most_per_minute: Annotated[float, Field(gt=0)] = 240.0
 
@@ -81,9 +71,7 @@ class BeatVit(EncoderModule):
         self.embed = nn.Linear(self.beat, config.width)
         self.identity = nn.Parameter(torch.randn(len(spec.leads), config.width) * 0.5)
         self.rotary = Rotary(config.width // config.n_heads)
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
-        )
+        self.blocks = stack(config)
         for number in range(config.depth):
             self.add_point(ModulationPoint(f"block{number}", config.width, -1, len(spec.leads), 1))
         self.norm = nn.LayerNorm(config.width)

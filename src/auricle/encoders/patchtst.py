@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._blocks import BlocksConfig
 from auricle.errors import require
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
@@ -34,15 +34,11 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class PatchtstConfig(ComponentConfig):
+class PatchtstConfig(BlocksConfig):
     """Settings of the encoder.
 
     Attributes:
         width: of a token; the pooled vector has that of every lead side by side.
-        depth: blocks.
-        n_heads: attention heads of each.
-        mlp_ratio: width of a block's hidden layer, in widths.
-        dropout: in the blocks.
         patch_ms: length of a patch.
     """
 
@@ -50,8 +46,6 @@ class PatchtstConfig(ComponentConfig):
     width: Annotated[int, Field(gt=0)] = 128
     depth: Annotated[int, Field(gt=0)] = 3
     n_heads: Annotated[int, Field(gt=0)] = 16
-    mlp_ratio: float = 4.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_ms: Annotated[float, Field(gt=0)] = 250.0
 
 

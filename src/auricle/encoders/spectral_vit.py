@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._blocks import BlocksConfig, stack
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
 from auricle.nn.pooling import masked_mean
 from auricle.nn.spectrum import amplitudes_and_phases
-from auricle.nn.transformer import Block, Rotary
+from auricle.nn.transformer import Rotary
 from auricle.nn.visible import Visible
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 
@@ -34,24 +34,14 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class SpectralVitConfig(ComponentConfig):
+class SpectralVitConfig(BlocksConfig):
     """Settings of the encoder.
 
     Attributes:
-        width: of a token.
-        depth: blocks.
-        n_heads: attention heads of each.
-        mlp_ratio: width of a block's hidden layer, in widths.
-        dropout: in the blocks.
         patch_ms: length of a patch of the signal; one of the spectrum has as many lines as that has samples.
     """
 
     name: Literal["spectral_vit"] = "spectral_vit"
-    width: Annotated[int, Field(gt=0)] = 192
-    depth: Annotated[int, Field(gt=0)] = 6
-    n_heads: Annotated[int, Field(gt=0)] = 6
-    mlp_ratio: float = 4.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_ms: Annotated[float, Field(gt=0)] = 200.0
 
 
@@ -70,9 +60,7 @@ class SpectralVit(EncoderModule):
         self.identity = nn.Parameter(torch.randn(3, config.width) * 0.5)
         self.position = nn.Parameter(torch.randn(2 * self.n_spectral, config.width) * 0.5)
         self.rotary = Rotary(config.width // config.n_heads)
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
-        )
+        self.blocks = stack(config)
         for number in range(config.depth):
             self.add_point(ModulationPoint(f"block{number}", config.width, -1))
         self.norm = nn.LayerNorm(config.width)

@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._blocks import BlocksConfig, stack
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.patch import patch_centres_ms, patch_mask, patchify
 from auricle.nn.pooling import masked_mean
-from auricle.nn.transformer import Block, Rotary
+from auricle.nn.transformer import Rotary
 from auricle.nn.visible import Visible
 from auricle.signal.preprocess import InputSpec
 
@@ -30,15 +30,11 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class Vit1dConfig(ComponentConfig):
+class Vit1dConfig(BlocksConfig):
     """Settings of the encoder; `patch_ms` is kernel and stride in milliseconds."""
 
     name: Literal["vit1d"] = "vit1d"
     width: Annotated[int, Field(gt=0)] = 384
-    depth: Annotated[int, Field(gt=0)] = 6
-    n_heads: Annotated[int, Field(gt=0)] = 6
-    mlp_ratio: float = 4.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_ms: Annotated[float, Field(gt=0)] = 100.0
 
 
@@ -51,9 +47,7 @@ class Vit1d(EncoderModule):
         self.patch = max(1, round(config.patch_ms * spec.rate_hz / 1000))
         self.embed = nn.Linear(len(spec.leads) * self.patch, config.width)
         self.rotary = Rotary(config.width // config.n_heads)
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
-        )
+        self.blocks = stack(config)
         for number in range(config.depth):
             self.add_point(ModulationPoint(f"block{number}", config.width, -1))
         self.norm = nn.LayerNorm(config.width)

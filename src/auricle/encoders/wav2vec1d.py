@@ -17,12 +17,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.config import ComponentConfig
 from auricle.encoders._base import EncoderModule, Tokens
+from auricle.encoders._blocks import BlocksConfig, stack
 from auricle.nn.film import Condition, ModulationPoint
 from auricle.nn.patch import patch_centres_ms, patch_mask
 from auricle.nn.pooling import masked_mean
-from auricle.nn.transformer import Block, Rotary
+from auricle.nn.transformer import Rotary
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
 from auricle.tracing import all_true
 
@@ -34,16 +34,11 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class Wav2vec1dConfig(ComponentConfig):
+class Wav2vec1dConfig(BlocksConfig):
     """Settings of the encoder.
 
     Attributes:
         stem_width: channels of the convolutions.
-        width: features of the transformer.
-        depth: blocks.
-        n_heads: attention heads of each.
-        mlp_ratio: width of a block's hidden layer, in widths.
-        dropout: in the blocks.
         step_ms: time from one token to the next, as near to it as halving the rate can come.
     """
 
@@ -52,8 +47,6 @@ class Wav2vec1dConfig(ComponentConfig):
     width: Annotated[int, Field(gt=0)] = 256
     depth: Annotated[int, Field(gt=0)] = 4
     n_heads: Annotated[int, Field(gt=0)] = 4
-    mlp_ratio: float = 4.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     step_ms: Annotated[float, Field(gt=0)] = 32.0
 
 
@@ -83,9 +76,7 @@ class Wav2vec1d(EncoderModule):
         self.stem = nn.Sequential(*(_Halving(one, config.stem_width) for one in widths[:-1]))
         self.enter = nn.Sequential(nn.LayerNorm(config.stem_width), nn.Linear(config.stem_width, config.width))
         self.rotary = Rotary(config.width // config.n_heads)
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
-        )
+        self.blocks = stack(config)
         for number in range(config.depth):
             self.add_point(ModulationPoint(f"block{number}", config.width, -1))
         self.norm = nn.LayerNorm(config.width)

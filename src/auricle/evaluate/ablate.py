@@ -35,7 +35,7 @@ from auricle.evaluate.reference import reference_rows
 from auricle.evaluate.robustness import FEWER_LEADS, robustness
 from auricle.evaluate.robustness import PROTOCOL as ROBUSTNESS
 from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
-from auricle.methods import Classifies, build_method, load_card
+from auricle.methods import AlignsText, Classifies, build_method, load_card
 from auricle.tasks import Task
 from auricle.train.pretrain import train_once
 from auricle.train.setup import with_classes
@@ -179,7 +179,8 @@ def _evaluate_whole(ablation: Ablation, setting: Setting, seed: int, folder: Pat
     probes = [share for share in probes if not _is_there(setting, f"linear_probe-{share:g}-{seed if share < 1 else 0}")]
     if probes:
         linear_probe(setting, probes, [seed])
-    asks = "zero_shot" in ablation.protocols and not _is_there(setting, "zero_shot")
+    answers = "zero_shot" in ablation.protocols and isinstance(setting.method, AlignsText)
+    asks = answers and not _is_there(setting, "zero_shot")
     if asks:
         zero_shot(setting)
     return bool(probes) or asks
@@ -222,7 +223,7 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
     rows = []
     for row in ablation.rows:
         of_row = [result for result in ours if result["meta"]["method"] == (row.reference or row.name)]
-        cells = [cell([result for result in of_row if _share(result) == share], metric) for share, metric in columns]
+        cells = [_cell(of_row, share, metric) for share, metric in columns]
         rows.append((row.name, *cells))
     fewer, of_fewer = _with_fewer_leads(ablation, every)
     header, more = _compared(ablation, task, out)
@@ -244,6 +245,12 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
         notes.append(_not_run(missing, out))
     joined = tuple((*row, *of_fewer[row[0]], *more[row[0]]) for row in rows)
     return Table(("", *shown, *fewer, *header), joined, f"**{ablation.title}** on {task.id}.", tuple(notes))
+
+
+def _cell(of_row: Sequence[Result], share: tuple[bool, float], metric: str) -> str:
+    """A cell of a row; a dash where a row that was run cannot be asked zero-shot."""
+    found = [result for result in of_row if _share(result) == share]
+    return "–" if share[0] and of_row and not found else cell(found, metric)
 
 
 def _with_fewer_leads(ablation: Ablation, results: Sequence[Result]) -> tuple[list[str], dict[str, list[str]]]:

@@ -34,6 +34,11 @@ TASKS: Final = {
 # Stands where nothing was published.
 _NOTHING: Final = "–"
 SYSTEMS: Final = ("lisa", "merl", "mirage", "ls_emvae", "cg_dmer", "acl_ecg")
+# Our implementations of what else is in the table of the document, in its order.
+BASELINES: Final = (
+    "simclr", "byol", "barlow_twins", "moco_v3", "simsiam", "ts_tcc", "clocs", "wcr", "astcl", "crt", "st_mem",
+    "heartlang", "melp",
+)  # fmt: skip
 _TRACK_NOTES: Final = {
     "clean": (
         "Track clean: labels from the records, whole codes only; subsets of 1 and 10 % by patient and nested; chosen "
@@ -55,7 +60,7 @@ def main_table(results: Iterable[Result], track: str = "clean") -> Table:
     """The published rows, the reference rows and ours: 1, 10 and 100 % of the labels and zero-shot for each task.
 
     Macro AUROC in per cent of linear probes; ours with standard deviation over seeds and interval over patients.
-    Every reference row and every system has a row, whether it was run or not.
+    Every reference row, every system and every baseline has a row, whether it was run or not.
 
     Args:
         results: as from `auricle.evaluate.table.collect`; there may be none.
@@ -73,10 +78,10 @@ def main_table(results: Iterable[Result], track: str = "clean") -> Table:
     ]
     by_row = rows_of(ours)
     known = {key[0] for key in by_row}
-    for name in (*SANITY_ROWS, *SYSTEMS):
+    order = [*SANITY_ROWS, *SYSTEMS, *BASELINES]
+    for name in order:
         if name not in known:
             by_row[name, "", track] = []
-    order = [*SANITY_ROWS, *SYSTEMS]
     keys = sorted(by_row, key=lambda key: (order.index(key[0]) if key[0] in order else len(order), key))
     header = ["method"]
     for title in TASKS.values():
