@@ -110,6 +110,7 @@ def main() -> None:
         print(json.dumps(one(Path(sys.argv[2]), sys.argv[3], sys.argv[4])))
         return
     names = sys.argv[1:] or list_methods()
+    kept = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     rows, failed = [], []
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
@@ -126,7 +127,11 @@ def main() -> None:
                     continue
                 rows.append(json.loads(done.stdout.splitlines()[-1]))
                 typer.echo(f"{name} {preset}: {rows[-1]['records_per_second']:.0f} records/s", err=True)
-    if not sys.argv[1:] and not failed:  # some methods alone do not take the place of all
+    if sys.argv[1:]:  # methods that are named take the place of their own rows alone
+        named = {(row["method"], row["preset"]) for row in rows}
+        rows += [row for row in kept if (row["method"], row["preset"]) not in named]
+        rows.sort(key=lambda row: (row["method"], row["preset"]))
+    if not failed:
         RESULTS.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
     print("| method | encoder | in all | records/s, of `supervised` | MB |\n| --- | ---: | ---: | ---: | ---: |")
     for row in rows:

@@ -60,8 +60,8 @@ CASES = {
 # They learn how a record goes on, which in noise it does not: a wave of its own rate in each record.
 FORETELL = {"cpc", "patchtst", "timesurl", "ts_tcc"}
 
-# A strong view has its pieces in another order: foretelling it takes longer than others take to learn eight records.
-SLOW = {"ts_tcc": 140}
+# Most learn eight records in twenty steps; where the strong view has its pieces in another order, it takes longer.
+MOST_STEPS = 140
 
 
 def fresh(name: str, seed: int = 0, **more: object) -> Method:
@@ -128,8 +128,12 @@ def test_it_can_learn_eight_records(name: str) -> None:
         wave = torch.sin(2 * math.pi * rate * torch.arange(500) / 250)[:, None] * torch.linspace(0.5, 1.5, 12)[:, None]
         batch = replace(batch, signal=wave)
     optimiser = torch.optim.AdamW(method.parameters(), lr=5e-3)
-    terms = [one_step(method, batch, optimiser, number)[CASES[name]] for number in range(SLOW.get(name, 60))]
-    assert sum(terms[-5:]) < 0.7 * sum(terms[:5])
+    terms: list[float] = []
+    for number in range(MOST_STEPS):
+        terms.append(one_step(method, batch, optimiser, number)[CASES[name]])
+        if number >= 10 and sum(terms[-5:]) < 0.7 * sum(terms[:5]):
+            return
+    pytest.fail(f"from {sum(terms[:5]) / 5:.3g} to {sum(terms[-5:]) / 5:.3g} in {MOST_STEPS} steps")
 
 
 @pytest.mark.parametrize("name", CASES)

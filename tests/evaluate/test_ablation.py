@@ -147,11 +147,36 @@ def test_rows_may_have_equal_time_in_place_of_equal_steps(
     assert any("0.002 min each" in note and "narrow 3, wide 1" in note for note in table.notes)
     assert run_ablation(ablation, frame, Watcher()) == table
     assert len(timed) == 4
-    with pytest.raises(ConfigError, match=r"trained for 0\.002 min each"):
-        run_ablation(ablation, replace(frame, minutes=1.0), Watcher())
+    assert table.rows == run_ablation(ablation, frame, Watcher()).rows
+    for other in (1.0, None):
+        with pytest.raises(ConfigError, match="with other minutes"):
+            run_ablation(ablation, replace(frame, minutes=other), Watcher())
     refused(
         auricle("ablate", "age_gate", store, tmp_path, "--steps", 2, "--minutes", 1), "equal steps or equal minutes"
     )
+
+
+def test_a_donor_without_steps_of_its_own_takes_its_share_of_what_is_typed() -> None:
+    donors = {"first": {"share": 0.25, "model": {"name": "vq_hbr", "preset": "tiny"}},
+              "own": {"model": {"name": "simclr", "preset": "tiny"}, "train": {"steps": 7}}}  # fmt: skip
+    rows = (
+        {"name": "second", "donor": "first", "share": 0.75, "run": {"model": {"name": "heartlang", "preset": "tiny"}}},
+        {"name": "other", "donor": "own", "run": {"model": {"name": "simclr"}}},
+    )
+    base = {"train": {"steps": 40, "batch_size": 4}}
+    ablation = validate(Ablation, {"title": "t", "base": base, "rows": rows, "donors": donors}, "ablation")
+    frame = Frame(Path("a"), load_task("simulated/diagnosis"), Path("b"), pretrain=Path("c"))
+
+    def steps(frame: Frame) -> list[object]:
+        first = row_config(ablation, ablation.rows[0], frame, 0).train
+        train = donor_config(ablation, "first", frame).train
+        return [(one.steps, one.epochs, one.batch_size) for one in (train, first)]
+
+    assert steps(frame) == [(10, None, 4), (30, None, 4)]
+    assert steps(replace(frame, over={"train": {"steps": 80, "batch_size": 8}})) == [(20, None, 8), (60, None, 8)]
+    assert [epochs for _, epochs, _ in steps(replace(frame, over={"train": {"epochs": 8}}))] == [2, 6]
+    assert steps(replace(frame, steps={"second": 400, "donor first": 100})) == [(25, None, 4), (300, None, 4)]
+    assert donor_config(ablation, "own", replace(frame, over={"train": {"steps": 80}})).train.steps == 7
 
 
 def test_a_wrong_row_is_refused_before_anything_is_trained(store: Path, tmp_path: Path) -> None:
@@ -344,9 +369,9 @@ class TestAFolderKnowsWhatItWasAsked:
         store, adults, _ = children
         frame = Frame(store, load_task("simulated/children"), tmp_path)
         run_ablation(self.small(), frame, Watcher())
-        with pytest.raises(ConfigError, match="were made of other records: choose another folder"):
+        with pytest.raises(ConfigError, match="were made with other records: choose another folder"):
             run_ablation(self.small(), replace(frame, store=adults), Watcher())
-        with pytest.raises(ConfigError, match="were made of other task"):
+        with pytest.raises(ConfigError, match="were made with other task"):
             run_ablation(self.small(), replace(frame, task=load_task("simulated/diagnosis")), Watcher())
 
     def test_names_of_any_letters_are_compared_seed_by_seed(

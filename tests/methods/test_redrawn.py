@@ -18,7 +18,7 @@ from auricle.encoders.spectral_vit import SpectralVit
 from auricle.encoders.vit1d import Vit1d
 from auricle.errors import ConfigError, DataError
 from auricle.leads import STANDARD
-from auricle.losses.contrastive import share_of_positives
+from auricle.losses.contrastive import several_positives
 from auricle.methods import Method, Progress, create_method, init_encoder_from, save_method
 from auricle.nn.codebook import NearestCodebook
 from auricle.nn.patch import patchify
@@ -122,12 +122,20 @@ def _codebook_of_half(rank: int) -> tuple[list[object], float]:
     return _codebook(rank, 2)
 
 
-def _begun_anew(rank: int) -> list[object]:
+def _begun_anew(rank: int, n: int) -> list[object]:
+    """Many entries begin anew, some steps with more of them than features; a process may have no feature at all."""
     torch.manual_seed(0)
-    book = NearestCodebook(12, 4, patience=1).train()
+    book = NearestCodebook(40, 4, patience=1).train()
+    counts = seeded(4, 5, seed=7) > 0
+    counts[2:] &= seeded(2, 5, seed=8) > 0.5
     for number in range(4):
-        book(seeded(3, 5, 4, seed=10 * rank + number), seeded(3, 5, seed=rank) > 0)
+        rows = slice(rank * n, rank * n + n)
+        book(seeded(4, 5, 4, seed=number)[rows], counts[rows] & (number != 2 or rank == 0))
     return book.entries.tolist()
+
+
+def _begun_anew_of_half(rank: int) -> list[object]:
+    return _begun_anew(rank, 2)
 
 
 def test_two_processes_hold_one_codebook_and_that_of_one_with_all() -> None:
@@ -135,8 +143,19 @@ def test_two_processes_hold_one_codebook_and_that_of_one_with_all() -> None:
     for half in in_two_processes(_codebook_of_half):
         assert torch.allclose(torch.tensor(half[0]), torch.tensor(whole), atol=1e-5)
         assert half[1] == pytest.approx(used, rel=1e-4)
-    one, other = in_two_processes(_begun_anew)
-    assert one == other
+
+
+def test_two_processes_begin_entries_anew_at_the_same_features() -> None:
+    torch.manual_seed(0)
+    book = NearestCodebook(40, 4, patience=1).train()
+    counts = seeded(4, 5, seed=7) > 0
+    counts[2:] &= seeded(2, 5, seed=8) > 0.5
+    for number in range(4):
+        of_step = counts.clone()
+        of_step[2:] &= number != 2
+        book(seeded(4, 5, 4, seed=number), of_step)
+    for half in in_two_processes(_begun_anew_of_half):
+        assert torch.allclose(torch.tensor(half), book.entries, atol=1e-5)
 
 
 class TestSpectrum:
@@ -206,6 +225,23 @@ class TestCrt:
         assert losses["nothing"] == losses["shown"] == losses["absent lead"]
         assert losses["nothing"] != losses["dropped"]
 
+    def test_a_record_of_nothing_counts_for_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        method, batch = fresh("crt").eval(), make_batch()
+        as_it_is(method, monkeypatch)
+        monkeypatch.setattr(
+            "auricle.methods.crt.chosen", lambda present, share: present & (seeded(1, 80)[:, : present.shape[1]] > 0)
+        )
+        empty = torch.cat([batch.time_mask[:7], batch.time_mask[7:] & False])
+        with torch.no_grad():
+            seven = method.step(batch.select(torch.arange(7)), Progress(0, 1)).terms
+            eight = method.step(replace(batch, time_mask=empty), Progress(0, 1)).terms
+        for name in ("loss", "alike", "signal"):
+            assert float(eight[name]) == pytest.approx(float(seven[name]), rel=1e-4)
+
+    def test_shares_in_the_wrong_order_are_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"least=0\.9 is more than most=0\.5"):
+            fresh("crt", least=0.9, most=0.5)
+
     def test_records_that_are_alike_cost(self) -> None:
         batch = make_batch()
         same = replace(batch, signal=batch.signal[:1].expand(8, -1, -1))
@@ -263,15 +299,18 @@ class TestTimemae:
 
 
 class TestSimmtm:
-    def test_positives_are_the_share_of_the_softmax(self) -> None:
+    def test_every_positive_is_told_from_all_others(self) -> None:
+        """By a loop; one near copy does not make up for one that is far."""
         logits, positive = seeded(3, 7), torch.zeros(3, 7, dtype=torch.bool)
         for i in range(3):
             logits[i, i] = -torch.inf
             positive[i, i] = positive[i, i + 3] = positive[i, 6] = True
-        for i, value in enumerate(share_of_positives(logits, positive)):
-            others = [math.exp(float(logits[i, j])) for j in range(7) if j != i]
-            own = [math.exp(float(logits[i, j])) for j in (i + 3, 6)]
-            assert float(value) == pytest.approx(-math.log(sum(own) / sum(others)), rel=1e-5)
+        for i, value in enumerate(several_positives(logits, positive)):
+            others = sum(math.exp(float(logits[i, j])) for j in range(7) if j != i)
+            own = [-math.log(math.exp(float(logits[i, j])) / others) for j in (i + 3, 6)]
+            assert float(value) == pytest.approx(sum(own) / 2, rel=1e-5)
+        logits[:, 6] = -20.0
+        assert (several_positives(logits, positive) > 5).all()
 
     def test_a_record_is_drawn_from_all_others_by_their_likeness(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Equations 5 and 6, by a loop: the record itself has no part in it, its copies have."""
@@ -303,6 +342,10 @@ class TestSimmtm:
         assert float(result.loss.detach()) == pytest.approx(drawn + copies, rel=1e-5)  # both variances begin as one
         assert method.uncertainty.grad is not None
         assert method.uncertainty.grad.tolist() == pytest.approx([1 - drawn, 1 - copies], rel=1e-4)
+
+    def test_stretches_too_short_for_their_share_are_refused_before_training(self) -> None:
+        with pytest.raises(ConfigError, match=r"model\.stretch_ms or lower model\.hidden"):
+            fresh("simmtm", hidden=0.74, stretch_ms=8)
 
     def test_a_single_record_is_refused(self) -> None:
         with pytest.raises(DataError, match="this one has a single record"):
@@ -412,7 +455,7 @@ class TestBeats:
         encoder, batch = fresh("vq_hbr").encoder, make_batch()
         assert isinstance(encoder, BeatVit)
         at, found = encoder.find_beats(batch.signal, batch.time_mask)
-        _, own = encoder.cut(batch.signal, at, found)
+        _, own = encoder.cut(batch.signal, batch.time_mask, at, found)
         for row in range(8):
             places = at[row][found[row]]
             assert (places.diff() > 0).all()
@@ -421,6 +464,26 @@ class TestBeats:
                 samples = torch.arange(-encoder.reach, encoder.reach)[beat] + place
                 covered[samples] += 1
             assert covered.max() == 1
+
+    def test_padding_is_not_drawn_and_does_not_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        method, batch = fresh("vq_hbr").eval(), make_batch(8, 1.2)
+        as_it_is(method, monkeypatch)
+        longer = replace(
+            batch, signal=F.pad(batch.signal, (0, 200)), time_mask=F.pad(batch.time_mask, (0, 200)), beats=None
+        )
+        with torch.no_grad():
+            alone, padded = (method.step(one, Progress(0, 1)).terms for one in (batch, longer))
+        assert float(padded["drawn"]) == pytest.approx(float(alone["drawn"]), rel=1e-5)
+
+    def test_as_many_beats_are_read_as_were_recorded_and_no_more_for_padding(self) -> None:
+        few = {"name": "beat_vit", "preset": "tiny", "most_per_minute": 120.0}
+        encoder = create_method("vq_hbr", "tiny", encoder=few).encoder
+        assert isinstance(encoder, BeatVit)
+        signal, mask = torch.zeros(1, 12, 750), torch.ones(1, 750, dtype=torch.bool)
+        signal[..., 30::80] = 1.0
+        _, alone = encoder.find_beats(signal, mask)
+        _, padded = encoder.find_beats(F.pad(signal, (0, 1000)), F.pad(mask, (0, 1000)))
+        assert alone.sum() == padded.sum() == 6
 
     def test_a_flat_record_has_one_beat_and_nothing_has_none(self) -> None:
         encoder = fresh("vq_hbr").encoder
@@ -480,6 +543,23 @@ class TestHeartlang:
         with pytest.raises(ConfigError, match="says 16 words of 8 numbers, and the first stage learned 32"):
             init_encoder_from(fresh("heartlang"), tmp_path / "others")
 
+    @pytest.mark.parametrize(
+        ("more", "key"),
+        [
+            ({"input": {"rate_hz": 125, "seconds": 2.0, "band_hz": (0.5, 40)}}, r"model\.input\."),
+            ({"encoder": {"name": "beat_vit", "preset": "tiny", "most_per_minute": 100.0}}, r"model\.encoder\.most_"),
+            ({"labs": {"tests": ("potassium",)}}, r"model\.labs"),
+        ],
+    )
+    def test_a_first_stage_that_read_something_else_is_refused(self, more: dict, key: str) -> None:
+        with pytest.raises(ConfigError, match=key):
+            fresh("heartlang").take_over(fresh("vq_hbr", **more))
+
+    def test_fewer_leads_than_the_first_stage_are_no_other_words(self) -> None:
+        second = fresh("heartlang", input={"rate_hz": 250, "seconds": 2.0, "only": ["I", "II", "V2"]})
+        second.take_over(fresh("vq_hbr", input={"rate_hz": 250, "seconds": 2.0}))
+        assert second.taught
+
     def test_a_hidden_beat_is_known_by_its_place_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         method, entered = fresh("heartlang"), []
         as_it_is(method, monkeypatch)
@@ -493,7 +573,7 @@ class TestHeartlang:
         batch = make_batch()
         at, found = encoder.find_beats(batch.signal, batch.time_mask)
         monkeypatch.setattr(encoder, "find_beats", lambda signal, mask: (at, found))
-        _, own = encoder.cut(batch.signal, at, found)
+        _, own = encoder.cut(batch.signal, batch.time_mask, at, found)
         changed = batch.signal.clone()
         samples = (torch.arange(-encoder.reach, encoder.reach) + at[0, 1])[own[0, 1]]
         changed[0, 0, samples] += 1.0
@@ -523,6 +603,11 @@ class TestHeartlang:
 
 
 class TestRefused:
+    def test_heads_that_do_not_divide_a_width(self) -> None:
+        for name, more in (("timemae", {"n_heads": 3}), ("crt", {"decoder": {"width": 17, "depth": 1, "n_heads": 2}})):
+            with pytest.raises(ConfigError, match="heads do not divide a width"):
+                fresh(name, **more)
+
     def test_encoders_that_cannot_hide_what_is_to_be_hidden(self) -> None:
         resnet = {"name": "resnet1d", "preset": "tiny"}
         needed = {"crt": "spectral_vit", "timemae": "vit1d", "patchtst": "patchtst", "vq_hbr": "beat_vit",

@@ -76,6 +76,10 @@ class BeatVit(EncoderModule):
             self.add_point(ModulationPoint(f"block{number}", config.width, -1, len(spec.leads), 1))
         self.norm = nn.LayerNorm(config.width)
 
+    def _most(self, n: int) -> int:
+        """Beats that may be read of n samples."""
+        return max(2, math.ceil(n / float(self.spec.rate_hz) * float(self.config.most_per_minute) / 60))
+
     def find_beats(
         self, signal: Float[Tensor, "b l t"], time_mask: Bool[Tensor, "b t"]
     ) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"]]:
@@ -98,13 +102,16 @@ class BeatVit(EncoderModule):
         # Places that are steepest around them, the steepest first.
         apart = max(1, round(_APART_MS * rate / 1000))
         peak = steep == F.max_pool1d(steep[:, None], 2 * apart + 1, 1, apart)[:, 0]
-        most = min(n, max(2, math.ceil(n / rate * self.config.most_per_minute / 60)))
+        most = min(n, self._most(n))
         height, place = torch.where(peak & inside & (steep > 0), steep, -1.0).topk(most, dim=1)
         # What a slow record would have as its least steep beat says how steep a beat is.
         slowest = (time_mask.sum(1, keepdim=True) / rate * _SLOWEST_HZ).long().clamp(1, most) - 1
         usual = height.gather(1, slowest)
         usual = torch.where(usual > 0, usual, height[:, :1])  # fewer peaks than that
         found = (height > 0) & (height >= _LEAST_STEEP * usual)
+        # Of more than may be read the steepest; what was recorded counts, and not the padding.
+        allowed = torch.ceil(time_mask.sum(1, keepdim=True) / rate * self.config.most_per_minute / 60).clamp_min(2)
+        found = found & (torch.arange(most, device=signal.device) < allowed)
         # A flat record has one beat, at its beginning: what was recorded is read.
         none = ~found.any(1, keepdim=True) & time_mask.any(1, keepdim=True)
         first = torch.arange(most, device=signal.device) == 0
@@ -118,12 +125,17 @@ class BeatVit(EncoderModule):
         return at.clamp(max=n - 1), found
 
     def cut(
-        self, signal: Float[Tensor, "b l t"], at: Int[Tensor, "b k"], found: Bool[Tensor, "b k"]
+        self,
+        signal: Float[Tensor, "b l t"],
+        time_mask: Bool[Tensor, "b t"],
+        at: Int[Tensor, "b k"],
+        found: Bool[Tensor, "b k"],
     ) -> tuple[Float[Tensor, "b l k p"], Bool[Tensor, "b k p"]]:
-        """(b, l, k, p) beats in units of TYPICAL_MV, and (b, k, p) which samples of them are theirs; the rest is 0.
+        """(b, l, k, p) beats in units of TYPICAL_MV, and (b, k, p) which recorded samples are theirs; the rest is 0.
 
         Args:
             signal: 0 wherever nothing was recorded.
+            time_mask: true inside the record.
             at: samples at which beats lie, in order.
             found: which there are.
         """
@@ -135,9 +147,11 @@ class BeatVit(EncoderModule):
         behind = F.pad(torch.where(found[:, 1:], middle, far), (0, 1), value=far)
         before = F.pad(middle, (1, 0), value=-far)
         own = (samples >= before[..., None]) & (samples < behind[..., None]) & (samples >= 0) & (samples < n)
-        own = own & found[..., None]
-        index = samples.clamp(0, n - 1).flatten(1)[:, None].expand(-1, signal.shape[1], -1)
-        beats = torch.unflatten((signal / TYPICAL_MV).gather(2, index), -1, (at.shape[1], self.beat))
+        index = samples.clamp(0, n - 1).flatten(1)
+        recorded = torch.unflatten(time_mask.gather(1, index), -1, (at.shape[1], self.beat))
+        own = own & recorded & found[..., None]
+        rows = index[:, None].expand(-1, signal.shape[1], -1)
+        beats = torch.unflatten((signal / TYPICAL_MV).gather(2, rows), -1, (at.shape[1], self.beat))
         return torch.where(own[:, None], beats, 0.0), own
 
     def turn(self, at: Int[Tensor, "b k"], rotary: Rotary | None = None) -> tuple[Tensor, Tensor]:
@@ -195,6 +209,6 @@ class BeatVit(EncoderModule):
     def encode(self, signal: Tensor, lead_mask: Tensor, time_mask: Tensor, condition: Condition | None) -> Tokens:
         """(b, l * k, d) tokens, all beats of a lead and then of the next, and (b, d) their mean as `pooled`."""
         at, found = self.find_beats(signal, time_mask)
-        beats, _ = self.cut(signal, at, found)
+        beats, _ = self.cut(signal, time_mask, at, found)
         mask = lead_mask[:, :, None] & found[:, None]
         return self.read_beats(self.embed_beats(beats), mask, at, condition)

@@ -126,12 +126,13 @@ class Patchtst(EncoderModule):
         shown = keys | F.pad(~keys.any(1, keepdim=True), (0, keys.shape[1] - 1))
         # What is added to the scores of each lead's attention, (b l, 1, 1, n).
         self._keys = torch.where(shown, 0.0, -torch.inf).repeat_interleave(self.n_leads, dim=0)[:, None, None]
-        x = self.transformer.positional_encoder(self.transformer.embedder(patches))  # type: ignore[operator]
-        for layer, modulate in zip(self.transformer.layers, self.modulate, strict=True):  # type: ignore[arg-type]
-            x = modulate(layer(hidden_state=x, output_attentions=False)[0], condition)
-        self._keys = None
-        whole: Tensor = x
-        return whole
+        try:
+            x: Tensor = self.transformer.positional_encoder(self.transformer.embedder(patches))  # type: ignore[operator]
+            for layer, modulate in zip(self.transformer.layers, self.modulate, strict=True):  # type: ignore[arg-type]
+                x = modulate(layer(hidden_state=x, output_attentions=False)[0], condition)
+        finally:
+            self._keys = None
+        return x
 
     def _with_keys(
         self, attention: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,17 @@ from auricle.atomic import write_json
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate import equal_time
-from auricle.evaluate.ablation import Ablation, Called, Frame, Row, donor_config, donor_folder, row_config, slug
+from auricle.evaluate.ablation import (
+    Ablation,
+    Called,
+    Frame,
+    Row,
+    donor_config,
+    donor_folder,
+    donor_title,
+    row_config,
+    slug,
+)
 from auricle.evaluate.by_age import thresholds_at
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.paired import measured
@@ -37,6 +47,7 @@ from auricle.evaluate.robustness import PROTOCOL as ROBUSTNESS
 from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
 from auricle.methods import AlignsText, Classifies, build_method, load_card
 from auricle.tasks import Task
+from auricle.train.config import RunConfig
 from auricle.train.pretrain import train_once
 from auricle.train.setup import with_classes
 from auricle.train.watch import Watcher
@@ -75,15 +86,21 @@ def run_ablation(
     """
     rows = ablation.only(frame.only).rows
     _check_questions(ablation, frame)
-    if frame.minutes is not None:
-        frame = _at_equal_time(ablation, rows, frame, say)
-    runs = [
-        (row, seed, row_config(ablation, row, frame, seed)) for row in rows for seed in frame.seeds if not row.reference
-    ]
+    _runs(ablation, rows, frame)  # all settings are looked at before anything is trained
+    donors = list(dict.fromkeys(row.donor for row in rows if row.donor))
+    for name in donors:
+        donor_config(ablation, name, frame)
     _keep_asked(frame)
-    for name in dict.fromkeys(row.donor for row in rows if row.donor):
+    if frame.minutes is not None:
+        timed = {donor_title(name): donor_config(ablation, name, frame) for name in donors
+                 if "train" not in ablation.donors[name]}  # fmt: skip
+        frame = _timed(timed | _timeable(ablation, rows, frame, with_donor=False), frame, say)
+    for name in donors:
         donor = donor_config(ablation, name, frame)
-        train_once(donor, donor_folder(frame, name), watcher, partial(say, f"donor {name}"))
+        train_once(donor, donor_folder(frame, name), watcher, partial(say, donor_title(name)))
+    if frame.minutes is not None:
+        frame = _timed(_timeable(ablation, rows, frame, with_donor=True), frame, say)
+    runs = _runs(ablation, rows, frame)
     spent: list[float] = []
     for number, (row, seed, config) in enumerate(runs):
         left = f", about {fmean(spent) * (len(runs) - number) / 60:.0f} min left" if spent else ""
@@ -102,13 +119,26 @@ def run_ablation(
     return ablation_table(ablation, frame.task, frame.out)
 
 
-def _at_equal_time(ablation: Ablation, rows: Sequence[Row], frame: Frame, say: Callable[[str], None]) -> Frame:
-    """The frame with the steps of each row that does not say its own."""
+def _runs(ablation: Ablation, rows: Sequence[Row], frame: Frame) -> list[tuple[Row, int, RunConfig]]:
+    """The runs of rows, one for each seed."""
+    trained = [row for row in rows if not row.reference]
+    return [(row, seed, row_config(ablation, row, frame, seed)) for row in trained for seed in frame.seeds]
+
+
+def _timeable(ablation: Ablation, rows: Sequence[Row], frame: Frame, with_donor: bool) -> dict[str, RunConfig]:
+    """Rows whose steps follow from the minutes, by name: those that do not say their own, with a donor or without."""
+    named = [row for row in rows if not row.reference and "steps" not in row.run.get("train", {})]
+    return {
+        row.name: with_classes(row_config(ablation, row, frame, frame.seeds[0]), frame.task)
+        for row in named
+        if bool(row.donor) == with_donor
+    }
+
+
+def _timed(configs: Mapping[str, RunConfig], frame: Frame, say: Callable[[str], None]) -> Frame:
+    """The frame with the steps that some runs make in its minutes."""
     assert frame.minutes is not None
-    timed = [row for row in rows if not row.reference and "steps" not in row.run.get("train", {})]
-    configs = {row.name: with_classes(row_config(ablation, row, frame, frame.seeds[0]), frame.task) for row in timed}
-    configs = {name: config.model_copy(update={"init_from": None}) for name, config in configs.items()}
-    return replace(frame, steps=equal_time.steps_in(frame.minutes, configs, frame.out, say))
+    return replace(frame, steps={**frame.steps, **equal_time.steps_in(frame.minutes, configs, frame.out, say)})
 
 
 def _check_questions(ablation: Ablation, frame: Frame) -> None:
@@ -130,12 +160,13 @@ def _keep_asked(frame: Frame) -> None:
         "records": _fingerprint(frame.store),
         "task": hashlib.sha256(frame.task.model_dump_json(exclude={"origin"}).encode()).hexdigest(),
         "pretrain": _fingerprint(frame.pretrain) if frame.pretrain else "",
+        "minutes": frame.minutes,
     }
     known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else asked
     differing = [name for name, value in asked.items() if known.get(name) != value]
     if differing:
         raise ConfigError(
-            f"{frame.out}: its rows were made of other {' and '.join(differing)}: choose another folder for the table"
+            f"{frame.out}: its rows were made with other {' and '.join(differing)}: choose another folder for the table"
         )
     frame.out.mkdir(parents=True, exist_ok=True)
     write_json(place, asked)
@@ -240,6 +271,8 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
         notes.append(f"Pre-training saw, or may have seen, signals of this test part: {', '.join(saw)}.")
     if at_equal_time := equal_time.note(out):
         notes.append(at_equal_time)
+    if seeds > 1 and any(row.donor for row in ablation.rows):
+        notes.append("All seeds of a row begin from one and the same donor, whose own spread is not in theirs.")
     missing = [row[0] for row in rows if set(row[1:]) == {NOT_RUN}]
     if missing:
         notes.append(_not_run(missing, out))

@@ -46,6 +46,7 @@ class Row(Config):
         sized_by: dotted key of the run whose value is chosen so that the encoder has as many weights as that of the row
             `Ablation.sized_like`: what a part is worth is not to be told from what fewer weights are worth.
         donor: whose weights it begins from.
+        share: of the steps, epochs or minutes of the table that the row takes; a donor may take the rest.
         reference: a row of `auricle.evaluate.reference` in place of a training, such as `rocket`.
     """
 
@@ -55,6 +56,7 @@ class Row(Config):
     take: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     sized_by: str = ""
     donor: str = ""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
     reference: Literal["", "class_prior", "rocket", "age_and_sex"] = ""
 
 
@@ -89,7 +91,8 @@ class Ablation(Config):
             again, of recordings with nine, six, three leads and one, nothing being learned anew.
         compared_with: the row that the others are compared with; none where empty.
         sized_like: the row whose encoder gives rows with `sized_by` their size.
-        donors: by name, the runs whose weights rows begin from, trained on `Frame.pretrain`.
+        donors: by name, the runs whose weights rows begin from, trained on `Frame.pretrain`. One without `train` is
+            trained as rows are, or for a `share` of it.
         base: settings of a run common to all rows.
         rows: at least one.
     """
@@ -198,7 +201,7 @@ def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[st
     if steps is not None:  # what is typed, or follows from it, goes before what the file says
         over = merge(over, {"train": {"steps": steps}})
         values = _without(values, ["train", "epochs"])
-    values = merge(merge(values, over), {"train": {"seed": seed}})
+    values = _shared(merge(merge(values, over), {"train": {"seed": seed}}), row.share)
     if row.donor:
         donor = dump(donor_config(ablation, row.donor, frame))["model"]
         values["model"] = as_donor(donor, values.get("model", {}))
@@ -260,10 +263,34 @@ def donor_config(ablation: Ablation, name: str, frame: Frame) -> RunConfig:
     if frame.pretrain is None:
         raise ConfigError(f"rows begin from the donor {name!r}: name the store it learns from (--pretrain STORE)")
     over = (frame.over or {}).get("model", {})
-    values = merge(ablation.donors[name], {"model": {key: over[key] for key in ("input",) if key in over}})
+    own = {key: value for key, value in ablation.donors[name].items() if key != "share"}
+    values = merge(own, {"model": {key: over[key] for key in ("input",) if key in over}})
+    if "train" not in own:
+        train = merge(ablation.base.get("train", {}), (frame.over or {}).get("train", {}))
+        steps = frame.steps.get(donor_title(name), (frame.over or {}).get("train", {}).get("steps"))
+        if steps is not None:
+            train = {**_without(train, ["epochs"]), "steps": steps}
+        values = _shared({**values, "train": train}, ablation.donors[name].get("share", 1.0))
     same = frame.pretrain.resolve() == frame.store.resolve()  # then its test part is not for donors
     task = frame.task if same or _needs_labels(values) else None
     return validate(RunConfig, merge({"data": _data(frame.pretrain, task)}, values), f"donor {name!r}")
+
+
+def donor_title(name: str) -> str:
+    """What a donor is called beside the rows."""
+    return f"donor {name}"
+
+
+def _shared(values: dict[str, Any], share: float) -> dict[str, Any]:
+    """Settings of a run that takes a share of the steps or epochs."""
+    train = dict(values.get("train", {}))
+    if share == 1 or not train.keys() & {"steps", "epochs"}:
+        return values
+    if "epochs" in train:
+        train["epochs"] *= share
+    else:
+        train["steps"] = max(1, round(train["steps"] * share))
+    return {**values, "train": train}
 
 
 def _needs_labels(values: Mapping[str, Any]) -> bool:

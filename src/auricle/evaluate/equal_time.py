@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from auricle.atomic import write_json
-from auricle.errors import ConfigError
 from auricle.train.config import RunConfig
 from auricle.train.throughput import throughput
 
@@ -31,17 +30,11 @@ def steps_in(
         out: folder of the table.
         say: called with a line for each row that is timed.
 
-    Raises:
-        ConfigError: the table was begun with other minutes.
     """
     place = out / EQUAL_TIME
     known: dict[str, Any] = {"minutes": minutes, "steps": {}}
     if place.exists():
         known = json.loads(place.read_text(encoding="utf-8"))
-    if known["minutes"] != minutes:
-        raise ConfigError(
-            f"{out}: its rows were trained for {known['minutes']:g} min each; choose another folder for the table"
-        )
     new = {name: config for name, config in runs.items() if name not in known["steps"]}
     found: dict[str, int] = {}
     for sweep in ("first", "second"):
@@ -59,7 +52,8 @@ def _steps(config: RunConfig, minutes: float) -> int:
     timed = throughput(config)
     compute, read = 1 / timed.records_per_second, 1 / timed.read_per_second
     seconds = compute + read if timed.read_together else max(compute, read)
-    return max(1, round(60 * minutes / (seconds * config.train.batch_size)))
+    at_once = config.train.batch_size * config.train.accumulate
+    return max(1, round(60 * minutes / (seconds * at_once)))
 
 
 def note(out: Path) -> str:

@@ -168,11 +168,13 @@ def weighted_siglip(
     return loss, torch.ones_like(loss, dtype=torch.bool)
 
 
-def share_of_positives(logits: Float[Tensor, "r c"], positive: Bool[Tensor, "r c"]) -> Float[Tensor, " r"]:
-    """(r,) -log of the share that positives have in the softmax of a row (Dong et al. 2023, SimMTM, equation 7).
+def several_positives(logits: Float[Tensor, "r c"], positive: Bool[Tensor, "r c"]) -> Float[Tensor, " r"]:
+    """(r,) mean over the positives of a row of -log softmax (Dong et al. 2023, SimMTM, the constraint of section 3.2).
 
     Args:
         logits: (r, c) s_ij / t, -infinity at the row itself, which is neither positive nor negative.
         positive: (r, c) columns of the same record; each row has one beside itself.
     """
-    return logits.logsumexp(1) - logits.masked_fill(~positive, -torch.inf).logsumexp(1)
+    counted = positive & torch.isfinite(logits)
+    surprise = logits.logsumexp(1, keepdim=True) - logits
+    return torch.where(counted, surprise, 0.0).sum(1) / counted.sum(1)

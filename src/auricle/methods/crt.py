@@ -10,14 +10,13 @@ are cosines and sines; records are kept apart by the mean likeness of all pairs,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +30,14 @@ from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
 from auricle.methods._patch_drawing import DecoderConfig
 from auricle.nn.pooling import masked_mean
 from auricle.nn.transformer import Block, Rotary
-from auricle.processes import anywhere, gather, mean_over_active, positive_columns, world
+from auricle.processes import (
+    anywhere,
+    gather,
+    gather_without_gradient,
+    mean_over_active,
+    positive_columns,
+    world,
+)
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tiny": {
@@ -76,6 +82,12 @@ class CrtConfig(MethodConfig):
     most: Annotated[float, Field(gt=0, lt=1)] = 0.8
     apart: Annotated[float, Field(ge=0)] = 1e-4
 
+    @model_validator(mode="after")
+    def _in_order(self) -> CrtConfig:
+        if self.least > self.most:
+            raise ValueError(f"least={self.least:g} is more than most={self.most:g}")
+        return self
+
 
 class _Decoder(nn.Module):
     """Tokens that were left to patches of all three kinds.
@@ -115,8 +127,10 @@ class _Decoder(nn.Module):
         x = torch.where(left[..., None], self.narrow(tokens), self.unseen) + kind
         x = torch.cat([x[:, : sizes[0]], x[:, sizes[0] :] + self.position], dim=1)
         turn = self.rotary.of_first(sizes[0], tokens.shape[1])
+        # A record without anything is drawn from nothing, and does not count.
+        keys = there | ~there.any(1, keepdim=True)
         for block in self.blocks:
-            x = block(x, there, turn)
+            x = block(x, keys, turn)
         time, amplitude, phase = self.norm(x).split(sizes, dim=1)
         return self.draw[0](time), self.draw[1](amplitude), self.draw[2](phase)
 
@@ -167,7 +181,7 @@ class Crt(Method):
         ]
         # Cosines: full precision, also under bf16.
         with torch.autocast(signal.device.type, enabled=False):
-            alike = _alike(pooled.float())
+            alike = _alike(pooled.float(), there.any(1))
         loss = torch.stack(errors).sum() + self.config.apart * alike
         terms = dict(zip(("signal", "amplitudes", "phases"), errors, strict=True))
         terms = {"loss": loss, **terms, "alike": alike}
@@ -183,13 +197,19 @@ class Crt(Method):
         return time, amplitude, phase
 
 
-def _alike(pooled: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-    """Logarithm of the mean of exp(cosine) over the other records of all processes; 0 where there is no other."""
+def _alike(pooled: Float[Tensor, "b d"], there: Bool[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Logarithm of the mean of exp(cosine) over the other records of all processes; 0 where there is no other.
+
+    Args:
+        pooled: of each record.
+        there: records of which anything was recorded; the others count for nobody.
+    """
     whole = F.normalize(pooled, dim=-1)
     cosine = whole @ gather(whole).T
-    if cosine.shape[1] < 2:
-        return cosine.sum() * 0
-    own = positive_columns(len(whole), world()[0], whole.device)
-    others = cosine.masked_fill(F.one_hot(own, cosine.shape[1]).bool(), -torch.inf)
-    values = others.logsumexp(1) - math.log(cosine.shape[1] - 1)
-    return mean_over_active(values, torch.ones_like(values, dtype=torch.bool))
+    own = F.one_hot(positive_columns(len(whole), world()[0], whole.device), cosine.shape[1]).bool()
+    others = gather_without_gradient(there)[None] & ~own
+    n = others.sum(1)
+    # A row without another record: its own column stands in, and does not count.
+    kept = torch.where((n > 0)[:, None], others, own)
+    values = cosine.masked_fill(~kept, -torch.inf).logsumexp(1) - n.clamp_min(1).log()
+    return mean_over_active(values, there & (n > 0))

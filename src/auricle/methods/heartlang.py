@@ -44,6 +44,15 @@ class HeartlangConfig(BeatsConfig):
     hidden: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
+def _read_by(config: BeatsConfig) -> dict[str, Any]:
+    """What decides what a word means, by its dotted key: input, encoder and laboratory values; fewer leads do not."""
+    values = config.model_dump(include={"input", "encoder", "labs"})
+    values["input"].pop("only", None)
+    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+    flat = {f"{key}.{name}": value for key, table in tables.items() for name, value in table.items()}
+    return {**flat, "labs": values["labs"]}
+
+
 class Heartlang(Method):
     """An encoder of beats, what tells words, and the frozen encoder and codebook of the first stage."""
 
@@ -65,7 +74,7 @@ class Heartlang(Method):
         """Keep the first stage's encoder and words.
 
         Raises:
-            ConfigError: the donor has no words, or others than this run was told.
+            ConfigError: the donor has no words, or others than this run was told, or it read something else.
         """
         if not isinstance(donor, VqHbr | Heartlang):
             raise ConfigError(
@@ -75,6 +84,13 @@ class Heartlang(Method):
             raise ConfigError(
                 f"heartlang: model.words says {self.config.words.entries} words of {self.config.words.width} numbers, "
                 f"and the first stage learned {donor.config.words.entries} of {donor.config.words.width}"
+            )
+        theirs, ours = (_read_by(one.config) for one in (donor, self))
+        other = next((key for key in ours if ours[key] != theirs.get(key)), None)
+        if other is not None:
+            raise ConfigError(
+                f"heartlang: its first stage was learned with another model.{other}, and its words would mean "
+                "something else: take the same for both"
             )
         writer = donor.writer if isinstance(donor, Heartlang) else donor.encoder
         self.writer.load_state_dict(writer.state_dict())
@@ -114,7 +130,7 @@ class Heartlang(Method):
         ready = self.preprocess(replace(batch, image=None, image_mask=None))
         signal, condition = visible(ready.signal, ready.lead_mask, ready.time_mask), encoder.condition(ready)
         at, found = encoder.find_beats(signal, ready.time_mask)
-        beats, _ = encoder.cut(signal, at, found)
+        beats, _ = encoder.cut(signal, ready.time_mask, at, found)
         there = ready.lead_mask[:, :, None] & found[:, None]
         hidden = chosen(there.flatten(1), self.config.hidden)
         if not anywhere(hidden):

@@ -5,7 +5,8 @@ copies of each record, with other short stretches of each lead set to zero; (2) 
 compared as wholes; (3) the tokens of a record are replaced by the mean of those of all others, weighted by how like
 they are, and drawn from that; (4) copies of one record belong together, and records apart; (5) the two losses are
 weighed by learned uncertainties. Inputs: signal. Differences from the paper: drawing is one linear map of a token, in
-millivolts and only where something was recorded; lengths of stretches are in milliseconds, at any rate.
+millivolts and only where something was recorded; lengths of stretches are in milliseconds, at any rate; of several
+positives the mean counts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from torch.nn import functional as F
 
 from auricle.augment.masking import geometric
 from auricle.batch import ECGBatch, joined
-from auricle.losses.contrastive import share_of_positives
+from auricle.errors import ConfigError
+from auricle.losses.contrastive import several_positives
 from auricle.methods._base import Method, Progress, Recipe, Step
 from auricle.methods._token_drawing import TokenDrawing
 from auricle.methods._two_views import BackboneConfig, check_several, without_views
@@ -68,6 +70,13 @@ class Simmtm(Method):
 
     def __init__(self, config: SimmtmConfig) -> None:
         super().__init__(config)
+        # Stretches of zeros and what is left between them are at least one sample long.
+        least_ms = 1000 / config.input.rate_hz * config.hidden / (1 - config.hidden)
+        if least_ms > self._length() / config.input.rate_hz * 1000:
+            raise ConfigError(
+                f"simmtm: to hide a share of {config.hidden:g}, stretches must be {least_ms:.3g} ms or longer on "
+                "average at this rate: raise model.stretch_ms or lower model.hidden"
+            )
         width = self.encoder.width
         self.project = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.projection))
         self.drawing = TokenDrawing(self.encoder)
@@ -99,7 +108,7 @@ class Simmtm(Method):
             likeness = likeness.masked_fill(F.one_hot(own, likeness.shape[1]).bool(), -torch.inf)
             there = torch.where(tokens.mask[..., None], tokens.tokens.float(), 0.0)
             mixed = torch.einsum("rc,cnd->rnd", likeness[: len(ready)].softmax(1), gather(there))
-            apart = share_of_positives(likeness, positive)
+            apart = several_positives(likeness, positive)
             copies = mean_over_active(apart, torch.ones_like(apart, dtype=torch.bool))
         valid = ready.lead_mask[:, :, None] & ready.time_mask[:, None]
         wanted = torch.where(valid, ready.signal, 0.0) / TYPICAL_MV
@@ -112,10 +121,13 @@ class Simmtm(Method):
         loss = (torch.exp(-self.uncertainty) * torch.stack([missed, copies]) + self.uncertainty).sum()
         return Step(loss, {"loss": loss.detach(), "drawn": missed.detach(), "copies": copies.detach()})
 
+    def _length(self) -> float:
+        """Mean length of a stretch of zeros in samples."""
+        return float(max(1.0, self.config.stretch_ms / 1000 * self.config.input.rate_hz))
+
     def _masked(self, ready: ECGBatch) -> ECGBatch:
         """The records with stretches of each lead at zero, other ones in each."""
         b, leads, t = ready.signal.shape
         there = (ready.lead_mask[:, :, None] & ready.time_mask[:, None]).flatten(0, 1)
-        length = max(1.0, self.config.stretch_ms / 1000 * ready.rate_hz)
-        hidden = geometric(there, self.config.hidden, length).view(b, leads, t)
+        hidden = geometric(there, self.config.hidden, self._length()).view(b, leads, t)
         return replace(ready, signal=torch.where(hidden, 0.0, ready.signal))

@@ -5,8 +5,8 @@ Idea: (1) short patches of all leads, of which three fifths are hidden; (2) the 
 few layers of cross-attention, and nothing else, answer for the hidden places, so that no encoding is spent on them;
 (4) they answer what a target encoder, which follows slowly, says of the hidden patches, and which entry of a codebook
 each of them is. Inputs: signal. Differences from the paper: times are rotary; each token of the target is brought to
-mean 0 and spread 1; the codebook is one of directions that follow the target's patch embeddings and are never trained,
-where the paper draws its entries by a softmax.
+mean 0 and spread 1; the target follows more and more slowly; the codebook is one of directions that follow the target's
+patch embeddings and are never trained, where the paper draws its entries by a softmax.
 """
 
 from __future__ import annotations

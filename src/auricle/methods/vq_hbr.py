@@ -3,8 +3,8 @@
 Source: Jin et al. 2025, "Reading your heart: learning ECG words and sentences via pre-training ECG language model",
 section 3.2: vector-quantised heartbeat reconstruction. Idea: (1) every beat of every lead is a token that hears all
 others; (2) it is replaced by the nearest entry of a codebook, its word; (3) a small transformer draws each beat from
-the words. Inputs: signal. Differences from the paper: only what lies between the middles of the neighbouring intervals
-is drawn.
+the words. Inputs: signal. Differences from the paper: a beat reaches half way to its neighbours, and only that is read
+and drawn; times are rotary; so many beats a minute of each lead are read at most; entries are means and not trained.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class VqHbr(Method):
         ready = self.preprocess(replace(batch, image=None, image_mask=None))
         signal, condition = visible(ready.signal, ready.lead_mask, ready.time_mask), encoder.condition(ready)
         at, found = encoder.find_beats(signal, ready.time_mask)
-        beats, own = encoder.cut(signal, at, found)
+        beats, own = encoder.cut(signal, ready.time_mask, at, found)
         there = ready.lead_mask[:, :, None] & found[:, None]
         if not anywhere(there):
             raise DataError("vq_hbr: no record of the batch has anything recorded in any lead")

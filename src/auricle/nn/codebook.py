@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.processes import gather, gather_without_gradient, mean_over_active
+from auricle.processes import gather, gather_without_gradient, mean_over_active, world
 
 # How many features an entry that begins stands for: few, so that the first that fall to it move it far.
 _LITTLE: Final = 1e-3
@@ -175,11 +175,13 @@ class NearestCodebook(nn.Module):
         self.entries[dead], self.weight[dead], self.idle[dead] = fresh, _LITTLE, 0
 
     def _fresh(self, unit: Float[Tensor, "m d"], n: int) -> Float[Tensor, "k d"]:
-        """(k, d) up to n features of all processes, equal in each: from all over the batch, other ones each step."""
-        offered = unit.new_zeros(n, unit.shape[-1])
-        if len(unit):
-            stride = max(1, len(unit) // n)
-            offered = unit[(torch.arange(n, device=unit.device) * stride + self.n_updates) % len(unit)]
-        every = gather_without_gradient(offered)
-        every = every[every.any(-1)]  # a process without a feature offers none
-        return every[:: max(1, len(every) // n)][:n]
+        """(k, d) up to n features of all processes: from all over the batch, and other ones each step."""
+        counts = gather_without_gradient(torch.tensor([len(unit)], device=unit.device))
+        n_all, first = int(counts.sum()), int(counts[: world()[0]].sum())
+        k = min(n, n_all)
+        place = (torch.arange(k, device=unit.device) * max(1, n_all // max(1, k)) + self.n_updates) % max(1, n_all)
+        # Each process gives those of the places that are its own.
+        own = (place >= first) & (place < first + len(unit))
+        given = unit.new_zeros(k, unit.shape[-1])
+        given[own] = unit[place[own] - first]
+        return gather_without_gradient(given[None]).sum(0)

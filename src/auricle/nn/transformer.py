@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.errors import ConfigError
+
 _ROTARY_BASE: Final = 10_000.0
 
 
@@ -61,6 +63,12 @@ def causal_bias(n: int, device: torch.device) -> Float[Tensor, "n n"]:
     return torch.full((n, n), -torch.inf, device=device).triu(1)
 
 
+def _divide(width: int, n_heads: int) -> None:
+    """Raise where heads do not divide a width."""
+    if width % n_heads:
+        raise ConfigError(f"{n_heads} heads do not divide a width of {width}: set n_heads or width")
+
+
 class CrossAttention(nn.Module):
     """Tokens that read others, behind a layer norm each and added to what they were.
 
@@ -72,6 +80,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, width: int, width_read: int, n_heads: int) -> None:
         super().__init__()
+        _divide(width, n_heads)
         self.n_heads = n_heads
         self.norm, self.norm_read = nn.LayerNorm(width), nn.LayerNorm(width_read)
         self.query, self.key_value = nn.Linear(width, width), nn.Linear(width_read, 2 * width)
@@ -147,6 +156,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, n_heads: int, mlp_ratio: float = 4.0, dropout: float = 0.0) -> None:
         super().__init__()
+        _divide(width, n_heads)
         self.n_heads, self.dropout = n_heads, dropout
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
