@@ -25,23 +25,28 @@ import typer
 
 from auricle.config import validate
 from auricle.data.ingest import ingest
-from auricle.methods import METHODS, Progress, list_methods
+from auricle.methods import METHODS, Progress, build_method, list_methods, save_method
 from auricle.train.config import RunConfig
 from auricle.train.setup import build
 
 RESULTS = Path(__file__).parent / "results" / "methods.json"
+FIRST_STAGES = {"heartlang": "vq_hbr"}
 PEER, PEER_PRESET = "supervised", "resnet_nano"
 TURNS, BATCH = 5, 64
 ONE = "--one"
 
 
 def run(store: Path, name: str, preset: str) -> RunConfig:
-    """The run of a method that is never begun."""
-    values = {
+    """The run of a method that is never begun; a second stage follows a first one as it was drawn."""
+    values: dict[str, Any] = {
         "model": {"name": name, "preset": preset, "input": {"rate_hz": 100, "band_hz": [0.5, 40]}},
         "data": {"store": str(store), "task": "simulated/diagnosis"},
         "train": {"steps": 100, "batch_size": BATCH},
     }
+    if name in FIRST_STAGES:
+        first = store.parent / f"{name}-first"
+        save_method(build_method(run(store, FIRST_STAGES[name], preset).model), first)
+        values["init_from"] = str(first)
     return validate(RunConfig, values, name)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from auricle.data.ingest import ingest
 from auricle.progress import progress_bar, shown, stage
-from auricle.train.fit import resume_step
+from auricle.train.run_folder import resume_step
 from running import auricle
 
 TINY = ("--preset", "tiny", "--batch-size", "4", "--steps", "100000")

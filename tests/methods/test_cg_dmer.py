@@ -19,7 +19,6 @@ from auricle.data.collate import collate
 from auricle.data.ingest import ingest
 from auricle.data.loader import View
 from auricle.data.store import Store
-from auricle.encoders.st_vit import _Visible
 from auricle.errors import ConfigError
 from auricle.evaluate.ablation import load_ablation
 from auricle.evaluate.predictions import Predictions
@@ -40,6 +39,7 @@ from auricle.methods.cg_dmer import CgDmer
 from auricle.nn.patch import patch_mask
 from auricle.nn.patch_decoder import drawing_of
 from auricle.nn.standardise import Standardise
+from auricle.nn.visible import Visible
 from auricle.processes import mean_over_active
 from auricle.simulate import cohort
 from auricle.tasks import load_task
@@ -126,7 +126,7 @@ class TestMasks:
     def test_packed_tokens_return_to_their_places(self) -> None:
         mask = torch.tensor([[True, False, True, False], [False, False, False, True], [False] * 4])
         x = torch.randn(3, 4, 2)
-        visible = _Visible(mask)
+        visible = Visible(mask)
         packed = visible.pack(x)
         assert packed.shape == (3, 2, 2)
         assert torch.equal(packed[0], x[0, [0, 2]])

@@ -53,7 +53,7 @@ def test_the_features_of_every_method_are_seen(name: str) -> None:
     method.step(make_batch(), Progress(0, 1))
     rank = watch.rank()
     assert rank is not None
-    assert 1 <= rank <= 16  # some look at each record twice
+    assert 1 <= rank <= 32  # some look at each record twice, or at three copies of it as well
 
 
 def test_what_is_not_finite_has_no_rank() -> None:

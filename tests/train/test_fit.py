@@ -31,7 +31,8 @@ from auricle.methods.supervised import Supervised
 from auricle.tasks import load_task
 from auricle.train import fit as training
 from auricle.train.config import RunConfig
-from auricle.train.fit import fit, resume_point, resume_step, schedule
+from auricle.train.fit import fit, schedule
+from auricle.train.run_folder import resume_point, resume_step
 from auricle.train.setup import finetune_values, load_run, run_values, same_run, with_classes
 from auricle.train.timing import Timing, faster_precision
 from auricle.train.watch import Estimate, Watcher, duration

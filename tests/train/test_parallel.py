@@ -17,7 +17,8 @@ from auricle.config import validate, write_toml
 from auricle.data.ingest import ingest
 from auricle.methods import Method, load_method
 from auricle.train.config import RunConfig
-from auricle.train.fit import fit, resume_step
+from auricle.train.fit import fit
+from auricle.train.run_folder import resume_step
 from auricle.train.setup import build, load_run
 from conftest import make_batch
 from processes import free_port

@@ -6,18 +6,13 @@ dropout are functions of (seed, step, rank), so a resumed run is the run that wa
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import math
 import os
-import shutil
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,11 +21,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from auricle.batch import ECGBatch
-from auricle.config import write_toml
 from auricle.data.loader import Batches, training_loader
 from auricle.data.mixture import Mixture
 from auricle.data.order import Share
-from auricle.errors import AuricleError, CheckpointError, ConfigError, DataError, StoppedError, require
+from auricle.errors import DataError, StoppedError, require
 from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
 from auricle.progress import stage
 from auricle.tasks import Task
@@ -41,17 +35,21 @@ from auricle.train.config import Precision, RunConfig
 from auricle.train.mixing import facts_of_mixture
 from auricle.train.optimiser import optimiser_of
 from auricle.train.parallel import shard, strategy, whole_state
-from auricle.train.setup import build, load_run, same_run
+from auricle.train.run_folder import (
+    as_begun,
+    leaves_nothing,
+    open_run_folder,
+    resume_point,
+    resume_step,
+    save_resume_point,
+)
+from auricle.train.setup import build, load_run
+from auricle.train.stopping import stopped, stops_when_asked
 from auricle.train.timing import Timing, faster_precision, time_steps, untimed_precision
 from auricle.train.watch import Estimate, Watcher
 
-RESUME_POINTS: Final = "checkpoints"
-# A disk with less room than this is full.
-_FULL_BYTES: Final = 2**20
 # A run that is stopped early has something to go on from: its first resume point is kept after so many seconds.
 _FIRST_POINT_S: Final = 30.0
-# Who presses Ctrl-C does not wait for a step that takes longer than this; what it learned is done again.
-_LONG_STEP_S: Final = 1.0
 
 
 def fit(
@@ -84,13 +82,13 @@ def fit(
     leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
     watcher = (watcher if leads else None) or Watcher()
     with stage("the store and the model"):
-        config, method, steps = build(_as_begun(config, out) if resume else config)
+        config, method, steps = build(as_begun(config, out) if resume else config)
         config, timings = _with_precision(config, method, steps, out, resume)
     fresh = leads and not (out / "run.toml").exists()
-    first = _open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
+    first = open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
     task = _prompted_task(config, method, speaks=leads)
     if leads:
-        with stage("first steps, for an estimate"), _leaves_nothing(out, fresh):
+        with stage("first steps, for an estimate"), leaves_nothing(out, fresh):
             estimate = _estimate(config, method, steps, first, timings)
         with stage("the training loop"):
             require("lightning", "train")
@@ -101,7 +99,7 @@ def fit(
         trainer = _trainer(config)
         point = str(resume_point(out, first)) if first else None
         try:
-            with _stops_when_asked(loop):
+            with stops_when_asked(loop):
                 trainer.fit(loop, ckpt_path=point, weights_only=True if first else None)
         finally:
             watcher.end()
@@ -162,82 +160,6 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
         "init_from": Path(config.init_from).name if config.init_from else None,
         "donor": load_card(config.init_from)[0]["about"] if config.init_from else None,
     }
-
-
-def _as_begun(config: RunConfig, out: Path) -> RunConfig:
-    """The run with what its streams looked like when it was begun; unchanged where nothing was begun."""
-    if not (out / "run.toml").exists():
-        return config
-    begun, parts = load_run(out).data.parts, dict(config.data.parts)
-    for name, part in parts.items():
-        of_old = begun[name].stream if name in begun else None
-        if part.stream is not None and of_old is not None:
-            stream = part.stream.model_copy(update={"probe": of_old.probe})
-            parts[name] = part.model_copy(update={"stream": stream})
-    return config.model_copy(update={"data": config.data.model_copy(update={"parts": parts})})
-
-
-def _open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
-    """Make or re-open the run folder and return the optimiser step to start from."""
-    if (out / "run.toml").exists():
-        if not resume:
-            raise ConfigError(f"{out}: already holds a run; resume it with --resume or choose another folder")
-        differing = same_run(load_run(out), config)
-        if differing:
-            raise ConfigError(f"{out}: was begun with another {', '.join(differing)}; resume needs the same run")
-    begun = (out / "run.toml").exists()
-    out.mkdir(parents=True, exist_ok=True)
-    write_toml(config, out / "run.toml")
-    (out / RESUME_POINTS).mkdir(exist_ok=True)
-    first = resume_step(out) if resume else 0
-    if resume and not first:
-        what = "its run kept no resume point" if begun else "no run was begun there"
-        warnings.warn(f"{out}: nothing to resume, {what}; it begins at the first step", stacklevel=3)
-    _cut_log(out / "log.jsonl", first)
-    return first
-
-
-@contextmanager
-def _leaves_nothing(out: Path, fresh: bool) -> Iterator[None]:
-    """A run that is refused at its first step leaves no folder that would stand in the way of the next."""
-    try:
-        yield
-    except AuricleError:
-        if fresh:
-            for name in ("run.toml", "log.jsonl"):
-                (out / name).unlink(missing_ok=True)
-            for folder in (out / RESUME_POINTS, out):
-                if not any(folder.iterdir()):
-                    folder.rmdir()
-        raise
-
-
-def resume_point(out: Path, step: int) -> Path:
-    """Where a run keeps what it needs to go on after an optimiser step."""
-    return out / RESUME_POINTS / f"step-{step:08d}.ckpt"
-
-
-def resume_step(out: Path) -> int:
-    """The optimiser step of a run folder's newest resume point, 0 if there is none.
-
-    Raises:
-        CheckpointError: the resume point cannot be read.
-    """
-    points = sorted((out / RESUME_POINTS).glob("step-*.ckpt"))
-    if not points:
-        return 0
-    try:
-        return int(torch.load(points[-1], map_location="cpu", weights_only=True, mmap=True)["global_step"])
-    except Exception as error:
-        older = "go on from the one before" if len(points) > 1 else "start again"
-        raise CheckpointError(f"{points[-1]}: cannot be read ({type(error).__name__}); remove it to {older}") from error
-
-
-def _cut_log(path: Path, first: int) -> None:
-    """Forget log lines from steps that will be done again."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if json.loads(line)["step"] <= first]
-    path.write_text("".join(f"{line}\n" for line in kept))
 
 
 def _with_precision(
@@ -372,10 +294,10 @@ def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Pa
             stop = self._stop_signal()
             early = self._is_early(now)
             if stop or early or step % config.train.checkpoint_every == 0 or step == config.train.steps:
-                _save_resume_point(self.trainer, out, step, config.train.keep_last)
+                save_resume_point(self.trainer, out, step, config.train.keep_last)
                 self.kept = step
             if stop:
-                raise StoppedError(_stopped(out, step, step), stop)
+                raise StoppedError(stopped(out, step, step), stop)
 
         def _is_early(self, now: float) -> bool:
             """Whether this is the moment of the first resume point, of which several processes must be of one mind."""
@@ -399,61 +321,6 @@ def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Pa
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
     return Loop()
-
-
-def _save_resume_point(trainer: Any, out: Path, step: int, keep: int) -> None:
-    path = resume_point(out, step)
-    partial = path.with_suffix(".tmp")
-    try:
-        trainer.save_checkpoint(partial)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        if shutil.disk_usage(path.parent).free < _FULL_BYTES:  # of which torch says that a file write failed
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise
-    if trainer.is_global_zero:
-        partial.rename(path)
-        for old in sorted(path.parent.glob("step-*.ckpt"))[:-keep]:
-            old.unlink()
-
-
-def _stopped(out: Path, step: int, kept: int) -> str:
-    """What is said of a run that was stopped: what is kept, and how to go on."""
-    if not kept:
-        return f"stopped before a resume point was kept in {out}; the same command with --resume begins it again"
-    after = "" if kept == step else f" (step {step} was under way)"
-    return f"stopped after step {kept}{after}, which is kept in {out}; the same command with --resume goes on"
-
-
-@contextmanager
-def _stops_when_asked(loop: Any) -> Iterator[None]:
-    """The first SIGTERM or SIGINT asks the loop to stop after its step; a second one does what it always does.
-
-    Before the first step, and in a step that takes long, SIGINT ends the run at once: a person is waiting. Several
-    processes always end their step, because all must leave at the same one.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number: int, _: Any) -> None:
-        loop.asked_to_stop = number
-        signal.signal(number, before[signal.Signals(number)])
-        if number == signal.SIGINT and loop.step_s > _LONG_STEP_S and loop.trainer.world_size == 1:
-            raise StoppedError(_stopped(loop.out, loop.global_step, loop.kept), number)
-
-    def leave(number: int, _: Any) -> None:
-        raise StoppedError(_stopped(loop.out, loop.kept, loop.kept), number)
-
-    loop.take_signals = lambda: [signal.signal(number, ask) for number in signals]
-    try:
-        signal.signal(signal.SIGINT, leave)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _trainer(config: RunConfig) -> Any:
