@@ -49,7 +49,10 @@ LEAST: dict[str, dict[str, Any]] = {
     "lead_graph": {"depth": 1},
     "lead_groups": {"patch_ms": (100,), "depth": 1},
     "resnet1d": {"n_stages": 2, "blocks_per_stage": 1},
+    "beat_vit": {"depth": 1},
     "context1d": {"depth": 1},
+    "patchtst": {"depth": 1},
+    "spectral_vit": {"depth": 1},
     "s4": {"depth": 1},
     "time_frequency": {
         part: {"name": "resnet1d", "preset": "tiny", "n_stages": 1, "blocks_per_stage": 1}

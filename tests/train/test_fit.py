@@ -90,7 +90,7 @@ class StopAt(Watcher):
             raise StopError
 
 
-@pytest.mark.parametrize(("method", "accumulate"), [("lisa", 1), ("lisa", 2), ("supervised", 1), ("byol", 2)])
+@pytest.mark.parametrize(("method", "accumulate"), [("vq_hbr", 1), ("lisa", 2), ("supervised", 1), ("byol", 2)])
 def test_stopped_and_resumed_is_never_stopped(store: Path, tmp_path: Path, method: str, accumulate: int) -> None:
     run = config(store, method, accumulate=accumulate)
     whole = fit(run, tmp_path / "whole")
