@@ -12,16 +12,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
 KEPT: Final = ROOT / "benchmarks" / "results" / "self_supervised.json"
 PAGE: Final = ROOT / "docs" / "results" / "systems.md"
 NOT_RUN: Final = "not run"
+_ZERO_SHOT: Final = "AUROC zero-shot"
 # What stands where: marker, kind of row, and columns as the page calls them and as the ablation does.
 _ALL: Final = (
     ("1 %", "AUROC at 1 %"), ("10 %", "AUROC at 10 %"), ("100 %", "AUROC at 100 %"),
-    ("zero-shot", "AUROC zero-shot"), ("above random convolutions", "AUROC above random convolutions"),
+    ("zero-shot", _ZERO_SHOT), ("above random convolutions", "AUROC above random convolutions"),
 )  # fmt: skip
 _LEADS: Final = (
     ("all leads", "AUROC at 100 %"), ("9", "AUROC, 9 leads"), ("6, of the limbs", "AUROC, 6 limb leads"),
@@ -55,22 +56,30 @@ def keep(kept: dict[str, Rows], kind: str, rows: Rows) -> None:
         kept.setdefault(kind, {})[name] = row
 
 
-def table(kept: dict[str, Rows], name: str, order: list[str]) -> str:
-    """One of `TABLES` as Markdown, rows in the order of the ablation."""
+def table(kept: dict[str, Rows], name: str, order: dict[str, bool]) -> str:
+    """One of `TABLES` as Markdown.
+
+    Args:
+        kept: rows by kind.
+        name: of the table.
+        order: rows in the order of the ablation, and whether each can be asked zero-shot.
+    """
     kind, columns = TABLES[name]
     lines = [
         "| row | " + " | ".join(title for title, _ in columns) + " |",
         "| --- |" + " ---: |" * len(columns),
     ]
-    for row in order:
-        cells = [kept.get(kind, {}).get(row, {}).get(column, NOT_RUN) for _, column in columns]
+    for row, answers in order.items():
+        missing = {_ZERO_SHOT: NOT_RUN if answers else "–"} if row in kept.get(kind, {}) else {}
+        known = missing | kept.get(kind, {}).get(row, {})
+        cells = [known.get(column, NOT_RUN) for _, column in columns]
         if name == "fewer leads" and set(cells[1:]) <= {NOT_RUN, "–"}:
             continue  # rows that cannot be asked so
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def written(page: str, kept: dict[str, Rows], order: list[str]) -> str:
+def written(page: str, kept: dict[str, Rows], order: dict[str, bool]) -> str:
     """The page with its tables between their markers made anew."""
     for name in TABLES:
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
@@ -82,11 +91,15 @@ def written(page: str, kept: dict[str, Rows], order: list[str]) -> str:
     return page
 
 
-def row_names() -> list[str]:
-    """Rows of the ablation, in its order."""
+def row_names() -> dict[str, bool]:
+    """Rows of the ablation in its order, and whether each compares recordings with sentences."""
     from auricle.evaluate.ablation import load_ablation
+    from auricle.methods import METHODS
 
-    return [row.name for row in load_ablation("self_supervised").rows]
+    def answers(model: dict[str, Any]) -> bool:
+        return "name" in model and hasattr(METHODS.get(model["name"]).cls, "prompt_scores")
+
+    return {row.name: answers(row.run.get("model", {})) for row in load_ablation("self_supervised").rows}
 
 
 def main() -> None:

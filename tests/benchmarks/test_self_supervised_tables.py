@@ -35,11 +35,17 @@ def test_rows_that_were_run_are_kept_and_others_stay(tmp_path: Path) -> None:
     self_supervised.keep(kept, *self_supervised.read(tmp_path))
     assert kept["steps"]["byol"] == {"AUROC at 1 %": "kept"}
     assert kept["steps"]["simclr"]["AUROC, 1 lead (I)"] == "7"
-    made = self_supervised.table(kept, "equal steps", ["simclr", "byol", "lisa"])
+    made = self_supervised.table(kept, "equal steps", {"simclr": False, "byol": True, "lisa": True})
     assert "| simclr | 1 | 2 | 3 | – | 8 |" in made
     assert "| byol | kept | not run | not run | not run | not run |" in made
     assert "| lisa | not run | not run | not run | not run | not run |" in made
-    assert "| simclr | 3 | 4 | 5 | 6 | 7 |" in self_supervised.table(kept, "fewer leads", ["simclr", "byol"])
+    assert "| simclr | 3 | 4 | 5 | 6 | 7 |" in self_supervised.table(
+        kept, "fewer leads", {"simclr": False, "byol": True}
+    )
+
+    reads = self_supervised.table({"steps": {"simclr": {}, "lisa": {}}}, "equal steps", {"simclr": False, "lisa": True})
+    assert "| simclr | not run | not run | not run | – | not run |" in reads
+    assert "| lisa | not run | not run | not run | not run | not run |" in reads
 
     (tmp_path / "equal_time.json").write_text('{"minutes": 3, "steps": {"simclr": 250}}')
     kind, timed = self_supervised.read(tmp_path)
@@ -48,4 +54,4 @@ def test_rows_that_were_run_are_kept_and_others_stay(tmp_path: Path) -> None:
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(SystemExit, match="no markers of 'equal steps'"):
-        self_supervised.written("nothing", {}, [])
+        self_supervised.written("nothing", {}, {})
