@@ -173,7 +173,7 @@ class Crt(Method):
         pooled = encoder.modulate_output(masked_mean(tokens, there & ~dropped), condition)
         n = patches[0].shape[1]
         drawn = self.decoder(tokens, there & ~dropped, there)
-        counts = self._counts(encoder, ready)
+        counts = _counts(encoder, ready)
         kinds = torch.split(dropped, [n, encoder.n_spectral, encoder.n_spectral], dim=1)
         errors = [
             mean_over_active((one.float() - two.float()).square(), valid & kind[..., None])
@@ -187,14 +187,15 @@ class Crt(Method):
         terms = {"loss": loss, **terms, "alike": alike}
         return Step(loss, {name: value.detach() for name, value in terms.items()})
 
-    def _counts(self, encoder: SpectralVit, ready: ECGBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Which numbers of the patches of each kind were recorded: (b, n, l p), (b, s, l p) and (b, s, 2 l p)."""
-        leads = ready.lead_mask[:, :, None]
-        lines = torch.ones(encoder.n_samples // 2 + 1, dtype=torch.bool, device=leads.device)
-        spectral = leads & lines
-        masks = (leads & ready.time_mask[:, None], spectral, torch.cat([spectral, spectral], dim=1))
-        time, amplitude, phase = (encoder.cut(mask.float()).bool() for mask in masks)
-        return time, amplitude, phase
+
+def _counts(encoder: SpectralVit, ready: ECGBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Which numbers of the patches of each kind were recorded: (b, n, l p), (b, s, l p) and (b, s, 2 l p)."""
+    leads = ready.lead_mask[:, :, None]
+    lines = torch.ones(encoder.n_samples // 2 + 1, dtype=torch.bool, device=leads.device)
+    spectral = leads & lines
+    masks = (leads & ready.time_mask[:, None], spectral, torch.cat([spectral, spectral], dim=1))
+    time, amplitude, phase = (encoder.cut(mask.float()).bool() for mask in masks)
+    return time, amplitude, phase
 
 
 def _alike(pooled: Float[Tensor, "b d"], there: Bool[Tensor, " b"]) -> Float[Tensor, ""]:

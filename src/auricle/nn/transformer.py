@@ -144,7 +144,8 @@ class CrossBlock(nn.Module):
             x: tokens that read.
             read: tokens that are read.
             mask: those of them that there are.
-            turns: as `CrossAttention` takes them.
+            turns: cosines and sines of `Rotary` of those that read, and of those that are read; None where places do
+                not count.
         """
         x = self.reads(x, read, mask, turns)
         fed: Tensor = self.mlp(self.norm(x))
