@@ -15,6 +15,7 @@ from auricle.data.store import Store
 from auricle.errors import DataError, ReadError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.recording import Recording
+from auricle.tasks import load_task
 from fakes import (
     heart,
     write_challenge2021,
@@ -115,6 +116,24 @@ def test_challenge_headers_vary_and_are_read_alike(tmp_path: Path) -> None:
     assert set(read_all("challenge2021", root, subset="georgia")) == {"E00001", "E00002"}
     with pytest.raises(UnknownNameError, match="georgia"):
         get_source("challenge2021", subset="gorgia")
+
+
+def test_abbreviations_of_cpsc_in_first_headers_become_the_codes_of_later_ones(tmp_path: Path) -> None:
+    root = write_challenge2021(tmp_path / "challenge")
+    for name, dx in (("training/cpsc_2018/g1/A0001", "AF,RBBB"), ("training/georgia/g1/E00001", "AF")):
+        header = root / f"{name}.hea"
+        header.write_text(header.read_text().replace("426783006,164934002", dx))
+    recordings = read_all("challenge2021", root)
+    assert recordings["A0001"].labels == ("164889003", "59118001")
+    assert recordings["E00001"].labels == ("AF",)  # not CPSC's word, so not known
+    (alone,) = read_all("cpsc2018", root / "training" / "cpsc_2018").values()
+    assert alone.labels == ("164889003", "59118001")
+    known = load_task("cpsc2018").targets([alone.labels])[0]
+    assert {"AFIB", "CRBBB"} == {
+        name for name, has in zip(load_task("cpsc2018").class_names, known, strict=True) if has
+    }
+    findings = load_task("ecg/findings")
+    assert findings.targets([alone.labels])[0][list(findings.class_names).index("AFIB")] == 1
 
 
 def test_csn_labels_are_whole_codes_and_age_is_the_headers(tmp_path: Path) -> None:
@@ -232,8 +251,6 @@ def test_real_files_are_read(name: str, real_data: Path) -> None:
 
 
 def test_the_published_split_and_its_faulty_labels(tmp_path: Path) -> None:
-    from auricle.tasks import load_task
-
     root = write_csn(tmp_path / "d")
     ingest("csn", root, tmp_path / "s", workers=1)
     folder = tmp_path / "published" / "chapman"
@@ -262,8 +279,6 @@ def test_the_published_split_and_its_faulty_labels(tmp_path: Path) -> None:
 
 
 def test_a_published_prompt_file_replaces_the_prompts(tmp_path: Path) -> None:
-    from auricle.tasks import load_task
-
     task = load_task("ptb_xl/super")
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps({name: f"sentence for {name}" for name in task.class_names}))
@@ -276,8 +291,6 @@ def test_a_published_prompt_file_replaces_the_prompts(tmp_path: Path) -> None:
 def test_real_published_splits_agree_with_exact_codes(real_data: Path, tmp_path: Path) -> None:
     """PTB-XL's published columns are the exact statements; CSN's are not, and by how much is known."""
     import csv
-
-    from auricle.tasks import load_task
 
     folder = real_data / "splits" / "data_split"
     with (real_data / "ptb-xl" / "ptbxl_database.csv").open(encoding="utf-8") as file:

@@ -2,10 +2,11 @@
 
 Source: PhysioNet, content/challenge-2021. Licence: CC BY 4.0 (each collection's own terms are in its folder). Format:
 WFDB with the samples in a MATLAB file (`16x1+24`), 257 to 1000 Hz, 5 s to 30 min; headers vary (`mv` and `mV`, gains
-with and without baseline, `#Dx:` and `# Dx:`). Labels: SNOMED CT codes of the header's Dx line, whole codes. Absence:
-the collections were read for different lists of diagnoses, so a code of another collection's list is absent everywhere;
-ask one collection at a time (`subset`). A record without Dx is not annotated. Split: none; ours, by record, as the
-headers name no patient. Papers: Perez Alday et al. 2020, Reyna et al. 2021.
+with and without baseline, `#Dx:` and `# Dx:`). Labels: SNOMED CT codes of the header's Dx line, whole codes;
+abbreviations of CPSC's records in headers of 2020 become codes. Absence: the collections were read for different lists
+of diagnoses, so a code of another collection's list is absent everywhere; ask one collection at a time (`subset`). A
+record without Dx is not annotated. Split: none; ours, by record, as the headers name no patient. Papers: Perez Alday et
+al. 2020, Reyna et al. 2021.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from auricle.data.sources._lists import read_wfdb, wfdb_stems
+from auricle.data.sources.cpsc2018 import with_codes
 from auricle.errors import DataError, UnknownNameError, require
 
 if TYPE_CHECKING:
@@ -68,4 +70,5 @@ class Challenge2021:
 
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
         """One record; age, sex and diagnoses are its header's."""
-        return read_wfdb(root, row, source=f"{self.name}/{row['subset']}")
+        recording = read_wfdb(root, row, source=f"{self.name}/{row['subset']}")
+        return with_codes(recording) if str(row["subset"]).startswith("cpsc") else recording

@@ -3,7 +3,8 @@
 Source: 2018.icbeb.org; the same records are the `cpsc` part of the PhysioNet Challenges. Licence: CC BY 4.0 in the
 PhysioNet edition. Format: native MATLAB structs (`ECG.data` (lead, time) in millivolts, 500 Hz) with REFERENCE.csv, or
 the Challenge's WFDB edition: whichever lies in the folder. Labels: up to three of nine classes per record, as names
-(native) or SNOMED CT codes (WFDB). Absence: every record of REFERENCE.csv was read for all nine classes; one that is
+(native) or SNOMED CT codes (WFDB; headers of the Challenge of 2020 that still have CPSC's abbreviations are given the
+codes of the later ones). Absence: every record of REFERENCE.csv was read for all nine classes; one that is
 not listed there is not annotated. Split: ours, by record; the published benchmark's as an option. Paper: Liu et al., J
 Med Imaging Health Inform 8:1368 (2018).
 """
@@ -29,6 +30,12 @@ _LABELS: Final = ("First_label", "Second_label", "Third_label")
 # The numbers of REFERENCE.csv, 1 to 9, by the names the published benchmark uses.
 _CLASSES: Final = ("NORM", "AFIB", "1AVB", "CLBBB", "CRBBB", "PAC", "VPC", "STD", "STE")
 _RATE_HZ: Final = 500.0
+# Abbreviations in the first headers of the Challenge of 2020, by the code that the same records have in later ones.
+# "AF" is fibrillation here and flutter in the list of Chapman-Shaoxing-Ningbo.
+_CODES: Final = {
+    "Normal": "426783006", "AF": "164889003", "I-AVB": "270492004", "LBBB": "164909002", "RBBB": "59118001",
+    "PAC": "284470004", "PVC": "164884008", "STD": "429622005", "STE": "164931005",
+}  # fmt: skip
 
 
 class Cpsc2018:
@@ -50,7 +57,7 @@ class Cpsc2018:
     def read(self, root: Path, row: Mapping[str, Any]) -> Recording:
         """One record. The native edition says neither rate nor leads: they are 500 Hz and the standard twelve."""
         if (root / f"{row['file']}.hea").is_file():
-            return read_wfdb(root, row, source=self.name)
+            return with_codes(read_wfdb(root, row, source=self.name))
         labels = tuple(name for name in str(row["labels"]).split(";") if name)
         return read(
             root / f"{row['file']}.mat",
@@ -60,6 +67,13 @@ class Cpsc2018:
             labels=labels or None,
             source=self.name,
         )
+
+
+def with_codes(recording: Recording) -> Recording:
+    """A record of CPSC2018's WFDB edition with SNOMED CT codes in place of the abbreviations of its first headers."""
+    if not recording.labels:
+        return recording
+    return recording.with_context(labels=tuple(_CODES.get(label, label) for label in recording.labels))
 
 
 def _from_reference(root: Path, path: Path) -> pd.DataFrame:
