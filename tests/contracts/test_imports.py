@@ -20,8 +20,8 @@ from auricle.predict import SHIPPED_WEIGHTS
 ROOT = Path(auricle.__file__).parent
 ORDER = [
     "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "age", "leads", "numerals", "labs",
-    "amplitude", "gaps", "einthoven", "recording", "processes", "tracing", "batch", "registry", "config",
-    "signal", "io", "measure", "paediatrics", "simulate",
+    "amplitude", "gaps", "einthoven", "recording", "processes", "tracing", "safe_weights", "batch", "registry",
+    "config", "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
     "over_age", "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
     "predict", "export", "audit", "study", "serve", "cli", "__main__",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from auricle.errors import ConfigError, require
 from auricle.nn.runtime import EXTRA, session
-from auricle.text.tower_weights import UNUSED, safe_folder
+from auricle.safe_weights import UNUSED, safe_folder
 
 CONFIG: Final = "config.json"
 _OLD_SUFFIXES: Final = (".bin", ".pt", ".pth")

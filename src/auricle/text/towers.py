@@ -3,7 +3,7 @@
 `minilm` comes with its weights inside a package and needs no hub; it is a general sentence encoder and knows no
 cardiology (`auricle text minilm` prints how far that goes). Any encoder on the Hugging Face hub or in a folder works by
 its name; remote code is never run, and only safetensors are loaded (older weights of a folder are converted once,
-`auricle.text.tower_weights`). `ngrams` needs no package: it hashes words and
+`auricle.safe_weights`). `ngrams` needs no package: it hashes words and
 letter groups, knows no meaning, and is there for tests and as the lower bound of the table.
 """
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from auricle.atomic import locked, write_with
 from auricle.errors import ConfigError, require
 from auricle.progress import stage
+from auricle.safe_weights import safe_folder
 from auricle.text.reports import report_key
-from auricle.text.tower_weights import safe_folder
 
 _BATCH: Final = 64
 # Seconds between two writings of the cache: of a million reports it is gigabytes.

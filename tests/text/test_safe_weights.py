@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from auricle.errors import ConfigError
+from auricle.safe_weights import safe_folder
 from auricle.text import towers
-from auricle.text.tower_weights import safe_folder
 from auricle.text.towers import embed_reports, load_tower
 
 transformers = pytest.importorskip("transformers")
