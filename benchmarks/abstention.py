@@ -32,7 +32,8 @@ from auricle.age import ADULT_DAYS, Age
 from auricle.errors import AuricleError, DataError, ReadingNote, UnreadableError
 from auricle.io import read
 from auricle.leads import STANDARD
-from auricle.predict import SHIPPED_WEIGHTS, Predictor
+from auricle.methods import SHIPPED_WEIGHTS
+from auricle.predict import Predictor
 from auricle.recording import Recording, make_recording
 from auricle.simulate import cohort
 

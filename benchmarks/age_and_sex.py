@@ -25,7 +25,7 @@ from auricle.evaluate.probe import fit_probe, recovery
 from auricle.evaluate.protocols import Setting
 from auricle.evaluate.ranking import auroc
 from auricle.evaluate.reference import rocket_kernels
-from auricle.predict import SHIPPED_WEIGHTS
+from auricle.methods import SHIPPED_WEIGHTS
 from auricle.tasks import load_task
 
 DRAWS, N_KERNELS = 2000, 2000

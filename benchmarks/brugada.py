@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from auricle.errors import AuricleError, ReadingNote
 from auricle.evaluate.ranking import auroc
 from auricle.io import read
-from auricle.predict import SHIPPED_WEIGHTS, Predictor
+from auricle.methods import SHIPPED_WEIGHTS
+from auricle.predict import Predictor
 
 DRAWS = 2000
 

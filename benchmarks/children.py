@@ -24,8 +24,9 @@ from auricle.age import ADULT_DAYS, describe
 from auricle.errors import AuricleError, ReadingNote, UnreadableError
 from auricle.io import read
 from auricle.measure.recording import measure_recording
+from auricle.methods import SHIPPED_WEIGHTS
 from auricle.paediatrics.findings import assess
-from auricle.predict import SHIPPED_WEIGHTS, Prediction, Predictor
+from auricle.predict import Prediction, Predictor
 from auricle.recording import Recording
 from auricle.tasks import load_task
 

@@ -30,9 +30,9 @@ from auricle.encoders import ENCODERS
 from auricle.errors import UnreadableError
 from auricle.export.graph import Graph
 from auricle.export.onnx import OPSET, differences, simulated, write_onnx
-from auricle.methods import create_method, save_method
+from auricle.methods import SHIPPED_WEIGHTS, create_method, save_method
 from auricle.nn.runtime import session
-from auricle.predict import SHIPPED_WEIGHTS, Predictor
+from auricle.predict import Predictor
 from auricle.recording import Recording
 
 RESULTS = Path(__file__).parent / "results" / "export.json"

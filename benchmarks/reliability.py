@@ -26,9 +26,8 @@ from auricle.age import AGE_BANDS
 from auricle.evaluate.metrics import expected_calibration_error, patient_weights
 from auricle.evaluate.predictions import Predictions
 from auricle.explain.figures import reliability
-from auricle.methods import load_card
+from auricle.methods import SHIPPED_WEIGHTS, load_card
 from auricle.over_age import AnswerSets, CalibrationOverAge
-from auricle.predict import SHIPPED_WEIGHTS
 
 Floats = NDArray[np.float64]
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")

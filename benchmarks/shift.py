@@ -17,8 +17,7 @@ from pathlib import Path
 import torch
 
 from auricle.data.collate import collate
-from auricle.methods import create_method, load_method
-from auricle.predict import SHIPPED_WEIGHTS
+from auricle.methods import SHIPPED_WEIGHTS, create_method, load_method
 from auricle.simulate import cohort
 
 SHIFTS_MS = (2, 4, 8, 12, 20, 50, 1000)

@@ -18,8 +18,8 @@ from abstention import RESULTS, tables
 
 from auricle.age import describe
 from auricle.export.card import auroc_of, interval
-from auricle.methods import load_card
-from auricle.predict import FEWEST_POSITIVE, SHIPPED_WEIGHTS
+from auricle.methods import SHIPPED_WEIGHTS, load_card
+from auricle.predict import FEWEST_POSITIVE
 from auricle.tasks import load_task
 
 TASK: Final = "ecg/findings"

@@ -12,17 +12,19 @@ import pytest
 import torch
 
 from auricle.age import Age
+from auricle.data.ingest import ingest
 from auricle.data.sources.ptb_xl import PtbXl
 from auricle.errors import AuricleError, CheckpointError, UnreadableError
 from auricle.evaluate.metrics import auroc
 from auricle.io import read
 from auricle.leads import STANDARD
-from auricle.methods import AlignsText, load_card
-from auricle.predict import SHIPPED_WEIGHTS, Prediction, Predictor
+from auricle.methods import SHIPPED_WEIGHTS, AlignsText, load_card
+from auricle.predict import Prediction, Predictor
 from auricle.recording import Recording, make_recording
 from auricle.scope import FILE
 from auricle.simulate import cohort
 from auricle.tasks import load_task
+from running import auricle
 
 SUPERCLASSES = {"NORM", "MI", "STTC", "CD", "HYP"}
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -44,6 +46,22 @@ def test_by_name_and_by_default_they_are_the_same_few_megabytes(predictor: Predi
     assert (SHIPPED_WEIGHTS / FILE).exists()
     with pytest.raises(CheckpointError, match="lisa-nana"):
         Predictor.from_pretrained("lisa-nana")
+
+
+def test_their_name_is_enough_to_ask_them_and_to_go_on_from_them(tmp_path: Path) -> None:
+    options = {"n": 40, "seed": 4, "rate_hz": 100.0}
+    ingest("simulated", Path(), tmp_path / "store", options=options, rate_hz=100, workers=1)
+    question = "--task", "simulated/diagnosis"
+    asked = auricle("evaluate", "lisa-nano", tmp_path / "store", tmp_path / "results", "--task", "ecg/findings",
+                    "--protocol", "finetune", "--rows", "", cwd=tmp_path)  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    assert "| lisa-nano" in asked.stdout
+    tuned = auricle("finetune", tmp_path / "store", tmp_path / "run", "--from", "lisa-nano", *question, "--steps", 1,
+                    "--batch-size", 4, cwd=tmp_path)  # fmt: skip
+    assert tuned.returncode == 0, tuned.stderr
+    about = load_card(tmp_path / "run")[0]["about"]
+    assert about["init_from"] == "lisa-nano"
+    assert {part["source"] for part in about["donor"]["parts"]} == {"simulated", "ptb_xl"}
 
 
 def test_classes_are_those_of_the_task_and_prompts_are_inside(predictor: Predictor) -> None:

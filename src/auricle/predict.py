@@ -25,7 +25,7 @@ from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
 from auricle.measure.recording import quality_of
-from auricle.methods import AlignsText, Answering, Classifies, Method, load_card, load_method
+from auricle.methods import SHIPPED_WEIGHTS, AlignsText, Answering, Classifies, Method, load_card, load_method
 from auricle.over_age import Answer, AnswerSets
 from auricle.paediatrics import wording
 from auricle.recording import Recording
@@ -34,9 +34,6 @@ from auricle.signal.acceptance import Acceptance
 from auricle.signal.preprocess import InputSpec
 from auricle.tasks import list_tasks, load_task
 
-# Weights that come with auricle, by name, made by examples/weights.sh; and those that are asked where none are named.
-SHIPPED: Final = {"lisa-nano": Path(__file__).parent / "weights" / "lisa-nano"}
-SHIPPED_WEIGHTS: Final = SHIPPED["lisa-nano"]
 # The ages at which the same trace is asked again, to show what age does to the answer.
 OTHER_AGES_DAYS: Final = (
     1.0, 7.0, DAYS_PER_MONTH, 6 * DAYS_PER_MONTH, DAYS_PER_YEAR, 3 * DAYS_PER_YEAR, 8 * DAYS_PER_YEAR,
@@ -205,7 +202,7 @@ class Predictor:
         Raises:
             CheckpointError: nothing there, or weights of another version.
         """
-        card, folder = load_card(SHIPPED.get(str(where), where))
+        card, folder = load_card(where)
         method = load_method(folder)
         return cls(method, about_of(card), task, Scope.load(folder, method.encoder.width))
 

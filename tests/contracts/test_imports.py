@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 import auricle
-from auricle.predict import SHIPPED_WEIGHTS
+from auricle.methods import SHIPPED_WEIGHTS
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [

@@ -21,7 +21,7 @@ from auricle.export.folder import CONFIG, FORMAT, GRAPH
 from auricle.export.graph import tensors_of
 from auricle.nn.runtime import session
 from auricle.over_age import AnswerSets
-from auricle.predict import BATCH, SHIPPED, Predictor
+from auricle.predict import BATCH, Predictor
 from auricle.recording import Recording
 from auricle.signal.preprocess import InputSpec
 
@@ -87,7 +87,7 @@ class Weights:
     """
 
     def __init__(self, where: str) -> None:
-        self.predictor = Predictor.from_pretrained(SHIPPED.get(where, Path(where)))
+        self.predictor = Predictor.from_pretrained(where)
         self.name = Path(where).name
         self.task = str(self.predictor.about.get("about", {}).get("task") or self.predictor.task)
         self.is_probability = self.predictor.kind == _PROBABILITY

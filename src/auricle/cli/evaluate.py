@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     run: Annotated[
-        Path, typer.Argument(help="Run folder or folder of saved weights; left out where --encoder names the weights.")
+        Path,
+        typer.Argument(help="Run folder, saved weights, or lisa-nano, which comes along; left out where --encoder is."),
     ],
     store: StoreArgument,
     out: Annotated[

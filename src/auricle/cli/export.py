@@ -34,7 +34,7 @@ def export(
     """Write weights as ONNX with preprocessing inside, a card and the weights themselves. Research use."""
     with stage("starting"):
         from auricle.export import export_onnx
-        from auricle.predict import SHIPPED_WEIGHTS
+        from auricle.methods import SHIPPED_WEIGHTS
 
     with stage("exporting"):
         made = export_onnx(weights or SHIPPED_WEIGHTS, folder, task=task, rate_hz=rate_hz, licence=licence)

@@ -36,7 +36,11 @@ def finetune(
     more: Overrides = None,
     task: Annotated[str | None, typer.Option(help="Task id (auricle list tasks) or a TOML file of your own.")] = None,
     init_from: Annotated[
-        str | None, typer.Option("--from", help="A pre-trained run; without it, from scratch.")
+        str | None,
+        typer.Option(
+            "--from",
+            help="A pre-trained run, saved weights, or lisa-nano, which comes along; without it, from scratch.",
+        ),
     ] = None,
     encoder: EncoderOption = None,
     gate: Annotated[bool, typer.Option(help="Put an age gate at every modulation point.")] = True,

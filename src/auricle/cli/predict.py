@@ -84,8 +84,9 @@ def predict(
     from auricle.fhir import predicted_bundle
     from auricle.io.header_comments import given_sex
     from auricle.io.picture import read_picture
+    from auricle.methods import SHIPPED_WEIGHTS
     from auricle.pages.prediction import prediction_page
-    from auricle.predict import OTHER_AGES_DAYS, SHIPPED_WEIGHTS, Predictor
+    from auricle.predict import OTHER_AGES_DAYS, Predictor
 
     del show_schema  # its callback has answered
     known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex"), **known_labs(lab or [])}

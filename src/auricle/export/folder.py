@@ -18,9 +18,9 @@ from auricle.errors import ConfigError, require
 from auricle.export.card import UNKNOWN_LICENCE, model_card
 from auricle.export.graph import Graph
 from auricle.export.onnx import OPSET, check, write_onnx
-from auricle.methods import AlignsText, Classifies, Method, load_card, load_method
+from auricle.methods import SHIPPED, SHIPPED_WEIGHTS, AlignsText, Classifies, Method, load_card, load_method
 from auricle.nn.runtime import EXTRA
-from auricle.predict import SHIPPED, SHIPPED_WEIGHTS, Predictor, about_of
+from auricle.predict import Predictor, about_of
 from auricle.scope import FILE as SCOPE
 from auricle.scope import Scope
 
@@ -85,7 +85,7 @@ def export_onnx(
         require(module, EXTRA)
     folder = Path(folder)
     _check_place(folder)
-    card, weights = load_card(SHIPPED.get(str(where), where))
+    card, weights = load_card(where)
     method = load_method(weights)
     answers = _asked(method, card, weights, task)
     graph = Graph(method, answers, rate_hz)

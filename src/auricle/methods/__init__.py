@@ -46,6 +46,9 @@ METHODS = Registry("method", "auricle.methods")
 # Raised when saved weights stop meaning what they meant; older ones are then refused by name, never guessed.
 WEIGHTS_VERSION: Final = 2
 _CARD, _TENSORS = "auricle.json", "model.safetensors"
+# Weights that come with auricle, by name, made by examples/weights.sh; and those that are asked where none are named.
+SHIPPED: Final = {"lisa-nano": Path(__file__).parents[1] / "weights" / "lisa-nano"}
+SHIPPED_WEIGHTS: Final = SHIPPED["lisa-nano"]
 _PROMPT: Final = re.compile(r"prompt\d+")
 
 
@@ -144,14 +147,14 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
     """The card of saved weights and the folder it lies in.
 
     Args:
-        where: that folder, a run folder, a name on the hub, or the TOML of foreign weights, of which a card is
-            made, and which stands in place of the folder.
+        where: weights that come along by their name (`lisa-nano`), a folder of saved weights, a run folder, a name on
+            the hub, or the TOML of foreign weights, of which a card is made, and which stands in place of the folder.
 
     Raises:
         CheckpointError: nothing there, not ours, or of another version.
         ConfigError: foreign weights, or what their TOML says of them, are wrong.
     """
-    folder = Path(where)
+    folder = SHIPPED.get(str(where), Path(where))
     if not (folder / _CARD).exists() and (folder / "model" / _CARD).exists():
         folder = folder / "model"  # a run folder keeps its weights there
     foreign = None if (folder / _CARD).exists() else foreign_file(folder)
@@ -278,10 +281,36 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
 
 
 __all__ = [
-    "METHODS", "Aligned", "AlignedConfig", "AlignsText", "Answering", "Classifier", "ClassifierConfig", "Classifies",
+    "METHODS",
+    "SHIPPED",
+    "SHIPPED_WEIGHTS",
+    "Aligned",
+    "AlignedConfig",
+    "AlignsText",
+    "Answering",
+    "Classifier",
+    "ClassifierConfig",
+    "Classifies",
     "Comparing",
-    "ComparingConfig", "Method", "MethodConfig", "Progress", "ReadsEmbeddings", "ReadsTokens", "Recipe",
-    "Reconstruction", "Reconstructs", "Step", "TextConfig",
-    "build_method", "check_store", "create_method", "foreign_of", "init_encoder_from", "init_from", "list_methods",
-    "load_card", "load_method", "save_method",
+    "ComparingConfig",
+    "Method",
+    "MethodConfig",
+    "Progress",
+    "ReadsEmbeddings",
+    "ReadsTokens",
+    "Recipe",
+    "Reconstruction",
+    "Reconstructs",
+    "Step",
+    "TextConfig",
+    "build_method",
+    "check_store",
+    "create_method",
+    "foreign_of",
+    "init_encoder_from",
+    "init_from",
+    "list_methods",
+    "load_card",
+    "load_method",
+    "save_method",
 ]  # fmt: skip

@@ -33,9 +33,8 @@ from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import answered
 from auricle.evaluate.table import Table
 from auricle.explain.runs import draw_runs, frequent_classes
-from auricle.methods import Classifies, load_card
+from auricle.methods import SHIPPED, Classifies, load_card
 from auricle.pages.check import check_page
-from auricle.predict import SHIPPED
 from auricle.progress import OnProgress
 from auricle.tasks import Task, load_task
 from auricle.train.watch import Watcher

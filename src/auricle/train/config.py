@@ -153,7 +153,7 @@ class RunConfig(Config):
         model: the method, its encoder and recipe.
         data: the records.
         train: the loop.
-        init_from: saved weights whose encoder this run starts from.
+        init_from: saved weights whose encoder this run starts from; `lisa-nano` are those that come along.
         init_heads: whether it starts from all else of them, too; they must be of the same method and classes.
     """
 
