@@ -31,7 +31,10 @@ from auricle.over_age import AnswerSets, CalibrationOverAge
 
 Floats = NDArray[np.float64]
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
-TESTS = {"PTB-XL, folds 9 and 10": "ptb_xl-findings", "elsewhere": "elsewhere-findings", "simulated": "ecg-findings"}
+TESTS = {
+    "PTB-XL, folds 9 and 10": "ptb_xl-findings", "CSN, a quarter": "csn-findings", "elsewhere": "elsewhere-findings",
+    "simulated": "ecg-findings",
+}  # fmt: skip
 FEWEST, DRAWS, DPI = 10, 300, 80
 _WORST = 2
 

@@ -23,7 +23,7 @@ from auricle.predict import FEWEST_POSITIVE
 from auricle.tasks import load_task
 
 TASK: Final = "ecg/findings"
-WHO: Final = {"simulated": "simulation", "ptb_xl": "PTB-XL", "challenge2021": "elsewhere"}
+WHO: Final = {"simulated": "simulation", "ptb_xl": "PTB-XL", "csn": "CSN", "challenge2021": "elsewhere"}
 RELIABILITY: Final = RESULTS.parent / "reliability.md"
 
 
@@ -80,8 +80,10 @@ def what_of(part: Mapping[str, Any]) -> str:
         first = f" from number {made['first']:,} on" if made["first"] else ""
         return f"{n} simulated people, none twice: {kind}{first}; report, classes and numbers known"
     labels = "with their labels" if part["labels"] else "without their labels"
-    folds = ", ".join(map(str, part["split"]["train"]))
-    return f"{n} recordings of {WHO[part['source']]}, folds {folds}, {labels}, without reports"
+    learned, opened = part["split"]["train"], ", ".join(part["open"])
+    which = f"folds {', '.join(map(str, learned))}" if isinstance(learned, list) else f"{100 * learned:.0f} %"
+    but = f" (but for {opened})" if opened else ""
+    return f"{n} recordings of {WHO[part['source']]}, {which}, {labels}{but}, without reports"
 
 
 def page() -> str:

@@ -25,7 +25,7 @@ from auricle.data.format import MISSING, dequantise, quantise
 from auricle.data.ingest import ingest
 from auricle.data.loader import Steps, View, windows
 from auricle.data.order import Order, Share, Shuffle
-from auricle.data.splits import by_patient, share_of_patients
+from auricle.data.splits import by_patient, share_of_newborns, share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, StoreError, UnknownNameError
 from auricle.leads import STANDARD
@@ -394,6 +394,23 @@ def test_subsets_are_nested_by_patient_and_of_the_asked_size() -> None:
     assert len(share_of_patients([f"p{row}" for row in range(100)], 0.07, seed=0)) == 7
     with pytest.raises(DataError, match="fraction"):
         share_of_patients(patients, 0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"), [(0.25, (10, 30)), (0.1, (3, 30)), (0.5, (10, 10)), (0.0, (0, 30)), (1.0, (10, 0))]
+)
+def test_a_share_of_newborns_leaves_others_out_and_nobody_of_unknown_age(share: float, wanted: tuple[int, int]) -> None:
+    ages = np.array([3.0] * 10 + [400.0] * 30 + [np.nan] * 2)
+    kept = share_of_newborns(ages, share, seed=1)
+    assert (kept == np.unique(kept)).all()
+    assert ((ages[kept] < 30).sum(), (ages[kept] > 30).sum(), np.isnan(ages[kept]).sum()) == (*wanted, 2)
+    assert set(share_of_newborns(ages, 0.05, seed=1)) <= set(share_of_newborns(ages, 0.1, seed=1))
+
+
+def test_nobody_is_left_of_newborns_alone_where_there_are_none() -> None:
+    with pytest.raises(DataError, match="100% are to be of the first month"):
+        share_of_newborns(np.array([400.0, 500.0]), 1.0, seed=1)
+    assert len(share_of_newborns(np.array([400.0, 500.0]), 0.0, seed=1)) == 2
 
 
 def test_spawned_workers_read_the_same_batches(store: Store) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.age import DAYS_PER_MONTH
 from auricle.data.store import Store
 from auricle.errors import DataError
 
@@ -146,3 +147,29 @@ def share_of_patients(patients: Sequence[str] | NDArray[np.str_], share: float, 
     # 1e-9 forgives binary fractions: .07 * 100 is 7.000000000000001.
     chosen = order[: max(1, math.ceil(share * len(names) - 1e-9))]
     return np.flatnonzero(np.isin(codes, chosen))
+
+
+def share_of_newborns(age_days: NDArray[np.floating], share: float, seed: int) -> NDArray[np.int64]:
+    """Positions of records of which a given share is of the first month of life, in their old order.
+
+    Of the group that there are too many of, some are left out at random; for one seed a smaller group is part of a
+    larger one. Records of unknown age stay, and are in neither group.
+
+    Args:
+        age_days: (n,) NaN where unknown.
+        share: of those of known age, in [0, 1].
+        seed: of the random choice.
+
+    Raises:
+        DataError: nobody of known age is left.
+    """
+    order = np.random.default_rng(seed).permutation(len(age_days))
+    newborns, older = order[age_days[order] < DAYS_PER_MONTH], order[age_days[order] >= DAYS_PER_MONTH]
+    wanted_newborns = len(newborns) if share == 1 else round(share / (1 - share) * len(older))
+    wanted_older = len(older) if share == 0 else round((1 - share) / share * len(newborns))
+    newborns, older = newborns[:wanted_newborns], older[:wanted_older]
+    if not len(newborns) + len(older):
+        raise DataError(
+            f"no training record is left where {share:.0%} are to be of the first month: give another share"
+        )
+    return np.sort(np.concatenate([newborns, older, np.flatnonzero(np.isnan(age_days))]))

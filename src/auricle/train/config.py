@@ -35,7 +35,7 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
 
 
 # What narrows down the recordings of a store.
-_OF_A_STORE: Final = ("part", "label_share", "published", "track")
+_OF_A_STORE: Final = ("part", "label_share", "newborn_share", "published", "track")
 
 
 class PartConfig(Config):
@@ -78,6 +78,8 @@ class DataConfig(Config):
         task: id or TOML file of a task: gives the split and, to methods that need them, the targets.
         part: part of the task's split to train on; without a task all records are.
         label_share: share of the part's patients to use, nested over shares for one seed.
+        newborn_share: how many of the records are of the first month of life; of those there are too many of, newborns
+            or older, some are left out by lot. By default all are used, and so are always those of unknown age.
         published: folder of published split files, if their parts are to be used instead of the task's own.
         track: `legacy` also takes the labels of those files.
     """
@@ -87,6 +89,7 @@ class DataConfig(Config):
     task: str | None = None
     part: Literal["train", "validation", "test"] = "train"
     label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    newborn_share: Annotated[float, Field(ge=0, le=1)] | None = None
     published: Path | None = None
     track: Literal["clean", "legacy"] = "clean"
 

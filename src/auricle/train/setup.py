@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from auricle.config import dump, read_toml, validate, with_overrides
 from auricle.data.corpus import Corpus
 from auricle.data.loader import Batches, Steps, View
-from auricle.data.splits import share_of_patients
+from auricle.data.splits import share_of_newborns, share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.leads import canonical
@@ -122,6 +122,9 @@ def training_rows(store: Store, config: RunConfig, task: Task | None) -> NDArray
         rows = task.parts(store)[config.data.part]
     if config.data.label_share < 1:
         rows = rows[share_of_patients(store.patients[rows], config.data.label_share, config.train.seed)]
+    if config.data.newborn_share is not None:
+        ages = store.columns.age_days[rows]
+        rows = rows[share_of_newborns(ages, config.data.newborn_share, config.train.seed)]
     return rows
 
 
