@@ -2,10 +2,10 @@
 
     python benchmarks/latency.py [FOLDER] [--n 200]
 
-FOLDER holds WFDB records (looked for below it); without one, the simulated people of `auricle sample` are asked (twelve
-leads, 500 Hz, ten seconds). Each answer reads the file, checks its quality, prepares it, asks the shipped weights at the
-age of the file, and at no other age. `auricle predict` asks eleven more ages and measures the trace beside that. Prints
-median and 95th percentile of processor time, which other work on the machine changes little, and of the clock.
+FOLDER holds WFDB records (below it, too); without one, the simulated people of `auricle sample` are asked (twelve
+leads, 500 Hz, ten seconds). Each answer reads the file, checks its quality, prepares it, asks the shipped weights at
+the age of the file, and at no other age. `auricle predict` asks eleven more ages and measures the trace beside that.
+Prints median and 95th percentile of processor time, which other work on the machine changes little, and of the clock.
 """
 
 from __future__ import annotations

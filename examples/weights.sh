@@ -34,7 +34,7 @@ auricle pretrain stream "$out/fourth" --config everything_after --resume train.w
 auricle pretrain stream "$out/lisa-nano" --config everything_after --steps 600 --resume train.workers=1 init_from="$out/fourth" \
   data.parts.real.store="$out/ptb_xl" data.parts.real.split="$here/ptb_xl_few.toml" data.parts.real.labels=true \
   data.parts.csn.store="$out/csn" data.parts.csn.split="$here/tasks/csn_findings.toml" data.parts.csn.labels=true \
-  'data.parts.csn.open=["LVH","RVH","RAO/RAE","STE_","EREPOL"]' \
+  'data.parts.csn.open=["MI","LVH","RVH","RAO/RAE","STE_","EREPOL"]' \
   data.parts.real.share=0.3 data.parts.csn.share=0.25 data.parts.adults.share=0.15 data.parts.children.share=0.3 \
   data.parts.adults.stream.first=6000000 data.parts.children.stream.first=6000000
 auricle calibrate "$out/lisa-nano" "$out/simulated" "$out/csn" "$out/ptb_xl" \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +137,49 @@ def test_abbreviations_of_cpsc_in_first_headers_become_the_codes_of_later_ones(t
     assert findings.targets([alone.labels])[0][list(findings.class_names).index("AFIB")] == 1
 
 
+@pytest.mark.parametrize(("record", "written"), [("HR00001", 200), ("E00001", 4880), ("JS10647", 500)])
+def test_microvolts_under_a_wrong_gain_are_read_as_microvolts(tmp_path: Path, record: str, written: int) -> None:
+    right = read_all("challenge2021", write_challenge2021(tmp_path))[record]
+    (header,) = tmp_path.rglob(f"{record}.hea")
+    text = re.sub(r" 1000(\S*/m)", rf" {written}\1", header.read_text())
+    header.write_text(text)
+    read = read_all("challenge2021", tmp_path)[record]
+    if record.startswith("JS"):  # of this collection nothing is known that contradicts its headers
+        assert np.allclose(read.signal, 2 * right.signal, atol=1e-5)
+    else:
+        assert np.allclose(read.signal, right.signal, atol=1e-5)
+        assert any("1000 per mV" in note for note in read.notes)
+
+
+def test_what_a_record_was_not_asked_is_not_known_of_it() -> None:
+    task = load_task("ecg/findings")
+
+    def of(*labels: str) -> dict[str, float]:
+        return dict(zip(task.class_names, task.targets([labels])[0].tolist(), strict=True))
+
+    assert of("59118001")["CRBBB"] == 1
+    assert np.isnan([of("59118001")[name] for name in ("SR", "AFIB", "STACH", "BIGU")]).all()  # its rhythm is not said
+    assert (of("AFIB")["AFIB"], of("AFIB")["SR"], of("none")["SR"]) == (1, 0, 0)
+    assert np.isnan(of("SR", "LPR")["1AVB"])  # a long PR without the word for it
+    assert (of("SR")["1AVB"], of("1AVB", "LPR")["1AVB"]) == (0, 1)
+    assert np.isnan(of("SR", "233917008")["3AVB"])  # a block of no degree
+    assert (of("164865005")["MI"], of("54329005")["AMI"], of("54329005")["IMI"]) == (1, 1, 0)
+    assert np.isnan([of("164865005")[name] for name in ("AMI", "IMI", "LMI", "PMI")]).all()  # of no territory
+    assert of("425856008")["VT"] == of("253352002")["LAO/LAE"] == of("NT_")["NDT"] == 1
+
+
+def test_what_no_record_of_a_collection_has_is_not_known_of_it(tmp_path: Path) -> None:
+    root = write_challenge2021(tmp_path / "raw")
+    (header,) = root.rglob("E00001.hea")
+    header.write_text(header.read_text().replace("426783006,164934002", "164873001,426783006"))
+    ingest("challenge2021", root, tmp_path / "store", workers=1)
+    store, task = Store(tmp_path / "store"), load_task("ecg/findings")
+    hypertrophy = task.store_targets(store)[:, task.class_names.index("LVH")]
+    known = dict(zip(store.column("record_id"), hypertrophy, strict=True))
+    assert (known["E00001"], known["E00002"]) == (1, 0)
+    assert np.isnan([known["A0001"], known["JS10647"]]).all()
+
+
 def test_csn_labels_are_whole_codes_and_age_is_the_headers(tmp_path: Path) -> None:
     recordings = read_all("csn", write_csn(tmp_path))
     assert recordings["JS00001"].labels == ("164890007",)
@@ -176,6 +220,20 @@ def test_mimic_reports_labels_and_intervals(tmp_path: Path) -> None:
     assert first.measurements["qrs_ms"] == 90
     assert "qt_ms" not in first.measurements  # 29999 is "not measured"
     assert first.age is None
+
+
+@pytest.mark.parametrize(("said", "labels"), [
+    ("RBBB with left anterior fascicular block", {"CRBBB", "LAFB"}),
+    ("Atrial fibrillation with PVCs", {"AFIB", "PVC"}),
+    ("LVH with secondary repolarization abnormality", {"LVH"}),
+    ("Sinus rhythm with PAC(s)", {"SR", "PAC"}),
+])  # fmt: skip
+def test_abbreviations_of_mimic_are_written_out_before_they_become_labels(
+    tmp_path: Path, said: str, labels: set[str]
+) -> None:
+    table = write_mimic(tmp_path) / "machine_measurements.csv"
+    table.write_text(table.read_text().replace("Left bundle branch block", said).replace("Sinus rhythm,", "Comment,"))
+    assert labels <= set(read_all("mimic_iv_ecg", tmp_path)["40001"].labels)
 
 
 def test_no_laboratory_value_is_from_after_the_ecg(tmp_path: Path) -> None:

@@ -30,9 +30,11 @@ Language = Literal["en", "de", "zh"]
 PARTS: Final = ("train", "validation", "test")
 TRACKS: Final = ("clean", "legacy")
 _SNOMED: Final = re.compile(r"\d{6,18}")
-# Pairs that the Challenge of 2021 scores as one (Reyna et al. 2021): complete bundle branch blocks, premature beats.
-_SCORED_AS: Final = {
+# Codes that stand for another one: pairs that the Challenge of 2021 scores as one (Reyna et al. 2021; complete bundle
+# branch blocks, premature beats), tachycardia in paroxysms, and what an ECG sees of an atrium that is enlarged.
+_SAME_AS: Final = {
     "59118001": "713427006", "164909002": "733534002", "63593006": "284470004", "17338001": "427172004",
+    "425856008": "164895002", "253352002": "67741000119109",
 }  # fmt: skip
 
 
@@ -48,6 +50,8 @@ class ClassSpec(Config):
         title: what the class is, in English words.
         titles: the same in other languages.
         codes: labels as the source spells them, matched whole.
+        unsure: labels that leave it open whether a record is of the class, such as an infarction without its territory.
+        group: of classes that answer one question, such as the rhythm: a record with none of them was not asked it.
         prompts: sentences by language; a bare list is English.
     """
 
@@ -55,6 +59,8 @@ class ClassSpec(Config):
     title: str = ""
     titles: dict[Language, str] = Field(default_factory=dict)
     codes: tuple[str, ...]
+    unsure: tuple[str, ...] = ()
+    group: str = ""
     prompts: Annotated[dict[Language, tuple[str, ...]], BeforeValidator(_in_english)] = Field(default_factory=dict)
 
 
@@ -111,17 +117,34 @@ class Task(Config):
         """(record, class) 1 where a label of the record is a code of the class, matched whole, 0 where it has others.
 
         A record without any label is not annotated, which is NaN for every class and not 0; `none` (`NO_CLASS`) is a
-        label of no class. NaN as well is a class whose code only occurs in doubt (`RVH?`), and one whose codes are of a
-        vocabulary of which the record has none: diseases (`ICD:Q21.0`) say nothing of the ECG, nor the reverse.
+        label of no class. NaN as well is a class whose code only occurs in doubt (`RVH?`), one of which the record has
+        an `unsure` label, one of a `group` of which it has no class, and one whose codes are of a vocabulary of which
+        the record has none: diseases (`ICD:Q21.0`) say nothing of the ECG, nor the reverse.
         """
-        code_sets = [set(entry.codes) for entry in self.classes]
-        rows = [[_answer(codes, own) for codes in code_sets] for own in labels]
-        return np.array(rows, dtype=np.float32).reshape(len(rows), len(code_sets))
+        code_sets = [(set(entry.codes), set(entry.unsure)) for entry in self.classes]
+        records = list(labels)
+        rows = [[_answer(codes, unsure, own) for codes, unsure in code_sets] for own in records]
+        found = np.array(rows, dtype=np.float32).reshape(len(rows), len(code_sets))
+        said_none = np.array([NO_CLASS in own for own in records], dtype=bool)
+        for group in {entry.group for entry in self.classes} - {""}:
+            columns = [number for number, entry in enumerate(self.classes) if entry.group == group]
+            unasked = ~(found[:, columns] == 1).any(1) & ~said_none
+            found[np.ix_(unasked, columns)] = np.nan
+        return found
 
     def store_targets(self, store: Store) -> NDArray[np.float32]:
-        """(record, class) of all of a store: 0, 1, or NaN where it is not annotated."""
+        """(record, class) of all of a store: 0, 1, or NaN where it is not annotated.
+
+        Of a store of several collections (sources such as `challenge2021/cpsc`), each of which was read for a list of
+        its own, a class is not annotated in a collection of which no record has it.
+        """
         if self.track == "clean":
-            return self.targets(store.column("labels"))
+            found = self.targets(store.column("labels"))
+            sources = store.column("source").astype(str)
+            for collection in {source for source in sources if "/" in source}:
+                rows = sources == collection
+                found[np.ix_(rows, ~(found[rows] == 1).any(0))] = np.nan
+            return found
         table = self._published_table().labels(self.class_names)
         unknown = np.full(len(self.classes), np.nan, dtype=np.float32)
         return np.stack([table.get(str(record), unknown) for record in store.column("record_id")])
@@ -183,7 +206,7 @@ class Task(Config):
     def snomed(self) -> dict[str, str]:
         """The SNOMED CT code of each class whose codes mean one thing; a class that pools several has none."""
         found = {
-            entry.name: {_SCORED_AS.get(code, code) for code in entry.codes if _SNOMED.fullmatch(code)}
+            entry.name: {_SAME_AS.get(code, code) for code in entry.codes if _SNOMED.fullmatch(code)}
             for entry in self.classes
         }
         return {name: next(iter(codes)) for name, codes in found.items() if len(codes) == 1}
@@ -203,10 +226,12 @@ class Task(Config):
         return read_published(self.published, self.published_folder)
 
 
-def _answer(codes: set[str], labels: Sequence[str]) -> float:
+def _answer(codes: set[str], unsure: set[str], labels: Sequence[str]) -> float:
     """1, 0 or NaN: whether a record with these labels is of the class with these codes."""
     if not codes.isdisjoint(labels):
         return 1.0
+    if not unsure.isdisjoint(labels):
+        return float("nan")
     doubted = {label.removesuffix(DOUBT).rstrip() for label in labels if label.endswith(DOUBT)}
     annotated = NO_CLASS in labels or not {*map(_vocabulary, codes)}.isdisjoint(map(_vocabulary, labels))
     return 0.0 if annotated and codes.isdisjoint(doubted) else float("nan")

@@ -24,6 +24,7 @@ from auricle.errors import DataError, require
 from auricle.io.header_comments import sex_of
 from auricle.recording import DOUBT, NO_CLASS
 from auricle.text.findings import codes, parse
+from auricle.text.glossary import to_english
 from auricle.text.reports import clean
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class MimicIvEcg:
         report = str(row["report"])
         found = [
             f"{code}{DOUBT}" if statement.possible else code
-            for statement in parse(clean(report))
+            for statement in parse(to_english(clean(report)).text)
             for code in codes(statement, "scp")
         ]
         if report and not found:
