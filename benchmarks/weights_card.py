@@ -35,7 +35,8 @@ def classes(about: Mapping[str, Any]) -> list[str]:
     rows = [heads, ["---", "---", *["---:"] * len(tested), "---"]]
     for entry in load_task(TASK).classes:
         one = calibrated.get(entry.name)
-        told = f"{WHO[one['source']]} ({one['positive']} with it)" if one else "not calibrated"
+        who = " and ".join(WHO[source] for source in one["source"].split(" + ")) if one else ""
+        told = f"{who} ({one['positive']} with it)" if one else "not calibrated"
         rows.append([entry.name, entry.title, *(auroc_of(test, entry.name) for test in tested.values()), told])
     return [f"| {' | '.join(row)} |" for row in rows]
 

@@ -106,7 +106,36 @@ def weights(store: Path, tmp_path: Path) -> Path:
     return fit(validate(RunConfig, values, "test"), tmp_path / "run")
 
 
+def hospital(folder: Path, seed: int) -> tuple[Path, str]:
+    """A store of real people, as a manifest has them, of whom a few are healthy; and what is asked of them."""
+    made = cohort(45, seed, ages="adults", diagnoses={"CRBBB": 0.8}, rate_hz=100, seconds=4, quality="clean")
+    folder.mkdir()
+    lines = ["file,patient_id,age,labels"]
+    for number, one in enumerate(made.recordings()):
+        np.savez(folder / f"{number}.npz", signal=one.signal, rate_hz=100, leads=one.leads)
+        lines.append(f"{number}.npz,{seed}-{number},{one.age.days:.0f}d,{'NORM' if 'NORM' in one.labels else 'CRBBB'}")
+    (folder / "records.csv").write_text("\n".join(lines))
+    ingest("manifest", folder / "records.csv", folder / "store", rate_hz=100, workers=1)
+    question = (
+        'id = "h"\ntitle = "h"\nsource = "manifest"\nclasses_of = "simulated/diagnosis"\n[split]\nby = "patient"\n'
+    )
+    (folder / "task.toml").write_text(question + "train = 0.1\nvalidation = 0.8\ntest = 0.1\n")
+    return folder / "store", str(folder / "task.toml")
+
+
 class TestCalibrate:
+    def test_real_people_of_several_stores_count_together_and_before_simulated_ones(
+        self, store: Path, weights: Path, tmp_path: Path
+    ) -> None:
+        one, other = (hospital(tmp_path / name, seed) for name, seed in (("one", 1), ("other", 2)))
+        simulated = store, "simulated/diagnosis"
+        alone = {found.name: found for found in calibrate(weights, [one, simulated])}
+        assert (alone["NORM"].source, "CRBBB" in alone) == ("simulated", False)  # one hospital has too few
+        both = {found.name: found for found in calibrate(weights, [one, simulated, other])}
+        assert both["NORM"].source == both["CRBBB"].source == "manifest + manifest"
+        assert both["NORM"].positive >= 10
+        assert both["NORM"].negative == both["CRBBB"].positive
+
     def test_probabilities_change_as_the_card_says_and_ranks_do_not(self, store: Path, weights: Path) -> None:
         before = load_method(weights)
         fitted = calibrate(weights, [(store, "simulated/diagnosis")])

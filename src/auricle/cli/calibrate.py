@@ -26,7 +26,7 @@ def calibrate(
         typer.Option(help="Task whose validation part a store is calibrated on; one for each store, in order."),
     ],
 ) -> None:
-    """Calibrate weights on validation parts that training did not see; of a class of several stores the last counts."""
+    """Calibrate weights on validation parts that training did not see; real people count before simulated ones."""
     with stage("starting"):
         from auricle.evaluate.calibration import calibrate as run_calibration
 

@@ -10,7 +10,7 @@ fitted to the calibrated probabilities of the same records.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,8 @@ Pair = tuple[float, float]
 
 # A class with fewer records of either answer keeps what an earlier store, or training, gave it.
 _FEWEST: Final = 10
+# A store of real people with fewer of either answer does not take part in what several give together.
+_SOME: Final = 3
 # Records of each store from which it is learned what the weights know.
 _MOST_KNOWN: Final = 4000
 # Spreads of the priors, of the logarithm of the factor and of the shift: of all ages about the logit as it is, and at
@@ -54,7 +56,7 @@ class Calibrated:
 
     Attributes:
         name: of the class.
-        source, task: whose validation part it was, the last one where several were.
+        source, task: whose validation part it was, those of real people joined by ` + `.
         positive, negative: records of either answer.
         factor, shift: of the logit where the age is unknown.
         before, after: expected calibration error on the records it was fitted on, each at its age.
@@ -93,10 +95,9 @@ class _Asked:
     age_days: Floats
     person: NDArray[np.int64]
 
-    def can_calibrate(self, column: int) -> bool:
-        """Whether it has enough records of either answer for a class."""
-        answers = self.truth[:, column]
-        return min(int((answers == 1).sum()), int((answers == 0).sum())) >= _FEWEST
+    def answers(self, column: int) -> tuple[int, int]:
+        """How many records have a class, and how many have it not."""
+        return int((self.truth[:, column] == 1).sum()), int((self.truth[:, column] == 0).sum())
 
 
 def platt(
@@ -160,8 +161,10 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
     Args:
         run: run folder or folder of saved weights that classify.
         stores: folders of stores, each with the task whose validation part it is. Of a class that several can
-            calibrate the last one does, at ages that it does not know as of all. Its sets at an age are those of the
-            last one that has enough people of about that age, because they do not depend on how often it occurs.
+            calibrate all those of real people do, joined, because nobody who asks says whose habits are his; without
+            any the last simulated one does. At ages that they do not know it is calibrated as of all. Its sets at an
+            age are those of the last of these that has enough people of about that age, because they do not depend on
+            how often it occurs.
 
     Returns:
         What was fitted, in the order of the classes.
@@ -191,10 +194,13 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
     told = [_probabilities(method, one.logits, one.age_days, over_age) for one in asked]
     untold = [_probabilities(method, one.untold, np.full(len(one.untold), np.nan), over_age) for one in asked]
     fitted, to_cover = [], {}
-    for name, each in places.items():
-        column, last = method.class_names.index(name), each[-1]
-        fitted.append(_said(name, asked[last], column, pairs[name][0], before[last], told[last]))
-        to_cover[name] = [_answered(told[k], untold[k], asked[k], column) for k in each]
+    for name, groups in places.items():
+        column = method.class_names.index(name)
+        joined = [_joined([asked[k] for k in group]) for group in groups]
+        by_age, without = ([np.concatenate([part[k] for k in group]) for group in groups] for part in (told, untold))
+        squashed = np.concatenate([before[k] for k in groups[-1]])
+        fitted.append(_said(name, joined[-1], column, pairs[name][0], squashed, by_age[-1]))
+        to_cover[name] = [_answered(*one, column) for one in zip(by_age, without, joined, strict=True)]
     sets = fit_sets(to_cover)
 
     features, ages = (np.concatenate(column) for column in zip(*known, strict=True))
@@ -241,35 +247,67 @@ def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats
     return features, setting.store.column("age_days")[rows].astype(np.float64)
 
 
-def _places(method: Answering, asked: Sequence[_Asked]) -> dict[str, list[int]]:
-    """Each class that can be calibrated, with the stores that can do it, by their number.
+def _places(method: Answering, asked: Sequence[_Asked]) -> dict[str, list[list[int]]]:
+    """Each class that can be calibrated, with the groups of stores that can do it; the group that counts is the last.
 
-    Where one class of all is asked it is one store, the last that has enough records of one class.
+    A simulated store is a group of its own, and all of real people are one: how often a class occurs belongs to a
+    store, and the simulator's frequencies to nobody. A store takes part where some of its people have the class; in
+    a list that hardly ever names it those without it are not known to be. Where one class of all is asked it is one
+    store, the last that has enough records of one class.
     """
-    able = list(range(len(asked)))
     if method.config.answers == "single_label":
-        able = [k for k in able if one_class(torch.from_numpy(asked[k].truth)).sum() >= _FEWEST][-1:]
+        able = [k for k, one in enumerate(asked) if one_class(torch.from_numpy(one.truth)).sum() >= _FEWEST][-1:]
+        return {
+            name: [able]
+            for column, name in enumerate(method.class_names)
+            if able and min(asked[able[0]].answers(column)) >= _FEWEST
+        }
+    real = [k for k, one in enumerate(asked) if one.source != "simulated"]
     places = {}
     for column, name in enumerate(method.class_names):
-        found = [k for k in able if asked[k].can_calibrate(column)]
+        groups = [[k] for k in range(len(asked)) if k not in real]
+        groups.append([k for k in real if min(asked[k].answers(column)) >= _SOME])
+        found = [group for group in groups if _enough([asked[k].answers(column) for k in group])]
         if found:
             places[name] = found
     return places
 
 
-def _pairs(method: Answering, asked: Sequence[_Asked], places: dict[str, list[int]]) -> dict[str, list[Pair]]:
-    """By class, factor and shift for an unknown age and at each knot, of the last store that can calibrate it.
+def _enough(answers: Sequence[tuple[int, int]]) -> bool:
+    """Whether stores have enough records of either answer together."""
+    return bool(answers) and min(map(sum, zip(*answers, strict=True))) >= _FEWEST
 
-    How often a class occurs belongs to a store, so that two are not joined, be they of other ages.
-    """
+
+def _joined(parts: Sequence[_Asked]) -> _Asked:
+    """Several stores as one, whose people are others."""
+    firsts = np.cumsum([0, *(part.person.max() + 1 for part in parts[:-1])])
+
+    def each(name: str) -> Floats:
+        whole: Floats = np.concatenate([getattr(part, name) for part in parts])
+        return whole
+
+    return _Asked(
+        source=" + ".join(part.source for part in parts),
+        task=" + ".join(part.task for part in parts),
+        logits=each("logits"),
+        untold=each("untold"),
+        truth=each("truth"),
+        age_days=each("age_days"),
+        person=np.concatenate([part.person + first for part, first in zip(parts, firsts, strict=True)]),
+    )
+
+
+def _pairs(method: Answering, asked: Sequence[_Asked], places: Mapping[str, list[list[int]]]) -> dict[str, list[Pair]]:
+    """By class, factor and shift for an unknown age and at each knot, of the people who calibrate it."""
     if method.config.answers == "single_label":
         # One factor of all logits, those of rare classes too.
-        last = asked[next(iter(places.values()))[-1]]
+        last = asked[next(iter(places.values()))[-1][-1]]
         shared = _over_age(temperature, last.logits, last.untold, last.truth, last.age_days)
         return dict.fromkeys(method.class_names, shared)
     pairs = {}
-    for name, each in places.items():
-        last, column = asked[each[-1]], method.class_names.index(name)
+    for name, groups in places.items():
+        last = _joined([asked[k] for k in groups[-1]])
+        column = method.class_names.index(name)
         rows = ~np.isnan(last.truth[:, column])
         told, untold, truth = (part[rows, column] for part in (last.logits, last.untold, last.truth))
         pairs[name] = _over_age(platt, told, untold, truth, last.age_days[rows])
