@@ -3,9 +3,9 @@
     AURICLE_REAL_DATA=FOLDER python benchmarks/children.py [--weights WEIGHTS] > docs/results/children.md
 
 Every recording of a person under 18 in SETS. Measurements outside of the published limits of the age (2nd to 98th
-centile) carry an arrow. Of the answers those of 20 % and more are told, and NORM in any case; behind them what the same
-trace would be called if the age were unknown. The table says nothing of how often an answer is right: that needs more
-children than are at hand.
+centile) carry an arrow. Of the answers those of 20 % and more are told, and NORM in any case; behind them what the
+same trace would be called if the age were unknown. A star marks recordings that the weights learned from. The table
+says nothing of how often an answer is right: that needs more children than are at hand.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import csv
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from auricle.age import ADULT_DAYS, describe
+from auricle.data.splits import hashed_parts
 from auricle.errors import AuricleError, ReadingNote, UnreadableError
 from auricle.io import read
 from auricle.measure.recording import measure_recording
-from auricle.methods import SHIPPED_WEIGHTS
+from auricle.methods import SHIPPED_WEIGHTS, load_card
 from auricle.paediatrics.findings import assess
 from auricle.predict import Prediction, Predictor
 from auricle.recording import Recording
-from auricle.tasks import load_task
+from auricle.tasks import PARTS, load_task
 
 SETS = ("zzu-pecg", "csn-more", "csn", "challenge-more", "challenge-2021", "cinc-2025", "ptb-xl-more", "ptb-xl")
 PARAMETERS = {"heart_rate": "rate", "qrs": "QRS", "qtc_bazett": "QTc", "qrs_axis": "axis"}
@@ -48,6 +49,15 @@ def children(data: Path) -> Iterator[tuple[str, Recording]]:
                 continue
             if recording.age is not None and recording.age.best_days < ADULT_DAYS:
                 yield name, recording
+
+
+def learned_from(weights: str) -> Callable[[str], bool]:
+    """Whether weights learned from a record of Chapman-Shaoxing-Ningbo, in whichever folder it lies, by its name."""
+    parts = [part for part in load_card(weights)[0]["about"].get("parts", ()) if part["source"] == "csn"]
+    shares = [[float(part["split"][name]) for name in PARTS] for part in parts]
+    return lambda record: (
+        record.startswith("JS") and any(hashed_parts([f"record:{record}"], own)[0] == 0 for own in shares)
+    )
 
 
 def statements(data: Path) -> dict[str, str]:
@@ -86,6 +96,7 @@ def answered(prediction: Prediction) -> str:
 def main(weights: str, data: Path) -> None:
     torch.set_num_threads(1)
     predictor, codes, said = Predictor.from_pretrained(weights), names_of_codes(), statements(data)
+    was_seen = learned_from(weights)
     print("| recording | age | written | measured | answered (without the age) |")
     print("| --- | ---: | --- | --- | --- |")
     for name, recording in children(data):
@@ -97,7 +108,8 @@ def main(weights: str, data: Path) -> None:
         except UnreadableError as error:
             answer = f"no answer: {str(error).split('no answer: ')[-1]}"
         age = describe(recording.age.best_days)
-        print(f"| {name}/{recording.record_id} | {age} | {written} | {measured(recording)} | {answer} |")
+        star = "*" if was_seen(recording.record_id) else ""
+        print(f"| {name}/{recording.record_id}{star} | {age} | {written} | {measured(recording)} | {answer} |")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def what_of(part: Mapping[str, Any]) -> str:
         first = f" from number {made['first']:,} on" if made["first"] else ""
         return f"{n} simulated people, none twice: {kind}{first}; report, classes and numbers known"
     labels = "with their labels" if part["labels"] else "without their labels"
-    learned, opened = part["split"]["train"], ", ".join(part["open"])
+    learned, opened = part["split"]["train"], ", ".join(part.get("open", ()))
     which = f"folds {', '.join(map(str, learned))}" if isinstance(learned, list) else f"{100 * learned:.0f} %"
     but = f" (but for {opened})" if opened else ""
     return f"{n} recordings of {WHO[part['source']]}, {which}, {labels}{but}, without reports"

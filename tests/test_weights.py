@@ -61,7 +61,7 @@ def test_their_name_is_enough_to_ask_them_and_to_go_on_from_them(tmp_path: Path)
     assert tuned.returncode == 0, tuned.stderr
     about = load_card(tmp_path / "run")[0]["about"]
     assert about["init_from"] == "lisa-nano"
-    assert {part["source"] for part in about["donor"]["parts"]} == {"simulated", "ptb_xl"}
+    assert {part["source"] for part in about["donor"]["parts"]} == {"simulated", "ptb_xl", "csn"}
 
 
 def test_classes_are_those_of_the_task_and_prompts_are_inside(predictor: Predictor) -> None:
@@ -120,7 +120,7 @@ def test_a_set_depends_on_the_age_and_says_what_may_be(predictor: Predictor) -> 
 
 
 def test_what_they_learned_from_is_said_and_holds_no_share_alike_data(card: dict[str, Any]) -> None:
-    assert {part["source"] for part in card["parts"]} == {"simulated", "ptb_xl"}
+    assert {part["source"] for part in card["parts"]} == {"simulated", "ptb_xl", "csn"}
     (real,) = [part for part in card["parts"] if part["source"] == "ptb_xl"]
     assert real["labels"]
     assert real["split"]["train"] == [1, 2, 3, 4, 5, 6, 7]
