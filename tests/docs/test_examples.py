@@ -1,9 +1,10 @@
-"""What a user copies runs: the script with and without a file, and every cell of the notebook."""
+"""What a user copies runs: the script with and without a file, and the notebook in a tenth of its steps."""
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import runpy
 import tempfile
 from pathlib import Path
@@ -41,7 +42,8 @@ def test_every_cell_of_the_notebook_runs(
     names: dict[str, object] = {"__name__": "__main__"}
     for number, cell in enumerate(cells):
         if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), f"first_hour.ipynb, cell {number}", "exec"), names)
+            source = re.sub(r"(?<=steps=)\d+", lambda steps: str(int(steps[0]) // 10), "".join(cell["source"]))
+            exec(compile(source, f"first_hour.ipynb, cell {number}", "exec"), names)
     printed = capsys.readouterr().out
     assert "gate (supervised, fine-tuned)" in printed
     assert "as an adult" in printed
