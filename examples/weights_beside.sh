@@ -13,9 +13,11 @@ asked() { # store task further options
   auricle evaluate lisa-nano "$1" "$out/results" --task "$2" "${@:3}"
 }
 asked "$ptb_xl" "$super"
+asked "$ptb_xl" "$super" --protocol linear_probe --rows ""
 asked "$ptb_xl" "$here/tasks/ptb_xl_few_form.toml" --protocol linear_probe
 asked "$ptb_xl" "$here/tasks/ptb_xl_few_rhythm.toml" --protocol linear_probe
 asked "$csn" "$here/tasks/csn_findings.toml"
+asked "$csn" "$here/tasks/csn_findings.toml" --protocol linear_probe --rows ""
 # All weights learn on, as long as the network from scratch does: twelve passes.
 for seed in 0 1 2; do
   auricle finetune "$ptb_xl" "$out/tuned-$seed" --from lisa-nano --task "$super" --epochs 12 --seed "$seed" --resume
