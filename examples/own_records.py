@@ -4,7 +4,7 @@
     python examples/own_records.py a.npz b.mat record.h5 --age 5y4m
     python examples/own_records.py                                   # a simulated newborn
 
-The weights that come along were trained on simulated people only. Research use, not a diagnosis.
+The weights that come along learned of infants from simulated ones alone. Research use, not a diagnosis.
 """
 
 from __future__ import annotations

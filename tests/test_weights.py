@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,10 @@ import torch
 from auricle.age import Age
 from auricle.data.ingest import ingest
 from auricle.data.sources.ptb_xl import PtbXl
-from auricle.errors import AuricleError, CheckpointError, UnreadableError
+from auricle.errors import AuricleError, CheckpointError, ConfigError, UnreadableError
+from auricle.evaluate.calibration import calibrate
 from auricle.evaluate.metrics import auroc
+from auricle.evaluate.run import evaluate_run
 from auricle.io import read
 from auricle.leads import STANDARD
 from auricle.methods import SHIPPED_WEIGHTS, AlignsText, load_card
@@ -62,6 +65,24 @@ def test_their_name_is_enough_to_ask_them_and_to_go_on_from_them(tmp_path: Path)
     about = load_card(tmp_path / "run")[0]["about"]
     assert about["init_from"] == "lisa-nano"
     assert {part["source"] for part in about["donor"]["parts"]} == {"simulated", "ptb_xl", "csn"}
+
+
+def test_nothing_is_written_into_them(tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in SHIPPED_WEIGHTS.iterdir()}
+    with pytest.raises(ConfigError, match="stays as it is: copy"):
+        calibrate("lisa-nano", [(tmp_path / "store", "ecg/findings")])
+    with pytest.raises(ConfigError, match="stays as it is: copy"):
+        evaluate_run(SHIPPED_WEIGHTS, tmp_path / "store", tmp_path / "results", to_card=True)
+    assert {path.name: path.read_bytes() for path in SHIPPED_WEIGHTS.iterdir()} == before
+
+
+def test_a_folder_of_ones_own_goes_before_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_card("lisa-nano")[1] == load_card(Path("lisa-nano"))[1] == SHIPPED_WEIGHTS
+    Path("lisa-nano").mkdir()
+    assert load_card("lisa-nano")[1] == SHIPPED_WEIGHTS  # it holds no weights
+    shutil.copytree(SHIPPED_WEIGHTS, "lisa-nano/model")
+    assert load_card(Path("./lisa-nano"))[1] == Path("lisa-nano/model")
 
 
 def test_classes_are_those_of_the_task_and_prompts_are_inside(predictor: Predictor) -> None:

@@ -162,6 +162,7 @@ def test_what_a_record_was_not_asked_is_not_known_of_it() -> None:
     assert (of("AFIB")["AFIB"], of("AFIB")["SR"], of("none")["SR"]) == (1, 0, 0)
     assert np.isnan(of("SR", "LPR")["1AVB"])  # a long PR without the word for it
     assert (of("SR")["1AVB"], of("1AVB", "LPR")["1AVB"]) == (0, 1)
+    assert np.isnan(of("SR", "LPR?")["1AVB"])
     assert np.isnan(of("SR", "233917008")["3AVB"])  # a block of no degree
     assert (of("164865005")["MI"], of("54329005")["AMI"], of("54329005")["IMI"]) == (1, 1, 0)
     assert np.isnan([of("164865005")[name] for name in ("AMI", "IMI", "LMI", "PMI")]).all()  # of no territory

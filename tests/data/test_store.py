@@ -408,7 +408,7 @@ def test_a_share_of_newborns_leaves_others_out_and_nobody_of_unknown_age(share: 
 
 
 def test_nobody_is_left_of_newborns_alone_where_there_are_none() -> None:
-    with pytest.raises(DataError, match="100% are to be of the first month"):
+    with pytest.raises(DataError, match="100% of the training records of known age cannot"):
         share_of_newborns(np.array([400.0, 500.0]), 1.0, seed=1)
     assert len(share_of_newborns(np.array([400.0, 500.0]), 0.0, seed=1)) == 2
 

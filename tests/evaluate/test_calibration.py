@@ -135,6 +135,9 @@ class TestCalibrate:
         assert both["NORM"].source == both["CRBBB"].source == "manifest + manifest"
         assert both["NORM"].positive >= 10
         assert both["NORM"].negative == both["CRBBB"].positive
+        # Asked twice, the same people count once.
+        again = {found.name: found for found in calibrate(weights, [one, one, simulated])}
+        assert again["NORM"].source == "simulated"
 
     def test_probabilities_change_as_the_card_says_and_ranks_do_not(self, store: Path, weights: Path) -> None:
         before = load_method(weights)

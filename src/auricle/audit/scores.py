@@ -23,7 +23,7 @@ from auricle.data.table import cells_of, read_table
 from auricle.errors import ConfigError, DataError, require
 from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.recording import Recording
-from auricle.tasks import Task, load_task
+from auricle.tasks import Task, known_in_collections, load_task
 
 Row = Mapping[str, Any]
 _TRUTH, _SCORE = "y:", "p:"
@@ -125,6 +125,8 @@ def read_scores(path: Path, task: str, name: str, is_probability: bool = True) -
         np.stack([_numbers(path, columns, prefix + one)[answered] for one in classes], axis=1)
         for prefix in (_TRUTH, _SCORE)
     )
+    of = np.array([str(one or "") for one in columns.get("source", [""] * n)])
+    truth = known_in_collections(truth, of[answered])
     if not np.isfinite(score).all():
         row, column = np.argwhere(~np.isfinite(score))[0]
         record = columns["record_id"][answered[row]]

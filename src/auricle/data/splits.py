@@ -161,15 +161,13 @@ def share_of_newborns(age_days: NDArray[np.floating], share: float, seed: int) -
         seed: of the random choice.
 
     Raises:
-        DataError: nobody of known age is left.
+        DataError: nobody of known age is left, or no newborn where some are asked for.
     """
     order = np.random.default_rng(seed).permutation(len(age_days))
     newborns, older = order[age_days[order] < DAYS_PER_MONTH], order[age_days[order] >= DAYS_PER_MONTH]
     wanted_newborns = len(newborns) if share == 1 else round(share / (1 - share) * len(older))
     wanted_older = len(older) if share == 0 else round((1 - share) / share * len(newborns))
     newborns, older = newborns[:wanted_newborns], older[:wanted_older]
-    if not len(newborns) + len(older):
-        raise DataError(
-            f"no training record is left where {share:.0%} are to be of the first month: give another share"
-        )
+    if not len(newborns) + len(older) or (share and not len(newborns)):
+        raise DataError(f"{share:.0%} of the training records of known age cannot be of the first month: too few are")
     return np.sort(np.concatenate([newborns, older, np.flatnonzero(np.isnan(age_days))]))

@@ -29,7 +29,7 @@ from auricle.evaluate.metrics import age_kernel, expected_calibration_error, kno
 from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting
 from auricle.losses.supervised import one_class
-from auricle.methods import Answering, Classifies, keep_calibration, load_card, load_method
+from auricle.methods import Answering, Classifies, check_own, keep_calibration, load_card, load_method
 from auricle.over_age import KNOTS_DAYS, CalibrationOverAge
 from auricle.scope import Scope
 from auricle.tasks import load_task
@@ -37,7 +37,7 @@ from auricle.tasks import load_task
 Floats = NDArray[np.float64]
 Pair = tuple[float, float]
 
-# A class with fewer records of either answer keeps what an earlier store, or training, gave it.
+# A class of which those who count together have fewer of either answer keeps what training gave it.
 _FEWEST: Final = 10
 # A store of real people with fewer of either answer does not take part in what several give together.
 _SOME: Final = 3
@@ -78,6 +78,7 @@ class _Asked:
     """What the weights say of the validation part of one store.
 
     Attributes:
+        store: its folder.
         source: name of the data set.
         task: id of the question.
         logits: (n, c) of the classes of the weights, each record asked with its age.
@@ -87,6 +88,7 @@ class _Asked:
         person: (n,) equal for equal people.
     """
 
+    store: Path
     source: str
     task: str
     logits: Floats
@@ -173,6 +175,7 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
         ConfigError: the weights do not classify, a task asks for none of their classes, training saw the records, or no
             class has enough of them.
     """
+    check_own(run)
     known: list[tuple[Floats, Floats]] = []
     held_back: list[tuple[Floats, Floats]] = []
     asked: list[_Asked] = []
@@ -238,7 +241,7 @@ def _asked(setting: Setting) -> _Asked:
     if "age" in setting.method.encoder.codes:
         untold = setting.each(lambda batch: method.logits(batch.without_age()), rows).astype(np.float64)
     ages, person = store.column("age_days")[rows].astype(np.float64), patient_codes([*map(str, store.patients[rows])])
-    return _Asked(store.info["source"], task.id, logits, untold, truth, ages, person)
+    return _Asked(store.path.resolve(), store.info["source"], task.id, logits, untold, truth, ages, person)
 
 
 def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -255,18 +258,20 @@ def _places(method: Answering, asked: Sequence[_Asked]) -> dict[str, list[list[i
     a list that hardly ever names it those without it are not known to be. Where one class of all is asked it is one
     store, the last that has enough records of one class.
     """
+    real = [k for k, one in enumerate(asked) if one.source != "simulated"]
+    simulated = [k for k in range(len(asked)) if k not in real]
     if method.config.answers == "single_label":
-        able = [k for k, one in enumerate(asked) if one_class(torch.from_numpy(one.truth)).sum() >= _FEWEST][-1:]
+        able = [k for k in simulated + real if one_class(torch.from_numpy(asked[k].truth)).sum() >= _FEWEST][-1:]
         return {
             name: [able]
             for column, name in enumerate(method.class_names)
             if able and min(asked[able[0]].answers(column)) >= _FEWEST
         }
-    real = [k for k, one in enumerate(asked) if one.source != "simulated"]
     places = {}
     for column, name in enumerate(method.class_names):
-        groups = [[k] for k in range(len(asked)) if k not in real]
-        groups.append([k for k in real if min(asked[k].answers(column)) >= _SOME])
+        some = [k for k in real if min(asked[k].answers(column)) >= _SOME]
+        # A store that is asked two questions holds the same people: the last one counts.
+        groups = [*([k] for k in simulated), list({asked[k].store: k for k in some}.values())]
         found = [group for group in groups if _enough([asked[k].answers(column) for k in group])]
         if found:
             places[name] = found
@@ -287,6 +292,7 @@ def _joined(parts: Sequence[_Asked]) -> _Asked:
         return whole
 
     return _Asked(
+        store=parts[-1].store,
         source=" + ".join(part.source for part in parts),
         task=" + ".join(part.task for part in parts),
         logits=each("logits"),

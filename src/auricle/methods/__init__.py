@@ -110,7 +110,9 @@ def keep_test(where: Path | str, test: Mapping[str, Any]) -> None:
 
     Raises:
         CheckpointError: as in `load_card`.
+        ConfigError: they come along with auricle.
     """
+    check_own(where)
     card, folder = load_card(where)
     same = ("source", "task", "protocol")
     others = [one for one in card["about"].get("tests", ()) if any(one.get(key) != test.get(key) for key in same)]
@@ -135,7 +137,9 @@ def keep_calibration(
 
     Raises:
         CheckpointError: as in `load_card`.
+        ConfigError: they come along with auricle.
     """
+    check_own(where)
     card, folder = load_card(where)
     card["config"]["calibration"] = {name: list(pair) for name, pair in calibration.items()}
     card["config"] |= {"over_age": over_age and dump(over_age), "sets": sets and dump(sets)}
@@ -143,18 +147,36 @@ def keep_calibration(
     write_json(folder / _CARD, card)
 
 
+def check_own(where: Path | str) -> None:
+    """Refuse to write into weights that come along with auricle: everybody on this machine reads them.
+
+    Args:
+        where: as in `load_card`.
+
+    Raises:
+        ConfigError: they come along.
+        CheckpointError: as in `load_card`.
+    """
+    folder = load_card(where)[1].resolve()
+    if folder in {path.resolve() for path in SHIPPED.values()}:
+        raise ConfigError(f"{where} comes along with auricle and stays as it is: copy {folder} and name the copy")
+
+
 def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
     """The card of saved weights and the folder it lies in.
 
     Args:
-        where: weights that come along by their name (`lisa-nano`), a folder of saved weights, a run folder, a name on
-            the hub, or the TOML of foreign weights, of which a card is made, and which stands in place of the folder.
+        where: a folder of saved weights, a run folder, weights that come along by their name (`lisa-nano`, where no
+            weights lie in a folder of that name), a name on the hub, or the TOML of foreign weights, of which a card is
+            made, and which stands in place of the folder.
 
     Raises:
         CheckpointError: nothing there, not ours, or of another version.
         ConfigError: foreign weights, or what their TOML says of them, are wrong.
     """
-    folder = SHIPPED.get(str(where), Path(where))
+    folder = Path(where)
+    if not any((place / _CARD).exists() for place in (folder, folder / "model")):
+        folder = SHIPPED.get(str(where), folder)
     if not (folder / _CARD).exists() and (folder / "model" / _CARD).exists():
         folder = folder / "model"  # a run folder keeps its weights there
     foreign = None if (folder / _CARD).exists() else foreign_file(folder)
@@ -304,6 +326,7 @@ __all__ = [
     "Step",
     "TextConfig",
     "build_method",
+    "check_own",
     "check_store",
     "create_method",
     "foreign_of",

@@ -51,7 +51,8 @@ class ClassSpec(Config):
         titles: the same in other languages.
         codes: labels as the source spells them, matched whole.
         unsure: labels that leave it open whether a record is of the class, such as an infarction without its territory.
-        group: of classes that answer one question, such as the rhythm: a record with none of them was not asked it.
+        group: of classes that answer one question, such as the rhythm: of a record with none of them, which does not
+            say `none` either, none of them is known.
         prompts: sentences by language; a bare list is English.
     """
 
@@ -118,8 +119,9 @@ class Task(Config):
 
         A record without any label is not annotated, which is NaN for every class and not 0; `none` (`NO_CLASS`) is a
         label of no class. NaN as well is a class whose code only occurs in doubt (`RVH?`), one of which the record has
-        an `unsure` label, one of a `group` of which it has no class, and one whose codes are of a vocabulary of which
-        the record has none: diseases (`ICD:Q21.0`) say nothing of the ECG, nor the reverse.
+        an `unsure` label, in doubt or not, one of a `group` of which it has no class (`none` denies them all), and one
+        whose codes are of a vocabulary of which the record has none: diseases (`ICD:Q21.0`) say nothing of the ECG, nor
+        the reverse.
         """
         code_sets = [(set(entry.codes), set(entry.unsure)) for entry in self.classes]
         records = list(labels)
@@ -140,11 +142,7 @@ class Task(Config):
         """
         if self.track == "clean":
             found = self.targets(store.column("labels"))
-            sources = store.column("source").astype(str)
-            for collection in {source for source in sources if "/" in source}:
-                rows = sources == collection
-                found[np.ix_(rows, ~(found[rows] == 1).any(0))] = np.nan
-            return found
+            return known_in_collections(found, store.column("source").astype(str))
         table = self._published_table().labels(self.class_names)
         unknown = np.full(len(self.classes), np.nan, dtype=np.float32)
         return np.stack([table.get(str(record), unknown) for record in store.column("record_id")])
@@ -230,11 +228,24 @@ def _answer(codes: set[str], unsure: set[str], labels: Sequence[str]) -> float:
     """1, 0 or NaN: whether a record with these labels is of the class with these codes."""
     if not codes.isdisjoint(labels):
         return 1.0
-    if not unsure.isdisjoint(labels):
-        return float("nan")
     doubted = {label.removesuffix(DOUBT).rstrip() for label in labels if label.endswith(DOUBT)}
     annotated = NO_CLASS in labels or not {*map(_vocabulary, codes)}.isdisjoint(map(_vocabulary, labels))
-    return 0.0 if annotated and codes.isdisjoint(doubted) else float("nan")
+    denied = annotated and codes.isdisjoint(doubted) and unsure.isdisjoint(doubted | set(labels))
+    return 0.0 if denied else float("nan")
+
+
+def known_in_collections(targets: NDArray[np.floating], sources: NDArray[np.str_]) -> NDArray[Any]:
+    """Answers without those that nobody can have given: of a class that no record of a collection has.
+
+    Args:
+        targets: (record, class) 0, 1, or NaN where not annotated.
+        sources: (record,) such as `challenge2021/cpsc`; a source without a collection keeps its answers.
+    """
+    found = targets.copy()
+    for collection in {source for source in sources if "/" in source}:
+        rows = sources == collection
+        found[np.ix_(rows, ~(found[rows] == 1).any(0))] = np.nan
+    return found
 
 
 def _vocabulary(code: str) -> str:

@@ -154,6 +154,7 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
         "track": config.data.track,
         "part": config.data.part,
         "label_share": config.data.label_share,
+        "newborn_share": config.data.newborn_share,
         "steps": config.train.steps,
         "batch_size": config.train.batch_size * config.train.accumulate,
         "seed": config.train.seed,
