@@ -14,7 +14,7 @@ from auricle.config import validate
 from auricle.data.ingest import ingest
 from auricle.data.store import Store
 from auricle.errors import AuricleError, ConfigError, UnknownNameError
-from auricle.evaluate.ablate import run_ablation
+from auricle.evaluate.ablate import ablation_table, run_ablation
 from auricle.evaluate.ablation import (
     Ablation,
     Called,
@@ -267,6 +267,12 @@ def test_rows_begin_from_a_donor_and_are_compared_over_the_same_people(children:
     difference = float(table.rows[2][3].split(" ")[0])
     auroc = [float(table.rows[row][1].split(" ")[0]) for row in (1, 2)]
     assert difference == pytest.approx(auroc[1] - auroc[0], abs=0.11)
+    # The same runs, compared with another row.
+    other = ablation_table(gates().against("with gate"), frame.task, out)
+    assert other.header[-2] == "AUROC above with gate"
+    assert float(other.rows[1][3].split(" ")[0]) == pytest.approx(-difference, abs=0.11)
+    with pytest.raises(UnknownNameError, match="with gaet"):
+        gates().against("with gaet")
 
 
 def test_a_donor_needs_a_store_to_learn_from(children: tuple[Path, Path, Path], tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ def ablate(
             show_default=False,
         ),
     ] = None,
+    compared_with: Annotated[
+        str | None, typer.Option(help="The row that the others are compared with, in place of the ablation's own.")
+    ] = None,
     published: PublishedOption = None,
     track: TrackOption = "clean",
 ) -> None:
@@ -77,6 +80,8 @@ def ablate(
     if steps is not None and minutes is not None:
         raise ConfigError("rows have equal steps or equal minutes: give one of the two")
     asked = load_ablation(ablation)
+    if compared_with is not None:
+        asked = asked.against(compared_with)
     over = run_values({}, {}, {"steps": steps, "batch_size": batch_size}, settings=more or ())
     if over["model"].get("name") is None:
         over["model"].pop("name", None)

@@ -129,6 +129,17 @@ class Ablation(Config):
                 )
         return self
 
+    def against(self, row: str) -> Ablation:
+        """The ablation whose differences are those to another row.
+
+        Raises:
+            UnknownNameError: no such row.
+        """
+        known = [one.name for one in self.rows]
+        if row not in known:
+            raise UnknownNameError("row", row, known)
+        return self.model_copy(update={"compared_with": row})
+
     def only(self, names: Sequence[str]) -> Ablation:
         """The ablation with the named rows alone, in the order of the file; all rows if no name is given.
 
