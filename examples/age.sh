@@ -17,5 +17,9 @@ children plain --no-age-interaction
 # Without --row: every row of the table.
 auricle ablate age_gate children interaction --pretrain adults --task simulated/children --seeds "$seeds" "${controls[@]}" \
   --row "age constant" --row "age shuffled"
+# Nine leads, and fewer or more newborns, once.
+auricle ablate age_gate children interaction --pretrain adults --task simulated/children "${controls[@]}" \
+  --row "B3, nine leads for all" --row "B4, nine leads for all" --row "B3, 5 % newborns" --row "B4, 5 % newborns" \
+  --row "B3, half newborns" --row "B4, half newborns"
 auricle ablate age_gate plain no_interaction --pretrain adults --task simulated/children --seeds "$seeds" "${controls[@]}"
 auricle figures B3=interaction/runs/b3-lisa-0 B4=interaction/runs/b4-lisa-age-gate-0 --store children --task simulated/children --out figures --class RVH

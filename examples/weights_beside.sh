@@ -23,4 +23,4 @@ for seed in 0 1 2; do
   auricle finetune "$ptb_xl" "$out/tuned-$seed" --from lisa-nano --task "$super" --epochs 12 --seed "$seed" --resume
   auricle evaluate "$out/tuned-$seed" "$ptb_xl" "$out/results" --task "$super" --rows ""
 done
-auricle table "$out/results"
+for task in ptb_xl/few ptb_xl/few_form ptb_xl/few_rhythm csn/findings; do auricle table "$out/results" --task "$task"; done
