@@ -29,7 +29,7 @@ from auricle.evaluate.metrics import age_kernel, expected_calibration_error, kno
 from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting
 from auricle.losses.supervised import one_class
-from auricle.methods import Answering, Classifies, check_own, keep_calibration, load_card, load_method
+from auricle.methods import Answering, Classifies, keep_calibration, load_card, load_method, own_card
 from auricle.over_age import KNOTS_DAYS, CalibrationOverAge
 from auricle.scope import Scope
 from auricle.tasks import load_task
@@ -175,7 +175,7 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
         ConfigError: the weights do not classify, a task asks for none of their classes, training saw the records, or no
             class has enough of them.
     """
-    check_own(run)
+    own_card(run)  # refused before anything is computed
     known: list[tuple[Floats, Floats]] = []
     held_back: list[tuple[Floats, Floats]] = []
     asked: list[_Asked] = []

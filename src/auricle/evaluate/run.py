@@ -19,7 +19,7 @@ from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, lin
 from auricle.evaluate.reference import ROWS, reference_rows
 from auricle.evaluate.table import TRAINED, Result, by_age, collect, to_markdown
 from auricle.leads import canonical
-from auricle.methods import AlignsText, Classifies, check_own, keep_test, load_card
+from auricle.methods import AlignsText, Classifies, keep_test, load_card, own_card
 from auricle.progress import OnProgress
 from auricle.tasks import load_task
 from auricle.train.watch import Watcher
@@ -91,7 +91,7 @@ def evaluate_run(
     """
     run, out = Path(run), Path(out)
     if to_card:
-        check_own(run)
+        own_card(run)  # refused before anything is computed
     protocols = (protocols,) if isinstance(protocols, str) else protocols
     kept = _leads(leads, protocols)
     opened, question = Store(store), load_task(task or task_of(run), published=published, track=track, prompts=prompts)

@@ -112,8 +112,7 @@ def keep_test(where: Path | str, test: Mapping[str, Any]) -> None:
         CheckpointError: as in `load_card`.
         ConfigError: they come along with auricle.
     """
-    check_own(where)
-    card, folder = load_card(where)
+    card, folder = own_card(where)
     same = ("source", "task", "protocol")
     others = [one for one in card["about"].get("tests", ()) if any(one.get(key) != test.get(key) for key in same)]
     card["about"]["tests"] = [*others, dict(test)]
@@ -139,27 +138,27 @@ def keep_calibration(
         CheckpointError: as in `load_card`.
         ConfigError: they come along with auricle.
     """
-    check_own(where)
-    card, folder = load_card(where)
+    card, folder = own_card(where)
     card["config"]["calibration"] = {name: list(pair) for name, pair in calibration.items()}
     card["config"] |= {"over_age": over_age and dump(over_age), "sets": sets and dump(sets)}
     card["about"]["calibrated"] = [dict(one) for one in facts]
     write_json(folder / _CARD, card)
 
 
-def check_own(where: Path | str) -> None:
-    """Refuse to write into weights that come along with auricle: everybody on this machine reads them.
+def own_card(where: Path | str) -> tuple[dict[str, Any], Path]:
+    """The card of saved weights that may be written into, and the folder it lies in.
 
     Args:
         where: as in `load_card`.
 
     Raises:
-        ConfigError: they come along.
+        ConfigError: they come along with auricle, and everybody on this machine reads them.
         CheckpointError: as in `load_card`.
     """
-    folder = load_card(where)[1].resolve()
-    if folder in {path.resolve() for path in SHIPPED.values()}:
+    card, folder = load_card(where)
+    if folder.resolve() in {path.resolve() for path in SHIPPED.values()}:
         raise ConfigError(f"{where} comes along with auricle and stays as it is: copy {folder} and name the copy")
+    return card, folder
 
 
 def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
@@ -326,7 +325,6 @@ __all__ = [
     "Step",
     "TextConfig",
     "build_method",
-    "check_own",
     "check_store",
     "create_method",
     "foreign_of",
@@ -335,5 +333,6 @@ __all__ = [
     "list_methods",
     "load_card",
     "load_method",
+    "own_card",
     "save_method",
 ]  # fmt: skip

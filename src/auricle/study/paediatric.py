@@ -129,8 +129,9 @@ def study(
         DataError: the manifest has errors, or nobody of a known age to be asked.
     """
     config = config.model_copy(update={"data": config.data.resolve()})
-    task, weights = load_task(config.task), SHIPPED.get(config.init_from, Path(config.init_from))
-    card, _ = load_card(weights)
+    task = load_task(config.task)
+    card, folder = load_card(config.init_from)
+    weights = folder if folder in SHIPPED.values() else Path(config.init_from)
     unknown = [name for name in config.classes if name not in task.class_names]
     if unknown:
         raise ConfigError(f"{task.id} has no class {unknown[0]}: choose among {', '.join(task.class_names)}")
@@ -158,7 +159,7 @@ def study(
     if covered is not None:
         write_json(out / "rates.json", {name: _plain(one) for name, one in {**rates, CALIBRATED: covered}.items()})
     gate, whole = _sizes(out / "runs" / f"{slug(GATED)}-0", store, task, out)
-    name = config.init_from if config.init_from in SHIPPED else weights.resolve().name
+    name = Path(config.init_from).resolve().name
     overlap = setting_of(weights, store, task, out).overlap
     return Studied(
         config, task, store, counts, table, rates, tuple(classes), gate, whole, name, covered, calibrated, overlap
