@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
@@ -31,15 +31,18 @@ _NEGATION: Final = re.compile(
 )
 _UNCERTAIN_BEFORE: Final = re.compile(
     r"\b(?:(?<!is )possibl[ey]|probabl[ey]|likely|suggest(?:s|ing|ive)?(?: of)?|consider|borderline|may be(?: due to)?|"
-    r"suspect(?:ed)?|consistent with|cannot exclude|as in)\b"
+    r"suspect(?:ed)?|consistent with|cannot exclude|as in|"
+    r"(?:commonly|often|usually) (?:due to|caused by|seen (?:in|with)))\b"
 )
+# Within the words of a finding: what a voltage alone suggests is not affirmed, nor is what is normal at the border.
+_UNCERTAIN_WITHIN: Final = re.compile(r"^(?:voltage criteria for|borderline)\b")
 _UNCERTAIN_AFTER: Final = re.compile(
     r"^\W*(?:age undetermined\W*)?(?:cannot be excluded|can not be excluded|possible|is possible|probable|"
     r"should be considered|likely|is likely|is a likely cause|probably (?:old|normal))"
 )
 # Words after which an earlier denial no longer holds.
 _SCOPE_END: Final = re.compile(r"\b(?:but|however|otherwise|although|except|with|now)\b")
-# Findings joined so share a denial or a doubt; others do not.
+# Findings joined so share a denial or a doubt, and where neither is said either may be what is meant.
 _ALTERNATIVE: Final = re.compile(r"^\W*(?:or|nor)\W*$")
 # A denial or a doubt reaches this many words ahead; carts write without punctuation.
 _REACH_WORDS: Final = 6
@@ -50,6 +53,7 @@ _DEGREES: Final = {
 _SIDES: Final = {
     "lv": "left", "rv": "right", "within normal limits": "normal", "northwest": "superior", "extreme": "superior",
 }  # fmt: skip
+_NORMAL: Final = "normal_ecg"
 ABSENT: Final = "absent"
 """The value of a concept that a report denies."""
 # Degrees of severity do not contradict each other: mild and marked hypertrophy of one side agree.
@@ -149,10 +153,15 @@ def codes(statement: Statement, system: str) -> tuple[str, ...]:
 
 
 def parse(text: str) -> tuple[Statement, ...]:
-    """The statements of a cleaned English report, in a fixed order, each once."""
+    """The statements of a cleaned English report, in a fixed order, each once.
+
+    A normal ECG ("otherwise normal ECG") beside a diagnosis is stated with doubt.
+    """
     found: set[Statement] = set()
     for sentence in sentences(text):
         found |= set(_statements(sentence))
+    if any(not one.negated and vocabulary()[one.concept].tells(one.value) for one in found):
+        found = {replace(one, possible=True) if one.concept == _NORMAL and not one.negated else one for one in found}
     return tuple(sorted(found))
 
 
@@ -172,10 +181,11 @@ def _statements(sentence: str) -> Iterable[Statement]:
     before: Statement | None = None
     for number, (match, concept) in enumerate(kept):
         between = sentence[kept[number - 1][0].end() if number else 0 : match.start()]
-        after_start = kept[number + 1][0].start() if number + 1 < len(kept) else len(sentence)
+        behind = sentence[match.end() : kept[number + 1][0].start() if number + 1 < len(kept) else len(sentence)]
         joined = before if before is not None and _ALTERNATIVE.match(between) else None
-        before = _statement(match, concept, between, sentence[match.end() : after_start], joined)
-        yield before
+        before = _statement(match, concept, between, behind, joined)
+        either = joined is not None or (number + 1 < len(kept) and _ALTERNATIVE.match(behind) is not None)
+        yield replace(before, possible=True) if either and not before.negated else before
 
 
 def _statement(
@@ -190,7 +200,7 @@ def _statement(
     negated = not affirms_by_denying and (_denied(between) or (joined is not None and joined.negated))
     words_before = " ".join(between.split()[-_REACH_WORDS:])
     possible = bool(_UNCERTAIN_BEFORE.search(words_before) or _UNCERTAIN_AFTER.match(behind))
-    possible = possible or (joined is not None and joined.possible)
+    possible = possible or bool(_UNCERTAIN_WITHIN.match(match.group())) or (joined is not None and joined.possible)
     territory = ""
     if concept.has_territory and not negated:
         territory = _territory(between) or _territory(behind)
