@@ -138,13 +138,21 @@ def write_challenge2021(root: Path) -> Path:
     return root
 
 
-def write_csn(root: Path) -> Path:
-    """The ecg-arrhythmia layout, one header with an age that is none and one with a false neighbour of a code."""
+def write_csn(root: Path, more: int = 0) -> Path:
+    """The ecg-arrhythmia layout, one header with an age that is none and one with a false neighbour of a code.
+
+    `more` records follow, of atrial fibrillation and right axis deviation in turn.
+    """
     stems = ["WFDBRecords/01/010/JS00001", "WFDBRecords/01/010/JS00002", "WFDBRecords/02/020/JS01000"]
+    stems += [f"WFDBRecords/02/020/JS{number:05d}" for number in range(1001, 1001 + more)]
     for number, stem in enumerate(stems):
         (root / stem).parent.mkdir(parents=True, exist_ok=True)
-        dx = ("164890007", "1648900071,426177001", "426177001")[number]
-        age = ("85", "NaN", "12")[number]
+        dx = (
+            ("164890007", "1648900071,426177001", "426177001")[number]
+            if number < 3
+            else ("164889003", "47665007")[number % 2]
+        )
+        age = ("85", "NaN", "12")[number] if number < 3 else "40"
         write_wfdb(
             root / stem, heart(seed=number), STANDARD, 500, 1000, offset=24,
             comments=[f"Age: {age}", "Sex: Female", f"Dx: {dx}"],
@@ -153,13 +161,17 @@ def write_csn(root: Path) -> Path:
     return root
 
 
-def write_cpsc2018(root: Path) -> Path:
-    """CPSC2018 as it was handed out: folders of .mat structs and one REFERENCE.csv."""
+def write_cpsc2018(root: Path, more: int = 0) -> Path:
+    """CPSC2018 as it was handed out: folders of .mat structs and one REFERENCE.csv.
+
+    `more` records follow, normal ones and right bundle branch block in turn.
+    """
     from scipy.io import savemat
 
     rows: list[dict[str, object]] = []
-    for number, labels in enumerate((("5", "", ""), ("2", "8", ""), ("1", "", "")), start=1):
-        name = f"A000{number}"
+    own = (("5", "", ""), ("2", "8", ""), ("1", "", ""))
+    for number, labels in enumerate((*own, *((("1", "5")[i % 2], "", "") for i in range(more))), start=1):
+        name = f"A{number:04d}"
         folder = root / f"TrainingSet{1 + number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
         struct = {"sex": "Female", "age": np.uint8(40 + number), "data": heart(3000 + 500 * number, seed=number)}

@@ -15,6 +15,7 @@ from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.methods import create_method, save_method
 from auricle.nn.film import FiLM
+from auricle.paediatrics.languages import translated
 from auricle.predict import OTHER_AGES_DAYS, Predictor
 from auricle.recording import Recording
 from auricle.simulate import cohort
@@ -88,6 +89,16 @@ def test_loading_gives_the_same_answer(predictor: Predictor, recording: Recordin
     save_method(predictor.method, tmp_path / "run" / "model")
     for where in (tmp_path / "run", tmp_path / "run" / "model"):
         assert Predictor.from_pretrained(where)(recording).scores == predictor(recording).scores
+
+
+def test_an_age_that_training_did_not_see_is_said(predictor: Predictor, recording: Recording, tmp_path: Path) -> None:
+    save_method(predictor.method, tmp_path, {"age_days": [365.25, 6000.0]})
+    told = Predictor.from_pretrained(tmp_path)
+    outside = "outside the ages these weights were trained on, 12 mo to 16.4 yr: nothing was learned of 3 d"
+    assert outside in told(recording).notes
+    assert translated(outside, "de") is not None
+    for age in (None, Age(4000.0), Age(200.0, 365.25)):  # unknown, inside, and perhaps inside
+        assert not any("outside" in note for note in told(replace(recording, age=age)).notes)
 
 
 def test_weights_without_a_question_are_refused() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, describe
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, Age, describe
 from auricle.data.panel import LabPanel
 from auricle.labs import lab_test
 from auricle.recording import Recording
@@ -26,6 +26,7 @@ def caveats(
     *,
     sees_age: bool,
     sees_pictures: bool,
+    ages_days: Sequence[float] | None = None,
 ) -> list[str]:
     """Sentences about one recording, the most important first.
 
@@ -36,6 +37,7 @@ def caveats(
         present: leads that were there and read.
         quality: of the trace.
         sees_age, sees_pictures: whether the weights use the age, and a picture.
+        ages_days: the least and the greatest age that they were trained on, None where that is not known.
     """
     notes = [f"the trace is not acceptable: {reason}" for reason in quality.reasons]
     unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
@@ -47,6 +49,7 @@ def caveats(
         notes.append("age unknown: the answer holds for no age in particular; give --age")
     elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
         notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
+    notes += _age_notes(recording.age, ages_days)
     absent = [lead for lead in spec.read if lead not in present]
     if not recording.leads:
         notes.append("no signal: the answer is read from the picture alone")
@@ -64,6 +67,19 @@ def caveats(
             f"recorded with nothing above {highest:.3g} Hz, and these weights read up to {spec.band_hz[1]:g} Hz"
         )
     return notes
+
+
+def _age_notes(age: Age | None, ages_days: Sequence[float] | None) -> list[str]:
+    """That an age lies outside of those that the weights were trained on, by more than it is known to."""
+    if age is None or ages_days is None:
+        return []
+    low, high = ages_days
+    if low - age.resolution_days <= age.best_days <= high + age.resolution_days:
+        return []
+    return [
+        f"outside the ages these weights were trained on, {describe(low)} to {describe(high)}: nothing was learned of "
+        f"{describe(age.days)}"
+    ]
 
 
 def _lab_notes(recording: Recording, panel: LabPanel | None) -> list[str]:

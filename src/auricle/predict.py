@@ -435,6 +435,7 @@ class Predictor:
                     prepared.quality,
                     sees_age=sees_age,
                     sees_pictures=self.method.picture_size is not None,
+                    ages_days=self.about.get("about", {}).get("age_days"),
                 )
             ),
             quality=prepared.quality.to_dict(),

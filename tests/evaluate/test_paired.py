@@ -70,3 +70,24 @@ def test_other_records_are_refused() -> None:
 def test_it_reads_as_a_cell() -> None:
     assert str(Estimate(81.23, 79.9, 83.04, float("nan"))) == "81.2 [79.9, 83.0]"
     assert str(Estimate(-1.0, -2.0, 0.5, 0.31)) == "-1.0 ± 0.3 [-2.0, 0.5]"
+    assert str(Estimate(-1.0, -2.0, 0.5, 0.31, 0.034)) == "-1.0 ± 0.3 [-2.0, 0.5], p 0.034"
+    assert str(Estimate(-1.0, -2.0, 0.5, 0.31, 0.15)) == "-1.0 ± 0.3 [-2.0, 0.5], p 0.15"
+
+
+def test_a_difference_is_tested_over_seeds_from_three_on() -> None:
+    ones, others = [[asked(seed, skill) for seed in seeds] for seeds, skill in (((1, 2, 3), 1.5), ((4, 5, 6), 1.0))]
+    once = np.ones((1, 120))
+    by_seed = [right(one, once)[0] - right(other, once)[0] for one, other in zip(ones, others, strict=True)]
+    t = np.mean(by_seed) / (np.std(by_seed, ddof=1) / np.sqrt(3))
+    # The t distribution on two degrees of freedom has its tails in closed form.
+    assert measured(ones, others, right).p == pytest.approx(1 - abs(t) / np.sqrt(2 + t**2))
+    assert np.isnan(measured(ones[:2], others[:2], right).p)
+    assert np.isnan(measured(ones, others[:1], right).p), "seeds that are not beside each other"
+    assert np.isnan(measured(ones, ones, right).p)
+    assert np.isnan(measured(ones, measure=right).p)
+
+
+def test_what_no_seed_can_be_asked_is_undefined() -> None:
+    nothing = [replace(asked(seed, 1.0), truth=np.zeros((120, 2))) for seed in (1, 2, 3)]
+    assert str(measured(nothing)) == "undefined"
+    assert str(measured(nothing, nothing)) == "undefined"

@@ -306,6 +306,11 @@ def test_an_audit_asks_the_graph_as_its_weights(exported: Path, tmp_path: Path) 
             assert max(abs(ours[name] - theirs[name]) for name in theirs) < 0.02
             n_compared += 1
     assert n_compared >= 2
+    config = json.loads((exported / "config.json").read_text())
+    (tmp_path / "model.onnx").write_bytes((exported / "model.onnx").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "seconds": config["seconds"] / 2}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"does not read what its config\.json says"):
+        model_of(str(tmp_path)).scores(people[:1])
     (tmp_path / "model.onnx").write_bytes(b"x")
     (tmp_path / "config.json").write_text(json.dumps({"format": "other"}), encoding="utf-8")
     with pytest.raises(ConfigError, match="no export"):

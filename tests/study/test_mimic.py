@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import write_csn, write_mimic, write_ptb_xl
+from fakes import write_cpsc2018, write_csn, write_mimic, write_ptb_xl
 from running import auricle, refused
 
 
@@ -17,43 +17,50 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "ptb_xl").mkdir()
     write_mimic(root / "mimic")
     write_ptb_xl(root / "ptb_xl", 31, per_patient=1)
-    (root / "csn").mkdir()
-    write_csn(root / "csn")
+    for name, write in (("csn", write_csn), ("cpsc2018", write_cpsc2018)):
+        (root / name).mkdir()
+        write(root / name, 57)
     return root
 
 
 def asked(folders: Path, out: Path, *more: object) -> tuple[object, ...]:
     return (
-        "study", "mimic", "--mimic", folders / "mimic", "--ptb-xl", folders / "ptb_xl", "--csn", folders / "csn",
-        "--out", out, "--preset", "tiny", "--batch-size", 2, "--epochs", 1, "--rate-hz", 250, "--no-references",
-        "--method", "lisa", *more,
+        "study", "mimic", "--mimic", folders / "mimic", "--ptb-xl", folders / "ptb_xl", "--out", out,
+        "--preset", "tiny", "--batch-size", 2, "--epochs", 1, "--rate-hz", 100, "--no-references", *more,
     )  # fmt: skip
 
 
 def test_every_stage_is_made_once(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = auricle(*asked(folders, out))
+    sets = ("--csn", folders / "csn", "--cpsc2018", folders / "cpsc2018")
+    done = auricle(*asked(folders, out, *sets))
     assert not done.returncode, done.stderr
     hours = json.loads((out / "hours.json").read_text())
-    assert {"ingest mimic_iv_ecg", "ingest ptb_xl", "ingest csn", "pretrain lisa"} <= hours.keys()
-    assert "ask ptb_xl/super" in hours
-    # All records say the same, so that nothing can be told apart, and say so; CPSC2018 is not here; CSN is too small.
+    assert {"ingest mimic_iv_ecg", "ingest ptb_xl", "ingest csn", "pretrain lisa", "ask ptb_xl/super"} <= hours.keys()
     table = (out / "table.md").read_text()
     assert "MELP (Ours)" in table
-    asked_for = table.split("(`ptb_xl/super`)")[1].split("\n\n**")[0]
-    row = next(line for line in asked_for.splitlines() if line.startswith("| lisa"))
-    assert row.count("undefined") == 4
-    assert (
-        next(line for line in table.split("(`cpsc2018`)")[1].splitlines() if line.startswith("| lisa")).count("not run")
-        == 4
-    )
-    assert "csn was not asked: " in table
+    assert "csn was not asked" not in table
+    for method in ("lisa", "merl"):
+        rows = {
+            task: next(
+                line
+                for line in table.split(f"(`{task}`)")[1].split("\n\n**")[0].splitlines()
+                if line.startswith(f"| {method} ({method}) |")
+            )
+            for task in ("cpsc2018", "csn", "ptb_xl/super", "ptb_xl/form")
+        }
+        for task in ("cpsc2018", "csn"):
+            assert not any(word in rows[task] for word in ("not run", "undefined")), rows[task]
+        # All records of this PTB-XL are normal, so that nothing can be told apart; forms are not annotated at all.
+        assert rows["ptb_xl/super"].count("undefined") == 4
+        assert rows["ptb_xl/form"].count("not run") == 4
+    assert "ptb_xl/form was not asked: " in table
     weights = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
-    again = auricle(*asked(folders, out))
+    again = auricle(*asked(folders, out, *sets))
     assert not again.returncode, again.stderr
     assert "pre-training" not in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == weights
-    refused(auricle(*asked(folders, out, "--epochs", 3)), "was made with another train.epochs")
+    refused(auricle(*asked(folders, out, *sets, "--epochs", 3)), "was made with another train.epochs")
 
 
 def test_what_is_not_there_is_said(folders: Path, tmp_path: Path) -> None:

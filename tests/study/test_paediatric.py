@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auricle.age import DAYS_PER_YEAR
 from auricle.config import validate
 from auricle.data.ingest import ingest
 from auricle.leads import STANDARD
@@ -117,6 +118,8 @@ def test_run_again_it_does_nothing_twice_and_what_is_missing_is_made_again(hospi
     assert len(before) == 4  # three rows that were trained, and the calibrated copy of one
     text = (made / "study.md").read_text()
     (made / "study.md").unlink()
+    lost = next((made / "results").rglob("validation.parquet"))
+    lost.unlink()
     shutil.rmtree(made / "figures")
     shutil.rmtree(made / "store")
     done = auricle(*asked(hospital, made, "--class", "RVH"))
@@ -125,6 +128,18 @@ def test_run_again_it_does_nothing_twice_and_what_is_missing_is_made_again(hospi
     assert {path: path.stat().st_mtime_ns for path in made.rglob("model.safetensors")} == before
     assert (made / "study.md").read_text() == text
     assert (made / "figures" / "figures.html").exists()
+    assert lost.exists()
+    low, high = load_card(made / "runs" / "with-the-age-gate-0")[0]["about"]["age_days"]
+    assert 0 <= low < 30
+    assert 10 * DAYS_PER_YEAR < high <= 18 * DAYS_PER_YEAR
+
+
+def test_until_something_is_trained_the_training_may_be_said_anew(hospital: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refused(auricle(*asked(hospital, out, "--batch-size", 1000)), "use a smaller one (--batch-size")
+    refused(auricle(*asked(hospital, out, "--batch-size", 8, "--rate-hz", 50)), "holds a study with another")
+    again = auricle(*asked(hospital, out, "--batch-size", 2000))
+    refused(again, "use a smaller one (--batch-size")
 
 
 def test_another_study_or_a_moved_one_is_not_gone_on_with(hospital: Path, made: Path, tmp_path: Path) -> None:

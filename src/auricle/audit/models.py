@@ -126,6 +126,7 @@ class Onnx:
 
     def __init__(self, path: Path) -> None:
         config = _config_beside(path)
+        self._path = path
         self.name, self.task = path.resolve().parent.name, str(config["task"])
         self.classes: list[str] = config["classes"]
         self.is_probability = config["kind"] == _PROBABILITY
@@ -162,7 +163,12 @@ class Onnx:
         except DataError as error:
             return str(error)
         held = tensors_of(windows, self._n_labs)
-        given = self._session.run([self._asked], {name: held[name].numpy() for name in self._inputs})[0]
+        try:
+            given = self._session.run([self._asked], {name: held[name].numpy() for name in self._inputs})[0]
+        except Exception as error:  # onnxruntime raises classes of its own
+            raise ConfigError(
+                f"{self._path}: does not read what its {CONFIG} says ({str(error).splitlines()[0]}): export it again"
+            ) from None
         # Windows are pooled as logits and become one probability at the end.
         values = np.asarray(given, dtype=np.float64).mean(axis=0)
         if self.is_probability:

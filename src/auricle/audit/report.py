@@ -103,7 +103,7 @@ def not_told(found: ByAge) -> list[str]:
             f"{', '.join(bare)}. Give one (--threshold)."
         )
     if found.n_ageless:
-        said.append(f"{found.n_ageless} records are left out because their age is unknown.")
+        said.append(f"{found.n_ageless} records are left out because their age is unknown, or none a person can have.")
     return said
 
 

@@ -142,12 +142,12 @@ def _inputs(data: Sequence[Path], task: str) -> list[Input]:
     """The recordings of stores, manifests, files and folders; of a store the annotated ones of its test part."""
     from auricle.audit.scores import of_store
     from auricle.data.inputs import inputs
-    from auricle.data.store import Store
+    from auricle.data.store import Store, is_store
     from auricle.tasks import load_task
 
     found: list[Input] = []
     for path in data:
-        if (path / "store.json").is_file():
+        if is_store(path):
             found += of_store(path, load_task(task).annotated_parts(Store(path), ("test",))["test"])
         else:
             found += inputs([path])

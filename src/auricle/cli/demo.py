@@ -103,7 +103,9 @@ def _input() -> dict[str, Any]:
 
 def _train_once(values: dict[str, Any], folder: Path, title: str) -> None:
     """Train unless it is done; go on if it was stopped."""
-    if not (folder / "model" / "auricle.json").exists():
+    from auricle.methods import is_saved
+
+    if not is_saved(folder / "model"):
         with stage("starting"):
             from auricle.train.pretrain import train
 

@@ -84,7 +84,8 @@ class Order:
         self.steps_per_epoch = self.per_node // self._step_of_node
         if self.steps_per_epoch == 0:
             raise DataError(
-                f"{n} records are fewer than one batch of {batch_size * share.world}: lower train.batch_size"
+                f"{n} records are fewer than one batch of {batch_size * share.world}: use a smaller one (--batch-size, "
+                "train.batch_size)"
             )
         self._epoch, self._positions = -1, np.empty(0, dtype=np.int64)
 

@@ -40,6 +40,8 @@ _OF_A_RECORD: Final = (
 
 # Samples and pictures of a shard.
 Kind = Literal["bin", "img"]
+# Written last, so that a folder without it holds no finished store.
+_INFO: Final = "store.json"
 _SHORT: Final = "shorter than its table says"
 
 
@@ -74,6 +76,11 @@ class StoredRecord:
     image: NDArray[np.uint8] | None = None
 
 
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a store that was ingested to its end."""
+    return (folder / _INFO).is_file()
+
+
 class Store:
     """Reads what `ingest` wrote.
 
@@ -84,7 +91,7 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
-            self.info: dict[str, Any] = json.loads((self.path / "store.json").read_text())
+            self.info: dict[str, Any] = json.loads((self.path / _INFO).read_text())
         except FileNotFoundError:
             begun = (self.path / "plan.json").exists()
             remedy = "its ingest has not finished: run it again" if begun else "make one with `auricle ingest`"

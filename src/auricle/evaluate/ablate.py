@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from auricle.atomic import write_json
 from auricle.data.store import Store
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, DataError
 from auricle.evaluate import equal_time
 from auricle.evaluate.ablation import (
     Ablation,
@@ -45,7 +45,7 @@ from auricle.evaluate.reference import reference_rows
 from auricle.evaluate.robustness import FEWER_LEADS, robustness
 from auricle.evaluate.robustness import PROTOCOL as ROBUSTNESS
 from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
-from auricle.methods import AlignsText, Classifies, build_method, load_card
+from auricle.methods import AlignsText, Classifies, build_method, is_saved, load_card
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
 from auricle.train.pretrain import train_once
@@ -61,7 +61,9 @@ _TEST, _VALIDATION = "predictions.parquet", "validation.parquet"
 _WHOLE: Final = ("finetune-", "linear_probe-1-")
 _COMPARED_NOTE: Final = (
     "Calls of a class are from the threshold that lets a tenth of those without it pass in the validation part, of all "
-    "ages. Differences are over the same resampled people, seeds averaged; ± is their standard deviation over seeds."
+    "ages. Differences are over the same resampled people, seeds averaged; ± is their standard deviation over seeds, "
+    "and p that of a paired t test over seeds (three or more). A row with fewer seeds than the one that it is compared "
+    "with stands beside the seeds that both have, so that its difference is not that of the two cells."
 )
 
 # What a row says of the test and of the validation part; by the folder of its seed.
@@ -97,7 +99,11 @@ def run_ablation(
         frame = _timed(timed | _timeable(ablation, rows, frame, with_donor=False), frame, say)
     for name in donors:
         donor = donor_config(ablation, name, frame)
-        train_once(donor, donor_folder(frame, name), watcher, partial(say, donor_title(name)))
+        try:
+            train_once(donor, donor_folder(frame, name), watcher, partial(say, donor_title(name)))
+        except DataError as error:
+            where = "; its own settings are those of the ablation's file" if "train" in ablation.donors[name] else ""
+            raise DataError(f"{donor_title(name)}: {error}{where}") from None
     if frame.minutes is not None:
         frame = _timed(_timeable(ablation, rows, frame, with_donor=True), frame, say)
     runs = _runs(ablation, rows, frame)
@@ -107,7 +113,7 @@ def run_ablation(
         begun = time.monotonic()
         folder = frame.out / "runs" / f"{slug(row.name)}-{seed}"
         title = f"{row.name}, seed {seed} ({number + 1} of {len(runs)}{left})"
-        trains = not (folder / "model").exists()
+        trains = not is_saved(folder / "model")
         train_once(with_classes(config, frame.task), folder, watcher, partial(say, title))
         if _evaluate(ablation, row, seed, folder, frame):
             spent.append(time.monotonic() - begun)
@@ -218,8 +224,9 @@ def _evaluate_whole(ablation: Ablation, setting: Setting, seed: int, folder: Pat
 
 
 def _is_there(setting: Setting, name: str) -> bool:
-    """Whether a result was finished: it is written last."""
-    return (setting.folder / name / "result.json").exists()
+    """Whether a result was finished: it is written last; and of what rows are compared by, that all of it is there."""
+    files = ("result.json", *((_TEST, _VALIDATION) if name.startswith(_WHOLE) else ()))
+    return all((setting.folder / name / file).exists() for file in files)
 
 
 def _make_reference(ablation: Ablation, row: Row, frame: Frame, watcher: Watcher) -> None:

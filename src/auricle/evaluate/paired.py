@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import stdev
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ttest_1samp
 
 from auricle.errors import DataError
 from auricle.evaluate.metrics import patient_weights, quantiles
@@ -21,6 +21,8 @@ from auricle.evaluate.ranking import Values, auroc, macro
 
 N_REPLICATES: Final = 1000
 _TAIL: Final = 0.025
+# A test over fewer seeds says nothing.
+_FEWEST_SEEDS: Final = 3
 Weights = NDArray[np.uint16]
 Measure = Callable[[Predictions, Weights], Values]
 """(r,) one number of some predictions under each row of (r, record) weights; NaN where there is none."""
@@ -28,18 +30,28 @@ Measure = Callable[[Predictions, Weights], Values]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95 % interval over patients and its standard deviation over seeds (NaN where there is one)."""
+    """A number, how it varies over patients, and how over seeds.
+
+    Attributes:
+        value: mean over seeds.
+        low, high: 95 % interval of a bootstrap over patients.
+        over_seeds: standard deviation over seeds, NaN where there is one.
+        p: of a difference, that of a paired t test over seeds (Student 1908), two-sided; NaN for what is no difference,
+            and with fewer than three seeds.
+    """
 
     value: float
     low: float
     high: float
     over_seeds: float
+    p: float = float("nan")
 
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "undefined"
         spread = "" if np.isnan(self.over_seeds) else f" ± {self.over_seeds:.1f}"
-        return f"{self.value:.1f}{spread} [{self.low:.1f}, {self.high:.1f}]"
+        test = "" if np.isnan(self.p) else f", p {self.p:.3f}" if self.p < 0.1 else f", p {self.p:.2f}"
+        return f"{self.value:.1f}{spread} [{self.low:.1f}, {self.high:.1f}]{test}"
 
 
 def macro_auroc(predictions: Predictions, weights: Weights) -> Values:
@@ -71,7 +83,7 @@ def measured(
     drawn = patient_weights(everyone[0], n, seed=0)
     weights = np.concatenate([np.ones_like(drawn[:1]), drawn])
     by_seed = np.stack([measure(one, weights) for one in ones])  # (seed, 1 + r)
-    seeds = by_seed[:, 0]
+    seeds, paired = by_seed[:, 0], False
     total = by_seed.mean(axis=0)
     if others is not None:
         against = np.stack([measure(other, weights) for other in others])
@@ -79,4 +91,7 @@ def measured(
         paired = len(against) == len(by_seed)
         seeds = seeds - against[:, 0] if paired else seeds[:0]
     low, high = quantiles(total[1:], _TAIL)
-    return Estimate(float(total[0]), low, high, stdev(seeds.tolist()) if len(seeds) > 1 else float("nan"))
+    spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else float("nan")
+    # Seeds that are all alike (a reference row beside itself) have no test.
+    tested = paired and len(seeds) >= _FEWEST_SEEDS and spread > 0
+    return Estimate(float(total[0]), low, high, spread, float(ttest_1samp(seeds, 0).pvalue) if tested else float("nan"))

@@ -25,7 +25,7 @@ from auricle.evaluate.metrics import age_scale
 from auricle.evaluate.probe import fit_probe
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, probe_features, save
 from auricle.evaluate.rocket import N_KERNELS, Rocket
-from auricle.methods import Method, load_method
+from auricle.methods import Method, is_saved, load_method
 from auricle.progress import stage
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
@@ -151,7 +151,7 @@ def supervised(setting: Setting, watcher: Watcher, epochs: int = SUPERVISED_EPOC
     """A ResNet18-1D from scratch on all training labels, reading what the setting's method reads."""
     folder = setting.folder / "run"
     n_train = len(setting.parts()["train"])
-    if not (folder / "model").is_dir():
+    if not is_saved(folder / "model"):
         batch_size = min(_SUPERVISED_BATCH, n_train)
         encoder = {"name": "resnet1d", "preset": "nano"}
         values = {

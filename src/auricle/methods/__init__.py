@@ -100,6 +100,11 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
     write_json(folder / _CARD, card)
 
 
+def is_saved(folder: Path) -> bool:
+    """Whether a folder holds weights as `save_method` writes them: their tensors and, written last, their card."""
+    return (folder / _CARD).exists() and (folder / _TENSORS).exists()
+
+
 def keep_test(where: Path | str, test: Mapping[str, Any]) -> None:
     """Add to the card of saved weights how they were tested, which `auricle predict` says beside its answers.
 

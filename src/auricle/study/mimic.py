@@ -21,7 +21,7 @@ from auricle.atomic import write_bytes, write_json
 from auricle.config import Config, validate
 from auricle.data.ingest import ingest
 from auricle.data.sources import get_source
-from auricle.data.store import Store
+from auricle.data.store import Store, is_store
 from auricle.errors import DataError
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.main_table import TASKS, main_table, task_by_task
@@ -118,7 +118,7 @@ def study(
     # What is wrong with the command is said before hours are spent on it.
     runs = {method: _run_of(config, method, out) for method in config.methods}
     for source, folder in config.asked.items():
-        if not (out / "stores" / source / "store.json").exists():
+        if not is_store(out / "stores" / source):
             get_source(source).index(folder)
     watcher, clock = watcher or Watcher(), _Clock(out / _HOURS)
     with clock.stage("ingest mimic_iv_ecg"):

@@ -21,7 +21,7 @@ from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.atomic import write_bytes, write_json
 from auricle.config import Config, dump, read_toml, validate, write_toml
 from auricle.data.ingest import ingest
-from auricle.data.store import Store
+from auricle.data.store import Store, is_store
 from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError
 from auricle.evaluate.ablate import ablation_table, run_ablation
@@ -43,6 +43,8 @@ BEFORE: Final = "before"
 WITHOUT, GATED, SHUFFLED = "without the age", "with the age gate", "age shuffled"
 CALIBRATED, WEIGHTS = "with the age gate, calibrated", "weights"
 _PLAN: Final = "study.toml"
+# Settings that what was stored depends on.
+_STORED: Final = frozenset({"data", "task", "rate_hz"})
 _FEWEST_YOUNG: Final = 20
 _MOST_CLASSES: Final = 6
 
@@ -178,11 +180,16 @@ def _open(config: StudyConfig, out: Path) -> None:
             )
         differing = [key for key, value in dump(config).items() if begun.get(key) != value]
         differing += [key for key in begun if key not in dump(config)]
-        if differing:
+        trained = any((out / "runs").glob("*/run.toml"))
+        if differing and (trained or _STORED.intersection(differing)):
             raise ConfigError(
                 f"{out}: holds a study with another {', '.join(dict.fromkeys(differing))}: choose another folder"
             )
-        validate(StudyConfig, begun, str(place))
+        if not differing:
+            validate(StudyConfig, begun, str(place))
+            return
+        # As long as nothing is trained, how it is to be trained may be said anew.
+        write_toml(_Placed(**config.model_dump(), folder=str(out.resolve())), place)
         return
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out}: is not empty and holds no study ({_PLAN}): choose another folder")
@@ -200,7 +207,7 @@ def _records(
     config: StudyConfig, out: Path, rate_hz: float, say: Callable[[str], None], on_progress: OnProgress | None
 ) -> tuple[Store, dict[str, int]]:
     """The children: of a store as they are, of a manifest examined and stored."""
-    if (config.data / "store.json").exists():
+    if is_store(config.data):
         store = Store(config.data)
         return store, {"records": len(store), "patients": len(set(map(str, store.patients))), "refused": 0}
     say("examining the manifest")

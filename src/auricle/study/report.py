@@ -13,6 +13,7 @@ import numpy as np
 from auricle import __version__
 from auricle.age import AGE_BANDS, describe
 from auricle.atomic import write_bytes
+from auricle.data.store import is_store
 from auricle.disclaimer import RESEARCH_USE
 from auricle.evaluate.by_age import InBand, Rate
 from auricle.evaluate.conformal import COVERAGE
@@ -221,17 +222,26 @@ def _pipe(rows: list[list[str]]) -> str:
     return Table(header, tuple(body), "", ()).to_markdown().strip()
 
 
+def _source_words(found: Studied) -> str:
+    """What the records are of: a manifest, or a store that was there before."""
+    if not is_store(found.config.data):
+        return "one manifest of recordings"
+    return f"one store of recordings, ingested before from {found.store.info['source']}"
+
+
 def _tripod(found: Studied) -> list[list[str]]:
     """Items of TRIPOD+AI, and what of them this study says."""
     parts = {name: len(rows) for name, rows in found.task.annotated_parts(found.store).items()}
     sizes = ", ".join(f"{name} {n}" for name, n in parts.items())
+    checked = "" if is_store(found.config.data) else "check.html, "
+    origin = "simulator" if found.store.info["source"] == "simulated" else "hospital"
     filled = {
-        "5 data sources": f"one manifest of recordings ({found.config.data.name}); split {found.task.split.by}",
+        "5 data sources": f"{_source_words(found)} ({found.config.data.name}); split {found.task.split.by}",
         "6 participants": f"{found.counts['patients']} children; setting and dates: {_TO_WRITE}",
-        "7 data preparation": "auricle's reader and quality check of every file; check.html, docs/formats.md",
+        "7 data preparation": f"auricle's reader and quality check of every file; {checked}docs/formats.md",
         "8 outcome": f"classes of {found.task.id}: {', '.join(found.task.class_names)}; who read them: {_TO_WRITE}",
         "9 predictors": "the ECG as recorded, and the age in days where known",
-        "10 sample size": f"{sizes} records; check.html has what each label's number allows",
+        "10 sample size": f"{sizes} records" + ("; check.html has what each label's number allows" if checked else ""),
         "11 missing data": "missing leads and samples are masked, a missing age has a code of its own; none is imputed",
         "12 analysis": "docs/methods/supervised.md; bootstrap over patients; rows compared over the same ones",
         "13 class imbalance": "none was balanced away; prevalences above",
@@ -243,7 +253,7 @@ def _tripod(found: Studied) -> list[list[str]]:
         "21 development": f"{sizes} records, positives above",
         "22 specification": "runs/: weights (safetensors) and configuration of every row and seed",
         "23 performance": "tables above, with intervals; figures/ for curves over age",
-        "26 limitations": f"one hospital, {found.config.seeds} seeds; further: {_TO_WRITE}",
+        "26 limitations": f"one {origin}, {found.config.seeds} seeds; further: {_TO_WRITE}",
     }
     open_items = (
         "1 title, 2 abstract, 3 background, 4 objectives", "17 ethics",

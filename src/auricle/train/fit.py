@@ -16,7 +16,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -145,6 +147,7 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
             "others_left_out": bool(seen.store.info["options"].get("leave_out")),
             "people": seen.store.info["options"].get("seed", 0) if seen.store.info["source"] == "simulated" else None,
             "n_records": len(seen.rows),
+            "age_days": _ages(seen.store.columns.age_days[seen.rows]),
         }
     return {
         **data,
@@ -161,6 +164,12 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
         "init_from": Path(config.init_from).name if config.init_from else None,
         "donor": load_card(config.init_from)[0]["about"] if config.init_from else None,
     }
+
+
+def _ages(age_days: NDArray[np.float64]) -> list[float] | None:
+    """The least and the greatest of some ages in days; None where all are unknown."""
+    known = age_days[np.isfinite(age_days)]
+    return [float(known.min()), float(known.max())] if len(known) else None
 
 
 def _with_precision(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from auricle.config import validate
 from auricle.errors import ConfigError
+from auricle.methods import is_saved
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 from auricle.train.setup import load_run, run_values, same_run
@@ -105,6 +106,6 @@ def train_once(config: RunConfig, out: Path, watcher: Watcher, before: Callable[
         differing = [key for key in differing if key != "train.precision"]
     if differing:
         raise ConfigError(f"{out}: was made with another {', '.join(differing)}; choose another folder for the table")
-    if not (out / "model").is_dir():
+    if not is_saved(out / "model"):
         before()
         fit(config, out, resume=begun, watcher=watcher)
