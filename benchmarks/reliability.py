@@ -7,7 +7,8 @@ before (left) and after. The first table: expected calibration error (15 bins of
 ten positives or more), with 95 % intervals over 300 resamplings of the patients; of simulated people by age. The error
 of few records is never 0: a perfect forecast of as many records is given beside it (its answers drawn from its own
 probabilities, seed 0). The second table: of how many the set of answers holds what is so, in per cent over all classes
-together, and the two classes of which the smallest share of those with it is covered.
+together, and the two classes of which the smallest share of those with it is covered; of real adults also with fewer
+leads, where `auricle robustness STORE RESULTS lisa-nano --task TASK` was asked into RESULTS as well.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from scipy.special import expit
 from auricle.age import AGE_BANDS
 from auricle.evaluate.metrics import expected_calibration_error, patient_weights
 from auricle.evaluate.predictions import Predictions
+from auricle.evaluate.robustness import FEWER_LEADS, PROTOCOL
 from auricle.explain.figures import reliability
 from auricle.methods import SHIPPED_WEIGHTS, load_card
 from auricle.over_age import AnswerSets, CalibrationOverAge
@@ -35,6 +37,7 @@ TESTS = {
     "PTB-XL, folds 9 and 10": "ptb_xl-findings", "CSN, a quarter": "csn-findings", "elsewhere": "elsewhere-findings",
     "simulated": "ecg-findings",
 }  # fmt: skip
+REAL = tuple(TESTS)[:2]
 FEWEST, DRAWS, DPI = 10, 300, 80
 _WORST = 2
 
@@ -119,10 +122,14 @@ def picture(asked: Predictions, path: str) -> None:
 
 
 def main(results: Path, path: str) -> None:
-    tests = {}
+    tests, fewer = {}, {}
     for name, folder in TESTS.items():
         (found,) = sorted((results / folder).glob("*/finetune*/predictions.parquet"))
         tests[name] = Predictions.read(found)
+        for number, condition in enumerate(FEWER_LEADS):
+            place = found.parents[1] / PROTOCOL / f"{number:02d}" / found.name
+            if name in REAL and number and place.exists():
+                fewer[f"{name}, {condition.name}"] = Predictions.read(place)
     picture(next(iter(tests.values())), path)
     errors = "| records | n | classes | as trained | calibrated by age | a perfect forecast |"
     shares = "| records | n | classes | covered, with a class | covered, without it | decided | with it, least |"
@@ -134,6 +141,8 @@ def main(results: Path, path: str) -> None:
                 rows = np.flatnonzero((asked.age_days >= band.low_days) & (asked.age_days < band.high_days))
                 if len(rows):
                     print(row(f"{name}, {band.name}", asked, rows), flush=True)
+        for name, asked in fewer.items() if row is covered else ():
+            print(row(name, asked, np.arange(len(asked))), flush=True)
         print()
 
 

@@ -100,8 +100,12 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str = "config
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
             raise ConfigError(f"{where}: unknown key {path!r}: {hint}") from None
         given = _given_at(values, first["loc"], first["input"])
-        shown = textwrap.shorten(repr(given), _LONGEST_GIVEN, placeholder=" ...")
-        raise ConfigError(f"{where}: {path or 'value'}: {first['msg']} (got {shown})") from None
+        shown = f" (got {textwrap.shorten(repr(given), _LONGEST_GIVEN, placeholder=' ...')})"
+        own = first["type"] == "value_error"
+        if own and isinstance(given, Mapping):  # several settings do not fit each other, and the message names them
+            shown = ""
+        message = str(first["ctx"]["error"]) if own else first["msg"]
+        raise ConfigError(f"{where}: {path or 'value'}: {message}{shown}") from None
 
 
 def _given_at(values: Any, path: Iterable[int | str], otherwise: Any) -> Any:

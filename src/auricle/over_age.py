@@ -98,8 +98,9 @@ class AnswerSets(_AtKnots):
     """Which answers stand beside a probability, so that of the people of each age a promised share is covered.
 
     Of those who have a class at least `coverage` are told "yes" or "either", of those who have it not "no" or
-    "either". Between two knots the more cautious of their thresholds holds. A trace that is like neither the one nor
-    the other is told what is more probable, so that every set has an answer and covers more than it promises.
+    "either". Between two knots the more cautious of their thresholds holds. No answer goes against its probability: a
+    class that is rather absent than there is never told "yes" alone, nor one that is rather there "no" alone, however
+    few without it, or with it, have such a probability. So every set has an answer, and covers more than it promises.
 
     Attributes:
         knots_days: k ages in days, rising.
@@ -119,7 +120,9 @@ class AnswerSets(_AtKnots):
         return self
 
     def thresholds(self, name: str, age_days: Float[Tensor, " n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """From which probability on a class may be there, and up to which, no lower, it may be absent, at some ages.
+        """From which probability on a class may be there, and up to which it may be absent, at some ages.
+
+        The first is one half at most and the second one half at least.
 
         Args:
             name: of the class.
@@ -141,10 +144,7 @@ class AnswerSets(_AtKnots):
         )
         lowest = torch.where(near, has, torch.inf).amin(-1)
         highest = torch.where(near, lacks, -torch.inf).amax(-1)
-        # Between the two, where they part, the more probable answer.
-        is_parted = lowest > highest
-        middle = torch.minimum(torch.maximum(torch.full_like(lowest, 0.5), highest), lowest)
-        return torch.where(is_parted, middle, lowest), torch.where(is_parted, middle, highest)
+        return lowest.clamp_max(0.5), highest.clamp_min(0.5)
 
     def answers(self, probabilities: Mapping[str, float], age_days: float | None) -> dict[str, Answer]:
         """What is said of some classes at an age.

@@ -252,11 +252,15 @@ class Predictor:
         return lines if tests else [*lines, said["untested"]]
 
     def _test(self, test: Mapping[str, Any], said: Mapping[str, str]) -> str:
-        """One test of the card in a sentence: every class where they are few, else their mean and the extremes."""
-        told = ", ".join(f"{name} {score:.2f}" for name, score in test["auroc"].items())
-        # Of many classes those that few people had would be the extremes, by chance.
+        """One test of the card in a sentence: every class that ten people had where these are few, with how many had
+        it, else their mean and the extremes; all classes where no ten people had one."""
+        # A class that few people had says nothing, and would be the extreme by chance.
         had = test.get("positive", {})
         known = {name: score for name, score in test["auroc"].items() if had.get(name, math.inf) >= FEWEST_POSITIVE}
+        told = ", ".join(
+            f"{name} {score:.2f}" + (f" ({had[name]})" if name in had else "")
+            for name, score in (known or test["auroc"]).items()
+        )
         scores = sorted(known.items(), key=lambda item: item[1])
         if len(scores) > _CLASSES_TOLD:
             mean = sum(score for _, score in scores) / len(scores)

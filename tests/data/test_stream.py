@@ -277,6 +277,21 @@ class TestMixture:
         with patch("auricle.data.stream.cohort", louder), pytest.raises(ConfigError, match="other records than when"):
             fit(run(store), tmp_path / "run", resume=True)
 
+    def test_other_people_are_another_run_and_no_other_simulator(self, store: Path, tmp_path: Path) -> None:
+        fit(run(store), tmp_path / "run")
+        other = values(store)
+        other["data"]["parts"]["adults"]["stream"]["seed"] = 99
+        with pytest.raises(ConfigError, match=r"begun with another data\.parts"):
+            fit(validate(RunConfig, other, "test"), tmp_path / "run", resume=True)
+
+    def test_people_who_are_made_in_order_are_not_shuffled(self, store: Path) -> None:
+        alone = values(store)
+        alone["train"]["shuffle"] = {"pool": 3}
+        validate(RunConfig, alone, "test")
+        del alone["data"]["parts"]["real"]
+        with pytest.raises(ConfigError, match="makes its people in order"):
+            validate(RunConfig, alone, "test")
+
     @pytest.mark.parametrize(
         ("changes", "message"),
         [

@@ -99,10 +99,19 @@ class TestCoverage:
 
     def test_what_is_asked_without_an_age_has_a_threshold_of_its_own(self) -> None:
         draw = np.random.default_rng(0)
-        told, untold = draw.uniform(0.5, 1, 500), draw.uniform(0.2, 1, 500)
+        told, untold = draw.uniform(0.35, 1, 500), draw.uniform(0.2, 1, 500)
         sets = fit_sets({"A": [Answered(told, untold, np.ones(500), np.full(500, 30.0), np.arange(500))]})
         assert sets.has["A"][0] == pytest.approx(0.28, abs=0.03)
-        assert sets.thresholds("A", torch.tensor([30.0]))[0].item() == pytest.approx(0.55, abs=0.03)
+        assert sets.thresholds("A", torch.tensor([30.0]))[0].item() == pytest.approx(0.415, abs=0.03)
+
+    def test_no_answer_goes_against_its_probability(self) -> None:
+        sets = AnswerSets(
+            knots_days=(0.0, 6000.0), has={"A": (0.02,) * 3, "B": (0.9,) * 3}, lacks={"A": (0.01,) * 3, "B": (0.8,) * 3}
+        )
+        said = {p: (sets.answer("A", p, 100.0), sets.answer("B", p, 100.0)) for p in (0.01, 0.08, 0.6, 0.95)}
+        assert said == {
+            0.01: ("no", "no"), 0.08: ("either", "no"), 0.6: ("yes", "either"), 0.95: ("yes", "yes"),
+        }  # fmt: skip
 
     def test_an_age_that_nobody_can_have_is_an_unknown_one(self) -> None:
         p, truth, days = people(3000, 0)

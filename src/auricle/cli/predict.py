@@ -253,7 +253,7 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
     if rest:
         console.print(f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False)
     if prediction.coverage is not None:
-        about = wording.sets_text(prediction.coverage, prediction.age_days, language)
+        about = wording.sets_text(prediction.coverage, prediction.age_days, bool(prediction.leads_missing), language)
         console.print(f" {about}", style="dim", highlight=False)
     grid = Table.grid(padding=(0, 1))
     for name in (name for name, _ in in_order if name in titles):

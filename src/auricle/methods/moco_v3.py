@@ -4,8 +4,8 @@ Source: Chen, Xie and He 2021, "An empirical study of training self-supervised v
 views of each record; (2) the online network encodes, projects and predicts one: the query; (3) the target network, an
 exponential mean of it, makes the key of the other; (4) each query is pulled to its key and pushed from those of all
 other records of the batch, both ways round. There is no queue. Inputs: signal, and R peaks where the store has them.
-Differences from the paper: the views are those of `acl_ecg`; a frozen patch stem (their remedy for vision transformers)
-is not needed by the common backbone and not built.
+Differences from the paper: the views are those of `acl_ecg`; projector and predictor end without a norm; a frozen patch
+stem (their remedy for vision transformers) is not needed by the common backbone and not built.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class MocoV3(WithTarget):
     name: ClassVar[str] = "moco_v3"
 
     def step(self, batch: ECGBatch, progress: Progress) -> Step:
-        """InfoNCE of queries against keys, mean of both ways round, times twice the temperature (algorithm 1).
+        """InfoNCE of queries against keys, both ways round, their sum times twice the temperature (algorithm 1).
 
         Terms: `loss`.
         """

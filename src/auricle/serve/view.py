@@ -223,7 +223,9 @@ def _answer(
     without, said = answered.scores_without_age or {}, wording.words(language)["prediction"]
     return {
         "kind": answered.kind,
-        "sets": "" if answered.coverage is None else wording.sets_text(answered.coverage, answered.age_days, language),
+        "sets": ""
+        if answered.coverage is None
+        else wording.sets_text(answered.coverage, answered.age_days, bool(answered.leads_missing), language),
         "classes": [
             {
                 "code": name,

@@ -95,8 +95,10 @@ class DataConfig(Config):
 
     @model_validator(mode="after")
     def _one_kind(self) -> DataConfig:
-        if (self.store is None) == (not self.parts):
-            raise ValueError("give a store, or the parts of a mixture (data.parts), and not both")
+        if self.store is None and not self.parts:
+            raise ValueError("give a store, or the parts of a mixture (data.parts, or a recipe: --config)")
+        if self.store is not None and self.parts:
+            raise ValueError("give a store or the parts of a mixture (data.parts), not both")
         fields = type(self).model_fields
         given = [key for key in _OF_A_STORE if getattr(self, key) != fields[key].default]
         if self.parts and given:
@@ -170,6 +172,9 @@ class RunConfig(Config):
     def _counts_what_ends(self) -> RunConfig:
         if self.train.epochs is not None and self.data.parts:
             raise ValueError("train.epochs counts passes over a store, and a mixture has no end: give train.steps")
+        streams_alone = self.data.parts and all(part.stream is not None for part in self.data.parts.values())
+        if streams_alone and self.train.shuffle != Shuffle():
+            raise ValueError("train.shuffle is for the recordings of a store; a stream makes its people in order")
         spec = getattr(self.model, "input", None)
         if self.data.parts and spec is not None and spec.age != "own":
             raise ValueError(

@@ -33,6 +33,8 @@ def as_begun(config: RunConfig, out: Path) -> RunConfig:
         of_old = begun[name].stream if name in begun else None
         if part.stream is not None and of_old is not None:
             stream = part.stream.model_copy(update={"probe": of_old.probe})
+            if stream != of_old:  # other people were asked for, which is said as any other setting that differs
+                continue
             parts[name] = part.model_copy(update={"stream": stream})
     return config.model_copy(update={"data": config.data.model_copy(update={"parts": parts})})
 
