@@ -28,9 +28,11 @@ from auricle.evaluate.ablation import (
     row_values,
 )
 from auricle.evaluate.by_age import thresholds_at
+from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.predictions import Predictions
+from auricle.evaluate.protocols import answered
 from auricle.leads import STANDARD
-from auricle.methods import load_card
+from auricle.methods import load_card, load_method
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.setup import load_run
@@ -273,6 +275,29 @@ def test_rows_begin_from_a_donor_and_are_compared_over_the_same_people(children:
     assert float(other.rows[1][3].split(" ")[0]) == pytest.approx(-difference, abs=0.11)
     with pytest.raises(UnknownNameError, match="with gaet"):
         gates().against("with gaet")
+
+
+def test_a_donor_that_learned_labels_is_asked_as_it_is(children: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    store, adults, _ = children
+    model = {"name": "supervised", "input": INPUT, "encoder": {"name": "resnet1d", "preset": "tiny"}}
+    donors = {"labels": {"model": model, "train": {"steps": 2, "batch_size": 8}}}
+    ablation = Ablation(title="t", donors=donors, rows=(Row(name="adults only", donor="labels", untuned=True),))
+    said: list[str] = []
+    frame = Frame(store, load_task("simulated/children"), tmp_path, pretrain=adults)
+    table = run_ablation(ablation, frame, Watcher(), said.append)
+    assert said == ["donor labels"], "nothing else is trained"
+    assert not (tmp_path / "runs").exists()
+    found = tmp_path / "results" / "seed0" / "simulated-children" / "adults only" / "finetune-1-0"
+    asked = Predictions.read(found / "predictions.parquet")
+    method = load_method(tmp_path / "donors" / "labels")
+    test = frame.task.annotated_parts(Store(store))["test"]
+    assert len(asked) == len(test)
+    setting = setting_of(tmp_path / "donors" / "labels", Store(store), frame.task, tmp_path / "again")
+    assert np.allclose(answered(setting, protocol="finetune")[0].score, asked.score)
+    assert method.class_names == asked.classes
+    assert table.rows[0][1] != "not run"
+    with pytest.raises(ConfigError, match="is its donor as it is"):
+        validate(Ablation, {"title": "t", "rows": [{"name": "a", "untuned": True}]})
 
 
 def test_a_donor_needs_a_store_to_learn_from(children: tuple[Path, Path, Path], tmp_path: Path) -> None:

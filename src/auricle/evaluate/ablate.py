@@ -111,10 +111,11 @@ def run_ablation(
     for number, (row, seed, config) in enumerate(runs):
         left = f", about {fmean(spent) * (len(runs) - number) / 60:.0f} min left" if spent else ""
         begun = time.monotonic()
-        folder = frame.out / "runs" / f"{slug(row.name)}-{seed}"
+        folder = donor_folder(frame, row.donor) if row.untuned else frame.out / "runs" / f"{slug(row.name)}-{seed}"
         title = f"{row.name}, seed {seed} ({number + 1} of {len(runs)}{left})"
         trains = not is_saved(folder / "model")
-        train_once(with_classes(config, frame.task), folder, watcher, partial(say, title))
+        if not row.untuned:
+            train_once(with_classes(config, frame.task), folder, watcher, partial(say, title))
         if _evaluate(ablation, row, seed, folder, frame):
             spent.append(time.monotonic() - begun)
             if trains:
@@ -133,7 +134,7 @@ def _runs(ablation: Ablation, rows: Sequence[Row], frame: Frame) -> list[tuple[R
 
 def _timeable(ablation: Ablation, rows: Sequence[Row], frame: Frame, with_donor: bool) -> dict[str, RunConfig]:
     """Rows whose steps follow from the minutes, by name: those that do not say their own, with a donor or without."""
-    named = [row for row in rows if not row.reference and "steps" not in row.run.get("train", {})]
+    named = [row for row in rows if not row.reference and not row.untuned and "steps" not in row.run.get("train", {})]
     return {
         row.name: with_classes(row_config(ablation, row, frame, frame.seeds[0]), frame.task)
         for row in named

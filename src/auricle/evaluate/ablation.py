@@ -48,6 +48,7 @@ class Row(Config):
         donor: whose weights it begins from.
         share: of the steps, epochs or minutes of the table that the row takes; a donor may take the rest.
         reference: a row of `auricle.evaluate.reference` in place of a training, such as `rocket`.
+        untuned: its donor, which learned labels of `Frame.pretrain`, is asked as it is, and learns nothing of `store`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Row(Config):
     donor: str = ""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     reference: Literal["", "class_prior", "rocket", "age_and_sex"] = ""
+    untuned: bool = False
 
 
 class Called(Config):
@@ -127,6 +129,8 @@ class Ablation(Config):
                 raise ValueError(
                     f"row {row.name!r} is the reference row {row.reference}: it has no settings of its own"
                 )
+            if row.untuned and (not row.donor or row.run or row.drop or row.take or row.sized_by):
+                raise ValueError(f"row {row.name!r} is its donor as it is: name the donor, and no settings")
         return self
 
     def against(self, row: str) -> Ablation:
@@ -201,8 +205,10 @@ def load_ablation(name: str) -> Ablation:
 def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[str, Any]:
     """Settings of the run of one row: its data, the base without what is dropped, the row, and the seed.
 
-    A row with a donor has the donor's encoder and reads what the donor reads.
+    A row with a donor has the donor's encoder and reads what the donor reads; one that is untuned is the donor's run.
     """
+    if row.untuned:
+        return dump(donor_config(ablation, row.donor, frame))
     base: dict[str, Any] = dict(ablation.base)
     for key in (*row.drop, *frame.drop):
         base = _without(base, key.split("."))
