@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does it learn age? Rows B of the LISA proposal and what could refute them, on simulated children, and once more on children whose ECG does
 # not depend on their age, among whom a gate must gain nothing; figures of the decisive pair. docs/results/age.md
-# Usage: examples/age.sh [FOLDER] [SEEDS]. Some eight minutes of a core for each row and seed; started again, it goes on.
+# Usage: examples/age.sh [FOLDER] [SEEDS]. Some eight minutes of a core for each row and seed, a night in all; started again, it goes on.
 set -euo pipefail
 out=${1:-runs/age}
 seeds=${2:-3}
@@ -14,12 +14,16 @@ cd "$out"
 children children
 children plain --no-age-interaction
 [ -e adults/store.json ] || auricle simulate adults -n 12000 --seed 2030 --ages adults --diagnoses adult --rate-hz 100
-# Without --row: every row of the table.
-auricle ablate age_gate children interaction --pretrain adults --task simulated/children --seeds "$seeds" "${controls[@]}" \
-  --row "age constant" --row "age shuffled"
-# Nine leads, and fewer or more newborns, once.
-auricle ablate age_gate children interaction --pretrain adults --task simulated/children "${controls[@]}" \
-  --row "B3, nine leads for all" --row "B4, nine leads for all" --row "B3, 5 % newborns" --row "B4, 5 % newborns" \
-  --row "B3, half newborns" --row "B4, half newborns"
-auricle ablate age_gate plain no_interaction --pretrain adults --task simulated/children --seeds "$seeds" "${controls[@]}"
+ask() { auricle ablate age_gate "$@" --pretrain adults --task simulated/children; }
+# Every row once; then those that decide from further starts.
+ask children interaction
+ask children interaction --seeds "$seeds" "${controls[@]}" --row "age constant" --row "age shuffled"
+# The same rows beside B3 of nine leads, and of fewer and more newborns, and beside ages that are shuffled; nothing is trained.
+for row in "B3, nine leads for all" "B3, 5 % newborns" "B3, half newborns" "age shuffled"; do
+  ask children interaction "${controls[@]}" --compared-with "$row" | tee "interaction/beside $row.md"
+done
+ask plain no_interaction --seeds "$seeds" "${controls[@]}"
+# The decisive pair, and what could refute it, once on ten times as many children.
+[ -e many/store.json ] || auricle simulate many -n 20000 --seed 2032 --ages children --diagnoses child --rate-hz 100
+ask many many_out --steps 2200 "${controls[@]}" --row "age shuffled" --row "age with waves" --row "random convolutions"
 auricle figures B3=interaction/runs/b3-lisa-0 B4=interaction/runs/b4-lisa-age-gate-0 --store children --task simulated/children --out figures --class RVH

@@ -27,5 +27,7 @@ for run in lisa-simulated lisa-ptb_xl lisa-resnet merl-simulated merl-ptb_xl; do
   auricle evaluate "$out/$run" "$out/mini" "$out/results" --task ptb_xl_mini/super --rows "$rows"
   rows=""
 done
+# The other encoder untrained.
+auricle evaluate "$out/merl-simulated" "$out/mini" "$out/results_resnet" --task ptb_xl_mini/super --rows random_encoder
 auricle robustness "$out/mini" "$out/results" "$out/lisa-simulated" "$out/lisa-resnet" "$out/merl-simulated" \
   supervised="$out/results/ptb_xl_mini-super/supervised/run" --task ptb_xl_mini/super
