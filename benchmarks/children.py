@@ -1,10 +1,11 @@
 """Real children one by one: what was written of each, what is measured, what weights answer with and without the age.
 
-    AURICLE_REAL_DATA=FOLDER python benchmarks/children.py [--weights WEIGHTS] > docs/results/children.md
+    AURICLE_REAL_DATA=FOLDER python benchmarks/children.py [--weights WEIGHTS]     # the table of docs/results/children.md
 
 Every recording of a person under 18 in SETS. Measurements outside of the published limits of the age (2nd to 98th
 centile) carry an arrow. Of the answers those of 20 % and more are told, and NORM in any case; behind them what the
-same trace would be called if the age were unknown. A star marks recordings that the weights learned from. The table
+same trace would be called if the age were unknown. In bold what the set of answers calls "yes", with "no" what it calls
+so; all else is open. A star marks recordings that the weights learned from. The table
 says nothing of how often an answer is right: that needs more children than are at hand.
 """
 
@@ -86,11 +87,16 @@ def measured(recording: Recording) -> str:
 
 
 def answered(prediction: Prediction) -> str:
-    """The likely classes, NORM in any case, and in brackets their scores without the age."""
+    """The likely classes, NORM in any case, and in brackets their scores without the age; bold where told "yes"."""
     without = prediction.scores_without_age or {}
     shown = [name for name, score in prediction.scores.items() if score >= TOLD or name == "NORM"]
     shown.sort(key=lambda name: -prediction.scores[name])
-    return ", ".join(f"{name} {prediction.scores[name]:.2f} ({without.get(name, float('nan')):.2f})" for name in shown)
+    told = []
+    for name in shown:
+        said = f"{name} {prediction.scores[name]:.2f} ({without.get(name, float('nan')):.2f})"
+        answer = prediction.sets.get(name)
+        told.append(f"**{said}**" if answer == "yes" else f"{said} no" if answer == "no" else said)
+    return ", ".join(told)
 
 
 def main(weights: str, data: Path) -> None:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All systems, pre-trained alike on simulated adults, beside the reference rows on real records; then what each of them is asked alone.
 # AURICLE_REAL_DATA names the folder that holds ptb-xl/ and ptb-xl-mini/. Usage: examples/systems.sh [FOLDER] [PART ...]
-# Parts, all of them if none is named: table seeds labels laboratory absent disentangling efficiency ablations hypertension.
-# Some six hours on one core, so name what you want; started again, trainings and tables go on where they stopped.
+# Parts, all of them if none is named: table seeds labels laboratory absent disentangling efficiency ablations early_ablations
+# hypertension. Some ten hours on one core, so name what you want; started again, trainings and tables go on where they stopped.
 set -euo pipefail
 data=${AURICLE_REAL_DATA:?set AURICLE_REAL_DATA to the folder that holds ptb-xl/ and ptb-xl-mini/}
 out=${1:-runs/systems}
@@ -106,8 +106,21 @@ efficiency() {
     --work "$out/label_efficiency" --seeds 2 --steps 300
 }
 
+# What each part of a system is worth: those without labels learn from simulated adults and are asked of PTB-XL.
 ablations() {
-  mini; adults; chest
+  adults; chest
+  once "$out/ptb_xl" auricle ingest ptb_xl "$data/ptb-xl" "$out/ptb_xl" --rate-hz 100
+  for name in ls_emvae cg_dmer acl_ecg; do
+    auricle ablate $name "$out/ptb_xl" "$out/ablations/$name" --pretrain "$out/adults" --task "$here/examples/ptb_xl_few.toml" \
+      --steps 200 --batch-size 64 model.input.rate_hz=100 'model.input.band_hz=[0.5,40]'
+  done
+  for name in mirage mirage_contrast mirage_temperature; do
+    auricle ablate $name "$out/chest" "$out/ablations/$name" --task simulated/infarction --steps 300 --batch-size 32
+  done
+}
+# Smaller and earlier ones: of acl_ecg on the real records themselves, of cg_dmer with what its parts hold.
+early_ablations() {
+  mini
   local real=(model.input.rate_hz=100 'model.input.band_hz=[0.5,40]' model.input.scale=lead_unknown)
   auricle ablate acl_ecg "$out/mini" "$out/ablation_acl_ecg" --task ptb_xl_mini/super --steps 60 --batch-size 64 "${real[@]}"
   once "$out/few" auricle simulate "$out/few" -n 4000 --seed 11 --ages adults --diagnoses adult --rate-hz 100
@@ -116,10 +129,6 @@ ablations() {
     --row "decoders read the specific part" --row "no decorrelation" --row "no alignment"
   python "$here/benchmarks/disentangling.py" --weights "$out"/ablation_cg_dmer/runs/* --store "$out/few" --task simulated/diagnosis \
     -n 400 --name ablations
-  auricle ablate ls_emvae "$out/adults" "$out/ablation_ls_emvae" --task simulated/diagnosis --steps 100 --batch-size 64
-  auricle ablate mirage "$out/chest" "$out/ablation_mirage" --task simulated/infarction --steps 100 --batch-size 32
-  auricle ablate mirage_contrast "$out/chest" "$out/mirage_contrast" --task simulated/infarction --steps 60 --batch-size 32
-  auricle ablate mirage_temperature "$out/chest" "$out/mirage_temperature" --task simulated/infarction --steps 60 --batch-size 32
 }
 
 # Simulated: twelve leads and six.
@@ -132,5 +141,5 @@ hypertension() {
 }
 
 parts=("${@:2}")
-[ ${#parts[@]} -gt 0 ] || parts=(table seeds labels laboratory absent disentangling efficiency ablations hypertension)
+[ ${#parts[@]} -gt 0 ] || parts=(table seeds labels laboratory absent disentangling efficiency ablations early_ablations hypertension)
 for part in "${parts[@]}"; do "$part"; done

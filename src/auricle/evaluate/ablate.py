@@ -59,9 +59,12 @@ _ASKED: Final = "asked.json"
 _TEST, _VALIDATION = "predictions.parquet", "validation.parquet"
 # Folders of results that learned from all labels.
 _WHOLE: Final = ("finetune-", "linear_probe-1-")
-_COMPARED_NOTE: Final = (
+_CALLED_NOTE: Final = (
     "Calls of a class are from the threshold that lets a tenth of those without it pass in the validation part, of all "
-    "ages. Differences are over the same resampled people, seeds averaged; ± is their standard deviation over seeds, "
+    "ages."
+)
+_COMPARED_NOTE: Final = (
+    "Differences are over the same resampled people, seeds averaged; ± is their standard deviation over seeds, "
     "and p that of a paired t test over seeds (three or more). A row with fewer seeds than the one that it is compared "
     "with stands beside the seeds that both have, so that its difference is not that of the two cells."
 )
@@ -272,8 +275,7 @@ def ablation_table(ablation: Ablation, task: Task, out: Path) -> Table:
         f"Macro means in per cent; {', '.join(sorted(sizes))}; mean ± standard deviation over seeds ({seeds}), and the "
         "95 % interval of a bootstrap over patients; thresholds chosen on validation."
     ]
-    if header:
-        notes.append(_COMPARED_NOTE)
+    notes += [note for note, applies in ((_CALLED_NOTE, ablation.calls), (_COMPARED_NOTE, header)) if applies]
     saw = sorted({r["meta"]["method"] for r in ours if r["meta"].get("overlap")})
     if saw:
         notes.append(f"Pre-training saw, or may have seen, signals of this test part: {', '.join(saw)}.")
