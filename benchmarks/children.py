@@ -1,6 +1,8 @@
 """Real children one by one: what was written of each, what is measured, what weights answer with and without the age.
 
-    AURICLE_REAL_DATA=FOLDER python benchmarks/children.py [--weights WEIGHTS]     # the table of docs/results/children.md
+    AURICLE_REAL_DATA=FOLDER python benchmarks/children.py [--weights WEIGHTS]
+
+prints the table of docs/results/children.md.
 
 Every recording of a person under 18 in SETS. Measurements outside of the published limits of the age (2nd to 98th
 centile) carry an arrow. Of the answers those of 20 % and more are told, and NORM in any case; behind them what the

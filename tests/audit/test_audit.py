@@ -168,6 +168,17 @@ def test_what_is_no_model_is_said_in_one_line(store, tmp_path, monkeypatch):
     refused(audited(store, "own_model:refuses", tmp_path / "out3"), "none of 60", "too short for me")
     refused(auricle("audit", "own_model:called", "store", "--out", tmp_path / "out4", cwd=store), "--task")
     refused(auricle("audit", "lisa-nano", "--out", tmp_path / "out5"), "give the records")
+    own = (store / "task.toml").read_text()
+    (tmp_path / "other.toml").write_text(
+        own.replace('classes_of = "ecg/findings"\n', "") + '[[classes]]\nname = "X"\ncodes = ["X"]\n', encoding="utf-8"
+    )
+    refused(
+        auricle(
+            "audit", "lisa-nano", "store", "--task", tmp_path / "other.toml", "--out", tmp_path / "out8", cwd=store
+        ),
+        "answers none of the classes of own/rvh (X): choose another --task",
+    )
+    assert not (tmp_path / "out8").exists()
     refused(auricle("audit", "lisa-nano", "store", "--specificity", 1.5, cwd=store), "--specificity")
 
 

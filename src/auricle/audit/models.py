@@ -40,6 +40,7 @@ class Model(Protocol):
         digest: changes with what it answers, as far as that can be told.
         sources: data sets it was trained on, as far as it says.
         sets: of answers that stand beside its scores; None where it has none, or they are not known.
+        classes: that it answers; empty where it does not say.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Model(Protocol):
     digest: str
     sources: tuple[str, ...]
     sets: AnswerSets | None
+    classes: Sequence[str]
 
     def scores(self, recordings: Sequence[Recording]) -> list[Scores | str]:
         """The scores of each recording, or the line that says why there are none."""
@@ -93,6 +95,7 @@ class Weights:
         self.is_probability = self.predictor.kind == _PROBABILITY
         self.digest = self.predictor.digest
         self.sets = self.predictor.sets
+        self.classes: Sequence[str] = self.predictor.classes
         self.sources = _sources(self.predictor.about.get("about", {}))
 
     def scores(self, recordings: Sequence[Recording]) -> list[Scores | str]:
@@ -128,7 +131,7 @@ class Onnx:
         config = _config_beside(path)
         self._path = path
         self.name, self.task = path.resolve().parent.name, str(config["task"])
-        self.classes: list[str] = config["classes"]
+        self.classes: Sequence[str] = config["classes"]
         self.is_probability = config["kind"] == _PROBABILITY
         self._is_one_of_all = bool(config.get("one_of_all", False))
         self.digest = hashlib.sha256(path.read_bytes() + path.with_name(CONFIG).read_bytes()).hexdigest()
@@ -190,6 +193,7 @@ class Function:
         self.name, self.task = f"{module}:{function}", ""
         self.sources: tuple[str, ...] = ()
         self.sets: AnswerSets | None = None
+        self.classes: Sequence[str] = ()
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)

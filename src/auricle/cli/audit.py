@@ -118,6 +118,11 @@ def _scored(
         if not (task or opened.task):
             raise ConfigError(f"{model}: does not say what it answers: give --task (`auricle list tasks`)")
         question = load_task(task or opened.task)
+        if opened.classes and not set(opened.classes) & set(question.class_names):
+            raise ConfigError(
+                f"{model}: answers none of the classes of {question.id} ({', '.join(question.class_names)}): choose "
+                "another --task"
+            )
         given = _inputs(data, question.origin or question.id)
     named, scores = question.origin or question.id, out / _SCORES
     # A task file may be edited, and two functions may lie in one file.

@@ -233,7 +233,10 @@ def by_age(
     days = predictions.age_days
     aged = predictions.select(np.flatnonzero(known_ages(days)))
     if not len(aged) or np.isnan(aged.truth).all():
-        raise DataError("no record has an age and a label for a class of the model: nothing can be said over age")
+        raise DataError(
+            "no record has an age and a label for a class of the model: nothing can be said over age; give ages "
+            "(age_days of a table, the age column of a manifest) and records that the task has labels of"
+        )
     at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))
     scale = age_scale(aged.age_days)
     ages = 30 * np.expm1(np.linspace(scale.min(), scale.max(), N_AGES))

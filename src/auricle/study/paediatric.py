@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, Literal
 
@@ -33,7 +33,7 @@ from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import answered
 from auricle.evaluate.table import Table
 from auricle.explain.runs import draw_runs, frequent_classes
-from auricle.methods import SHIPPED, Classifies, load_card
+from auricle.methods import SHIPPED, Classifies, is_saved, load_card
 from auricle.pages.check import check_page
 from auricle.progress import OnProgress
 from auricle.tasks import Task, load_task
@@ -278,7 +278,8 @@ def _calibrated(config: StudyConfig, store: Store, task: Task, out: Path) -> tup
         of it, in a sentence.
     """
     run, weights = out / "runs" / f"{slug(GATED)}-0", out / WEIGHTS
-    if not weights.exists():
+    if not is_saved(weights):
+        rmtree(weights, ignore_errors=True)
         with TemporaryDirectory(dir=out) as place:
             # Whole or not there: a calibration that was stopped is made again.
             copy = copytree(load_card(run)[1], Path(place) / WEIGHTS)
@@ -292,7 +293,10 @@ def _calibrated(config: StudyConfig, store: Store, task: Task, out: Path) -> tup
     test, validation = answered(setting, protocol="finetune")
     thresholds = thresholds_at(validation if validation is not None else test)
     found = by_age(test, thresholds, sets=setting.method.config.sets)
-    return found, f"They lie in {WEIGHTS}/ and answer with it: auricle predict FILE --weights {out.name}/{WEIGHTS}."
+    return (
+        found,
+        f"They lie in {WEIGHTS}/ beside this text and answer with it: auricle predict FILE --weights {WEIGHTS}.",
+    )
 
 
 def _plain(found: ByAge) -> dict[str, Any]:
