@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from auricle.evaluate.ablation import load_ablation, slug
+
 ROOT: Final = Path(__file__).parents[1]
 KEPT: Final = ROOT / "benchmarks" / "results" / "self_supervised.json"
 PAGE: Final = ROOT / "docs" / "results" / "systems.md"
@@ -28,11 +30,15 @@ _LEADS: Final = (
     ("all leads", "AUROC at 100 %"), ("9", "AUROC, 9 leads"), ("6, of the limbs", "AUROC, 6 limb leads"),
     ("3 (I, II, V2)", "AUROC, 3 leads (I, II, V2)"), ("1 (I)", "AUROC, 1 lead (I)"),
 )  # fmt: skip
+_PRECISION: Final = (("AUROC", "AUROC at 100 %"), ("AUPRC", "AUPRC at 100 %"), ("effective rank", "rank"))
 TABLES: Final = {
     "equal steps": ("steps", _ALL),
     "fewer leads": ("steps", _LEADS),
+    "precision and rank": ("steps", _PRECISION),
     "equal time": ("minutes", (("steps", "steps"), *_ALL)),
 }
+# Tables of the rows alone that were asked so.
+_PARTIAL: Final = ("fewer leads", "precision and rank")
 
 Rows = dict[str, dict[str, str]]
 
@@ -42,12 +48,20 @@ def read(out: Path) -> tuple[str, Rows]:
     lines = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     rows = {row[0]: dict(zip(cells[0][1:], row[1:], strict=True)) for row in cells[2:]}
-    rows = {name: row for name, row in rows.items() if set(row.values()) - {NOT_RUN, "–"}}
+    rows = {name: {**row, **_rank(out, name)} for name, row in rows.items() if set(row.values()) - {NOT_RUN, "–"}}
     timed = out / "equal_time.json"
     if not timed.exists():
         return "steps", rows
     steps = json.loads(timed.read_text(encoding="utf-8"))["steps"]
     return "minutes", {name: {"steps": str(steps.get(name, "–")), **row} for name, row in rows.items()}
+
+
+def _rank(out: Path, row: str) -> dict[str, str]:
+    """The effective rank of a row's features at the end of its training, mean over seeds; none where it has no log."""
+    logs = sorted((out / "runs").glob(f"{slug(row)}-[0-9]*/log.jsonl"))
+    last = [[line for line in map(json.loads, log.read_text().splitlines()) if "rank" in line] for log in logs]
+    ranks = [lines[-1]["rank"] for lines in last if lines]
+    return {"rank": f"{sum(ranks) / len(ranks):.0f}"} if ranks else {}
 
 
 def keep(kept: dict[str, Rows], kind: str, rows: Rows) -> None:
@@ -72,9 +86,9 @@ def table(kept: dict[str, Rows], name: str, order: dict[str, bool]) -> str:
     for row, answers in order.items():
         missing = {_ZERO_SHOT: NOT_RUN if answers else "–"} if row in kept.get(kind, {}) else {}
         known = missing | kept.get(kind, {}).get(row, {})
-        cells = [known.get(column, NOT_RUN) for _, column in columns]
-        if name == "fewer leads" and set(cells[1:]) <= {NOT_RUN, "–"}:
-            continue  # rows that cannot be asked so
+        cells = [known.get(column, "–" if column == "rank" else NOT_RUN) for _, column in columns]
+        if name in _PARTIAL and set(cells[1:]) <= {NOT_RUN, "–"}:
+            continue
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -93,7 +107,6 @@ def written(page: str, kept: dict[str, Rows], order: dict[str, bool]) -> str:
 
 def row_names() -> dict[str, bool]:
     """Rows of the ablation in its order, and whether each compares recordings with sentences."""
-    from auricle.evaluate.ablation import load_ablation
     from auricle.methods import METHODS
 
     def answers(model: dict[str, Any]) -> bool:
