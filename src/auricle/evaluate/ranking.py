@@ -52,8 +52,8 @@ class Ranked:
         both = []
         for value in (1, 0):
             chosen = self.truth == value
-            places = (self.run[chosen], self.rows[chosen])
-            member = csr_array((np.ones(chosen.sum()), places), shape=(n_runs, len(weights)))
+            begins = np.searchsorted(self.run[chosen], np.arange(n_runs + 1))  # runs rise with the records
+            member = csr_array((np.ones(chosen.sum()), self.rows[chosen], begins), shape=(n_runs, len(weights)))
             both.append(member @ weights)
         return both[0], both[1]
 

@@ -123,8 +123,14 @@ class Task(Config):
         whose codes are of a vocabulary of which the record has none: diseases (`ICD:Q21.0`) say nothing of the ECG, nor
         the reverse.
         """
+        # A million records have a few thousand different lists of labels.
+        places: dict[tuple[str, ...], int] = {}
+        rows = np.array([places.setdefault(tuple(own), len(places)) for own in labels], dtype=np.int64)
+        return self._answers(list(places))[rows]
+
+    def _answers(self, records: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+        """(record, class) as `targets`, of records each of which is looked at."""
         code_sets = [(set(entry.codes), set(entry.unsure)) for entry in self.classes]
-        records = list(labels)
         rows = [[_answer(codes, unsure, own) for codes, unsure in code_sets] for own in records]
         found = np.array(rows, dtype=np.float32).reshape(len(rows), len(code_sets))
         said_none = np.array([NO_CLASS in own for own in records], dtype=bool)
