@@ -269,6 +269,18 @@ def test_what_is_no_ecg_gets_no_answer(predictor: Predictor, what: str) -> None:
         predictor(made(signals[what]))
 
 
+def test_limb_leads_that_contradict_each_other_get_no_answer(predictor: Predictor) -> None:
+    recording = next(cohort(1, 5, ages=[12000.0], diagnoses={"NORM": 1.0}, quality="clean").recordings())
+    signal = recording.signal.copy()
+    signal[:6] = signal[6:]  # chest leads under the names of limb leads
+    wrong = make_recording(signal, recording.rate_hz, list(recording.leads), "wrong", age=recording.age)
+    with pytest.raises(UnreadableError, match="no answer: the limb leads contradict each other"):
+        predictor(wrong)
+    signal = recording.signal.copy()
+    signal[2] = -signal[2]  # one that the five others contradict is derived from them
+    assert predictor(make_recording(signal, recording.rate_hz, list(recording.leads), "one", age=recording.age)).scores
+
+
 def test_an_age_that_cannot_be_is_not_answered(predictor: Predictor) -> None:
     newborn = next(cohort(1, 5, ages=[3.0], diagnoses={"NORM": 1.0}, quality="clean").recordings())
     assert predictor(newborn).scores

@@ -22,6 +22,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+UNDECIDED: Final = (
+    "the limb leads contradict each other and it cannot be told which is right: all are treated as missing"
+)
+"""The note of a recording of whose limb leads none is believed."""
 # Each limb lead as a sum of I and II.
 IN_I_AND_II: Final = {
     "I": (1.0, 0.0), "II": (0.0, 1.0), "III": (-1.0, 1.0),
@@ -209,8 +213,7 @@ def _undecided(signal: NDArray[np.float32], rows: list[int], limb: Floats) -> Se
             return Settled(signal, (note,), comparable=False)
     result = signal.copy()
     result[rows] = np.nan
-    note = "the limb leads contradict each other and it cannot be told which is right: all are treated as missing"
-    return Settled(result, (note,))
+    return Settled(result, (UNDECIDED,))
 
 
 def _said(limb: Floats, names: Sequence[str], pair: tuple[int, int]) -> Floats:

@@ -21,6 +21,7 @@ from auricle.caveats import caveats
 from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
 from auricle.disclaimer import RESEARCH_USE
+from auricle.einthoven import UNDECIDED
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
@@ -524,7 +525,7 @@ class Predictor:
         """The quality of the trace.
 
         Raises:
-            UnreadableError: no question can be asked of it.
+            UnreadableError: no question can be asked of it, or its limb leads contradict each other.
             DataError: its amplitudes are unknown, and the weights read millivolts.
         """
         if not recording.leads:
@@ -538,6 +539,10 @@ class Predictor:
         if not quality.readable:
             raise UnreadableError(
                 f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()
+            )
+        if UNDECIDED in recording.notes:  # then other leads may bear wrong names, too
+            raise UnreadableError(
+                f"{recording.record_id}: no answer: {UNDECIDED}; look which lead is which", quality.to_dict()
             )
         return quality
 
