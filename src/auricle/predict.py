@@ -542,7 +542,8 @@ class Predictor:
             )
         if UNDECIDED in recording.notes:  # then other leads may bear wrong names, too
             raise UnreadableError(
-                f"{recording.record_id}: no answer: {UNDECIDED}; look which lead is which, or record it again", quality.to_dict()
+                f"{recording.record_id}: no answer: {UNDECIDED}; look which lead is which, or record it again",
+                quality.to_dict(),
             )
         return quality
 
