@@ -71,6 +71,7 @@ def test_it_reads_as_a_cell() -> None:
     assert str(Estimate(81.23, 79.9, 83.04, float("nan"))) == "81.2 [79.9, 83.0]"
     assert str(Estimate(-1.0, -2.0, 0.5, 0.31)) == "-1.0 ± 0.3 [-2.0, 0.5]"
     assert str(Estimate(-1.0, -2.0, 0.5, 0.31, 0.034)) == "-1.0 ± 0.3 [-2.0, 0.5], p 0.034"
+    assert str(Estimate(-1.0, -2.0, 0.5, 0.31, 0.0002)) == "-1.0 ± 0.3 [-2.0, 0.5], p < 0.001"
     assert str(Estimate(-1.0, -2.0, 0.5, 0.31, 0.15)) == "-1.0 ± 0.3 [-2.0, 0.5], p 0.15"
 
 

@@ -23,6 +23,8 @@ N_REPLICATES: Final = 1000
 _TAIL: Final = 0.025
 # A test over fewer seeds says nothing.
 _FEWEST_SEEDS: Final = 3
+# Where p is told in two and three decimals, and not at all more finely.
+_COARSE_P, _SMALLEST_P = 0.1, 0.001
 Weights = NDArray[np.uint16]
 Measure = Callable[[Predictions, Weights], Values]
 """(r,) one number of some predictions under each row of (r, record) weights; NaN where there is none."""
@@ -50,8 +52,15 @@ class Estimate:
         if np.isnan(self.value):
             return "undefined"
         spread = "" if np.isnan(self.over_seeds) else f" ± {self.over_seeds:.1f}"
-        test = "" if np.isnan(self.p) else f", p {self.p:.3f}" if self.p < 0.1 else f", p {self.p:.2f}"
-        return f"{self.value:.1f}{spread} [{self.low:.1f}, {self.high:.1f}]{test}"
+        return f"{self.value:.1f}{spread} [{self.low:.1f}, {self.high:.1f}]{self._test}"
+
+    @property
+    def _test(self) -> str:
+        if np.isnan(self.p):
+            return ""
+        if self.p < _SMALLEST_P:
+            return f", p < {_SMALLEST_P:g}"
+        return f", p {self.p:.2f}" if self.p >= _COARSE_P else f", p {self.p:.3f}"
 
 
 def macro_auroc(predictions: Predictions, weights: Weights) -> Values:
