@@ -97,6 +97,10 @@ def test_an_age_that_training_did_not_see_is_said(predictor: Predictor, recordin
     outside = "outside the ages these weights were trained on, 12 mo to 16.4 yr: nothing was learned of 3 d"
     assert outside in told(recording).notes
     assert translated(outside, "de") is not None
+    save_method(predictor.method, tmp_path, {"age_days": [365.25, 6000.0], "donor": {"age_days": [0.0, 365.25]}})
+    assert outside not in Predictor.from_pretrained(tmp_path)(recording).notes, "what it began from saw that age"
+    save_method(predictor.method, tmp_path, {"age_days": [365.25, 6000.0], "donor": {"source": "mimic_iv_ecg"}})
+    assert outside not in Predictor.from_pretrained(tmp_path)(recording).notes, "and may have seen it"
     for age in (None, Age(4000.0), Age(200.0, 365.25)):  # unknown, inside, and perhaps inside
         assert not any("outside" in note for note in told(replace(recording, age=age)).notes)
 

@@ -22,7 +22,7 @@ DAYS_PER_YEAR: Final = 365.25
 DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
 ADULT_DAYS: Final = 18 * DAYS_PER_YEAR
 TERM_DAYS: Final = 40 * 7.0
-_OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
+OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
 # Above "over 89" lie so many years at most; nobody's heart changes with them as a child's does.
 _OVER_UNTIL_DAYS: Final = 105 * DAYS_PER_YEAR
 _FINEST_DAYS: Final = 1 / 24
@@ -160,7 +160,7 @@ class Age:
             resolution = 1.0
         object.__setattr__(self, "days", days)
         object.__setattr__(self, "resolution_days", resolution if resolution_days is None else resolution_days)
-        if not math.isfinite(self.days) or not 0 <= self.days <= _OLDEST_DAYS:
+        if not math.isfinite(self.days) or not 0 <= self.days <= OLDEST_DAYS:
             raise DataError(f"an age of {self.days:g} days is not possible: give 0 days to 130 years")
 
     @property

@@ -3,7 +3,7 @@
 AuricleError
 ├── DataError            a file, a record or a table cannot be used; the message names it and the remedy
 │   ├── ReadError        one recording cannot be read
-│   ├── UnreadableError  one recording was read, and there is no ECG in it that can be answered for
+│   ├── UnreadableError  one recording was read, and no question can be answered of what is in it
 │   └── StoreError       a store is missing, incomplete, locked or of another version
 ├── ConfigError          a configuration, a preset or an option is wrong
 │   └── UnknownNameError a name that nothing is registered under; suggests the nearest

@@ -328,7 +328,8 @@ class Predictor:
             The prediction, or a list of them in the order of the recordings.
 
         Raises:
-            UnreadableError: there is no ECG in a recording: noise, no beats, or too short.
+            UnreadableError: there is no ECG in a recording (noise, no beats, or too short), or its limb leads
+                contradict each other, or the weights refuse it.
             DataError: a recording has none of the leads, or lacks one that the weights must have, and no picture that
                 the weights read; or its amplitudes are unknown, and the weights read millivolts.
         """
@@ -440,7 +441,7 @@ class Predictor:
                     prepared.quality,
                     sees_age=sees_age,
                     sees_pictures=self.method.picture_size is not None,
-                    ages_days=self.about.get("about", {}).get("age_days"),
+                    ages_days=_trained_ages(self.about.get("about", {})),
                 )
             ),
             quality=prepared.quality.to_dict(),
@@ -546,6 +547,17 @@ class Predictor:
                 quality.to_dict(),
             )
         return quality
+
+
+def _trained_ages(about: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The least and the greatest age that weights and all they began from learned from; None if one is unknown.
+
+    Args:
+        about: of a card.
+    """
+    own, donor = about.get("age_days"), about.get("donor")
+    before = own if donor is None else _trained_ages(donor)
+    return None if own is None or before is None else (min(own[0], before[0]), max(own[1], before[1]))
 
 
 def _people(test: Mapping[str, Any]) -> Tested:

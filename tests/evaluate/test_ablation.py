@@ -298,6 +298,13 @@ def test_a_donor_that_learned_labels_is_asked_as_it_is(children: tuple[Path, Pat
     assert table.rows[0][1] != "not run"
     with pytest.raises(ConfigError, match="is its donor as it is"):
         validate(Ablation, {"title": "t", "rows": [{"name": "a", "untuned": True}]})
+    silent = Ablation(
+        title="t",
+        donors={"words": {"model": {"name": "merl"}}},
+        rows=(Row(name="adults only", donor="words", untuned=True),),
+    )
+    with pytest.raises(ConfigError, match="learns no labels"):
+        row_config(silent, silent.rows[0], frame, 0)
 
 
 def test_a_donor_needs_a_store_to_learn_from(children: tuple[Path, Path, Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from auricle.age import DAYS_PER_YEAR
-from auricle.config import validate
+from auricle.config import read_toml, validate
 from auricle.data.ingest import ingest
 from auricle.leads import STANDARD
 from auricle.methods import load_card
@@ -120,12 +120,15 @@ def test_run_again_it_does_nothing_twice_and_what_is_missing_is_made_again(hospi
     (made / "study.md").unlink()
     lost = next((made / "results").rglob("validation.parquet"))
     lost.unlink()
+    (made / "weights" / "auricle.json").unlink()
     shutil.rmtree(made / "figures")
     shutil.rmtree(made / "store")
     done = auricle(*asked(hospital, made, "--class", "RVH"))
     assert not done.returncode, done.stderr
     assert "seed 0 (" not in done.stderr, "nothing is trained again"
-    assert {path: path.stat().st_mtime_ns for path in made.rglob("model.safetensors")} == before
+    after = {path: path.stat().st_mtime_ns for path in made.rglob("model.safetensors")}
+    assert {path for path in after if after[path] != before[path]} == {made / "weights" / "model.safetensors"}
+    assert (made / "weights" / "auricle.json").exists()
     assert (made / "study.md").read_text() == text
     assert (made / "figures" / "figures.html").exists()
     assert lost.exists()
@@ -140,6 +143,9 @@ def test_until_something_is_trained_the_training_may_be_said_anew(hospital: Path
     refused(auricle(*asked(hospital, out, "--batch-size", 8, "--rate-hz", 50)), "holds a study with another")
     again = auricle(*asked(hospital, out, "--batch-size", 2000))
     refused(again, "use a smaller one (--batch-size")
+    assert read_toml(out / "study.toml")["batch_size"] == 2000
+    (out / "results").mkdir()  # of rows whose runs were deleted
+    refused(auricle(*asked(hospital, out, "--batch-size", 8)), "holds a study with another batch_size")
 
 
 def test_another_study_or_a_moved_one_is_not_gone_on_with(hospital: Path, made: Path, tmp_path: Path) -> None:

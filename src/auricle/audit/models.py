@@ -169,9 +169,8 @@ class Onnx:
         try:
             given = self._session.run([self._asked], {name: held[name].numpy() for name in self._inputs})[0]
         except Exception as error:  # onnxruntime raises classes of its own
-            raise ConfigError(
-                f"{self._path}: does not read what its {CONFIG} says ({str(error).splitlines()[0]}): export it again"
-            ) from None
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(f"{self._path}: does not read what its {CONFIG} says ({why}): export it again") from None
         # Windows are pooled as logits and become one probability at the end.
         values = np.asarray(given, dtype=np.float64).mean(axis=0)
         if self.is_probability:

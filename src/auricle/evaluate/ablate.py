@@ -132,7 +132,11 @@ def run_ablation(
 def _runs(ablation: Ablation, rows: Sequence[Row], frame: Frame) -> list[tuple[Row, int, RunConfig]]:
     """The runs of rows, one for each seed."""
     trained = [row for row in rows if not row.reference]
-    return [(row, seed, row_config(ablation, row, frame, seed)) for row in trained for seed in frame.seeds]
+    return [
+        (row, seed, row_config(ablation, row, frame, seed))
+        for row in trained
+        for seed in (frame.seeds[:1] if row.untuned else frame.seeds)  # a donor has one
+    ]
 
 
 def _timeable(ablation: Ablation, rows: Sequence[Row], frame: Frame, with_donor: bool) -> dict[str, RunConfig]:
@@ -235,7 +239,7 @@ def _is_there(setting: Setting, name: str) -> bool:
 
 def _make_reference(ablation: Ablation, row: Row, frame: Frame, watcher: Watcher) -> None:
     """A reference row on all labels, unless it is there; what it reads is what the first trained row reads."""
-    trained = next(one for one in ablation.rows if not one.reference)
+    trained = next(one for one in ablation.rows if not one.reference and not one.untuned)
     method = build_method(row_config(ablation, trained, frame, 0).model)
     setting = Setting(method, Store(frame.store), frame.task, frame.out / _RESULTS / _REFERENCES, row.reference)
     if not _is_there(setting, "linear_probe-1-0"):

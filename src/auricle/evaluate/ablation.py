@@ -129,7 +129,7 @@ class Ablation(Config):
                 raise ValueError(
                     f"row {row.name!r} is the reference row {row.reference}: it has no settings of its own"
                 )
-            if row.untuned and (not row.donor or row.run or row.drop or row.take or row.sized_by):
+            if row.untuned and (not row.donor or row.run or row.drop or row.take or row.sized_by or row.share != 1):
                 raise ValueError(f"row {row.name!r} is its donor as it is: name the donor, and no settings")
         return self
 
@@ -208,7 +208,10 @@ def row_values(ablation: Ablation, row: Row, frame: Frame, seed: int) -> dict[st
     A row with a donor has the donor's encoder and reads what the donor reads; one that is untuned is the donor's run.
     """
     if row.untuned:
-        return dump(donor_config(ablation, row.donor, frame))
+        learned = dump(donor_config(ablation, row.donor, frame))
+        if not _needs_labels(learned):
+            raise ConfigError(f"its donor {row.donor!r} learns no labels, so that there is nothing to ask it as it is")
+        return learned
     base: dict[str, Any] = dict(ablation.base)
     for key in (*row.drop, *frame.drop):
         base = _without(base, key.split("."))

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.age import AGE_BANDS, DAYS_PER_YEAR, AgeBand
+from auricle.age import AGE_BANDS, OLDEST_DAYS, AgeBand
 from auricle.atomic import write_json
 from auricle.errors import DataError
 from auricle.evaluate.predictions import Predictions, patient_codes
@@ -55,7 +55,6 @@ _RANKING: Final[Mapping[str, Metric]] = {"auroc": auroc, "auprc": average_precis
 METRICS: Final = (*_RANKING, "f1", "accuracy")
 """What a table can be asked for."""
 _CONFIDENCE: Final = 0.95
-_OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
 # Guo et al. 2017, "On calibration of modern neural networks", use 15 bins of equal width.
 _CALIBRATION_BINS: Final = 15
 
@@ -253,7 +252,7 @@ def age_scale(age_days: ArrayLike) -> Values:
 def known_ages(age_days: ArrayLike) -> NDArray[np.bool_]:
     """(n,) which ages in days are known and can be a person's; programs write -999 for an unknown one."""
     days = np.asarray(age_days, dtype=np.float64)
-    return np.asarray(np.isfinite(days) & (days >= 0) & (days <= _OLDEST_DAYS))
+    return np.asarray(np.isfinite(days) & (days >= 0) & (days <= OLDEST_DAYS))
 
 
 def age_kernel(age_days: ArrayLike, ages_days: ArrayLike, bandwidth: float = 0.5) -> Values:

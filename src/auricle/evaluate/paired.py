@@ -23,6 +23,8 @@ N_REPLICATES: Final = 1000
 _TAIL: Final = 0.025
 # A test over fewer seeds says nothing.
 _FEWEST_SEEDS: Final = 3
+# Seeds that differ by less than this are one and the same row.
+_ALIKE: Final = 1e-9
 # Where p is told in two and three decimals, and not at all more finely.
 _COARSE_P, _SMALLEST_P = 0.1, 0.001
 Weights = NDArray[np.uint16]
@@ -102,5 +104,5 @@ def measured(
     low, high = quantiles(total[1:], _TAIL)
     spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else float("nan")
     # Seeds that are all alike (a reference row beside itself) have no test.
-    tested = paired and len(seeds) >= _FEWEST_SEEDS and spread > 0
+    tested = paired and len(seeds) >= _FEWEST_SEEDS and float(np.ptp(seeds)) > _ALIKE
     return Estimate(float(total[0]), low, high, spread, float(ttest_1samp(seeds, 0).pvalue) if tested else float("nan"))

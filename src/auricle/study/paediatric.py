@@ -44,7 +44,7 @@ WITHOUT, GATED, SHUFFLED = "without the age", "with the age gate", "age shuffled
 CALIBRATED, WEIGHTS = "with the age gate, calibrated", "weights"
 _PLAN: Final = "study.toml"
 # Settings that what was stored depends on.
-_STORED: Final = frozenset({"data", "task", "rate_hz"})
+_STORED: Final = frozenset({"data", "task", "init_from", "rate_hz"})
 _FEWEST_YOUNG: Final = 20
 _MOST_CLASSES: Final = 6
 
@@ -180,7 +180,7 @@ def _open(config: StudyConfig, out: Path) -> None:
             )
         differing = [key for key, value in dump(config).items() if begun.get(key) != value]
         differing += [key for key in begun if key not in dump(config)]
-        trained = any((out / "runs").glob("*/run.toml"))
+        trained = any(out.glob("runs/*/run.toml")) or (out / "results").exists() or (out / WEIGHTS).exists()
         if differing and (trained or _STORED.intersection(differing)):
             raise ConfigError(
                 f"{out}: holds a study with another {', '.join(dict.fromkeys(differing))}: choose another folder"

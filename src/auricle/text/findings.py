@@ -38,12 +38,14 @@ _UNCERTAIN_BEFORE: Final = re.compile(
 _UNCERTAIN_WITHIN: Final = re.compile(r"^(?:voltage criteria for|borderline)\b")
 _UNCERTAIN_AFTER: Final = re.compile(
     r"^\W*(?:age undetermined\W*)?(?:cannot be excluded|can not be excluded|possible|is possible|probable|"
-    r"should be considered|likely|is likely|is a likely cause|probably (?:old|normal))"
+    r"should be considered|likely|is likely|is a likely cause|probably (?:old|normal)|by voltage)"
 )
 # Words after which an earlier denial no longer holds.
 _SCOPE_END: Final = re.compile(r"\b(?:but|however|otherwise|although|except|with|now)\b")
 # Findings joined so share a denial or a doubt, and where neither is said either may be what is meant.
 _ALTERNATIVE: Final = re.compile(r"^\W*(?:or|nor)\W*$")
+# What stands behind an "or" may not be what is meant ("right or left bundle branch block").
+_EITHER: Final = re.compile(r"\bor\W*$")
 # A denial or a doubt reaches this many words ahead; carts write without punctuation.
 _REACH_WORDS: Final = 6
 _DEGREES: Final = {
@@ -184,7 +186,9 @@ def _statements(sentence: str) -> Iterable[Statement]:
         behind = sentence[match.end() : kept[number + 1][0].start() if number + 1 < len(kept) else len(sentence)]
         joined = before if before is not None and _ALTERNATIVE.match(between) else None
         before = _statement(match, concept, between, behind, joined)
-        either = joined is not None or (number + 1 < len(kept) and _ALTERNATIVE.match(behind) is not None)
+        either = _EITHER.search(between) is not None or (
+            number + 1 < len(kept) and _ALTERNATIVE.match(behind) is not None
+        )
         yield replace(before, possible=True) if either and not before.negated else before
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
+from auricle.age import OLDEST_DAYS
 from auricle.batch import ECGBatch
 from auricle.data.loader import Batches, training_loader
 from auricle.data.mixture import Mixture
@@ -168,7 +169,7 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
 
 def _ages(age_days: NDArray[np.float64]) -> list[float] | None:
     """The least and the greatest of some ages in days; None where all are unknown."""
-    known = age_days[np.isfinite(age_days)]
+    known = age_days[(age_days >= 0) & (age_days <= OLDEST_DAYS)]
     return [float(known.min()), float(known.max())] if len(known) else None
 
 

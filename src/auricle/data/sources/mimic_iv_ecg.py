@@ -5,8 +5,9 @@ Format: WFDB, 500 Hz, 10 s, listed in `record_list.csv`; statements and interval
 files order the limb leads I, II, III, aVR, aVF, aVL; leads are read by name, so the order does not matter. Report: the
 18 statement columns joined; a report under four words counts as absent. Labels: SCP codes of the statements that the
 cart affirms without doubt; infarctions have none. Absence: the cart reads every record by the same rules, so what it
-does not state is a negative; what it calls possible is in doubt (`LVH?`), a report without any code says `none`, and a
-record without a report is not annotated. Ages: MIMIC-IV `patients` (anchor age and year), whole years, over 89 unknown.
+does not state is a negative; what it calls possible, or one of two, is in doubt (`LVH?`), as is a normal ECG beside a
+diagnosis; a report without any code says `none`, and a record without a report is not annotated. Ages: MIMIC-IV
+`patients` (anchor age and year), whole years, over 89 unknown.
 Laboratory values: MIMIC-IV `labevents`, the latest *drawn* in the hours before the ECG; nothing from after it. Split:
 by patient. Paper: Gow et al. 2023.
 """
