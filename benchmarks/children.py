@@ -30,7 +30,8 @@ from auricle.io import read
 from auricle.measure.recording import measure_recording
 from auricle.methods import SHIPPED_WEIGHTS, load_card
 from auricle.paediatrics.findings import assess
-from auricle.predict import Prediction, Predictor
+from auricle.predict import Predictor
+from auricle.prediction import Prediction
 from auricle.recording import Recording
 from auricle.tasks import PARTS, load_task
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from abstention import RESULTS, tables
 
+from auricle.about import FEWEST_POSITIVE
 from auricle.age import describe
 from auricle.export.card import auroc_of, interval
 from auricle.methods import SHIPPED_WEIGHTS, load_card
-from auricle.predict import FEWEST_POSITIVE
 from auricle.tasks import load_task
 
 TASK: Final = "ecg/findings"

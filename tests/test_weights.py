@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from auricle.about import FEWEST_POSITIVE
 from auricle.age import Age
 from auricle.data.ingest import ingest
 from auricle.data.sources.ptb_xl import PtbXl
@@ -27,7 +28,8 @@ from auricle.evaluate.run import evaluate_run
 from auricle.io import read
 from auricle.leads import STANDARD
 from auricle.methods import SHIPPED_WEIGHTS, AlignsText, load_card
-from auricle.predict import FEWEST_POSITIVE, Prediction, Predictor
+from auricle.predict import Predictor
+from auricle.prediction import Prediction
 from auricle.recording import Recording, make_recording
 from auricle.scope import FILE
 from auricle.simulate import cohort

@@ -17,7 +17,7 @@ _PUBLIC = {
     "AuricleError": "auricle.errors",
     "ECGBatch": "auricle.batch",
     "InputSpec": "auricle.signal.preprocess",
-    "Prediction": "auricle.predict",
+    "Prediction": "auricle.prediction",
     "Predictor": "auricle.predict",
     "Recording": "auricle.recording",
     "create_method": "auricle.methods",

@@ -8,27 +8,27 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, overload
+from typing import Any, Final, overload
 
 import torch
 from torch import Tensor
 
-from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.about import about_of, knows, tested_on, trained_ages
+from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.batch import ECGBatch, joined
 from auricle.caveats import caveats
 from auricle.data.collate import windows_of
 from auricle.data.panel import LabPanel
-from auricle.disclaimer import RESEARCH_USE
 from auricle.einthoven import UNDECIDED
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
 from auricle.measure.recording import quality_of
 from auricle.methods import SHIPPED_WEIGHTS, AlignsText, Answering, Classifies, Method, load_card, load_method
-from auricle.over_age import Answer, AnswerSets
-from auricle.paediatrics import wording
+from auricle.over_age import AnswerSets
+from auricle.prediction import Prediction, Tested
 from auricle.recording import Recording
 from auricle.scope import Scope
 from auricle.signal.acceptance import Acceptance
@@ -44,84 +44,6 @@ OTHER_AGES_DAYS: Final = (
 
 # Recordings answered for in one pass: more take more memory and no less time.
 BATCH: Final = 8
-# A class counts as tested on people of whom so many had it.
-FEWEST_POSITIVE: Final = 10
-# So many classes of a test are told one by one.
-_CLASSES_TOLD: Final = 12
-# On whom a class was tested, as answers say it.
-Tested = Literal["real_adults", "real_children", "simulated"]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the weights say about one recording.
-
-    Attributes:
-        record_id: which recording.
-        kind: `probability` (fine-tuned classes) or `similarity` (zero-shot: cosines or differences of two, comparable
-            within a class only).
-        scores: by class.
-        sets: by class, what may be said of it at this age, so that of the people of an age `coverage` are told what is
-            so: "yes", "no" or "either"; empty where no sets were fitted.
-        coverage: the share that sets promise, of those with a class and of those without it; None without sets.
-        group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
-        age_days: the age used, None for unknown.
-        tested: by class, on whom its score was tested, as far as the weights say it; empty for a class nobody tested.
-        scores_without_age: the answer had the age been unknown; None where age plays no part.
-        age_effect: (age in days, scores by class) of the same trace asked at other ages; empty where age plays no part.
-        leads_read: leads that were present and read.
-        leads_missing: leads the weights read and this recording lacks.
-        n_windows: how many windows were averaged.
-        notes: what a reader should know: unknown age, absent leads, short record, laboratory values that are absent or
-            unusual for the age.
-        quality: `acceptable`, and the `reasons` why the trace is not; only the trace counts, not its rhythm.
-        model: what is known about the weights: method, version, number of parameters.
-        disclaimer: that this is for research use.
-    """
-
-    record_id: str
-    kind: str
-    scores: dict[str, float]
-    sets: dict[str, Answer]
-    coverage: float | None
-    tested: dict[str, tuple[Tested, ...]]
-    group_contributions: dict[str, float]
-    age_days: float | None
-    scores_without_age: dict[str, float] | None
-    age_effect: tuple[tuple[float, dict[str, float]], ...]
-    leads_read: tuple[str, ...]
-    leads_missing: tuple[str, ...]
-    n_windows: int
-    notes: tuple[str, ...]
-    quality: dict[str, Any]
-    model: dict[str, Any]
-    disclaimer: str = RESEARCH_USE
-
-    def to_dict(self) -> dict[str, Any]:
-        """The prediction as plain data for JSON."""
-        plain = asdict(self)
-        plain["age_effect"] = [{"age_days": days, "scores": scores} for days, scores in self.age_effect]
-        return plain
-
-
-def to_row(plain: Mapping[str, Any]) -> dict[str, str | float | int | bool | None]:
-    """What `Prediction.to_dict` gives, as one line of a table: a missing number is None, texts are separated by `; `.
-
-    `score_CLASS` is the score of a class, `set_CLASS` what may be said of it at this age, `without_age_CLASS` the score
-    it had been without the age.
-    """
-    row: dict[str, Any] = {
-        "kind": plain["kind"],
-        "age_days": plain["age_days"],
-        "acceptable": plain["quality"]["acceptable"],
-        "quality_reasons": "; ".join(plain["quality"]["reasons"]),
-        "notes": "; ".join(plain["notes"]),
-        "leads_missing": "; ".join(plain["leads_missing"]),
-        "n_windows": plain["n_windows"],
-    }
-    row |= {f"score_{name}": score for name, score in plain["scores"].items()}
-    row |= {f"set_{name}": answer for name, answer in plain["sets"].items()}
-    return row | {f"without_age_{name}": score for name, score in (plain["scores_without_age"] or {}).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +65,6 @@ class Prepared:
         """What windows must have in common to be answered for in one batch."""
         windows = self.windows
         return windows.signal.shape[1:], windows.rate_hz, windows.image is None, windows.labs is None
-
-
-def about_of(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What every prediction says about weights, of the card that lies with them."""
-    return {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
 
 
 class Predictor:
@@ -233,43 +150,12 @@ class Predictor:
         Args:
             language: "en", "zh" or "de".
         """
-        own, said = self.about.get("about", {}), wording.words(language)["prediction"]
-        if not own.get("source"):
-            return [said["unknown"], said["untested"]]
-        asked = own.get("task") or "–"
-        lines = [
-            said["trained"].format(method=self.about["method"], n=own["n_records"], source=own["source"], task=asked)
-        ]
-        donor, sources = own.get("donor"), {own["source"]}
-        while donor:
-            sources.add(donor.get("source"))
-            told = "foreign" if "foreign" in donor else "donor"
-            lines.append(said[told].format(n=donor.get("n_records"), source=donor.get("source")))
-            donor = donor.get("donor")
-        if sources == {"simulated"}:
-            lines.append(said["simulated"])
-        tests = own.get("tests", ())
-        lines += [self._test(test, said) for test in tests]
-        return lines if tests else [*lines, said["untested"]]
+        return knows(self.about, language)
 
-    def _test(self, test: Mapping[str, Any], said: Mapping[str, str]) -> str:
-        """One test of the card in a sentence: every class that ten people had where these are few, with how many had
-        it, else their mean and the extremes; all classes where no ten people had one."""
-        # A class that few people had says nothing, and would be the extreme by chance.
-        had = test.get("positive", {})
-        known = {name: score for name, score in test["auroc"].items() if had.get(name, math.inf) >= FEWEST_POSITIVE}
-        told = ", ".join(
-            f"{name} {score:.2f}" + (f" ({had[name]})" if name in had else "")
-            for name, score in (known or test["auroc"]).items()
-        )
-        scores = sorted(known.items(), key=lambda item: item[1])
-        if len(scores) > _CLASSES_TOLD:
-            mean = sum(score for _, score in scores) / len(scores)
-            (worst, least), (best, most) = scores[0], scores[-1]
-            told = said["many"].format(
-                n=len(scores), mean=f"{mean:.2f}", worst=worst, least=f"{least:.2f}", best=best, most=f"{most:.2f}"
-            )
-        return said["tested"].format(n=test["n_records"], source=test["source"], scores=told)
+    @property
+    def tested(self) -> dict[str, tuple[Tested, ...]]:
+        """By class, on whom its score was tested, by the card of the weights: ten people at least who had it."""
+        return tested_on(self.about, self.classes, self.kind)
 
     @property
     def digest(self) -> str:
@@ -293,20 +179,6 @@ class Predictor:
         """The sets that stand beside probabilities; None where none were fitted, or similarities are asked."""
         fitted: AnswerSets | None = getattr(self.method.config, "sets", None)
         return fitted if self.kind == "probability" else None
-
-    @property
-    def tested(self) -> dict[str, tuple[Tested, ...]]:
-        """By class, on whom its score was tested, by the card of the weights: ten people at least who had it."""
-        found: dict[str, tuple[Tested, ...]] = {}
-        for name in self.classes:
-            kinds = [
-                _people(test)
-                for test in self.about.get("about", {}).get("tests", ())
-                if (test["protocol"] == "zero_shot") == (self.kind == "similarity")
-                and test.get("positive", {}).get(name, 0) >= FEWEST_POSITIVE
-            ]
-            found[name] = tuple(dict.fromkeys(kinds))
-        return found
 
     @overload
     def __call__(self, recording: Recording, other_ages_days: Sequence[float] = ...) -> Prediction: ...
@@ -441,7 +313,7 @@ class Predictor:
                     prepared.quality,
                     sees_age=sees_age,
                     sees_pictures=self.method.picture_size is not None,
-                    ages_days=_trained_ages(self.about.get("about", {})),
+                    ages_days=trained_ages(self.about),
                 )
             ),
             quality=prepared.quality.to_dict(),
@@ -547,22 +419,3 @@ class Predictor:
                 quality.to_dict(),
             )
         return quality
-
-
-def _trained_ages(about: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The least and the greatest age that weights and all they began from learned from; None if one is unknown.
-
-    Args:
-        about: of a card.
-    """
-    own, donor = about.get("age_days"), about.get("donor")
-    before = own if donor is None else _trained_ages(donor)
-    return None if own is None or before is None else (min(own[0], before[0]), max(own[1], before[1]))
-
-
-def _people(test: Mapping[str, Any]) -> Tested:
-    """Whom a test of a card was on."""
-    if test["source"] == "simulated":
-        return "simulated"
-    oldest = (test.get("age_days") or (None, math.inf))[1]
-    return "real_children" if oldest < ADULT_DAYS else "real_adults"

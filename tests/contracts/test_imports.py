@@ -24,7 +24,7 @@ ORDER = [
     "config", "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
     "over_age", "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
-    "predict", "export", "audit", "study", "serve", "cli", "__main__",
+    "prediction", "about", "predict", "export", "audit", "study", "serve", "cli", "__main__",
 ]  # fmt: skip
 
 

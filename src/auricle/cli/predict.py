@@ -39,7 +39,8 @@ from auricle.errors import ConfigError
 if TYPE_CHECKING:
     from auricle.data.inputs import Input
     from auricle.errors import DataError
-    from auricle.predict import Prediction, Predictor, Prepared
+    from auricle.predict import Predictor, Prepared
+    from auricle.prediction import Prediction
 
 _BAR_WIDTH = 4
 # Every second of the ages asked, so that the table fits a terminal; JSON has them all.
@@ -163,7 +164,8 @@ def _table_verb_of(
 
 def _table_verb(predictor: Predictor, known: Mapping[str, object]) -> Verb[Prepared, Prediction]:
     """The verb as far as a table needs it: no other ages, and nobody who looks on."""
-    from auricle.predict import BATCH, to_row
+    from auricle.predict import BATCH
+    from auricle.prediction import to_row
 
     return Verb(
         "predict",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from auricle.about import FEWEST_POSITIVE
 from auricle.age import describe
 from auricle.data.sources import licence_of, list_sources
 from auricle.disclaimer import RESEARCH_USE
 from auricle.export.graph import Graph, Port
-from auricle.predict import FEWEST_POSITIVE, Predictor
+from auricle.predict import Predictor
 
 TAGS: Final = ("ecg", "electrocardiogram", "cardiology", "medical", "onnx", "onnxruntime", "research-use")
 # A licence that nobody has named, as the hub spells it.

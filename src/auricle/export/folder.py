@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from auricle import __version__
+from auricle.about import about_of
 from auricle.atomic import PARTIAL, write_bytes, write_json
 from auricle.config import dump
 from auricle.disclaimer import RESEARCH_USE
@@ -20,7 +21,7 @@ from auricle.export.graph import Graph
 from auricle.export.onnx import OPSET, check, write_onnx
 from auricle.methods import SHIPPED, SHIPPED_WEIGHTS, AlignsText, Classifies, Method, load_card, load_method
 from auricle.nn.runtime import EXTRA
-from auricle.predict import Predictor, about_of
+from auricle.predict import Predictor
 from auricle.scope import FILE as SCOPE
 from auricle.scope import Scope
 

@@ -34,7 +34,8 @@ from auricle.serve import view
 from auricle.serve.view import Measured
 
 if TYPE_CHECKING:
-    from auricle.predict import Prediction, Predictor
+    from auricle.predict import Predictor
+    from auricle.prediction import Prediction
 
 JSON, FHIR_JSON, HTML = "application/json", "application/fhir+json", "text/html; charset=utf-8"
 # What was asked cannot be done with what was sent; the text says why.

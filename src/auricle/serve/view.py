@@ -20,7 +20,7 @@ from auricle.pages.prediction import likeliest
 from auricle.recording import Recording
 
 if TYPE_CHECKING:
-    from auricle.predict import Prediction
+    from auricle.prediction import Prediction
 
 Measured = tuple[Recording, Measurements, Assessment]
 # So much of a trace is sent at once: a day of a Holter would be a quarter of a gigabyte.
