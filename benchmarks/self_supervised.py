@@ -2,6 +2,7 @@
 
     python benchmarks/self_supervised.py            # write the tables from what is kept
     python benchmarks/self_supervised.py OUT ...    # keep the rows of these ablation folders first
+    python benchmarks/self_supervised.py precision=OUT    # for the table of precision and rank alone
 
 OUT is the folder of an ablation, at equal steps or in equal time (`--minutes`); rows that were not run there stay as
 they were kept. The command of the rows stands above the tables.
@@ -34,7 +35,7 @@ _PRECISION: Final = (("AUROC", "AUROC at 100 %"), ("AUPRC", "AUPRC at 100 %"), (
 TABLES: Final = {
     "equal steps": ("steps", _ALL),
     "fewer leads": ("steps", _LEADS),
-    "precision and rank": ("steps", _PRECISION),
+    "precision and rank": ("precision", _PRECISION),
     "equal time": ("minutes", (("steps", "steps"), *_ALL)),
 }
 # Tables of the rows alone that were asked so.
@@ -118,8 +119,10 @@ def row_names() -> dict[str, bool]:
 def main() -> None:
     """Keep and write."""
     kept: dict[str, Rows] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    for out in map(Path, sys.argv[1:]):
-        keep(kept, *read(out))
+    for given in sys.argv[1:]:
+        named, _, place = given.rpartition("=")
+        kind, rows = read(Path(place))
+        keep(kept, named or kind, rows)
     KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), kept, row_names()), encoding="utf-8")
 
