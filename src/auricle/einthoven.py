@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+# The note of a recording of whose limb leads none is believed.
 UNDECIDED: Final = (
     "the limb leads contradict each other and it cannot be told which is right: all are treated as missing"
 )
-"""The note of a recording of whose limb leads none is believed."""
 # Each limb lead as a sum of I and II.
 IN_I_AND_II: Final = {
     "I": (1.0, 0.0), "II": (0.0, 1.0), "III": (-1.0, 1.0),

@@ -137,11 +137,8 @@ def test_every_condition_is_scored_and_shown(setting: Setting) -> None:
 
 
 def test_rocket_is_a_row(setting: Setting) -> None:
-    from unittest.mock import patch
-
     plain = replace(setting, name="rocket", preset="few")
-    with patch.object(Rocket.__init__, "__defaults__", (40, 0)):
-        folders = rocket(plain, [1.0], [0])
+    folders = rocket(plain, [1.0], [0], n_kernels=40)
     result = next(iter(collect(folders[0])))
     assert result["meta"]["method"] == "rocket"
     assert np.isfinite(result["macro"]["auroc"]["value"])

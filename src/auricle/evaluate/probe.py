@@ -188,8 +188,13 @@ def _principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
     The minimiser lies in the span of the training features (any part of w outside costs penalty and changes nothing),
     so nothing is lost by dropping the rest.
     """
-    variance, axes = torch.linalg.eigh(features.T @ features / len(features))
-    kept = variance > _RANK_TOLERANCE * variance[-1].clamp_min(1e-300)
+    n, d = features.shape
+    if n < d:  # thousands of features of a few records: they span n directions at most
+        _, size, across = torch.linalg.svd(features, full_matrices=False)
+        variance, axes = size.square() / n, across.T
+    else:
+        variance, axes = torch.linalg.eigh(features.T @ features / n)
+    kept = variance > _RANK_TOLERANCE * variance.max().clamp_min(1e-300)
     return axes[:, kept], variance[kept]
 
 
