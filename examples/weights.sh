@@ -44,3 +44,6 @@ test_on "$out/simulated" ecg/findings
 test_on "$out/ptb_xl" "$here/tasks/ptb_xl_findings.toml"
 test_on "$out/csn" "$here/tasks/csn_findings.toml"
 test_on "$out/elsewhere" "$here/tasks/elsewhere_findings.toml"
+# With fewer leads, for what sets of answers hold then (benchmarks/reliability.py).
+auricle robustness "$out/ptb_xl" "$out/results" "$out/lisa-nano" --task "$here/tasks/ptb_xl_findings.toml"
+auricle robustness "$out/csn" "$out/results" "$out/lisa-nano" --task "$here/tasks/csn_findings.toml"

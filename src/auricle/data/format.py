@@ -24,6 +24,8 @@ IMAGE_SIZE: Final[Size] = (224, 224)
 NO_PICTURE: Final = -1
 # Increased by one whenever files of an older version would be misread.
 STORE_VERSION: Final = 2
+# What a store is made of; written last, so that a folder without it holds no finished store.
+INFO: Final = "store.json"
 MISSING: Final = np.int16(MISSING_STEP)
 MOST_STEPS: Final = 32_767
 Form = Literal["raw", "pcodec"]

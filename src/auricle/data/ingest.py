@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from auricle.atomic import PARTIAL, locked, write_json, write_with
-from auricle.data.format import IMAGE_SIZE, RATE_HZ, STORE_VERSION, Form, Size
+from auricle.data.format import IMAGE_SIZE, INFO, RATE_HZ, STORE_VERSION, Form, Size
 from auricle.data.shard import write_shard
 from auricle.data.sources import get_source
 from auricle.errors import ConfigError, DataError, StoreError, require
@@ -185,7 +185,7 @@ def _finish(out: Path, plan: Mapping[str, Any]) -> Ingested:
     distinct = pa.Table.from_pylist(_reports(numbers), schema=_report_schema())
     write_with(out / "reports.parquet", lambda path: parquet.write_table(distinct, path))
     counts = {"n_records": n_stored, "n_rejected": len(left_out), "n_pictures": n_pictures}
-    write_json(out / "store.json", {**plan, **counts})
+    write_json(out / INFO, {**plan, **counts})
     return Ingested(out, n_stored, len(left_out), len(numbers))
 
 

@@ -18,6 +18,7 @@ from auricle.age import Age
 from auricle.data.columns import Columns
 from auricle.data.format import (
     BOUND_COLUMN,
+    INFO,
     LAB_COLUMN,
     MEASURED_COLUMN,
     MINUTES_COLUMN,
@@ -40,8 +41,6 @@ _OF_A_RECORD: Final = (
 
 # Samples and pictures of a shard.
 Kind = Literal["bin", "img"]
-# Written last, so that a folder without it holds no finished store.
-_INFO: Final = "store.json"
 _SHORT: Final = "shorter than its table says"
 
 
@@ -78,7 +77,7 @@ class StoredRecord:
 
 def is_store(folder: Path) -> bool:
     """Whether a folder holds a store that was ingested to its end."""
-    return (folder / _INFO).is_file()
+    return (folder / INFO).is_file()
 
 
 class Store:
@@ -91,7 +90,7 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
-            self.info: dict[str, Any] = json.loads((self.path / _INFO).read_text())
+            self.info: dict[str, Any] = json.loads((self.path / INFO).read_text())
         except FileNotFoundError:
             begun = (self.path / "plan.json").exists()
             remedy = "its ingest has not finished: run it again" if begun else "make one with `auricle ingest`"
