@@ -307,6 +307,19 @@ def test_a_clipped_lead_is_saturated() -> None:
     assert [(r.code, r.leads) for r in measure_recording(clipped).remarks] == [("saturated", ("V5",))]
 
 
+def test_what_is_too_large_for_a_heart_is_an_artefact_and_a_pacemakers_spike_is_not() -> None:
+    recording = drawn()
+    far = lead(recording, "V5").copy()
+    far[500:525] += np.float32(12.0)
+    spike = lead(recording, "V4").copy()
+    spike[500:502] += np.float32(12.0)
+    found = [r for r in measure_recording(changed(recording, V4=spike, V5=far)).remarks if r.code == "artefact"]
+    assert [r.leads for r in found] == [("V5",)]
+    assert found[0].detail["largest_mv"] == pytest.approx(12, abs=3)
+    unknown = replace(changed(recording, V5=far), amplitude_known=False)
+    assert "artefact" not in codes(measure_recording(unknown))
+
+
 def test_the_last_step_of_a_silent_baseline_is_no_limit_of_the_amplifier() -> None:
     recording = drawn()
     quiet = np.maximum(lead(recording, "V5"), np.float32(-0.1))

@@ -61,7 +61,7 @@ class Remark:
 
     Attributes:
         code: stable name: "arms_swapped", "leg_electrode_swapped", "dextrocardia", "poor_contact",
-            "band_too_narrow", "rate_too_low", "saturated", "paced", "few_leads", "irregular", "pause",
+            "artefact", "band_too_narrow", "rate_too_low", "saturated", "paced", "few_leads", "irregular", "pause",
             "rate_doubtful", "few_beats".
         leads: the leads concerned, empty for all.
         detail: numbers for the sentence, by name.

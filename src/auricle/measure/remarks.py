@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 
 # Gravest first: what turns the values upside down, what makes them wrong, what makes them less sure.
 _GRAVITY: Final = (
-    "arms_swapped", "dextrocardia", "leg_electrode_swapped", "saturated", "poor_contact", "rate_doubtful", "paced",
-    "rate_too_low", "band_too_narrow", "few_leads", "few_beats", "pause", "irregular",
+    "arms_swapped", "dextrocardia", "leg_electrode_swapped", "saturated", "poor_contact", "artefact", "rate_doubtful",
+    "paced", "rate_too_low", "band_too_narrow", "few_leads", "few_beats", "pause", "irregular",
 )  # fmt: skip
 _LEAST_KNOWN, _LEAST_KNOWN_S = 0.5, 1.5
 _FLAT_MV: Final = 0.03
@@ -34,6 +34,8 @@ _CLIPPED_S: Final = 0.02
 _CLIPPED_EPISODES: Final = 2
 # A limit lies away from where a lead rests: so much of its range. Nearer, it is the last step of a silent baseline.
 _CLIPPED_AWAY: Final = 0.25
+# No heart is seen so large at the skin. A pacemaker's spike may be, but not for so long.
+_NO_HEART_MV, _NO_HEART_S = 10.0, 0.04
 _SLOW_HZ: Final = 250.0
 _LOW_PASS_HZ: Final = 150.0
 _FEW_BEATS: Final = 4
@@ -88,7 +90,7 @@ def of_recording(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
 
 
 def of_contact(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
-    """Remarks about leads at the limit of the amplifier, and those that are not measured.
+    """Remarks about leads at the limit of the amplifier, those that are not measured, and what is too large for a heart.
 
     Args:
         recording: the recording.
@@ -103,7 +105,18 @@ def of_contact(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
         share = float(np.isnan(recording.signal[~keep]).sum() / max(1, recording.signal[~keep].size))
         lost = tuple(name for name, good in zip(recording.leads, keep, strict=True) if not good)
         remarks.append(Remark("poor_contact", lost, {"missing_fraction": share}))
-    return remarks
+    return remarks + (_of_artefacts(recording) if recording.amplitude_known else [])
+
+
+def _of_artefacts(recording: Recording) -> list[Remark]:
+    """Leads that for a while are further from where they rest than a heart can take them."""
+    far_mv = {}
+    for name, row in zip(recording.leads, recording.signal, strict=True):
+        known = row[np.isfinite(row)]
+        away = np.abs(known - np.median(known)) if len(known) else known
+        if (away > _NO_HEART_MV).sum() > _NO_HEART_S * recording.rate_hz:
+            far_mv[name] = float(away.max())
+    return [Remark("artefact", tuple(far_mv), {"largest_mv": max(far_mv.values())})] if far_mv else []
 
 
 def of_noise(leads: Sequence[str], scatter_mv: Floats, height_mv: Floats) -> list[Remark]:
