@@ -144,7 +144,8 @@ class Age:
         resolution_days: by default a day, or what the text says.
 
     Raises:
-        DataError: fewer than 0 days, more than 130 years, not a finite number, or text that is or says no age.
+        DataError: fewer than 0 days, more than 130 years, not a finite number, a resolution that is none, or text that
+            is or says no age.
     """
 
     days: float
@@ -162,6 +163,8 @@ class Age:
         object.__setattr__(self, "resolution_days", resolution if resolution_days is None else resolution_days)
         if not math.isfinite(self.days) or not 0 <= self.days <= OLDEST_DAYS:
             raise DataError(f"an age of {self.days:g} days is not possible: give 0 days to 130 years")
+        if not math.isfinite(self.resolution_days) or self.resolution_days <= 0:
+            raise DataError(f"an age known to {self.resolution_days:g} days is not possible: give a day or part of one")
 
     @property
     def best_days(self) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
 
 from auricle.age import parse
@@ -189,6 +190,49 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(clinic: Path,
     refused(auricle(verb, "bad.csv", "--out", "./bad.csv", cwd=tmp_path), "give another name")
     refused(auricle(verb, ".", cwd=tmp_path / "empty"), "no recording in this folder")
     refused(auricle(verb, tmp_path / "bad.csv"), "did you mean 'age'")
+
+
+def test_what_is_read_is_never_replaced(clinic: Path, tmp_path: Path) -> None:
+    picture, listed = tmp_path / "a.png", tmp_path / "records.csv"
+    shutil.copy(clinic / "files" / "a.npz", tmp_path / "a.npz")
+    picture.write_bytes(b"a picture")
+    listed.write_text("file\na.npz\n")
+    shutil.copy(clinic / "files" / "a.npz", tmp_path / "one.dcm")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    refused(auricle("measure", tmp_path / "one.dcm", "--sr", tmp_path / "one.dcm"), "--sr", "is read here")
+    refused(auricle("measure", listed, "--out", tmp_path / "." / "records.csv"), "--out", "is read here")
+    refused(auricle("predict", listed, "--out", listed), "--out", "is read here")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_bundle_of_a_run_that_broke_off_is_not_written(tmp_path: Path) -> None:
+    from auricle.cli.bundles import bundles_into
+
+    place = tmp_path / "a.ndjson"
+
+    def ended_by(end: BaseException) -> None:
+        with bundles_into(place, 3, with_table=False) as keep:
+            keep({"resourceType": "Bundle"})
+            raise end
+
+    with pytest.raises(KeyboardInterrupt):
+        ended_by(KeyboardInterrupt())
+    assert not place.exists()
+    with pytest.raises(typer.Exit):
+        ended_by(typer.Exit(2))  # one of the three could not be read
+    assert len(json_lines(place.read_text())) == 1
+
+
+def test_a_place_that_is_taken_is_said_in_one_line(clinic: Path, tmp_path: Path) -> None:
+    taken, one = tmp_path / "taken", clinic / "files" / "a.npz"
+    taken.write_text("a letter")
+    for option in (("--out", taken / "x.csv"), ("--page", taken / "x.html"), ("--fhir", taken / "x.json")):
+        refused(auricle("measure", one, *option), option[0], "taken is a file; name a folder")
+    refused(auricle("measure", one, "--out", taken / "x.csv", "--executor", "processes"), "is a file")
+    refused(auricle("norms", "fit", clinic / "records.csv", taken / "x.json"), "is a file")
+    refused(auricle("audit", "lisa-nano", clinic / "records.csv", "--task", "ecg/findings", "--out", taken), "taken")
+    refused(auricle("ingest", "manifest", clinic / "records.csv", taken), "taken", "name another place")
+    assert taken.read_text() == "a letter"
 
 
 def test_what_is_of_one_recording_is_refused_for_many(clinic: Path, tmp_path: Path) -> None:

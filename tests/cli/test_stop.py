@@ -11,10 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from auricle.data.ingest import ingest
+from auricle.leads import STANDARD
 from auricle.progress import progress_bar, shown, stage
+from auricle.simulate import cohort
 from auricle.train.run_folder import resume_step
 from running import auricle
 
@@ -72,6 +75,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--batch-size", 4, "model.input.rate_hz=100", "model.input.band_hz=[0.5,45]", "model.text.tower=ngrams",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
+    one = cohort(1, 3, diagnoses={}, rate_hz=250, seconds=10).signal[0].numpy()
+    np.savez(made / "one.npz", signal=one, rate_hz=250, leads=list(STANDARD))
+    (made / "many.csv").write_text("\n".join(["file,record_id", *(f"one.npz,{n}" for n in range(3000))]))
     rows = [f"{n},{n},{3 + n}d,F,{140 - n / 9:.0f},{100 + n % 7}" for n in range(900)]
     (made / "normals.csv").write_text("\n".join(["record_id,patient_id,age,sex,heart_rate,pr", *rows]))
     return made
@@ -98,6 +104,14 @@ VERBS = {
         r"[1-9]\d*/100000", "finished rows and the row under way are kept in .*the same command goes on",
     ),
     "norms": (("fit", "NORMALS", "CURVES", "--label", ""), "", r"fit +", "nothing was written"),
+    "convert": (
+        ("MANY", "--to-folder", "OUT", "--json", "--workers", 1), "", r'"written"',
+        r"the [1-9]\d* recordings .* are kept in .*all again",
+    ),
+    "measure": (
+        ("MANY", "--out", "TABLE", "--executor", "processes", "--workers", 1), "", r"measure +",
+        r"parts .* are kept in",
+    ),
 }  # fmt: skip
 
 
@@ -106,7 +120,7 @@ def test_ctrl_c_ends_a_verb_soon_with_one_line_that_says_how_to_go_on(verb, fold
     arguments, first, sign, said = VERBS[verb]
     places = {
         "STORE": folder / "store", "RUN": folder / "merl", "OUT": tmp_path / "out", "NORMALS": folder / "normals.csv",
-        "CURVES": tmp_path / "curves.json",
+        "CURVES": tmp_path / "curves.json", "MANY": folder / "many.csv", "TABLE": tmp_path / "table.csv",
     }  # fmt: skip
     given = [places.get(one, one) for one in ((first, *arguments) if first else arguments)]
     terminal = Terminal(verb, *given)

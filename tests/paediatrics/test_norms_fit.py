@@ -297,7 +297,7 @@ def test_a_csv_is_read_as_hospitals_write_it(tmp_path):
         (["age", "qrs", "qrs_ms"], ["3d", "6", "6"], "two columns"),
         (["age", "qrs"], ["3d", "wide"], "a.csv:2: qrs should be a number"),
         (["age", "qrs"], ["John Smith", "60"], "a.csv:2: the age cannot be read"),
-        (["age_days", "qrs"], ["-4", "60"], "a.csv:2: the age cannot be read"),
+        (["age_days", "qrs"], ["-4", "60"], "a.csv:2: negative age: the dates or numbers are wrong"),
         (["age", "qrs"], ["3d"], "a.csv:2: has another number of cells"),
     ],
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -53,6 +54,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+# What an operating system says of a place that a file or folder cannot have; anything else is a bug.
+_NO_PLACE: Final = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 _VERBS = (
     demo, sample, simulate, check, convert, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate,
     audit, robustness, figures, table, study, predict, serve, export, reconstruct, text, throughput, list_verb,
@@ -107,10 +110,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        if not is_full(error):
+        if is_full(error):
+            remedy = "no room is left on the disk: make room; what is whole was kept, and long work goes on from there"
+        elif error.errno in _NO_PLACE and error.filename is not None:
+            remedy = f"cannot be used ({error.strerror}); name another place, or look at what lies there"
+        else:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        say(
-            f"{where}no room is left on the disk: make room; what is whole was kept, and long work goes on where it was"
-        )
+        say(f"{error.filename}: {remedy}" if error.filename is not None else remedy)
         sys.exit(2)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import typer
+
 from auricle.atomic import write_bytes
+from auricle.cli.output import check_place, written_where
 from auricle.errors import ConfigError, require
 
 Keep = Callable[[Any], None]
@@ -47,6 +50,9 @@ SR: Final = Kind("--sr", ".dcm", "", "pydicom", "io", lambda content, alone: byt
 def bundles_into(path: Path | None, n_given: int, with_table: bool, kind: Kind = FHIR) -> Iterator[Keep]:
     """Something that keeps answers, which are written at the end, also of a run of which some recordings failed.
 
+    A run that was stopped, or that broke off, writes nothing: a file with a part of them could not be told from a
+    whole one.
+
     Args:
         path: with a suffix of `kind`; None keeps nothing.
         n_given: how many recordings there are.
@@ -56,6 +62,7 @@ def bundles_into(path: Path | None, n_given: int, with_table: bool, kind: Kind =
     Raises:
         ConfigError: another suffix, that of one for several recordings, a table beside it, or it cannot be written
             there.
+        typer.Exit: as it was raised inside, by a run of which some recordings failed.
         MissingExtraError: what makes such files is not installed.
     """
     if path is None:
@@ -64,14 +71,16 @@ def bundles_into(path: Path | None, n_given: int, with_table: bool, kind: Kind =
     alone = _check(path, n_given, with_table, kind)
     require(kind.module, kind.extra)
     kept: list[bytes] = []
+    failed: typer.Exit | None = None
     try:
         yield lambda answer: kept.append(kind.encode(answer, alone))
-    finally:
-        if kept:
-            try:
-                write_bytes(path, b"".join(kept))
-            except OSError as error:
-                raise ConfigError(f"{kind.option} {path}: cannot be written ({error.strerror})") from None
+    except typer.Exit as error:
+        failed = error
+    if kept:
+        with written_where(kind.option, path):
+            write_bytes(path, b"".join(kept))
+    if failed is not None:
+        raise failed
 
 
 def _check(path: Path, n_given: int, with_table: bool, kind: Kind) -> bool:
@@ -82,6 +91,7 @@ def _check(path: Path, n_given: int, with_table: bool, kind: Kind) -> bool:
     if suffix == kind.one and n_given > 1:
         remedy = f"name it {path.stem}{kind.many} for {n_given}" if kind.many else "give one file"
         raise ConfigError(f"{kind.option} {path}: holds one recording; {remedy}")
+    check_place(kind.option, path)
     if with_table:
         raise ConfigError(f"{kind.option} and --out: give one of them")
     return suffix == kind.one

@@ -12,6 +12,7 @@ import typer
 
 from auricle.atomic import write_json
 from auricle.cli.recordings import AgeOption, FilesArgument, JsonOption, SexOption, Verb, WorkersOption, go_through
+from auricle.cli.stop import keeps
 from auricle.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def convert_recordings(
     _begin(out, {"to": to, "age": age, "sex": sex, "key": key, "recordings": fingerprint(given)})
     converting = _Converting(out, to, pseudonyms, known, names)
     made: list[_Made] = []
+    keeps(lambda: f"the {len(made)} recordings that were written are kept in {out}; the same command writes all again")
 
     def keep(found: Sequence[_Made]) -> Sequence[_Made]:
         made.extend(found)

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from auricle.cli.bundles import SR, bundles_into
 from auricle.cli.output import (
+    check_not_read,
     check_page_name,
     check_picture_name,
     check_table_name,
@@ -118,8 +119,10 @@ def measure(
     speak(lang)
     check_page_name("--page", page)
     check_picture_name("--ages-figure", ages_figure)
-    check_table_name("--out", out, files)
+    check_table_name("--out", out)
     given = inputs(seen_from(files, executor))
+    written = {"--out": out, "--fhir": fhir, "--sr": sr, "--page": page, "--ages-figure": ages_figure}
+    check_not_read(written, [*files, norms, *(one.path for one in given)])
     only_one(given, "--page", page is not None)
     only_one(given, "--ages-figure", ages_figure is not None)
     if speed not in _SPEEDS or gain not in _GAINS:
@@ -159,9 +162,9 @@ def measure(
     n, with_table = len(given), out is not None
     with bundles_into(fhir, n, with_table) as keep_bundle, bundles_into(sr, n, with_table, SR) as keep_report:
         go_through(given, replace(verb, answer=kept), as_json, out, workers, large)
-    for written in (page, ages_figure, fhir, sr):
-        if written is not None and not as_json:
-            typer.echo(f"{written}")
+    for path in (page, ages_figure, fhir, sr):
+        if path is not None and not as_json:
+            typer.echo(f"{path}")
 
 
 def _table_verb(measuring: _Measuring) -> Verb[_Measured, _Measured]:

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from auricle.cli.output import check_page_name, write_page
+from auricle.cli.output import check_page_name, check_place, write_page
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import ConfigError
 from auricle.progress import progress_bar, stage
@@ -62,6 +62,7 @@ def fit(
 
     if out.suffix.casefold() != ".json":
         raise ConfigError(f"{out}: the curves are a JSON file; give a name that ends in .json")
+    check_place("OUT", out)
     check_page_name("--page", page)
     settings = Settings(method, least, bootstrap=bootstrap, seed=seed, name=name or source.stem)  # type: ignore[arg-type]
     with progress_bar("read") as on_progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -54,46 +54,78 @@ def note(message: str) -> str:
 
 
 def check_page_name(option: str, path: Path | None) -> None:
-    """Refuse a page that is not called like one.
+    """Refuse a page that is not called like one, or that cannot lie there.
 
     Raises:
-        ConfigError: another suffix than .html.
+        ConfigError: another suffix than .html, a folder, or a file on the way to it.
     """
-    if path is not None and path.suffix.casefold() not in _PAGES:
+    if path is None:
+        return
+    if path.suffix.casefold() not in _PAGES:
         raise ConfigError(f"{option} {path}: is an HTML page; give a name that ends in .html")
+    check_place(option, path)
 
 
 def check_picture_name(option: str, path: Path | None) -> None:
-    """Refuse a picture that is not called like one, or that nothing here can draw.
+    """Refuse a picture that is not called like one, that cannot lie there, or that nothing here can draw.
 
     Raises:
-        ConfigError: another suffix than .png, .svg or .pdf.
+        ConfigError: another suffix than .png, .svg or .pdf, a folder, or a file on the way to it.
         MissingExtraError: without matplotlib.
     """
     if path is None:
         return
     if path.suffix.casefold() not in _PICTURES:
         raise ConfigError(f"{option} {path}: is a picture; give a name that ends in {' or '.join(_PICTURES)}")
+    check_place(option, path)
     require("matplotlib.figure", "train")
 
 
-def check_table_name(option: str, path: Path | None, read: Sequence[Path] = ()) -> None:
-    """Refuse a table that is not called like one, that would replace what is read, or that nothing here can write.
+def check_table_name(option: str, path: Path | None) -> None:
+    """Refuse a table that is not called like one, that cannot lie there, or that nothing here can write.
 
     Raises:
-        ConfigError: another suffix than .csv or .parquet, a folder, or one of the files read.
+        ConfigError: another suffix than .csv or .parquet, a folder, or a file on the way to it.
         MissingExtraError: .parquet without pyarrow.
     """
     if path is None:
         return
     if path.suffix.casefold() not in (_CSV, _PARQUET):
         raise ConfigError(f"{option} {path}: is a table; give a name that ends in {_CSV} or {_PARQUET}")
-    if path.is_dir():
-        raise ConfigError(f"{option} {path}: is a folder; give the name of a file")
-    if any(path.resolve() == one.resolve() for one in read):
-        raise ConfigError(f"{option} {path}: is the manifest that is read; give another name")
+    check_place(option, path)
     if path.suffix.casefold() == _PARQUET:
         require("pyarrow.parquet", "train")
+
+
+def check_place(option: str, path: Path) -> None:
+    """Refuse the name of a file where none can lie, before the work that it is to hold.
+
+    Raises:
+        ConfigError: it is a folder, or a file stands where its folder would be.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; give the name of a file")
+    for folder in path.parents:
+        if folder.is_dir():
+            return
+        if folder.exists():
+            raise ConfigError(f"{option} {path}: {folder} is a file; name a folder")
+
+
+def check_not_read(written: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
+    """Refuse to replace what is read.
+
+    Args:
+        written: what is to be written, by option.
+        read: the recordings, lists of them and pictures that are read.
+
+    Raises:
+        ConfigError: one of them is written, under whatever name.
+    """
+    known = {path.resolve() for path in read if path is not None}
+    for option, path in written.items():
+        if path is not None and path.resolve() in known:
+            raise ConfigError(f"{option} {path}: is read here, and would be replaced; give another name")
 
 
 def command_line(verb: str, file: Path, given: Mapping[str, str | None]) -> str:
@@ -110,7 +142,7 @@ def write_page(option: str, path: Path | None, make: Callable[[], Page]) -> None
     """
     if path is not None:
         page = make()
-        with _refused(option, path):
+        with written_where(option, path):
             page.write(path)
 
 
@@ -129,7 +161,7 @@ def write_picture(option: str, path: Path, figure: Figure, dpi: int, tight: bool
     """
     kind = path.suffix.casefold().removeprefix(".")
     cut = "tight" if tight else None
-    with _refused(option, path):
+    with written_where(option, path):
         write_with(path, lambda place: figure.savefig(place, dpi=dpi, format=kind, bbox_inches=cut))
 
 
@@ -145,7 +177,7 @@ def write_table(option: str, path: Path, rows: Sequence[Mapping[str, Cell]]) -> 
         ConfigError: it cannot be written there.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with _refused(option, path):
+    with written_where(option, path):
         if path.suffix.casefold() == _CSV:
             write_with(path, lambda place: _write_csv(place, columns, rows))
         else:
@@ -165,7 +197,12 @@ def _write_csv(place: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
 
 
 @contextmanager
-def _refused(option: str, path: Path) -> Iterator[None]:
+def written_where(option: str, path: Path) -> Iterator[None]:
+    """Say of an option's file that it cannot be written, where it cannot.
+
+    Raises:
+        ConfigError: so it is.
+    """
     try:
         yield
     except OSError as error:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from auricle.cli.bundles import bundles_into
 from auricle.cli.options import WeightsOption
-from auricle.cli.output import check_page_name, check_table_name, command_line, speak, write_page
+from auricle.cli.output import check_not_read, check_page_name, check_table_name, command_line, speak, write_page
 from auricle.cli.recordings import (
     AgeOption,
     ExecutorOption,
@@ -90,14 +90,15 @@ def predict(
     from auricle.predict import OTHER_AGES_DAYS, Predictor
 
     del show_schema  # its callback has answered
+    speak(lang)
     known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex"), **known_labs(lab or [])}
     if image is not None:
         known["image"] = read_picture(image)
-    speak(lang)
     check_page_name("--page", page)
-    check_table_name("--out", out, files)
+    check_table_name("--out", out)
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     given = inputs(seen_from(files, executor), pictures=predictor.method.picture_size is not None)
+    check_not_read({"--out": out, "--fhir": fhir, "--page": page}, [*files, image, *(one.path for one in given)])
     only_one(given, "--image", image is not None)
     only_one(given, "--page", page is not None)
     if lab and any(one.listed for one in given):
@@ -135,9 +136,9 @@ def predict(
     plan = {"options": [age, sex, lab, task], "weights": digest}
     with bundles_into(fhir, len(given), out is not None) as keep:
         go_through(given, verb, as_json, out, workers, Large(executor, again, plan))
-    for written in (page, fhir):
-        if written is not None and not as_json:
-            typer.echo(f"{written}")
+    for path in (page, fhir):
+        if path is not None and not as_json:
+            typer.echo(f"{path}")
 
 
 @lru_cache(maxsize=1)

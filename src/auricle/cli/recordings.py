@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 import typer
 
 from auricle.cli.output import Cell, write_table
+from auricle.cli.stop import keeps
 from auricle.errors import ConfigError, DataError
 from auricle.origin import origin
 from auricle.pool import in_order
@@ -224,6 +225,7 @@ class _Lines:
 def _in_parts(given: Sequence[Input], name: str, out: Path, workers: int | None, large: Large) -> None:
     from auricle.cli.parts import write_in_parts
 
+    keeps(f"the parts that were finished are kept in {out}.parts; the same command goes on")
     with progress_bar(name) as on_progress:
         lines = _Lines(large.verb, _now())
         plan = {"verb": name, **large.plan}

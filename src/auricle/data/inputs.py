@@ -82,7 +82,8 @@ def _inputs(path: Path, pictures: bool) -> list[Input]:
         return [_file(path)]
     below = recordings_below(path, pictures)
     if not below:
-        return [_failing(path, ReadError(f"{path}: no recording in this folder (WFDB header, .npy, .npz, .mat, HDF5)"))]
+        why = f"{path}: no recording in this folder; `auricle list formats` says what is one"
+        return [_failing(path, ReadError(why))]
     return [_file(one) for one in below]
 
 

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.data.cells import gestation_of, labels_of, sex_of_cell, written_age
+from auricle.data.cells import age_of, gestation_of, labels_of, sex_of_cell
 from auricle.data.table import Table, cells_of, read_table
 from auricle.errors import DataError
 from auricle.io.units import millivolts_per
@@ -152,10 +152,7 @@ def _add(
     if None in cells or None in cells.values():
         raise DataError("has another number of cells than the header")
     numbers = {parameter: factors[name] * _number(cell(name), name, mark) for name, parameter in columns.items()}
-    try:
-        age = written_age(cell, mark)
-    except DataError:
-        raise DataError("the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m") from None
+    age = age_of(cell, mark)
     patient = cell("patient_id") or f"line:{line}"
     gathered.add(
         age,

@@ -90,7 +90,7 @@ def of_recording(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
 
 
 def of_contact(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
-    """Remarks about leads at the limit of the amplifier, those that are not measured, and what is too large for a heart.
+    """Remarks about leads at the limit of the amplifier, leads that are not measured, and what no heart makes.
 
     Args:
         recording: the recording.
