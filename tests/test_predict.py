@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from auricle.about import trained_ages
 from auricle.age import Age
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import CheckpointError, DataError, UnreadableError
+from auricle.explain.gates import has_gated_groups
 from auricle.methods import create_method, save_method
 from auricle.nn.film import FiLM
 from auricle.paediatrics.languages import translated
@@ -54,6 +56,29 @@ def test_the_answer_at_its_age_is_the_curves_value_there(predictor: Predictor, r
     prediction = predictor(recording)
     assert curve["A"][0] == pytest.approx(prediction.scores["A"], abs=1e-6)
     assert curve["A"][1] != pytest.approx(prediction.scores["A"], abs=1e-3)
+
+
+def test_weights_that_are_told_no_age_answer_alike_at_every_one(recording: Recording) -> None:
+    torch.manual_seed(0)
+    method = create_method("supervised", "tiny", classes=("A", "B"), gate={}, input={"age": "unknown"})
+    for module in method.modules():
+        if isinstance(module, FiLM):  # as a gate that was taken over from weights that know ages
+            torch.nn.init.normal_(module.net[-1].weight, std=0.3)
+    untold = Predictor(method)
+    prediction, grown = untold(recording), untold(replace(recording, age=Age(12000)))
+    assert prediction.scores == grown.scores
+    assert prediction.scores_without_age is None
+    assert prediction.age_effect == ()
+    assert "these weights do not use the age" in prediction.notes
+    assert not has_gated_groups(method)
+
+
+def test_ages_without_labels_teach_no_answer() -> None:
+    adults = {"task": None, "age_days": [6600.0, 33000.0]}
+    assert trained_ages({"about": {"task": "t", "age_days": [1.0, 6000.0], "donor": adults}}) == (1.0, 6000.0)
+    assert trained_ages({"about": {"task": None, "age_days": [1.0, 6000.0], "donor": adults}}) == (1.0, 33000.0)
+    children = {"task": "t", "age_days": [1.0, 6000.0], "donor": {"task": "t", "age_days": None}}
+    assert trained_ages({"about": children}) is None
 
 
 def test_an_unknown_age_is_said_and_used(predictor: Predictor, recording: Recording) -> None:

@@ -87,15 +87,19 @@ def tested_on(about: Mapping[str, Any], classes: Sequence[str], kind: str) -> di
 
 
 def trained_ages(about: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The least and the greatest age that weights and all they began from learned from; None if one is unknown.
+    """The least and the greatest age at which weights, and all they began from, learned what they are asked.
+
+    Of weights that learned labels these are the ages of the people whose labels they learned: what came before, without
+    labels, taught them no answer at its ages. None where one of them is unknown.
 
     Args:
         about: by `about_of`.
     """
-    links, own = [], about.get("about")
+    stages, own = [], about.get("about")
     while own:
-        links.append(own.get("age_days"))
+        stages.append(own)
         own = own.get("donor")
+    links = [one.get("age_days") for one in [one for one in stages if one.get("task")] or stages]
     if not links or None in links:
         return None
     return min(low for low, _ in links), max(high for _, high in links)

@@ -171,8 +171,9 @@ class Predictor:
     @property
     def sees_age(self) -> bool:
         """Whether an age changes the scores: in the encoder, or in what calibrates them."""
-        by_calibration = isinstance(self.method, Answering) and self.method.config.over_age is not None
-        return "age" in self.method.encoder.codes or (by_calibration and self.kind == "probability")
+        calibrated = isinstance(self.method, Answering) and self.method.config.over_age is not None
+        by_calibration = calibrated and self.kind == "probability" and self.spec.age == "own"
+        return self.method.reads_age or by_calibration
 
     @property
     def sets(self) -> AnswerSets | None:
@@ -253,7 +254,7 @@ class Predictor:
         tokens, scores = self._at_ages(ready, sizes, (ready.age_days, *others))
         if self.scope is not None:
             # The features asked without an age: those of the second age where any age acts.
-            unaged = tokens.pooled[len(ready) :] if "age" in self.method.encoder.codes else tokens.pooled
+            unaged = tokens.pooled[len(ready) :] if self.method.reads_age else tokens.pooled
             parts = torch.split(unaged[: len(ready)].double(), sizes)
             for one, features in zip(prepared, parts, strict=True):
                 self._refuse_outside(self.scope, one, features.mean(0))

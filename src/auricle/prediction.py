@@ -26,7 +26,7 @@ class Prediction:
             so: "yes", "no" or "either"; empty where no sets were fitted.
         coverage: the share that sets promise, of those with a class and of those without it; None without sets.
         group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
-        age_days: the age used, None for unknown.
+        age_days: the age of the recording, None for unknown; whether it plays a part is said by `scores_without_age`.
         tested: by class, on whom its score was tested, as far as the weights say it; empty for a class nobody tested.
         scores_without_age: the answer had the age been unknown; None where age plays no part.
         age_effect: (age in days, scores by class) of the same trace asked at other ages; empty where age plays no part.

@@ -221,6 +221,8 @@ def test_nothing_that_could_be_tested_is_no_all_clear(tmp_path):
         tmp_path / "one.csv", "record_id,patient_id,age_days,y:A,p:A", [f"{n},p,300,{n % 2},0.5" for n in range(9)]
     )
     refused(auricle("audit", one, "--out", tmp_path / "out"), "one half of the patients")
+    two = table(tmp_path / "two.csv", "record_id,patient_id,age_days,y:A,p:A", ["1,p,,1,0.5", "2,q,,0,0.5"])
+    refused(auricle("audit", two, "--out", tmp_path / "out"), "no record has an age")
 
 
 def test_what_could_not_be_read_says_why(store, tmp_path):

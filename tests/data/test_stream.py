@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,7 +25,8 @@ from auricle.data.stream import NUMBERS, Stream, StreamConfig
 from auricle.errors import CheckpointError, ConfigError
 from auricle.leads import STANDARD
 from auricle.methods import load_card, load_method
-from auricle.simulate import cohort
+from auricle.simulate import cohort, pathology
+from auricle.simulate.conditions import conditions
 from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
@@ -89,6 +91,19 @@ class TestStream:
             assert angle == pytest.approx(measured["qrs_axis_deg"], abs=1e-2)
         r_in_v1 = [truth.amplitudes_mv[2, 1] for truth in made.truth]
         np.testing.assert_allclose(column["V1:r"], r_in_v1, rtol=1e-4, atol=1e-5)
+
+    def test_a_simulator_that_draws_one_rare_pattern_otherwise_is_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun = StreamConfig(seed=1801, ages="children", diagnoses="child").probed()
+        assert begun.probed() == begun
+        assert begun.model_copy(update={"probe": begun.probe[:9]}).probed().probe == begun.probe[:9]
+        with pytest.raises(ConfigError, match="other records than when this run was begun"):
+            begun.model_copy(update={"probe": (*begun.probe, 1.0)}).probed()
+
+        known = dict(conditions())
+        known["BRUG"] = replace(known["BRUG"], effects={})
+        monkeypatch.setattr(pathology, "conditions", lambda: known)
+        with pytest.raises(ConfigError, match="other records than when this run was begun"):
+            begun.probed()
 
     def test_a_mix_nobody_knows_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="adlut"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,17 @@ def test_prompts_of_another_language_pass_the_phrase_book_or_are_refused(setting
     for unread in ("фибрилляция предсердий", "心房颤动很怪"):
         with pytest.raises(DataError, match="is not English, and the tower ngrams"):
             asked(unread)
+    for latin in ("infarctus du myocarde antérieur", "bloqueo de rama derecha", "blocco di branca destra",
+                  "bloco de ramo esquerdo", "fibrilación auricular"):  # fmt: skip
+        with pytest.raises(DataError, match="is not English"):
+            asked(latin)
+    with pytest.warns(UserWarning, match="no word of the prompt 'fibrillazione atriale' is known as English"):
+        asked("fibrillazione atriale")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for english in ("torsade de pointes, polymorphic ventricular tachycardia", "Takotsubo cardiomyopathy",
+                        "anomalous left coronary artery"):  # fmt: skip
+            asked(english)
 
 
 def test_every_task_that_comes_along_is_whole() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -153,10 +156,21 @@ class TestMethods:
         assert not torch.equal(one.signal, other.signal)
 
     @pytest.mark.parametrize("name", ["clocs", "astcl"])
-    def test_one_patient_alone_is_refused(self, name: str) -> None:
+    def test_one_patient_alone_is_refused_before_the_training(self, name: str) -> None:
+        def seen(patients: list[str]) -> Any:
+            store = SimpleNamespace(path="stores/mine", patients=np.array(patients))
+            return SimpleNamespace(store=store, rows=np.arange(3))
+
+        with pytest.raises(DataError, match=r"stores/mine: all 3 training records are of one patient"):
+            fresh(name).prepare(seen(["a", "a", "a", "b"]))
+        fresh(name).prepare(seen(["a", "a", "b", "b"]))
+
+    @pytest.mark.parametrize("name", ["clocs", "astcl"])
+    def test_a_batch_that_one_patient_fills_by_chance_ends_no_training(self, name: str) -> None:
         batch = make_batch()
-        with pytest.raises(DataError, match=r"all 8 records of this batch are of one"):
-            fresh(name).step(replace(batch, patient_id=torch.zeros_like(batch.patient_id)), Progress(0, 1))
+        result = fresh(name).step(replace(batch, patient_id=torch.zeros_like(batch.patient_id)), Progress(0, 1))
+        result.loss.backward()
+        assert torch.isfinite(result.loss)
 
     @pytest.mark.parametrize("name", ["byol", "moco_v3", "astcl"])
     def test_the_target_is_moved_by_following_alone(self, name: str) -> None:

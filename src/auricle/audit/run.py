@@ -9,6 +9,7 @@ from auricle.audit.scores import Scored
 from auricle.errors import ConfigError, DataError
 from auricle.evaluate.by_age import MARGIN, N_BOOTSTRAP, by_age, halves, thresholds_at
 from auricle.evaluate.conformal import sets_of
+from auricle.evaluate.metrics import known_ages
 from auricle.evaluate.ranking import SPECIFICITY, Values
 from auricle.over_age import AnswerSets
 
@@ -50,9 +51,11 @@ def audit_scores(
 
     Raises:
         ConfigError: no threshold or specificity.
-        DataError: no record has an age and a label, or all are of one half of the patients.
+        DataError: no record has an age, or none an age and a label, or all are of one half of the patients.
     """
     check_levels(threshold, specificity)
+    if not known_ages(scored.predictions.age_days).any():
+        raise DataError("no record has an age, over which a model is audited: give ages (a manifest's column `age`)")
     whose = "" if sets is None else "those of the model"
     meta = scored.predictions.meta
     if threshold is None:

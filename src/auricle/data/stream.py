@@ -24,6 +24,7 @@ from auricle.errors import ConfigError
 from auricle.leads import STANDARD, rows_onto
 from auricle.recording import patient_number
 from auricle.simulate import Cohort, cohort
+from auricle.simulate.conditions import shares_of
 from auricle.simulate.noise import MEASURED
 from auricle.simulate.render import AMPLITUDES
 
@@ -34,9 +35,10 @@ _ANGLE: Final = "qrs_axis_deg"
 NUMBERS: Final = (
     *_MEASURED, f"{_ANGLE}:cos", f"{_ANGLE}:sin", *(f"{lead}:{wave}" for lead in MEASURED for wave in AMPLITUDES),
 )  # fmt: skip
-# A simulator is known again by so many records, to this share of their size.
+# A simulator is known again by so many records, and by one of each condition, to this share of their size.
 _PROBED: Final = 8
 _PROBED_AT: Final = (100.0, 10.0)  # Hz, seconds
+_EACH_S: Final = 4.0
 _SAME: Final = 1e-3
 
 
@@ -69,22 +71,35 @@ class StreamConfig(Config):
         )  # fmt: skip
 
     def probed(self) -> StreamConfig:
-        """This configuration with what its first records look like.
+        """This configuration with what its first records look like, and a record of each condition of its mix.
 
         Raises:
             ConfigError: a simulator that makes others was probed before.
             UnknownNameError: no such mix of diagnoses.
         """
-        made = self.make(0, _PROBED, *_PROBED_AT)
-        said = zlib.crc32("\n".join((*made.report, *(" ".join(labels) for labels in made.labels))).encode())
-        sizes = made.signal.nan_to_num().abs().mean((1, 2)).tolist()
-        probe = (float(said), *(round(size, 6) for size in sizes))
-        if self.probe and not np.allclose(self.probe, probe, rtol=_SAME):
+        shares = shares_of(self.diagnoses)
+        drawn = zlib.crc32(repr(sorted((code, share) for code, share in shares.items() if share)).encode())
+        each = [
+            cohort(1, self.seed, start=self.first, ages=self.ages, diagnoses={code: 1.0}, rate_hz=_PROBED_AT[0],
+                   seconds=_EACH_S, quality="clean", language=self.language)
+            for code, share in shares.items() if share
+        ]  # fmt: skip
+        probe = (*_looks([self.make(0, _PROBED, *_PROBED_AT)]), float(drawn), *_looks(each))
+        # Runs that were begun when the first records were all that was kept have fewer numbers.
+        same = len(self.probe) <= len(probe) and np.allclose(self.probe, probe[: len(self.probe)], rtol=_SAME)
+        if self.probe and not same:
             raise ConfigError(
                 f"stream of seed {self.seed}: the simulator makes other records than when this run was begun: finish "
                 "it with the auricle it was begun with, or begin another"
             )
         return self if self.probe else self.model_copy(update={"probe": probe})
+
+
+def _looks(made: Sequence[Cohort]) -> list[float]:
+    """A number for what is said of records, and the mean size of each."""
+    said = [text for one in made for text in (*one.report, *(" ".join(labels) for labels in one.labels))]
+    sizes = [size for one in made for size in one.signal.nan_to_num().abs().mean((1, 2)).tolist()]
+    return [float(zlib.crc32("\n".join(said).encode())), *(round(size, 6) for size in sizes)]
 
 
 @dataclass(frozen=True)

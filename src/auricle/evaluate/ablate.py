@@ -102,6 +102,10 @@ def run_ablation(
         frame = _timed(timed | _timeable(ablation, rows, frame, with_donor=False), frame, say)
     for name in donors:
         donor = donor_config(ablation, name, frame)
+        over = (frame.over or {}).get("train", {})
+        if over and "train" in ablation.donors[name] and not is_saved(donor_folder(frame, name) / "model"):
+            kept = ", ".join(f"{key} {value}" for key, value in ablation.donors[name]["train"].items())
+            say(f"{donor_title(name)}: {kept}, of its own; what is laid over the rows does not reach it")
         try:
             train_once(donor, donor_folder(frame, name), watcher, partial(say, donor_title(name)))
         except DataError as error:

@@ -238,7 +238,7 @@ def _asked(setting: Setting) -> _Asked:
         if name in method.class_names:
             truth[:, method.class_names.index(name)] = answers
     logits = untold = setting.each(method.logits, rows).astype(np.float64)
-    if "age" in setting.method.encoder.codes:
+    if setting.method.reads_age:
         untold = setting.each(lambda batch: method.logits(batch.without_age()), rows).astype(np.float64)
     ages, person = store.column("age_days")[rows].astype(np.float64), patient_codes([*map(str, store.patients[rows])])
     return _Asked(store.path.resolve(), store.info["source"], task.id, logits, untold, truth, ages, person)

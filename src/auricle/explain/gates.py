@@ -54,7 +54,7 @@ def gate_curves(method: Method, batch: ECGBatch, ages_days: Sequence[float]) -> 
         ages_days: (a,) ages in days.
 
     Raises:
-        ConfigError: the method has no age gate, or its encoder no lead groups.
+        ConfigError: the method has no age gate or is told no age, or its encoder has no lead groups.
     """
     encoder = method.encoder
     names = encoder.group_names
@@ -83,7 +83,7 @@ def gate_curves(method: Method, batch: ECGBatch, ages_days: Sequence[float]) -> 
 
 def has_gated_groups(method: Method) -> bool:
     """Whether age modulates lead groups of this method."""
-    return "age" in method.encoder.codes and bool(method.encoder.group_names)
+    return method.reads_age and bool(method.encoder.group_names)
 
 
 def _scale_shares(encoder: EncoderModule, pooled: torch.Tensor) -> NDArray[np.float64]:

@@ -167,7 +167,7 @@ def _space(
 ) -> list[Drawn]:
     """The features of a run in the plane, by age and by diagnosis."""
     ages = setting.store.column("age_days")[rows].astype(float)
-    titled = f"{name} with its age gate" if "age" in setting.method.encoder.codes else name
+    titled = f"{name} with its age gate" if setting.method.reads_age else name
     prose = "t-SNE of the features of each test record, learned or not. Distances between far-away groups mean nothing."
     drawn = []
     with stage(f"{name}: t-SNE"):

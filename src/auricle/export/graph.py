@@ -72,7 +72,7 @@ class Graph(nn.Module):
             Port("lead_mask", ("batch", n_leads), "true where the lead was recorded", "bool"),
             Port("time_mask", ("batch", self.n_samples), "true inside the recording, false in its padding", "bool"),
         ]
-        if "age" in codes or "labs" in codes or (self.answers is not None and self.answers.sees_age):
+        if self.method.reads_age or "labs" in codes or (self.answers is not None and self.answers.sees_age):
             inputs.append(Port("age_days", ("batch",), "age in days, with fractions; NaN where it is unknown"))
         if "labs" in codes:
             tests = self.method.config.labs.tests

@@ -199,9 +199,11 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights ({error})") from None
     if version != WEIGHTS_VERSION:
+        made_by = card.get("auricle", "of their time")
+        other = f"use auricle {made_by} or " if made_by != __version__ else ""  # which between releases may be its own
         raise CheckpointError(
             f"{folder}: weights of version {version}, this auricle ({__version__}) reads version {WEIGHTS_VERSION}: "
-            f"use auricle {card.get('auricle', 'of their time')} or train again"
+            f"{other}train again"
         )
     return card, folder
 

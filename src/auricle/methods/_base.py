@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from auricle.batch import ECGBatch
 from auricle.config import ComponentConfig, Config, component
 from auricle.data.panel import LabPanel
 from auricle.encoders import ENCODERS, EncoderModule, Tokens, build_encoder
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, DataError
 from auricle.nn.lab_code import LabCode
 from auricle.signal.preprocess import InputSpec, Preprocess
 from auricle.text.towers import Tower
@@ -94,7 +95,8 @@ class Method(nn.Module, ABC):
     Attributes:
         needs: what the batches must carry beside the signal: "embedding", "findings", "tokens", "target".
         report_optional: whether a recording without a report still teaches a method that reads reports.
-        same_patient: whether the records of one patient are positives, so that batches should have several of them.
+        same_patient: whether the records of one patient are positives, so that batches should have several of them,
+            and the training records must be of several patients.
         encoder: the ECG encoder, the part that is evaluated and fine-tuned.
     """
 
@@ -112,6 +114,11 @@ class Method(nn.Module, ABC):
             self.encoder.attach("labs", LabCode(config.labs))
 
     @property
+    def reads_age(self) -> bool:
+        """Whether the encoder has a code for the age and is told one (`input.age`)."""
+        return "age" in self.encoder.codes and self.config.input.age != "unknown"
+
+    @property
     def picture_size(self) -> tuple[int, int] | None:
         """(height, width) of the pictures the encoder reads; None where it reads signals alone."""
         sizes = (part.picture_size for part in self.encoder.parts())
@@ -124,7 +131,13 @@ class Method(nn.Module, ABC):
 
         Raises:
             ConfigError: laboratory values are to be read, and no training record has any.
+            DataError: the method tells patients apart, and all records are of one.
         """
+        if self.same_patient and view.store is not None and len(np.unique(view.store.patients[view.rows])) < 2:
+            raise DataError(
+                f"{view.store.path}: all {len(view.rows)} training records are of one patient, and {self.name} tells "
+                "patients apart: train on several"
+            )
         if self.config.labs is None:
             return
         code = self.encoder.codes["labs"]

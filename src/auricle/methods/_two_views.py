@@ -91,20 +91,6 @@ def check_several(batch: ECGBatch, name: str) -> None:
         )
 
 
-def check_several_patients(batch: ECGBatch, name: str) -> None:
-    """Refuse a batch of one patient, over all processes, where the records of one patient are not told apart.
-
-    Raises:
-        DataError: it is one.
-    """
-    people = gather_without_gradient(batch.patient_id)
-    if (people == people[0]).all():
-        raise DataError(
-            f"{name} tells patients apart, and all {len(batch) * world()[1]} records of this batch are of one: "
-            "train on several patients, and raise the batch size or set train.shuffle.same_patient=false"
-        )
-
-
 def share_with_another(person: Int[Tensor, " b"]) -> Float[Tensor, ""]:
     """Scalar share of this process's records whose person is in the batch of all processes with another one.
 

@@ -32,7 +32,6 @@ from auricle.methods._target import HeadsConfig, WithHeads
 from auricle.methods._two_views import (
     along_time,
     check_several,
-    check_several_patients,
     share_with_another,
     without_views,
 )
@@ -90,10 +89,9 @@ class Astcl(WithHeads):
 
         Raises:
             ConfigError: the tokens of the encoder do not follow each other in time.
-            DataError: a single record or patient, or no record with more tokens than are predicted.
+            DataError: a single record, or no record with more tokens than are predicted.
         """
         check_several(batch, self.name)
-        check_several_patients(batch, self.name)
         ready = self.preprocess(replace(batch, image=None, image_mask=None))
         whole = ready, smoothed(ready, self.config.cutoff_hz)
         shown = augment(ready, self.config.added), augment(whole[1], self.config.removed)

@@ -26,7 +26,6 @@ from auricle.methods._base import Method, Progress, Recipe, Step
 from auricle.methods._two_views import (
     BackboneConfig,
     check_several,
-    check_several_patients,
     share_with_another,
     without_views,
 )
@@ -82,7 +81,6 @@ class Clocs(Method):
         """
         del progress
         check_several(batch, self.name)
-        check_several_patients(batch, self.name)
         one, other, paired = self._pair(self.preprocess(batch))
         if not anywhere(paired):
             what = "two leads" if self.config.kind == "cmlc" else f"more than half of {self.config.input.seconds:g} s"

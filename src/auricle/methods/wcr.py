@@ -31,7 +31,7 @@ from auricle.errors import ConfigError, DataError
 from auricle.losses.contrastive import same_person_info_nce
 from auricle.losses.predictive import hidden_info_nce
 from auricle.methods._base import Method, MethodConfig, Progress, Recipe, Step
-from auricle.methods._two_views import check_several, check_several_patients
+from auricle.methods._two_views import check_several
 from auricle.nn.codebook import GumbelCodebook
 from auricle.processes import anywhere, mean_over_active
 
@@ -139,10 +139,9 @@ class Wcr(Method):
         use, of all groups together).
 
         Raises:
-            DataError: a single record or patient, no record with both halves, or none of which a step can be hidden.
+            DataError: a single record, no record with both halves, or none of which a step can be hidden.
         """
         check_several(batch, self.name)
-        check_several_patients(batch, self.name)
         encoder, config = self.encoder, self.config
         assert isinstance(encoder, Wav2vec1d)
         ready = self.preprocess(batch)

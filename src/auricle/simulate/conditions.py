@@ -176,7 +176,7 @@ def choose(streams: Streams, wanted: Diagnosed = None) -> Diagnoses:
         UnknownNameError: a mix or code that is not simulated.
         ConfigError: a share outside [0, 1], or exclusive conditions whose shares add up to more than one.
     """
-    shares = _shares(wanted)
+    shares = shares_of(wanted)
     known, n_groups = conditions(), len(groups())
     uniforms = streams.uniforms(Stream.CONDITIONS, 1 + n_groups)
     severities = streams.uniforms(Stream.SEVERITIES, len(known))
@@ -218,7 +218,15 @@ def mixes() -> tuple[str, ...]:
     return (*table["columns"], *(name for name in table if name != "columns"))
 
 
-def _shares(wanted: Diagnosed) -> Mapping[str, float]:
+def shares_of(wanted: Diagnosed) -> Mapping[str, float]:
+    """The share of records that are drawn for each condition, by code.
+
+    Args:
+        wanted: as for `choose`.
+
+    Raises:
+        UnknownNameError, ConfigError: as by `choose`.
+    """
     if wanted is None or isinstance(wanted, str):
         name = wanted or mixes()[0]
         if name not in mixes():

@@ -54,6 +54,14 @@ def _book() -> tuple[dict[tuple[str, ...], tuple[str, str]], frozenset[str]]:
     return phrases, frozenset(table["international"]["words"])
 
 
+@lru_cache(maxsize=1)
+def english_words() -> frozenset[str]:
+    """English words of the phrase book, in small letters: those it translates into and those it leaves as they are."""
+    phrases, international = _book()
+    into = {word.lower() for _, meaning in phrases.values() for word in words(meaning) if word.isalpha()}
+    return international | into
+
+
 def words(text: str) -> list[str]:
     """Words, Chinese characters and punctuation marks; `extrasystole(n)` is one word."""
     return _WORD.findall(_PLURAL_IN_BRACKETS.sub(r"\1", text))
