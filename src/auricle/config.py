@@ -16,6 +16,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from auricle.atomic import write_bytes
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.registry import Registry, merge
 
@@ -204,8 +205,8 @@ def dump(config: Config) -> dict[str, Any]:
 
 
 def write_toml(config: Config, path: Path) -> None:
-    """Write a resolved configuration, a valid input again."""
-    path.write_text(tomli_w.dumps(dump(config)), encoding="utf-8")
+    """Write a resolved configuration, a valid input again, whole or not at all."""
+    write_bytes(path, tomli_w.dumps(dump(config)).encode())
 
 
 def _without_none(value: Any) -> Any:

@@ -27,10 +27,10 @@ from auricle.evaluate.ablation import (
     row_config,
     row_values,
 )
-from auricle.evaluate.by_age import thresholds_at
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import answered
+from auricle.evaluate.thresholds import thresholds_at
 from auricle.leads import STANDARD
 from auricle.methods import load_card, load_method
 from auricle.tasks import load_task
@@ -110,12 +110,13 @@ def test_rows_are_trained_once_and_stand_in_one_table(store: Path, tmp_path: Pat
     frame = Frame(store, load_task("simulated/diagnosis"), tmp_path, seeds=(0, 1))
     said: list[str] = []
     table = run_ablation(ablation, frame, Watcher(), said.append)
-    assert len(said) == 4
+    assert len(said) == 5
+    assert said[1].startswith("4 trainings, at the pace of this one about ")
     assert [row[0] for row in table.rows] == ["with gate", "without"]
     assert all("±" in cell for row in table.rows for cell in row[1:])
     again = run_ablation(ablation, frame, Watcher(), said.append)
     assert again == table
-    assert len(said) == 4, "nothing is trained twice"
+    assert len(said) == 5, "nothing is trained twice"
     longer = ablation.model_copy(update={"base": {**ablation.base, "train": {"steps": 3, "batch_size": 8}}})
     with pytest.raises(ConfigError, match=r"was made with another train\.steps"):
         run_ablation(longer, frame, Watcher())
@@ -242,13 +243,13 @@ def test_rows_begin_from_a_donor_and_are_compared_over_the_same_people(children:
     said: list[str] = []
     frame = Frame(store, load_task("simulated/children"), out, (0, 1), pretrain=adults)
     table = run_ablation(gates(), replace(frame, only=("without", "age and sex alone")), Watcher(), said.append)
-    assert [text.split(",")[0] for text in said] == ["donor merl", "without", "without"]
+    assert [text.split(",")[0] for text in said] == ["donor merl", "3 trainings", "without", "without"]
     assert [row[0] for row in table.rows] == ["age and sex alone", "without", "with gate", "shuffled"]
     assert table.rows[3][1:] == ("not run",) * 4, "what was not asked for stands in the table all the same"
     assert table.rows[1][3:] == ("–", "–")
     assert '--row "with gate" --row "shuffled", by the rows that were run some' in table.notes[-1]
     table = run_ablation(gates(), frame, Watcher(), said.append)
-    assert len(said) == 3 + 4, "the donor is trained once"
+    assert len(said) == 4 + 5, "the donor is trained once"
     # Every row is of the donor's making, and the last one was told other people's ages.
     runs = {name: load_card(out / "runs" / f"{name}-0")[0] for name in ("without", "with-gate", "shuffled")}
     assert all(card["about"]["init_from"] == "merl" for card in runs.values())

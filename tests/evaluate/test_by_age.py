@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from auricle.age import DAYS_PER_YEAR
 from auricle.errors import DataError
-from auricle.evaluate.by_age import RATES, by_age, halves, thresholds_at
+from auricle.evaluate.by_age import RATES, by_age
 from auricle.evaluate.predictions import PredictionMeta, Predictions
+from auricle.evaluate.thresholds import halves_of_people, thresholds_at
 from auricle.over_age import KNOTS_DAYS, AnswerSets
 
 META = PredictionMeta(protocol="audit", task="t", method="m")
@@ -174,11 +175,11 @@ def test_a_threshold_keeps_its_specificity_whatever_ties(pairs, specificity):
 
 def test_halves_share_no_patient_and_do_not_change():
     case = people(n=400, records_each=3)
-    first, second = halves(case)
+    first, second = halves_of_people(case)
     assert not set(first.patient_id) & set(second.patient_id)
     assert len(first) + len(second) == 400
     assert 100 < len(first) < 300
-    assert halves(case.select(np.arange(400)[::-1]))[0].record_id == first.record_id[::-1]
+    assert halves_of_people(case.select(np.arange(400)[::-1]))[0].record_id == first.record_id[::-1]
 
 
 @pytest.mark.parametrize(("low", "high", "rate"), [(0.0, 3.0, 0.6), (10 * 365.25, 12 * 365.25, 0.95)])

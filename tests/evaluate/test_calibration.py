@@ -207,8 +207,10 @@ class TestCalibrate:
         (folder / FILE).unlink()
         predictor = Predictor.from_pretrained(weights)
         made = cohort(1, 3, ages="children", rate_hz=100)
-        answer = predictor(next(iter(made.recordings())))
-        assert answer.scores == pytest.approx(answer.scores_without_age)
+        recording = next(iter(made.recordings()))
+        answer = predictor(recording)
+        assert answer.scores_without_age is None
+        assert answer.scores == pytest.approx(predictor(replace(recording, age=None)).scores)
         setting = setting_of(weights, Store(store), load_task("simulated/diagnosis"), tmp_path)
         test, _ = answered(setting, protocol="finetune")
         logits = torch.from_numpy(setting.each(setting.method.logits, setting.parts("test")["test"])).double()

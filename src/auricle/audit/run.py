@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from auricle.audit.report import Audit
 from auricle.audit.scores import Scored
 from auricle.errors import ConfigError, DataError
-from auricle.evaluate.by_age import MARGIN, N_BOOTSTRAP, by_age, halves, thresholds_at
+from auricle.evaluate.by_age import MARGIN, N_BOOTSTRAP, by_age
 from auricle.evaluate.conformal import sets_of
 from auricle.evaluate.metrics import known_ages
 from auricle.evaluate.ranking import SPECIFICITY, Values
+from auricle.evaluate.thresholds import halves_of_people, thresholds_at
 from auricle.over_age import AnswerSets
 
 
@@ -59,7 +60,7 @@ def audit_scores(
     whose = "" if sets is None else "those of the model"
     meta = scored.predictions.meta
     if threshold is None:
-        chosen_on, reported = halves(scored.predictions)
+        chosen_on, reported = halves_of_people(scored.predictions)
         if not len(chosen_on) or not len(reported):
             raise DataError("all records are of one half of the patients: give --threshold, or more people")
         thresholds: Values | float = thresholds_at(chosen_on, specificity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -221,10 +222,14 @@ class EncoderModule(nn.Module, ABC):
         """Parameters of the gates, which train faster than a frozen or slow backbone."""
         return [parameter for gate in self.gates() for parameter in gate.parameters()]
 
-    def gate_tensors(self) -> set[str]:
-        """Names of the gates' tensors in this encoder's state."""
+    def gate_tensors(self, source: str | None = None) -> set[str]:
+        """Names of the gates' tensors in this encoder's state, those of one source or of all."""
         own = {id(tensor) for gate in self.gates() for tensor in gate.state_dict(keep_vars=True).values()}
-        return {name for name, tensor in self.state_dict(keep_vars=True).items() if id(tensor) in own}
+        names = {name for name, tensor in self.state_dict(keep_vars=True).items() if id(tensor) in own}
+        if source is None:
+            return names
+        acts = re.compile(rf"(^|\.)(codes|films)\.{re.escape(source)}\.")
+        return {name for name in names if acts.search(name)}
 
 
 def n_conditions(condition: Condition | None, n_records: int) -> int:

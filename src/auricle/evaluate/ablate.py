@@ -35,22 +35,23 @@ from auricle.evaluate.ablation import (
     row_config,
     slug,
 )
-from auricle.evaluate.by_age import thresholds_at
+from auricle.evaluate.forecast import Forecast
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.paired import measured
 from auricle.evaluate.predictions import Predictions
-from auricle.evaluate.protocols import Setting, finetuned, linear_probe, zero_shot
+from auricle.evaluate.protocols import Setting, finetuned, linear_probe, protocol_folder, zero_shot
 from auricle.evaluate.ranking import auroc
 from auricle.evaluate.reference import reference_rows
 from auricle.evaluate.robustness import FEWER_LEADS, robustness
 from auricle.evaluate.robustness import PROTOCOL as ROBUSTNESS
 from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
+from auricle.evaluate.thresholds import thresholds_at
 from auricle.methods import AlignsText, Classifies, build_method, is_saved, load_card
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
 from auricle.train.pretrain import train_once
 from auricle.train.setup import with_classes
-from auricle.train.watch import Watcher
+from auricle.train.watch import Watcher, duration
 
 _RESULTS: Final = "results"
 _REFERENCES: Final = "reference"
@@ -100,6 +101,8 @@ def run_ablation(
         timed = {donor_title(name): donor_config(ablation, name, frame) for name in donors
                  if "train" not in ablation.donors[name]}  # fmt: skip
         frame = _timed(timed | _timeable(ablation, rows, frame, with_donor=False), frame, say)
+    if frame.minutes is None:
+        watcher = Forecast(watcher, _unfinished(ablation, rows, donors, frame), say)
     for name in donors:
         donor = donor_config(ablation, name, frame)
         over = (frame.over or {}).get("train", {})
@@ -118,7 +121,7 @@ def run_ablation(
     for number, (row, seed, config) in enumerate(runs):
         left = f", about {fmean(spent) * (len(runs) - number) / 60:.0f} min left" if spent else ""
         begun = time.monotonic()
-        folder = donor_folder(frame, row.donor) if row.untuned else frame.out / "runs" / f"{slug(row.name)}-{seed}"
+        folder = _run_folder(row, seed, frame)
         title = f"{row.name}, seed {seed} ({number + 1} of {len(runs)}{left})"
         trains = not is_saved(folder / "model")
         if not row.untuned:
@@ -141,6 +144,20 @@ def _runs(ablation: Ablation, rows: Sequence[Row], frame: Frame) -> list[tuple[R
         for row in trained
         for seed in (frame.seeds[:1] if row.untuned else frame.seeds)  # a donor has one
     ]
+
+
+def _unfinished(ablation: Ablation, rows: Sequence[Row], donors: Sequence[str], frame: Frame) -> list[RunConfig]:
+    """The trainings that are left: donors, then rows and seeds."""
+    trainings = [(donor_folder(frame, name), donor_config(ablation, name, frame)) for name in donors]
+    trainings += [
+        (_run_folder(row, seed, frame), config) for row, seed, config in _runs(ablation, rows, frame) if not row.untuned
+    ]
+    return [config for folder, config in trainings if not is_saved(folder / "model")]
+
+
+def _run_folder(row: Row, seed: int, frame: Frame) -> Path:
+    """Where a row is trained with a seed, or its donor where it is that as it is."""
+    return donor_folder(frame, row.donor) if row.untuned else frame.out / "runs" / f"{slug(row.name)}-{seed}"
 
 
 def _timeable(ablation: Ablation, rows: Sequence[Row], frame: Frame, with_donor: bool) -> dict[str, RunConfig]:
@@ -205,7 +222,7 @@ def _keep_minutes(place: Path, name: str, minutes: float) -> None:
 
 def _evaluate(ablation: Ablation, row: Row, seed: int, folder: Path, frame: Frame) -> bool:
     """Predictions and metrics of one trained row, unless they are there; whether anything was done."""
-    out = frame.out / _RESULTS / f"seed{seed}"
+    out = results_at(frame.out, seed)
     setting = replace(setting_of(folder, Store(frame.store), frame.task, out, row.name), preset=slug(row.name))
     done = _evaluate_whole(ablation, setting, seed, folder)
     last = len(FEWER_LEADS) - 1
@@ -220,12 +237,12 @@ def _evaluate_whole(ablation: Ablation, setting: Setting, seed: int, folder: Pat
     if isinstance(setting.method, Classifies):
         about = load_card(folder)[0]["about"]
         share = about["label_share"]
-        if _is_there(setting, f"finetune-{share:g}-{seed}"):
+        if _is_there(setting, protocol_folder("finetune", share, seed)):
             return False
         finetuned(setting, share, seed, about["n_records"])
         return True
     probes = [share for share in ablation.fractions if "linear_probe" in ablation.protocols]
-    probes = [share for share in probes if not _is_there(setting, f"linear_probe-{share:g}-{seed if share < 1 else 0}")]
+    probes = [share for share in probes if not _is_there(setting, protocol_folder("linear_probe", share, seed))]
     if probes:
         linear_probe(setting, probes, [seed])
     answers = "zero_shot" in ablation.protocols and isinstance(setting.method, AlignsText)
@@ -233,6 +250,11 @@ def _evaluate_whole(ablation: Ablation, setting: Setting, seed: int, folder: Pat
     if asks:
         zero_shot(setting)
     return bool(probes) or asks
+
+
+def results_at(out: Path, seed: int) -> Path:
+    """The folder of the results of one seed of an ablation, as `Setting.out`."""
+    return out / _RESULTS / f"seed{seed}"
 
 
 def _is_there(setting: Setting, name: str) -> bool:
@@ -246,7 +268,7 @@ def _make_reference(ablation: Ablation, row: Row, frame: Frame, watcher: Watcher
     trained = next(one for one in ablation.rows if not one.reference and not one.untuned)
     method = build_method(row_config(ablation, trained, frame, 0).model)
     setting = Setting(method, Store(frame.store), frame.task, frame.out / _RESULTS / _REFERENCES, row.reference)
-    if not _is_there(setting, "linear_probe-1-0"):
+    if not _is_there(setting, protocol_folder("linear_probe")):
         reference_rows(setting, [row.reference], (1.0,), (0,), watcher)
 
 
@@ -333,7 +355,7 @@ def _not_run(missing: Sequence[str], out: Path) -> str:
     """What is left to do, and how long it would take by what was done here."""
     place = out / _MINUTES
     spent: dict[str, float] = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-    took = f", by the rows that were run some {fmean(spent.values()):.0f} min for each and seed" if spent else ""
+    took = f", by the rows that were run some {duration(60 * fmean(spent.values()))} for each and seed" if spent else ""
     names = " ".join(f'--row "{name}"' for name in missing)
     return f"Not run: the same command with {names}{took}."
 

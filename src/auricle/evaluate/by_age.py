@@ -7,7 +7,6 @@ edges of bands, with intervals over patients; bands stand beside it, because peo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -22,13 +21,14 @@ from auricle.errors import DataError
 from auricle.evaluate.metrics import (
     FEWEST_NEAR_AN_AGE,
     age_kernel,
+    age_of_scale,
     age_scale,
     known_ages,
     patient_weights,
     quantiles,
 )
 from auricle.evaluate.predictions import Predictions, patient_codes
-from auricle.evaluate.ranking import SPECIFICITY, Values
+from auricle.evaluate.ranking import Values
 from auricle.over_age import AnswerSets
 
 Rate = Literal["sensitivity", "false_positives", "calibration", "covered_with", "covered_without", "decided"]
@@ -46,8 +46,6 @@ N_AGES: Final = 121
 BANDWIDTH: Final = 0.25
 # People of a band, with the class or without it, from whom on the band by itself says to stay away.
 _FEWEST_IN_BAND: Final = 20
-# Fewer people without a class give no threshold.
-_FEWEST_FOR_THRESHOLD: Final = 10
 _Z_95: Final = 1.96
 N_BOOTSTRAP: Final = 500
 MARGIN: Final = 0.1
@@ -166,39 +164,6 @@ class ByAge:
     n_ageless: int
 
 
-def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
-    """Two halves with different patients, the same ones whenever it is asked: one to choose thresholds, one to report.
-
-    A record without a patient is a person of its own.
-    """
-    names = [
-        record if patient is None else patient
-        for record, patient in zip(predictions.record_id, predictions.patient_id, strict=True)
-    ]
-    first = np.array([hashlib.sha256(name.encode()).digest()[0] % 2 == 0 for name in names], dtype=bool)
-    return predictions.select(np.flatnonzero(first)), predictions.select(np.flatnonzero(~first))
-
-
-def thresholds_at(predictions: Predictions, specificity: float = SPECIFICITY) -> Values:
-    """(c,) the lowest score of each class from which on no more than 1 - `specificity` of those without it are called.
-
-    NaN where there is none: fewer than ten people are without the class, or so many of them have the highest score of
-    all (a model that says yes or no) that nobody could be called.
-    """
-    chosen = np.full(len(predictions.classes), np.nan)
-    for column in range(len(chosen)):
-        score, truth = predictions.score[:, column], predictions.truth[:, column]
-        without = np.sort(score[truth == 0])[::-1]
-        if len(without) < _FEWEST_FOR_THRESHOLD:
-            continue
-        allowed = int(np.floor((1 - specificity) * len(without) + 1e-9))
-        # Ties are called whole or not at all.
-        threshold = np.nextafter(without[allowed], np.inf) if allowed < len(without) else -np.inf
-        if (score[~np.isnan(truth)] >= threshold).any():
-            chosen[column] = threshold
-    return chosen
-
-
 def by_age(
     predictions: Predictions,
     thresholds: Values | float,
@@ -239,7 +204,7 @@ def by_age(
         )
     at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))
     scale = age_scale(aged.age_days)
-    ages = 30 * np.expm1(np.linspace(scale.min(), scale.max(), N_AGES))
+    ages = age_of_scale(np.linspace(scale.min(), scale.max(), N_AGES))
     places = _places(aged, ages, bands, patient_weights(aged, n_bootstrap, seed).astype(np.float32))
     found, left_out = [], []
     for column, name in enumerate(aged.classes):
@@ -433,7 +398,7 @@ def _unfit_bands(
         if cell.n < _FEWEST_IN_BAND or not (too_high[row] or too_low[row]):
             continue
         low, high = max(band.low_days, first), min(band.high_days, last)
-        middle = 30 * np.expm1(age_scale([low, high]).mean())
+        middle = float(age_of_scale(age_scale([low, high]).mean()))
         if any(where.low_days <= middle <= where.high_days for where in known):
             continue
         drivers = _drivers(one, places, beyond.rate, low, np.nextafter(band.high_days, 0), bool(too_high[row]))

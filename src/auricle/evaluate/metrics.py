@@ -249,6 +249,11 @@ def age_scale(age_days: ArrayLike) -> Values:
     return np.asarray(np.log1p(np.asarray(age_days, dtype=np.float64) / 30))
 
 
+def age_of_scale(place: ArrayLike) -> Values:
+    """Ages in days of places on `age_scale`."""
+    return np.asarray(30 * np.expm1(np.asarray(place, dtype=np.float64)))
+
+
 def known_ages(age_days: ArrayLike) -> NDArray[np.bool_]:
     """(n,) which ages in days are known and can be a person's; programs write -999 for an unknown one."""
     days = np.asarray(age_days, dtype=np.float64)
@@ -284,7 +289,7 @@ def over_age(
     Returns:
         (a,) value, lower and upper bound.
     """
-    aged = predictions.select(np.flatnonzero(np.isfinite(predictions.age_days)))
+    aged = predictions.select(np.flatnonzero(known_ages(predictions.age_days)))
     kernel = age_kernel(aged.age_days, ages_days, bandwidth)
     value = macro(metric(aged.truth, aged.score, kernel))
     value = np.where(kernel.sum(axis=1) >= FEWEST_NEAR_AN_AGE, value, np.nan)
@@ -307,13 +312,11 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything a table or a figure needs from one predictions file: the content of `result.json`.
 
-    Accuracy is by those thresholds where each class is a question of its own, and by the highest score (`top_accuracy`)
-    where the answer is one of all.
-
     AUROC, AUPRC, sensitivity (at a specificity of 90 %), F1 and accuracy come with 95 % patient-bootstrap intervals,
-    per class and as macro mean, the first two also within age bands. F1 and accuracy need thresholds, and those come
-    from `validation` only; without it they are None. Values that do not exist (no positive, no negative, scores that
-    are no probabilities) are None.
+    per class and as macro mean, the first two also within age bands. F1 needs thresholds, and so does accuracy where
+    each class is a question of its own; they come from `validation` only, and without it both are None. Where the
+    answer is one of all classes, accuracy is by the highest score (`top_accuracy`) and needs none. Values that do not
+    exist (no positive, no negative, scores that are no probabilities) are None.
 
     Args:
         predictions: of the test part.
@@ -350,7 +353,7 @@ def summarise(
         "skipped": [name for name, has in zip(predictions.classes, defined, strict=True) if not has],
         "bootstrap": {"n": n_bootstrap, "seed": seed, "unit": "patient", "confidence": _CONFIDENCE},
         "specificity": SPECIFICITY,
-        "macro": dict.fromkeys(METRICS) | macros | {"ece": _number(float(macro(plain["ece"])))},
+        "macro": dict.fromkeys(METRICS) | macros | {"ece": finite_or_none(float(macro(plain["ece"])))},
         "classes": classes,
         "bands": [_band(predictions, band, n_bootstrap, seed) for band in bands],
     }
@@ -373,7 +376,12 @@ def _columns(
         interval = bootstrap_over_patients(predictions, metric, n_bootstrap, seed)
         overall = {"value": float(macro(value)), "low": interval.macro_low, "high": interval.macro_high}
         low, high = (np.where(np.isfinite(value), bound, np.nan) for bound in (interval.low, interval.high))
-        columns[name] = {"value": value, "low": low, "high": high, "macro": {k: _number(v) for k, v in overall.items()}}
+        columns[name] = {
+            "value": value,
+            "low": low,
+            "high": high,
+            "macro": {k: finite_or_none(v) for k, v in overall.items()},
+        }
     return columns
 
 
@@ -407,10 +415,10 @@ def _band(predictions: Predictions, band: AgeBand, n_bootstrap: int, seed: int) 
 def _plain(value: Any, number: int) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner, number) for key, inner in value.items() if key != "macro"}
-    return _number(float(value[number]))
+    return finite_or_none(float(value[number]))
 
 
-def _number(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """The value, or None where it is not finite, because JSON has no NaN and no infinity."""
     return value if np.isfinite(value) else None
 

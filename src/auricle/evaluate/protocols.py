@@ -60,7 +60,7 @@ class Setting:
     @property
     def folder(self) -> Path:
         """Where this row's results of this task go; several runs and tasks may share `out`."""
-        return self.out / self.task.id.replace("/", "-") / self.name
+        return results_of(self.out, self.task, self.name)
 
     def view(self, rows: NDArray[np.int64]) -> View:
         """Some rows of the store as the method wants to see them."""
@@ -151,6 +151,19 @@ def zero_shot(setting: Setting) -> Path:
     return save(setting, "zero_shot", scored["test"], scored.get("validation"))
 
 
+def results_of(out: Path, task: Task, row: str) -> Path:
+    """Where the results of a row of a task lie in a folder of results, one folder for each of `protocol_folder`."""
+    return out / task.id.replace("/", "-") / row
+
+
+def protocol_folder(protocol: str, fraction: float = 1.0, seed: int = 0) -> str:
+    """The folder of what a row answers by a protocol from a share of the training patients.
+
+    A probe on all patients is the same whatever the seed, and lies under seed 0.
+    """
+    return f"{protocol}-{fraction:g}-{seed if fraction < 1 or protocol != 'linear_probe' else 0}"
+
+
 def linear_probe(setting: Setting, fractions: Iterable[float] = FRACTIONS, seeds: Iterable[int] = SEEDS) -> list[Path]:
     """Logistic regression on frozen features, from shares of the training patients; features are computed once."""
     return probe_features(setting, setting.method.embed, fractions, seeds)
@@ -178,7 +191,9 @@ def probe_features(
                 part: predictions_of(setting, parts[part], probe.predict(features[part]), **meta)
                 for part in ("test", "validation")
             }
-            saved.append(save(setting, f"linear_probe-{fraction:g}-{seed}", scored["test"], scored["validation"]))
+            saved.append(
+                save(setting, protocol_folder("linear_probe", fraction, seed), scored["test"], scored["validation"])
+            )
     return saved
 
 
@@ -190,7 +205,7 @@ def finetuned(setting: Setting, fraction: float = 1.0, seed: int = 0, n_train: i
     """
     meta = {"protocol": "finetune", "fraction": fraction, "seed": seed, "n_train": n_train}
     test, validation = answered(setting, **meta)
-    return save(setting, f"finetune-{fraction:g}-{seed}", test, validation)
+    return save(setting, protocol_folder("finetune", fraction, seed), test, validation)
 
 
 def answered(setting: Setting, **meta: Any) -> tuple[Predictions, Predictions | None]:

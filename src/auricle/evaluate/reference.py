@@ -23,7 +23,15 @@ from auricle.data.store import Store
 from auricle.errors import UnknownNameError
 from auricle.evaluate.metrics import age_scale
 from auricle.evaluate.probe import fit_probe
-from auricle.evaluate.protocols import Setting, finetuned, linear_probe, predictions_of, probe_features, save
+from auricle.evaluate.protocols import (
+    Setting,
+    finetuned,
+    linear_probe,
+    predictions_of,
+    probe_features,
+    protocol_folder,
+    save,
+)
 from auricle.evaluate.rocket import N_KERNELS, Rocket
 from auricle.methods import Method, is_saved, load_method
 from auricle.progress import stage
@@ -97,7 +105,7 @@ def class_prior(setting: Setting) -> Path:
         part: predictions_of(setting, parts[part], np.tile(prior, (len(parts[part]), 1)), **meta)
         for part in ("test", "validation")
     }
-    return save(setting, "linear_probe-1-0", scored["test"], scored["validation"])
+    return save(setting, protocol_folder("linear_probe"), scored["test"], scored["validation"])
 
 
 def age_and_sex(setting: Setting) -> Path:
@@ -114,7 +122,7 @@ def age_and_sex(setting: Setting) -> Path:
         part: predictions_of(setting, parts[part], probe.predict(features[part]), **meta)
         for part in ("test", "validation")
     }
-    return save(setting, "linear_probe-1-0", scored["test"], scored["validation"])
+    return save(setting, protocol_folder("linear_probe"), scored["test"], scored["validation"])
 
 
 def _age_and_sex(store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:

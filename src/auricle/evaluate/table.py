@@ -423,10 +423,6 @@ def _notes(results: Sequence[Result]) -> list[str]:
     return notes
 
 
-def _is_sanity(meta: Mapping[str, Any]) -> bool:
-    return meta["method"] in SANITY_ROWS and not meta["protocol"].startswith("robustness")
-
-
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:g}"
 

@@ -21,11 +21,12 @@ from auricle.atomic import write_with
 from auricle.data.loader import windows
 from auricle.data.store import Store
 from auricle.errors import ConfigError
-from auricle.evaluate.by_age import by_age, thresholds_at
+from auricle.evaluate.by_age import by_age
 from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.metrics import age_scale, over_age
+from auricle.evaluate.metrics import age_of_scale, age_scale, known_ages, over_age
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, answered, predictions_of
+from auricle.evaluate.thresholds import thresholds_at
 from auricle.explain.attribution import attribution_figure, occlusion
 from auricle.explain.figures import gates_over_age, metric_over_age, rates_over_age, tsne
 from auricle.explain.gates import gate_curves, has_gated_groups
@@ -227,7 +228,7 @@ def _weights(name: str, setting: Setting, rows: NDArray[np.int64], numbers: NDAr
 
 def _rates(answers: Mapping[str, tuple[Predictions, Predictions | None]], shown: Sequence[str]) -> list[Drawn]:
     """How runs that classify do over age, by what they say of the test and the validation part."""
-    ages = np.concatenate([test.age_days[np.isfinite(test.age_days)] for test, _ in answers.values()] or [np.zeros(0)])
+    ages = np.concatenate([test.age_days[known_ages(test.age_days)] for test, _ in answers.values()] or [np.zeros(0)])
     if not len(ages):
         return []
     found = {
@@ -235,7 +236,7 @@ def _rates(answers: Mapping[str, tuple[Predictions, Predictions | None]], shown:
         for name, (test, validation) in answers.items()
     }
     chosen = "test" if any(validation is None for _, validation in answers.values()) else "validation"
-    grid = 30 * np.expm1(np.linspace(age_scale(ages.min()), age_scale(ages.max()), _CURVE_AGES))
+    grid = age_of_scale(np.linspace(age_scale(ages.min()), age_scale(ages.max()), _CURVE_AGES))
     with stage("AUROC over age"):
         curves = {name: over_age(test, grid, n=_BOOTSTRAP) for name, (test, _) in answers.items()}
     drawn = [

@@ -23,7 +23,6 @@ from auricle.recording import Recording
 _PREAMBLE: Final = 128
 # Files without a preamble begin with one of the first elements of their groups.
 _BARE: Final = (b"\x08\x00\x05\x00", b"\x08\x00\x16\x00", b"\x08\x00\x00\x00", b"\x08\x00\x12\x00", b"\x02\x00\x00\x00")
-_WAVEFORMS: Final = "1.2.840.10008.5.1.4.1.1.9."
 _DTYPES: Final = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "<i2", ("US", 16): "<u2", ("SL", 32): "<i4",
                   ("UL", 32): "<u4"}  # fmt: skip
 _DEFLATED, _META_BYTES = b"1.2.840.10008.1.2.1.99", 2048

@@ -68,10 +68,6 @@ def build_method(config: MethodConfig) -> Method:
     return method
 
 
-# Names of the tensors by which age acts in an encoder.
-_OF_AGE: Final = re.compile(r"(^|\.)(codes\.age|films\.age)\.")
-
-
 def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | None = None) -> None:
     """Write weights and card to `folder`, each whole or not at all.
 
@@ -245,7 +241,9 @@ def read_tensors(folder: Path, method: Method) -> dict[str, torch.Tensor]:
     try:
         tensors = load_file(folder / _TENSORS)
     except (FileNotFoundError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / _TENSORS}: cannot be read: {error}") from None
+        raise CheckpointError(
+            f"{folder / _TENSORS}: is damaged ({error}): copy it again, or delete {folder} and train again"
+        ) from None
     wanted = {name: tuple(tensor.shape) for name, tensor in method.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wrong = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
@@ -293,7 +291,7 @@ def init_encoder_from(method: Method, where: Path | str) -> None:
     told, tells = (getattr(one.config, "gate", None) for one in (donor_method, method))
     # Under another code the same numbers would mean other ages.
     if told is not None and tells is not None and (told.code, told.n_fourier) != (tells.code, tells.n_fourier):
-        left |= {name for name in gates if _OF_AGE.search(name)}
+        left |= other.gate_tensors("age")
     if left:
         warnings.warn(f"{where}: its gates are left behind, because this run has none of that kind", stacklevel=2)
     donor = {name: tensor for name, tensor in other.state_dict().items() if name not in left}

@@ -25,7 +25,7 @@ from auricle.data.store import Store, is_store
 from auricle.errors import DataError
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.main_table import TASKS, main_table, task_by_task
-from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, linear_probe, zero_shot
+from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, linear_probe, protocol_folder, results_of, zero_shot
 from auricle.evaluate.reference import reference_rows
 from auricle.evaluate.table import collect
 from auricle.methods import AlignsText
@@ -181,17 +181,18 @@ def _ask(setting: Setting) -> None:
     done = {path.parent.name for path in setting.folder.rglob("result.json")} if setting.folder.is_dir() else set()
     if isinstance(setting.method, AlignsText) and "zero_shot" not in done:
         zero_shot(setting)
-    wanted = {f"linear_probe-{share:g}-{seed}" for share in FRACTIONS for seed in (SEEDS if share < 1 else (0,))}
+    wanted = {protocol_folder("linear_probe", share, seed) for share in FRACTIONS for seed in SEEDS}
     if wanted - done:
         linear_probe(setting)
 
 
 def _references(setting: Setting, task: Task, watcher: Watcher) -> None:
     """The reference rows of a task, unless they are there."""
-    place = setting.out / task.id.replace("/", "-")
     probed, whole = sum(len(SEEDS) if share < 1 else 1 for share in FRACTIONS), 1
     wanted = {row: probed if row in _PROBED else whole for row in _REFERENCES}
-    missing = [row for row, n in wanted.items() if len(list((place / row).rglob("result.json"))) < n]
+    missing = [
+        row for row, n in wanted.items() if len(list(results_of(setting.out, task, row).rglob("result.json"))) < n
+    ]
     reference_rows(setting, missing, FRACTIONS, SEEDS, watcher)
 
 

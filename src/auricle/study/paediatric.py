@@ -2,7 +2,7 @@
 
 Every stage keeps what it made, and is not done again; whoever is stopped goes on with the same command. What adapts is
 an ablation of five rows on the manifest's own training part (`auricle.evaluate.ablate`), so that the age stands beside
-what could refute it: the same gate told no age, or another child's; age and sex without an ECG; random convolutions.
+what could refute it: the same weights told no age, or another child's; age and sex without an ECG; random convolutions.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from auricle.data.ingest import ingest
 from auricle.data.store import Store, is_store
 from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError
-from auricle.evaluate.ablate import ablation_table, run_ablation
+from auricle.evaluate.ablate import ablation_table, results_at, run_ablation
 from auricle.evaluate.ablation import Ablation, Called, Frame, Row, slug
-from auricle.evaluate.by_age import ByAge, by_age, thresholds_at
+from auricle.evaluate.by_age import ByAge, by_age
 from auricle.evaluate.calibration import calibrate
 from auricle.evaluate.lineage import setting_of
+from auricle.evaluate.metrics import finite_or_none
 from auricle.evaluate.predictions import Predictions
-from auricle.evaluate.protocols import answered
+from auricle.evaluate.protocols import answered, protocol_folder, results_of
 from auricle.evaluate.table import Table
+from auricle.evaluate.thresholds import thresholds_at
 from auricle.explain.runs import draw_runs, frequent_classes
 from auricle.methods import SHIPPED, Classifies, is_saved, load_card
 from auricle.pages.check import check_page
@@ -92,6 +94,8 @@ class Studied:
         covered: rates of the gated weights after calibration, with the coverage of their sets; None without.
         calibrated: what became of calibrating them, in a sentence.
         overlap: whether their training saw, or may have seen, these recordings.
+        brings_gate: whether the weights came with a gate that knows ages: then ages of others are wrong ones from the
+            first step on, and say nothing of what the gate's weights are worth.
     """
 
     config: StudyConfig
@@ -107,6 +111,7 @@ class Studied:
     covered: ByAge | None
     calibrated: str
     overlap: bool
+    brings_gate: bool
 
 
 def study(
@@ -162,10 +167,11 @@ def study(
         write_json(out / "rates.json", {name: _plain(one) for name, one in {**rates, CALIBRATED: covered}.items()})
     gate, whole = _sizes(out / "runs" / f"{slug(GATED)}-0", store, task, out)
     name = Path(config.init_from).resolve().name
-    overlap = setting_of(weights, store, task, out).overlap
+    before = setting_of(weights, store, task, out)
     return Studied(
-        config, task, store, counts, table, rates, tuple(classes), gate, whole, name, covered, calibrated, overlap
-    )
+        config, task, store, counts, table, rates, tuple(classes), gate, whole, name, covered, calibrated,
+        before.overlap, before.method.reads_age,
+    )  # fmt: skip
 
 
 def _open(config: StudyConfig, out: Path) -> None:
@@ -258,16 +264,14 @@ def _rates(weights: Path, store: Store, task: Task, out: Path) -> dict[str, ByAg
         known = tuple(entry for entry in task.classes if entry.name in setting.method.class_names)
         if known:
             asked = replace(setting, task=task.model_copy(update={"classes": known}))
-            found[BEFORE] = _over_age(*answered(asked, protocol="finetune"))
+            test, validation = answered(asked, protocol="finetune")
+            if validation is not None:  # nothing is chosen on the test part
+                found[BEFORE] = by_age(test, thresholds_at(validation))
     for name in (WITHOUT, GATED):
-        folder = out / "results" / "seed0" / task.id.replace("/", "-") / name / "finetune-1-0"
+        folder = results_of(results_at(out, 0), task, name) / protocol_folder("finetune")
         test, validation = (Predictions.read(folder / f"{part}.parquet") for part in ("predictions", "validation"))
-        found[name] = _over_age(test, validation)
+        found[name] = by_age(test, thresholds_at(validation))
     return found
-
-
-def _over_age(test: Predictions, validation: Predictions | None) -> ByAge:
-    return by_age(test, thresholds_at(validation if validation is not None else test))
 
 
 def _calibrated(config: StudyConfig, store: Store, task: Task, out: Path) -> tuple[ByAge | None, str]:
@@ -291,8 +295,8 @@ def _calibrated(config: StudyConfig, store: Store, task: Task, out: Path) -> tup
             copy.rename(weights)
     setting = setting_of(weights, store, task, out, "calibrated")
     test, validation = answered(setting, protocol="finetune")
-    thresholds = thresholds_at(validation if validation is not None else test)
-    found = by_age(test, thresholds, sets=setting.method.config.sets)
+    assert validation is not None  # they were calibrated on it
+    found = by_age(test, thresholds_at(validation), sets=setting.method.config.sets)
     return (
         found,
         f"They lie in {WEIGHTS}/ beside this text and answer with it: auricle predict FILE --weights {WEIGHTS}.",
@@ -304,7 +308,7 @@ def _plain(found: ByAge) -> dict[str, Any]:
     return {
         one.name: {
             rate: {
-                cell.band: [_number(cell.value), _number(cell.low), _number(cell.high), cell.n]
+                cell.band: [finite_or_none(cell.value), finite_or_none(cell.low), finite_or_none(cell.high), cell.n]
                 for cell in one.bands[rate]
                 if cell.n
             }
@@ -314,16 +318,9 @@ def _plain(found: ByAge) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
 def _sizes(run: Path, store: Store, task: Task, out: Path) -> tuple[int, int]:
     """Parameters of the gate, and of the whole model."""
     method = setting_of(run, store, task, out).method
-    gate = sum(
-        parameter.numel()
-        for name, parameter in method.encoder.named_parameters()
-        if "films.age." in name or name.startswith("codes.age")
-    )
+    of_age = method.encoder.gate_tensors("age")
+    gate = sum(one.numel() for name, one in method.encoder.named_parameters() if name in of_age)
     return gate, sum(parameter.numel() for parameter in method.parameters())

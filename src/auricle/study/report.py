@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from auricle import __version__
-from auricle.age import AGE_BANDS, describe
+from auricle.about import FEWEST_POSITIVE
+from auricle.age import ADULT_DAYS, AGE_BANDS, describe
 from auricle.atomic import write_bytes
 from auricle.data.store import is_store
 from auricle.disclaimer import RESEARCH_USE
@@ -117,8 +118,19 @@ def _coverage_words(found: Studied) -> str:
     )
 
 
+def _shuffled_words(found: Studied) -> str:
+    """What ages of others can show, which depends on whether the gate knew ages before."""
+    if not found.brings_gate:
+        return ", so that the gate has its weights and nothing to tell apart by them"
+    return (
+        f"; the gate of {found.weights} knew ages before, so that this row says what wrong ages cost and not what the "
+        "weights of a gate are worth"
+    )
+
+
 def _row_words(found: Studied) -> str:
-    told = f"“{BEFORE}” is {found.weights} as it came; " if BEFORE in found.rates else ""
+    age = ", told the age" if found.brings_gate else ""
+    told = f"“{BEFORE}” is {found.weights} as it came{age}; " if BEFORE in found.rates else ""
     return (
         f"{told}“{WITHOUT}” and “{GATED}” are that adapted to the training children, who were told no age and their "
         "own, first seed. Intervals are 95 % over patients."
@@ -128,17 +140,31 @@ def _row_words(found: Studied) -> str:
 def _lead(found: Studied) -> str:
     sizes = found.counts
     return (
-        f"{sizes['records']} recordings of {sizes['patients']} children; {found.weights} adapted for "
+        f"{sizes['records']} recordings of {sizes['patients']} {_who(found)}; {found.weights} adapted for "
         f"{found.config.epochs:g} epochs, {found.config.seeds} seeds. The gate that reads the age has {found.n_gate:,} "
         f"of {found.n_weights:,} weights. {_few_words(found)}{_seen_words(found)}{RESEARCH_USE}"
     )
 
 
+def _who(found: Studied) -> str:
+    """Children, where nobody of a known age is grown up."""
+    grown = found.store.columns.age_days >= ADULT_DAYS
+    return "people, some of them adults" if grown.any() else "children"
+
+
 def _few_words(found: Studied) -> str:
-    n = len(found.task.annotated_parts(found.store)["test"])
-    if n >= _FEWEST_TESTED:
-        return ""
-    return f"Only {n} recordings are tested: a rehearsal, which shows that the study runs and nothing of the age. "
+    """That too few are tested, or have a class where thresholds are chosen, for anything to be told from them."""
+    parts, words = found.task.annotated_parts(found.store), ""
+    if len(parts["test"]) < _FEWEST_TESTED:
+        words = f"Only {len(parts['test'])} recordings are tested: a rehearsal, which shows that the study runs and "
+        words += "nothing of the age. "
+    answers = found.task.store_targets(found.store)[parts["validation"]]
+    columns = {name: answers[:, found.task.class_names.index(name)] for name in found.classes}
+    few = [name for name, column in columns.items() if (column == 1).sum() < FEWEST_POSITIVE]
+    if few:
+        words += f"Fewer than {FEWEST_POSITIVE} of the validation part have {', '.join(few)}: what was chosen there "
+        words += "of them is chance. "
+    return words
 
 
 def _seen_words(found: Studied) -> str:
@@ -192,10 +218,11 @@ def markdown(found: Studied) -> str:
         f"* {GATED}: gamma and beta of every block by age (FiLM), fresh or those of the weights, {found.n_gate:,} of "
         f"{found.n_weights:,} weights; a tenth of the training records is told no age.",
         f"* {WITHOUT}: the same weights and training, nobody told any age. {SHUFFLED}: each child told the age of "
-        "another, in training as in testing.",
+        f"another, in training as in testing{_shuffled_words(found)}.",
         f"* {found.config.epochs:g} epochs of the training part in batches of {found.config.batch_size}, backbone "
-        f"{found.config.backbone}, {found.config.seeds} seeds. Nothing was chosen on the test part; thresholds are of "
-        "the validation part.",
+        f"{found.config.backbone}, {found.config.seeds} seeds. Thresholds are of "
+        "the validation part, and no setting was chosen on the test part; which classes are shown, and of which age "
+        "false calls are counted, follows from how many of it have them.",
         "", "## Results", "", found.table.to_markdown(),
     ]  # fmt: skip
     for name in found.classes:
@@ -237,7 +264,7 @@ def _tripod(found: Studied) -> list[list[str]]:
     origin = "simulator" if found.store.info["source"] == "simulated" else "hospital"
     filled = {
         "5 data sources": f"{_source_words(found)} ({found.config.data.name}); split {found.task.split.by}",
-        "6 participants": f"{found.counts['patients']} children; setting and dates: {_TO_WRITE}",
+        "6 participants": f"{found.counts['patients']} {_who(found)}; setting and dates: {_TO_WRITE}",
         "7 data preparation": f"auricle's reader and quality check of every file; {checked}docs/formats.md",
         "8 outcome": f"classes of {found.task.id}: {', '.join(found.task.class_names)}; who read them: {_TO_WRITE}",
         "9 predictors": "the ECG as recorded, and the age in days where known",

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import torch
 
+from auricle.atomic import write_bytes
 from auricle.config import write_toml
 from auricle.errors import AuricleError, CheckpointError, ConfigError
 from auricle.train.config import RunConfig
@@ -99,7 +100,8 @@ def _cut_log(path: Path, first: int) -> None:
     """Forget log lines from steps that will be done again."""
     lines = path.read_text().splitlines() if path.exists() else []
     kept = [line for line in lines if json.loads(line)["step"] <= first]
-    path.write_text("".join(f"{line}\n" for line in kept))
+    if kept != lines or not path.exists():
+        write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
 
 
 def save_resume_point(trainer: Any, out: Path, step: int, keep: int) -> None:
