@@ -73,6 +73,19 @@ def test_weights_that_are_told_no_age_answer_alike_at_every_one(recording: Recor
     assert not has_gated_groups(method)
 
 
+def test_what_is_told_of_a_child_and_was_tested_on_none_is_said(recording: Recording) -> None:
+    shipped = Predictor.from_pretrained()
+    adult = next(cohort(1, 3, ages=np.array([12000.0]), diagnoses={}).recordings())
+    child, grown = shipped(recording), shipped(adult)
+    called = [name for name, said in child.sets.items() if said == "yes"]
+    assert called
+    told = "told yes of a child, and tested on no real children: "
+    (note,) = (note for note in child.notes if note.startswith(told))
+    untested = [name for name in called if "real_children" not in child.tested[name]]
+    assert note.removeprefix(told).split(", ") == untested
+    assert not any(note.startswith(told) for note in grown.notes)
+
+
 def test_ages_without_labels_teach_no_answer() -> None:
     adults = {"task": None, "age_days": [6600.0, 33000.0]}
     assert trained_ages({"about": {"task": "t", "age_days": [1.0, 6000.0], "donor": adults}}) == (1.0, 6000.0)

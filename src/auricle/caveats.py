@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, Age, describe
+from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR, Age, describe
 from auricle.data.panel import LabPanel
 from auricle.labs import lab_test
 from auricle.recording import Recording
@@ -27,6 +27,7 @@ def caveats(
     sees_age: bool,
     sees_pictures: bool,
     ages_days: Sequence[float] | None = None,
+    untested: Sequence[str] = (),
 ) -> list[str]:
     """Sentences about one recording, the most important first.
 
@@ -38,6 +39,7 @@ def caveats(
         quality: of the trace.
         sees_age, sees_pictures: whether the weights use the age, and a picture.
         ages_days: the least and the greatest age that they were trained on, None where that is not known.
+        untested: classes that the recording is told to have, and that no real children had when they were tested.
     """
     notes = [f"the trace is not acceptable: {reason}" for reason in quality.reasons]
     unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
@@ -50,6 +52,8 @@ def caveats(
     elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
         notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
     notes += _age_notes(recording.age, ages_days)
+    if untested and recording.age is not None and recording.age.best_days < ADULT_DAYS:
+        notes.append(f"told yes of a child, and tested on no real children: {', '.join(untested)}")
     absent = [lead for lead in spec.read if lead not in present]
     if not recording.leads:
         notes.append("no signal: the answer is read from the picture alone")

@@ -291,13 +291,15 @@ class Predictor:
         usable = prepared.windows.lead_mask.any(0).tolist()
         present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
         names = () if shares is None else self.method.encoder.group_names
+        answers = {} if sets is None else sets.answers(asked[0], told)
+        tested = self.tested
         return Prediction(
             record_id=recording.record_id,
             kind=self.kind,
             scores=asked[0],
-            sets={} if sets is None else sets.answers(asked[0], told),
+            sets=answers,
             coverage=None if sets is None else sets.coverage,
-            tested=self.tested,
+            tested=tested,
             group_contributions=dict(zip(names, [] if shares is None else shares.tolist(), strict=True)),
             age_days=days,
             scores_without_age=asked[1] if sees_age else None,
@@ -315,6 +317,9 @@ class Predictor:
                     sees_age=sees_age,
                     sees_pictures=self.method.picture_size is not None,
                     ages_days=trained_ages(self.about),
+                    untested=[
+                        name for name, said in answers.items() if said == "yes" and "real_children" not in tested[name]
+                    ],
                 )
             ),
             quality=prepared.quality.to_dict(),

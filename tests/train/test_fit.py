@@ -29,9 +29,10 @@ from auricle.errors import CheckpointError, ConfigError, DataError
 from auricle.methods import Progress, Step, load_card, load_method
 from auricle.methods.supervised import Supervised
 from auricle.tasks import load_task
-from auricle.train import fit as training
+from auricle.train import loop as training
 from auricle.train.config import RunConfig
-from auricle.train.fit import fit, schedule
+from auricle.train.fit import fit
+from auricle.train.loop import schedule
 from auricle.train.run_folder import resume_point, resume_step
 from auricle.train.setup import finetune_values, load_run, run_values, same_run, with_classes
 from auricle.train.timing import Timing, faster_precision

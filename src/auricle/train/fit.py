@@ -1,58 +1,42 @@
 """fit: a run from its first step, or from where it was killed, to saved weights.
 
-Lightning's Trainer drives the loop; a method stays a plain module behind `_Loop`. Order, crops, augmentation and
-dropout are functions of (seed, step, rank), so a resumed run is the run that was never killed, bit for bit.
+Order, crops, augmentation and dropout are functions of (seed, step, rank), so a resumed run is the run that was never
+killed, bit for bit.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import math
 import os
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.utils.data import DataLoader
 
 from auricle.age import OLDEST_DAYS
-from auricle.batch import ECGBatch
-from auricle.data.loader import Batches, training_loader
+from auricle.data.loader import Batches
 from auricle.data.mixture import Mixture
-from auricle.data.order import Share
-from auricle.errors import DataError, StoppedError, require
-from auricle.methods import AlignsText, Method, Progress, build_method, load_card, save_method
+from auricle.errors import require
+from auricle.methods import AlignsText, Method, build_method, load_card, save_method
 from auricle.progress import stage
 from auricle.tasks import Task
 from auricle.tasks.answers import Answers, count_answers, unanswered
 from auricle.tasks.prompts import embed_prompts
-from auricle.train.collapse import FeatureWatch
 from auricle.train.config import Precision, RunConfig
 from auricle.train.mixing import facts_of_mixture
-from auricle.train.optimiser import optimiser_of
-from auricle.train.parallel import shard, strategy, whole_state
 from auricle.train.run_folder import (
     as_begun,
     leaves_nothing,
     open_run_folder,
     resume_point,
     resume_step,
-    save_resume_point,
 )
 from auricle.train.setup import build, load_run
-from auricle.train.stopping import stopped, stops_when_asked
+from auricle.train.stopping import stops_when_asked
 from auricle.train.timing import Timing, faster_precision, time_steps, untimed_precision
 from auricle.train.watch import Estimate, Watcher
-
-# A run that is stopped early has something to go on from: its first resume point is kept after so many seconds.
-_FIRST_POINT_S: Final = 30.0
 
 
 def fit(
@@ -93,13 +77,14 @@ def fit(
     if leads:
         with stage("first steps, for an estimate"), leaves_nothing(out, fresh):
             estimate = _estimate(config, method, steps, first, timings)
-        with stage("the training loop"):
-            require("lightning", "train")
+    with stage("the training loop"):
+        require("lightning", "train")
+        from auricle.train.loop import Loop, quiet_lightning, trainer_of
+    if leads:
         watcher.begin(estimate, config)
-    loop = _loop(method, config, steps, first, out, watcher)
-    with warnings.catch_warnings():
-        _quiet_lightning()
-        trainer = _trainer(config)
+    loop = Loop(method, config, steps, first, out, watcher)
+    with quiet_lightning():
+        trainer = trainer_of(config)
         point = str(resume_point(out, first)) if first else None
         try:
             with stops_when_asked(loop):
@@ -222,141 +207,3 @@ def _labels_of(config: RunConfig, steps: Batches) -> tuple[tuple[Answers, ...], 
         return (), ()
     answers = count_answers(task, seen.targets[seen.rows])
     return answers, tuple(unanswered(task, seen.store, answers))
-
-
-def schedule(step: int, n_steps: int, warmup: float) -> float:
-    """Factor on the learning rate: linear up over the warm-up, then a cosine down to a tenth."""
-    rising = max(1, round(warmup * n_steps))
-    if step < rising:
-        return (step + 1) / rising
-    share = (step - rising) / max(1, n_steps - rising)
-    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-
-
-def stream(seed: int, step: int, rank: int) -> int:
-    """The seed of one step's random numbers."""
-    return int(torch.tensor([seed, step, rank]).mul(torch.tensor([1_000_003, 7_919, 104_729])).sum().item()) % 2**31
-
-
-def _loop(method: Method, config: RunConfig, steps: Batches, first: int, out: Path, watcher: Watcher) -> Any:
-    """The one LightningModule of the project, built here because importing Lightning takes seconds."""
-    lightning = require("lightning", "train")
-    n_batches = config.train.steps * config.train.accumulate
-
-    class Loop(lightning.LightningModule):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.method: nn.Module = method
-            self.whole: dict[str, torch.Tensor] | None = None
-            self.features = FeatureWatch(method)
-            self.asked_to_stop = 0
-            self.begun = self.step_begun = time.monotonic()
-            self.step_s = 0.0
-            self.kept, self.out = first, out
-            self.take_signals: Callable[[], Any] = lambda: None
-
-        def configure_model(self) -> None:
-            if config.train.strategy == "fsdp":
-                shard(method, self.device_mesh["data_parallel"])
-
-        def on_train_start(self) -> None:
-            self.take_signals()  # here, because Lightning has installed its own by now
-            self.begun = self.step_begun = time.monotonic()
-
-        def train_dataloader(self) -> DataLoader[ECGBatch]:
-            share = Share(rank=self.global_rank, world=self.trainer.world_size, nodes=self.trainer.num_nodes)
-            return training_loader(steps.of(share), first * config.train.accumulate, n_batches, config.train.workers)
-
-        def transfer_batch_to_device(self, batch: ECGBatch, device: torch.device, dataloader_idx: int) -> ECGBatch:
-            del dataloader_idx
-            return batch.to(device)
-
-        def on_train_end(self) -> None:
-            if config.train.strategy == "fsdp":
-                self.whole = whole_state(method)  # every process takes part, the first one keeps it
-
-        def training_step(self, batch: ECGBatch, batch_idx: int) -> torch.Tensor:
-            torch.manual_seed(stream(config.train.seed, batch_idx, self.global_rank))
-            result = method.step(batch, Progress(self.global_step, config.train.steps))
-            if not torch.isfinite(result.loss):
-                coarse = config.train.precision != "32-true"
-                raise DataError(
-                    f"the loss is {result.loss.item()} at step {self.global_step}, "
-                    f"in the batch of records {', '.join(batch.record_id)}"
-                    + ("; try train.precision=32-true" if coarse else "")
-                )
-            self.terms = {name: value.item() for name, value in result.terms.items()}
-            return result.loss
-
-        def on_train_batch_end(self, outputs: Any, batch: ECGBatch, batch_idx: int) -> None:
-            if (batch_idx + 1) % config.train.accumulate:
-                return
-            step, now = self.global_step, time.monotonic()
-            self.step_s, self.step_begun = now - self.step_begun, now
-            method.after_step(Progress(step, config.train.steps))
-            if self.global_rank == 0:
-                logged = step % config.train.log_every == 0 or step == config.train.steps
-                terms = self.features.added_to(self.terms, anew=logged)
-                records = len(batch) * config.train.accumulate * self.trainer.world_size
-                watcher.step(step, terms, records)
-                if logged:
-                    with (out / "log.jsonl").open("a") as log:
-                        log.write(json.dumps({"step": step, **terms}) + "\n")
-            stop = self._stop_signal()
-            early = self._is_early(now)
-            if stop or early or step % config.train.checkpoint_every == 0 or step == config.train.steps:
-                save_resume_point(self.trainer, out, step, config.train.keep_last)
-                self.kept = step
-            if stop:
-                raise StoppedError(stopped(out, step, step), stop)
-
-        def _is_early(self, now: float) -> bool:
-            """Whether this is the moment of the first resume point, of which several processes must be of one mind."""
-            due = not self.kept and now - self.begun > _FIRST_POINT_S
-            if self.trainer.world_size == 1 or self.kept:
-                return due
-            return bool(self.trainer.strategy.reduce(torch.tensor(float(due)), reduce_op="max"))
-
-        def _stop_signal(self) -> int:
-            """The signal that asks to stop, if any process has received one: all must leave at the same step."""
-            if self.trainer.world_size == 1:
-                return self.asked_to_stop
-            return int(self.trainer.strategy.reduce(torch.tensor(float(self.asked_to_stop)), reduce_op="max"))
-
-        def configure_optimizers(self) -> Any:
-            recipe = config.model.recipe
-            optimiser = optimiser_of(method)
-            rate = torch.optim.lr_scheduler.LambdaLR(
-                optimiser, lambda step: schedule(step, config.train.steps, recipe.warmup)
-            )
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
-
-    return Loop()
-
-
-def _trainer(config: RunConfig) -> Any:
-    lightning = require("lightning", "train")
-    return lightning.Trainer(
-        max_steps=config.train.steps,
-        max_epochs=-1,
-        accumulate_grad_batches=config.train.accumulate,
-        precision=config.train.precision,
-        devices=config.train.devices,
-        num_nodes=config.train.nodes,
-        strategy=strategy(config.train),
-        gradient_clip_val=config.model.recipe.clip,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        logger=False,
-        use_distributed_sampler=False,
-        barebones=False,
-        num_sanity_val_steps=0,
-    )
-
-
-def _quiet_lightning() -> None:
-    """Lightning's advice on workers and logging intervals does not apply: ours is a stateless loader."""
-    for name in ("lightning", "lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
