@@ -19,9 +19,9 @@ from auricle.methods import SHIPPED_WEIGHTS
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [
-    "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "age", "leads", "numerals", "labs",
-    "amplitude", "gaps", "einthoven", "recording", "processes", "tracing", "safe_weights", "batch", "registry",
-    "config", "signal", "io", "measure", "paediatrics", "simulate",
+    "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "tables", "age", "leads",
+    "numerals", "labs", "amplitude", "gaps", "einthoven", "recording", "processes", "tracing",
+    "safe_weights", "batch", "registry", "config", "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
     "over_age", "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
     "prediction", "about", "predict", "export", "audit", "study", "serve", "cli", "__main__",

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +11,13 @@ import typer
 from auricle.cli.recordings import ExecutorOption, WorkersOption
 from auricle.cli.stop import keeps
 from auricle.errors import ConfigError
-from auricle.progress import progress_bar, stage
+from auricle.progress import stage
 
 if TYPE_CHECKING:
-    from auricle.audit.models import Model
-    from auricle.data.inputs import Input
     from auricle.over_age import AnswerSets
 
 _TABLES = (".csv", ".parquet")
-_SCORES, _PLAN, _JSON, _PAGE = "scores.parquet", "scores.json", "audit.json", "audit.html"
+_JSON, _PAGE = "audit.json", "audit.html"
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +59,7 @@ def audit(
 ) -> None:
     """Ask how a model does at each age, and at which ages it should not be asked. Research use, not a diagnosis."""
     from auricle.atomic import write_json
+    from auricle.audit.ask import ask
     from auricle.audit.page import audit_page
     from auricle.audit.report import printed, to_dict
     from auricle.audit.run import audit_scores, check_levels
@@ -76,9 +71,11 @@ def audit(
     sets: AnswerSets | None = None
     if data:
         keeps(f"the scores that were made are kept in {out}; the same command goes on")
-        opened, question, scores = _scored(model, data, task, out, workers, executor)
-        name, is_probability, learned_from = opened.name, opened.is_probability, opened.sources
-        sets = opened.sets
+        asked = ask(model, data, task, out, workers=workers or 1, executor=executor)
+        if asked.n_before:
+            typer.echo(f"{asked.n_before} recordings had been asked before", err=True)
+        scores, question, sets = asked.scores, asked.task, asked.model.sets
+        name, is_probability, learned_from = asked.model.name, asked.model.is_probability, asked.model.sources
     else:
         if Path(model).suffix.casefold() not in _TABLES:
             raise ConfigError(f"{model}: give the records to ask it about (a store, a manifest, a folder), or scores")
@@ -95,83 +92,3 @@ def audit(
     write_page("--out", out / _PAGE, lambda: audit_page(found, f"auricle audit {given}"))
     for line in [*printed(found), str(out / _PAGE)]:
         typer.echo(line)
-
-
-def _scored(
-    model: str, data: Sequence[Path], task: str | None, out: Path, workers: int | None, executor: str | None
-) -> tuple[Model, str, Path]:
-    """Ask the model about all recordings, going on where an earlier run was ended.
-
-    Returns:
-        The model, the task, and the table of scores.
-    """
-    from auricle import __version__
-    from auricle.atomic import write_json
-    from auricle.audit.models import model_of
-    from auricle.audit.scores import Scoring
-    from auricle.cli.parts import write_in_parts
-    from auricle.data.inputs import fingerprint
-    from auricle.tasks import load_task
-
-    with stage("starting"):
-        opened: Model = model_of(model)
-        if not (task or opened.task):
-            raise ConfigError(f"{model}: does not say what it answers: give --task (`auricle list tasks`)")
-        question = load_task(task or opened.task)
-        if opened.classes and not set(opened.classes) & set(question.class_names):
-            raise ConfigError(
-                f"{model}: answers none of the classes of {question.id} ({', '.join(question.class_names)}): choose "
-                "another --task"
-            )
-        given = _inputs(data, question.origin or question.id)
-    named, scores = question.origin or question.id, out / _SCORES
-    # A task file may be edited, and two functions may lie in one file.
-    asked = hashlib.sha256(question.model_dump_json().encode()).hexdigest()
-    plan = {
-        "model": [opened.name, opened.digest], "task": [named, asked], "version": __version__,
-        "recordings": fingerprint(given),
-    }  # fmt: skip
-    if scores.is_file() and _plan(out) == plan:
-        typer.echo(f"{len(given)} recordings had been asked before", err=True)
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / _PLAN).unlink(missing_ok=True)
-        scoring = Scoring(model, opened.digest, named)
-        with progress_bar("audit") as on_progress:
-            write_in_parts(scores, given, scoring, plan, executor or "processes", workers or 1, on_progress)
-        write_json(out / _PLAN, plan)
-    return opened, question.id, scores
-
-
-def _inputs(data: Sequence[Path], task: str) -> list[Input]:
-    """The recordings of stores, manifests, files and folders; of a store the annotated ones of its test part."""
-    from auricle.audit.scores import of_store
-    from auricle.data.inputs import inputs
-    from auricle.data.store import Store, is_store
-    from auricle.tasks import load_task
-
-    found: list[Input] = []
-    for path in data:
-        if is_store(path):
-            found += of_store(path, load_task(task).annotated_parts(Store(path), ("test",))["test"])
-        else:
-            found += inputs([path])
-    return _told_apart(found)
-
-
-def _told_apart(given: Sequence[Input]) -> list[Input]:
-    """Recordings of one name, as files in several folders are, with their number behind it."""
-    seen: Counter[str] = Counter()
-    found = []
-    for one in given:
-        seen[one.record_id] += 1
-        number = seen[one.record_id]
-        found.append(one if number == 1 else replace(one, record_id=f"{one.record_id} #{number}"))
-    return found
-
-
-def _plan(out: Path) -> object:
-    try:
-        return json.loads((out / _PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from auricle.atomic import write_with
 from auricle.errors import ConfigError, require
+from auricle.tables import CSV, PARQUET, Row, write_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 _PAGES: Final = (".html", ".htm")
 _PICTURES: Final = (".png", ".svg", ".pdf")
-_CSV, _PARQUET = ".csv", ".parquet"
-# A missing number is None, a missing text empty.
-Cell = str | float | int | bool | None
-
 
 _ENGLISH: Final = "en"
 _spoken = _ENGLISH
@@ -90,10 +86,10 @@ def check_table_name(option: str, path: Path | None) -> None:
     """
     if path is None:
         return
-    if path.suffix.casefold() not in (_CSV, _PARQUET):
-        raise ConfigError(f"{option} {path}: is a table; give a name that ends in {_CSV} or {_PARQUET}")
+    if path.suffix.casefold() not in (CSV, PARQUET):
+        raise ConfigError(f"{option} {path}: is a table; give a name that ends in {CSV} or {PARQUET}")
     check_place(option, path)
-    if path.suffix.casefold() == _PARQUET:
+    if path.suffix.casefold() == PARQUET:
         require("pyarrow.parquet", "train")
 
 
@@ -165,7 +161,7 @@ def write_picture(option: str, path: Path, figure: Figure, dpi: int, tight: bool
         write_with(path, lambda place: figure.savefig(place, dpi=dpi, format=kind, bbox_inches=cut))
 
 
-def write_table(option: str, path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
+def write_table(option: str, path: Path, rows: Sequence[Row]) -> None:
     """Write lines of cells where an option says, whole or not at all.
 
     Args:
@@ -176,24 +172,8 @@ def write_table(option: str, path: Path, rows: Sequence[Mapping[str, Cell]]) -> 
     Raises:
         ConfigError: it cannot be written there.
     """
-    columns = list(dict.fromkeys(name for row in rows for name in row))
     with written_where(option, path):
-        if path.suffix.casefold() == _CSV:
-            write_with(path, lambda place: _write_csv(place, columns, rows))
-        else:
-            arrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
-            values = {name: [row.get(name) for row in rows] for name in columns}
-            # A column without a single number is a column of numbers all the same: texts are never None.
-            empty = {name for name, column in values.items() if all(value is None for value in column)}
-            arrays = [arrow.array(values[name], arrow.float64() if name in empty else None) for name in columns]
-            write_with(path, lambda place: parquet.write_table(arrow.table(arrays, names=columns), place))
-
-
-def _write_csv(place: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> None:
-    with place.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        write_rows(path, rows)
 
 
 @contextmanager

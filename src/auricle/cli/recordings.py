@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
 import typer
 
-from auricle.cli.output import Cell, write_table
+from auricle.cli.output import write_table
 from auricle.cli.stop import keeps
 from auricle.errors import ConfigError, DataError
 from auricle.origin import origin
 from auricle.pool import in_order
 from auricle.progress import OnProgress, progress_bar
+from auricle.tables import Cell
 
 if TYPE_CHECKING:
     from auricle.data.inputs import Input
@@ -223,7 +224,7 @@ class _Lines:
 
 
 def _in_parts(given: Sequence[Input], name: str, out: Path, workers: int | None, large: Large) -> None:
-    from auricle.cli.parts import write_in_parts
+    from auricle.data.tabled import write_in_parts
 
     keeps(f"the parts that were finished are kept in {out}.parts; the same command goes on")
     with progress_bar(name) as on_progress:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from auricle.cli import parts
 from auricle.cli.measure import _Measuring, _table_verb
 from auricle.cli.recordings import _Lines
+from auricle.data import tabled as parts
 from auricle.data.inputs import inputs
 from auricle.errors import ConfigError
 from auricle.io.wfdb_writer import write_wfdb

@@ -6,29 +6,26 @@ table is written from them, a part at a time, and they are removed.
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from auricle import __version__
-from auricle.atomic import PARTIAL, locked, write_json, write_with
-from auricle.errors import ConfigError, ReadingNote, require
+from auricle.atomic import PARTIAL, locked, write_json
+from auricle.data.inputs import Input, fingerprint
+from auricle.errors import ConfigError, ReadingNote
 from auricle.executors import each_done, executor_of
 from auricle.progress import OnProgress
+from auricle.tables import Row, write_parts
 
-if TYPE_CHECKING:
-    from auricle.data.inputs import Input
-
-Row = Mapping[str, Any]
 # Small enough that a kill costs seconds of work, large enough that a million recordings are some thousand files.
 PART: Final = 200
-_CSV: Final = ".csv"
 _PLAN: Final = "plan.json"
 
 
@@ -64,8 +61,6 @@ def write_in_parts(
     Raises:
         ConfigError: the parts that are there are of something else, another process is at them, or no such executor.
     """
-    from auricle.data.inputs import fingerprint
-
     folder = path.with_name(f"{path.name}.parts")
     whole = {"version": __version__, "part": PART, "recordings": fingerprint(given), **plan}
     with locked(folder / ".lock", wait=False) as held:
@@ -125,42 +120,12 @@ def _make(rows_of: Callable[[Sequence[Input]], list[Row]], part: Sequence[Input]
         write_json(place, rows_of(part))
 
 
-def _lines(places: Sequence[Path]) -> Iterator[list[dict[str, Any]]]:
+def _lines(places: Sequence[Path]) -> Iterator[list[Row]]:
     for place in places:
         yield json.loads(place.read_text(encoding="utf-8"))
 
 
 def _join(path: Path, places: Sequence[Path]) -> int:
     """The table from its parts, one of them in memory at a time, and how many lines hold an error."""
-    kinds: dict[str, set[type]] = {}
-    failed = 0
-    for rows in _lines(places):
-        for row in rows:
-            failed += bool(row.get("error"))
-            for name, value in row.items():
-                kinds.setdefault(name, set()).update([type(value)] if value is not None else [])
-    write = _write_csv if path.suffix.casefold() == _CSV else _write_parquet
-    write_with(path, lambda place: write(place, places, kinds))
-    return failed
-
-
-def _write_csv(place: Path, places: Sequence[Path], kinds: Mapping[str, set[type]]) -> None:
-    with place.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(kinds), restval="", lineterminator="\n")
-        writer.writeheader()
-        for rows in _lines(places):
-            writer.writerows(rows)
-
-
-def _write_parquet(place: Path, places: Sequence[Path], kinds: Mapping[str, set[type]]) -> None:
-    arrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
-    typed = {str: arrow.string(), bool: arrow.bool_(), int: arrow.int64()}
-    # A column without a single value is one of numbers, as a column of whole and broken numbers is.
-    fields = {
-        name: typed.get(next(iter(found)), arrow.float64()) if len(found) == 1 else arrow.float64()
-        for name, found in kinds.items()
-    }
-    with parquet.ParquetWriter(place, arrow.schema(list(fields.items()))) as writer:
-        for rows in _lines(places):
-            columns = [arrow.array([row.get(name) for row in rows], kind) for name, kind in fields.items()]
-            writer.write_table(arrow.table(columns, names=list(fields)))
+    write_parts(path, partial(_lines, places))
+    return sum(bool(row.get("error")) for rows in _lines(places) for row in rows)
