@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from auricle.errors import ConfigError
 from auricle.methods import create_method
 from auricle.train.optimiser import Lars, optimiser_of
 
@@ -47,3 +49,8 @@ def test_a_weight_of_zero_is_moved_as_by_sgd() -> None:
     matrix.grad = torch.ones(2, 2)
     Lars([{"params": [matrix], "weight_decay": 0.1}], lr=0.5).step()
     torch.testing.assert_close(matrix.detach(), torch.full((2, 2), -0.5))
+
+
+def test_lars_without_decay_is_refused() -> None:
+    with pytest.raises(ConfigError, match="lars scales what has a weight decay"):
+        create_method("byol", "tiny", recipe={"optimiser": "lars", "weight_decay": 0.0})

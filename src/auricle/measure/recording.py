@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.leads import STANDARD, wrap_axis_deg
+from auricle.leads import LIMB, STANDARD, wrap_axis_deg
 from auricle.measure import remarks, rhythm
 from auricle.measure.amplitudes import UNKNOWN, amplitude_values, ratio
 from auricle.measure.delineate import FUSED, Delineation, Wave, delineate
@@ -388,7 +388,7 @@ def _axis_values(
     """Axes of P, QRS and T in degrees with their standard errors."""
     lead_i, lead_ii = frontal(whole.waves.area, leads)
     reasons = (whole.found.p.reason, whole.found.qrs.reason, whole.found.t.reason)
-    limb = [row for row, name in enumerate(leads) if name in STANDARD[:6]]
+    limb = [row for row, name in enumerate(leads) if name in LIMB]
     values = {}
     for number, name in enumerate(_AXES):
         angle = float(whole.axes[number])

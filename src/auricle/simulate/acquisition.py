@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from auricle.errors import UnknownNameError
-from auricle.leads import STANDARD
+from auricle.leads import LIMB, STANDARD
 from auricle.signal.preprocess import high_pass
 from auricle.signal.resample import resample
 from auricle.simulate.streams import Floats, Stream, Streams
@@ -51,7 +51,6 @@ _MIRRORED_CHEST: Final = np.array(
 )
 # Leads kept on a nine-lead record of small children and on a limb-lead record.
 _NINE: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V3", "V5")
-_SIX: Final = STANDARD[:6]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class Acquisition:
 
     def kept(self, row: int) -> tuple[str, ...]:
         """Names of the leads that one record keeps."""
-        return {12: STANDARD, 9: _NINE, 6: _SIX}[int(self.n_leads[row])]
+        return {12: STANDARD, 9: _NINE, 6: LIMB}[int(self.n_leads[row])]
 
 
 def choose(streams: Streams, quality: str, seconds: float) -> Acquisition:
