@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auricle.age import DAYS_PER_YEAR
@@ -82,12 +82,14 @@ def test_seeds_and_records_differ():
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**64 - 1), start=st.integers(0, 2**40), rate_hz=st.sampled_from([100.0, 257.0, 1000.0]))
+@example(seed=137864653, start=0, rate_hz=100.0)
 def test_every_record_is_a_finite_ecg(seed, start, rate_hz):
     made = cohort(2, seed, start=start, rate_hz=rate_hz, seconds=2.0, quality="clean")
     assert made.signal.shape == (2, 12, round(2 * rate_hz))
     assert torch.isfinite(made.signal).all()
     assert made.signal.abs().max() < 20
-    assert (made.signal.amax(dim=2) - made.signal.amin(dim=2)).amax(dim=1).min() > 0.2
+    # Two seconds of a slow heart in Wenckebach's block may hold a P wave and no QRS.
+    assert (made.signal.amax(dim=2) - made.signal.amin(dim=2)).amax(dim=1).min() > 0.05
 
 
 def test_truth_does_not_depend_on_rate_or_duration_of_the_recording():
