@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from markers import with_table
+
 from auricle.evaluate.ablation import load_ablation, slug
 
 ROOT: Final = Path(__file__).parents[1]
@@ -97,12 +99,7 @@ def table(kept: dict[str, Rows], name: str, order: dict[str, bool]) -> str:
 def written(page: str, kept: dict[str, Rows], order: dict[str, bool]) -> str:
     """The page with its tables between their markers made anew."""
     for name in TABLES:
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, _, rest = page.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise SystemExit(f"{PAGE}: no markers of {name!r}")
-        page = before + begin + "\n" + table(kept, name, order) + "\n" + end + after
+        page = with_table(page, name, table(kept, name, order))
     return page
 
 
