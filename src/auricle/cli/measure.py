@@ -133,24 +133,21 @@ def measure(
     measuring = _Measuring(known, _own_norms(norms))
     console = Console()
 
-    def alone(one: Input) -> _Measured:
-        recording, values, assessment = found = measuring(one)
-        if page is not None:
-            scale, made_by = (speed, gain), command_line("measure", one.path, command)
-            _write_page(page, recording, values, assessment, lang, scale, made_by, one.path.name)
-        if ages_figure is not None:
-            _draw_ages(recording, values, recording.sex, ages_figure, lang)
-        return found
-
     def shown(found: _Measured, one: Input, is_further: bool) -> None:
         if is_further:
             console.print()
         show(found[2], found[1], console, one.path.name, lang)
 
-    verb = replace(_table_verb(measuring), prepare=alone if len(given) == 1 else measuring, show=shown)
-
     def kept(found: Sequence[_Measured]) -> Sequence[_Measured]:
-        for recording, values, assessment in found if fhir is not None or sr is not None else ():
+        for recording, values, assessment in found:
+            if page is not None:
+                scale, file = (speed, gain), given[0].path
+                made_by = command_line("measure", file, command)
+                _write_page(page, recording, values, assessment, lang, scale, made_by, file.name)
+            if ages_figure is not None:
+                _draw_ages(recording, values, recording.sex, ages_figure, lang)
+            if fhir is None and sr is None:
+                continue
             plain = to_dict(assessment, values, recording.notes)
             if fhir is not None:
                 keep_bundle(measured_bundle(recording, plain, lang))
@@ -161,7 +158,8 @@ def measure(
     large = Large(executor, partial(_table_verb, measuring), {"options": [age, sex, gestation, _digest_of(norms)]})
     n, with_table = len(given), out is not None
     with bundles_into(fhir, n, with_table) as keep_bundle, bundles_into(sr, n, with_table, SR) as keep_report:
-        go_through(given, replace(verb, answer=kept), as_json, out, workers, large)
+        verb = replace(_table_verb(measuring), answer=kept, show=shown)
+        go_through(given, verb, as_json, out, workers, large)
     for path in (page, ages_figure, fhir, sr):
         if path is not None and not as_json:
             typer.echo(f"{path}")
