@@ -13,10 +13,11 @@ import math
 import re
 import warnings
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from typing import Any, Final
 
 from auricle.errors import DataError
+from auricle.moments import moment, plain_text
 
 DAYS_PER_YEAR: Final = 365.25
 DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
@@ -94,20 +95,6 @@ _GESTATION: Final = re.compile(
 _GESTATION_WEEKS: Final = (20, 45)
 _PRETERM_DAYS: Final = 37 * 7
 _CORRECTED_UNTIL_DAYS: Final = 2 * DAYS_PER_YEAR
-_CLOCK: Final = r"(?P<hour>[0-9]{2}|[0-9](?=:))(?::?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?)?"
-_DATE: Final = re.compile(
-    r"(?:(?P<y1>[0-9]{4})(?P<m1>[0-9]{2})(?P<d1>[0-9]{2})(?:(?=[0-9]{4,6}(?![0-9]))|(?![0-9]))"
-    r"|(?P<y2>[0-9]{4})(?P<mark>[-/.])(?P<m2>[0-9]{1,2})(?P=mark)(?P<d2>[0-9]{1,2})(?![0-9])"
-    r"|(?P<y3>[0-9]{4})年(?P<m3>[0-9]{1,2})月(?P<d3>[0-9]{1,2})日"
-    r"|(?P<d4>[0-9]{1,2})\.(?P<m4>[0-9]{1,2})\.(?P<y4>[0-9]{4})(?![0-9]))"
-    rf"(?:(?:T|,?\s+)?{_CLOCK}\s*(?P<zone>Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)?)?",
-    re.IGNORECASE,
-)
-_SERIAL: Final = re.compile(r"[0-9]{5}(?:[.,][0-9]+)?")
-# Full-width forms, and every dash that stands for a minus or "to". No wider normalising: it would read 3² as 32.
-_PLAIN: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
-    0x3000: " ", **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2212, 0xFF0D), "-"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +217,7 @@ def parse(text: str | float | None) -> Age | None:
     """
     if is_unknown(text):
         return None
-    age = _read(_written(text))
+    age = _read(plain_text(text))
     if age is None:
         warnings.warn(
             "an age of 0 without a unit can be any day of the first year and is treated as unknown: write 0d or 5mo",
@@ -255,20 +242,13 @@ def given(text: str | None) -> Age | None:
 
 def _said(text: str) -> Age | None:
     """The age in a text; None where it says none."""
-    return None if is_unknown(text) else _read(_written(text))
+    return None if is_unknown(text) else _read(plain_text(text))
 
 
 def is_unknown(text: str | float | None) -> bool:
     """Whether a text says that the age is not known: empty, `nan`, `unknown` and the like, or the privacy code 300."""
-    written = _written(text).casefold()
+    written = plain_text(text).casefold()
     return written in _UNKNOWN or re.fullmatch(rf"{_ANONYMISED_YEARS}(?:\.0*)?", written) is not None
-
-
-def _written(text: str | float | None) -> str:
-    """Text with plain digits, blanks and signs; a number in digits, without the exponent that Python may write."""
-    if isinstance(text, float) and math.isfinite(text):
-        text = f"{text:.9f}".rstrip("0").rstrip(".") if abs(text) < 1e6 else "an impossible number"
-    return "" if text is None else str(text).translate(_PLAIN).strip()
 
 
 def _read(written: str) -> Age | None:
@@ -323,16 +303,16 @@ def _from_parts(written: str) -> Age | None:
         return Age(days, max(finest, 1.0)) if days else None
     position = after_birth.end() if after_birth else 0
     if position == len(written):
-        raise DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+        raise _no_age(written)
     while position < len(written):
         match = _PART.match(written, position)
         size = _UNIT_DAYS[match["unit"].casefold()] if match else 0.0
         # Units fall, and only the last number has decimals: "4mo5y" and "2.5y3m" may be slips.
         if match is None or size >= finest or "." in number:
-            raise DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+            raise _no_age(written)
         number = match["number"].replace(",", ".") + (".5" if match["half"] else "")
         if number.count(".") > 1:
-            raise DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+            raise _no_age(written)
         days += float(number) * size
         # "2.4 yr" is known to a tenth of a year, "5y4m" to a month, "3d" to a day.
         finest = size * (0.5 if match["half"] else 10.0 ** -len(number.partition(".")[2]))
@@ -342,13 +322,17 @@ def _from_parts(written: str) -> Age | None:
     return Age(days, max(finest, _FINEST_DAYS))
 
 
+def _no_age(written: str) -> DataError:
+    return DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
+
+
 def parse_gestation(text: str) -> float:
     """Days of the pregnancy at birth, from `30+2` (weeks and days), `30 2/7`, `30w2d`, `30 wk`, `30周2天`, `SSW 30+2`.
 
     Raises:
         DataError: no such text, or outside of 20 to 45 weeks.
     """
-    match = _GESTATION.fullmatch(_written(text))
+    match = _GESTATION.fullmatch(plain_text(text))
     days = math.nan
     if match and match["decimal"]:
         days = 7 * float(match["decimal"].replace(",", "."))
@@ -402,7 +386,7 @@ def between(birth: str | date, recording: str | date) -> Age:
         DataError: a date cannot be read or may mean two days, one time has a zone and the other none, or the recording
             lies before the birth.
     """
-    (born, born_exact), (recorded, recorded_exact) = _moment(birth), _moment(recording)
+    (born, born_exact), (recorded, recorded_exact) = moment(birth), moment(recording)
     exact = born_exact and recorded_exact
     if exact and (born.tzinfo is None) != (recorded.tzinfo is None):
         raise DataError("one of birth and recording has a time zone and the other none: give both or neither")
@@ -415,50 +399,3 @@ def between(birth: str | date, recording: str | date) -> Age:
     if recorded_exact and not born_exact:
         days -= 1.0
     return Age(max(0.0, days), _FINEST_DAYS if exact else 1.0)
-
-
-def moment_of(text: str) -> str | None:
-    """A date, or a moment in local time, as `2024-05-31` or `2024-05-31T14:20:05`; None where a text is none.
-
-    Args:
-        text: of the forms of `between`; a zone is left out.
-    """
-    try:
-        moment, exact = _moment(text)
-    except DataError:
-        return None
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") if exact else moment.date().isoformat()
-
-
-def _moment(value: str | date) -> tuple[datetime, bool]:
-    """A moment, and whether its time of day is known; else it is the beginning of its day."""
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day), False
-    moment = value if isinstance(value, datetime) else _written_moment(_written(value))
-    return moment, (moment.hour, moment.minute, moment.second) != (0, 0, 0)
-
-
-def _written_moment(text: str) -> datetime:
-    match = _DATE.fullmatch(text)
-    if match is None:
-        if _SERIAL.fullmatch(text):
-            raise DataError(
-                "a date is a bare number, as a spreadsheet counts days (Excel): format the column as 2024-05-31"
-            )
-        if re.match(r"[0-9]{1,2}/[0-9]{1,2}/", text):
-            raise DataError("a date with slashes may be day/month or month/day: write it as 2024-05-31")
-        raise DataError("a date cannot be read: write it as 2024-05-31 or 2024-05-31T14:20")
-    year, month, day = (next(match[f"{part}{form}"] for form in "1234" if match[f"{part}{form}"]) for part in "ymd")
-    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
-    try:
-        moment = datetime(int(year), int(month), int(day), hour, minute, second)
-    except ValueError:
-        raise DataError("a date cannot be read, the calendar has none such: write it as 2024-05-31") from None
-    zone = (match["zone"] or "").upper()
-    if not zone:
-        return moment
-    digits = zone.replace(":", "")
-    east = timedelta() if zone == "Z" else timedelta(hours=int(digits[1:3]), minutes=int(digits[3:5] or 0))
-    if east >= timedelta(days=1):
-        raise DataError("a date cannot be read: its zone is none")
-    return moment.replace(tzinfo=timezone(-east if zone.startswith("-") else east))

@@ -19,7 +19,7 @@ from auricle.methods import SHIPPED_WEIGHTS
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [
-    "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "tables", "age", "leads",
+    "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "tables", "moments", "age", "leads",
     "numerals", "labs", "amplitude", "gaps", "einthoven", "recording", "processes", "tracing",
     "safe_weights", "batch", "registry", "config", "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",

@@ -51,8 +51,9 @@ _TRACK_NOTES: Final = {
 }
 _HOW_NOTE: Final = (
     'Filled by `auricle evaluate RUN STORE RESULTS --task TASK` for each run and task, of stores that `auricle ingest` '
-    'made of PTB-XL, CPSC2018 and CSN; then `auricle table main RESULTS`. "MELP (Ours)" is what the document calls the '
-    "row: its numbers are those of MELP (2025)."
+    'made of PTB-XL, CPSC2018 and CSN; then `auricle table main RESULTS`; each training says at its start how long it '
+    'will take, and docs/study.md has the hours of two cores. "MELP (Ours)" is what the document calls the row: its '
+    "numbers are those of MELP (2025)."
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from auricle.errors import DataError, ReadError
 from auricle.io.header_comments import sex_of
 from auricle.io.names import record_name
 from auricle.leads import is_lead, shown
+from auricle.moments import local_moment
 from auricle.recording import Recording, left_out, make_recording
 
 # Programs that must write a date of birth and have none write 1900-01-01 and the like.
@@ -113,7 +114,7 @@ def recording_of(path: Path, export: Export, context: Mapping[str, object]) -> R
     own: dict[str, object] = {
         "age": _age(export, notes),
         "sex": sex_of(export.sex),
-        "recorded": ages.moment_of(export.recorded),
+        "recorded": local_moment(export.recorded),
         "patient_id": export.patient_id.strip() or None,
         "report": _report(export.statements),
         "measurements": _finite(export.measurements) or None,
