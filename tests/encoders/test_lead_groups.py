@@ -11,7 +11,8 @@ from torch import nn
 
 from auricle.config import configure
 from auricle.encoders import ENCODERS, Tokens, build_encoder
-from auricle.encoders.lead_groups import GroupStem, LeadGroups, LeadGroupsConfig, PerLeadStem
+from auricle.encoders._group_stems import GroupStem, PerLeadStem
+from auricle.encoders.lead_groups import LeadGroups, LeadGroupsConfig
 from auricle.leads import LISA_GROUPS, STANDARD
 from auricle.nn.film import Code, FiLM, Modulations
 from auricle.signal.preprocess import TYPICAL_MV, InputSpec
@@ -19,7 +20,6 @@ from conftest import make_batch
 
 SPEC = InputSpec(rate_hz=250, seconds=2.0)
 N_SCALES, DEPTH, WIDTH = 3, 2, 16
-NARROW = LeadGroupsConfig(width=5)
 
 
 class Given(Code):
@@ -207,7 +207,7 @@ class TestBody:
 class TestStems:
     def test_a_group_is_the_sum_of_its_leads_kernels_rescaled(self) -> None:
         torch.manual_seed(0)
-        stem = GroupStem(NARROW, [[0, 3], [1, 2, 4]], 6)
+        stem = GroupStem([[0, 3], [1, 2, 4]], 6, width=5, overlap=0.0)
         assert stem.n_streams == 2
         patches = torch.randn(3, 5, 7, 6)
         mask = torch.tensor([[True] * 5, [True, True, False, True, True], [False, True, False, False, False]])
@@ -225,7 +225,7 @@ class TestStems:
 
     def test_a_lead_is_one_stream_of_one_kernel_and_its_identity(self) -> None:
         torch.manual_seed(0)
-        stem = PerLeadStem(NARROW, [[4, 0], [2]], 6)
+        stem = PerLeadStem([[4, 0], [2]], 6, width=5, overlap=0.0)
         assert stem.n_streams == 3
         patches = torch.randn(2, 5, 7, 6)
         got = stem(patches.flatten(2), torch.ones(2, 5, dtype=torch.bool), torch.ones(2, 7, dtype=torch.bool))
@@ -234,7 +234,7 @@ class TestStems:
 
     def test_leads_meet_by_a_softmax_over_those_present(self) -> None:
         torch.manual_seed(0)
-        stem, x = PerLeadStem(NARROW, [[4, 0, 1], [2, 3]], 6), torch.randn(2, 5, 7, 5)
+        stem, x = PerLeadStem([[4, 0, 1], [2, 3]], 6, width=5, overlap=0.0), torch.randn(2, 5, 7, 5)
         mask = torch.tensor([[True] * 5, [False, True, True, False, True]])
         got = stem.gather(x, mask).detach().numpy()
         assert got.shape == (2, 2, 7, 5)
@@ -253,7 +253,7 @@ class TestStems:
         """Else the size of a token would depend on the length of the patch, the group and the unit."""
         torch.manual_seed(0)
         groups = [[0, 1, 2, 3], [4]]
-        made = stem(LeadGroupsConfig(width=64), groups, patch)
+        made = stem(groups, patch, width=64, overlap=0.0)
         signal, tokens = TYPICAL_MV * torch.randn(4, 5, 16 * patch), torch.ones(4, 16, dtype=torch.bool)
         bare = made(signal, torch.ones(4, 5, dtype=torch.bool), tokens) - made.identity[:, None]
         assert torch.allclose(bare.std((0, 2, 3)), torch.ones(len(made.identity)), rtol=0.25)
