@@ -150,8 +150,8 @@ class Age:
         object.__setattr__(self, "resolution_days", resolution if resolution_days is None else resolution_days)
         if not math.isfinite(self.days) or not 0 <= self.days <= OLDEST_DAYS:
             raise DataError(f"an age of {self.days:g} days is not possible: give 0 days to 130 years")
-        if not math.isfinite(self.resolution_days) or self.resolution_days <= 0:
-            raise DataError(f"an age known to {self.resolution_days:g} days is not possible: give a day or part of one")
+        if not math.isfinite(self.resolution_days) or self.resolution_days < 0:
+            raise DataError(f"an age known to {self.resolution_days:g} days is not possible: give 0 for exactly, or a length of time")
 
     @property
     def best_days(self) -> float:

@@ -5,6 +5,7 @@ Values have the names of the limits (`heart_rate`, `pr`, `qrs`, `qtc_bazett`, `q
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -106,3 +107,8 @@ class Measurements:
     recorded_hz: float
     quality: Acceptance = field(default_factory=lambda: Acceptance(True, True))
     cart: Mapping[str, float] = field(default_factory=dict)
+
+
+def unmeasured(name: str, reason: str) -> Measured:
+    """A value that is not there, with the reason; of a name that is no scalar it is an amplitude in mV."""
+    return Measured(math.nan, math.nan, UNITS.get(name, "mV"), reason or "not found")

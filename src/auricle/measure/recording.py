@@ -22,53 +22,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.leads import LIMB, STANDARD, wrap_axis_deg
+from auricle.leads import STANDARD
 from auricle.measure import remarks, rhythm
-from auricle.measure.amplitudes import UNKNOWN, amplitude_values, ratio
-from auricle.measure.delineate import FUSED, Delineation, Wave, delineate
-from auricle.measure.jackknife import GROUPS, left_out, standard_error
-from auricle.measure.measurements import CAME_WITH, UNITS, Measured, Measurements, Remark
-from auricle.measure.median_beat import Aligned, align, align_as, columns, independent, median_of, without_gaps
-from auricle.measure.waves import WAVES, Waves, frontal, frontal_axes_deg, read_waves
+from auricle.measure.amplitudes import amplitude_values, ratio
+from auricle.measure.delineate import Delineation
+from auricle.measure.intervals import axis_values, interval_values
+from auricle.measure.jackknife import left_out
+from auricle.measure.measurements import CAME_WITH, UNITS, Measured, Measurements, Remark, unmeasured
+from auricle.measure.median_beat import Aligned, align, align_as, columns, without_gaps
+from auricle.measure.reading import Reading, doubted, read_beat
+from auricle.measure.waves import WAVES, read_waves
 from auricle.recording import Recording
 from auricle.signal.acceptance import Acceptance, Reason, judge
 from auricle.signal.beats import Beats, read_beats, to_usual_height
 
 Floats = NDArray[np.float64]
 
-# Standard error of a mark, as a share of what was extrapolated: the foot of a wave need not be a parabola.
-_EXTRAPOLATED_SHARE: Final = 0.5
-# Error of a mark that all beats share and the jackknife cannot show: the edges of slow waves (P, T), and for either end
-# of QRS a share of its duration (`benchmarks/measure.py`: errors on simulated truth grow with it).
-_MARK_MS: Final[Mapping[str, float]] = {"p": 2.5, "t": 5.0}
-_QRS_MARK_SHARE: Final = 0.035
-_FULL_BAND_HZ: Final = 150.0
-_P_REPEATS: Final = 0.5
-_LARGEST_AXIS_SE_DEG: Final = 50.0
 _NO_BEATS: Final = "no heart beats found"
 # Remarks of which the trace is to blame, not the heart.
 _ELECTRODES: Final = ("arms_swapped", "leg_electrode_swapped")
-_INTERVALS: Final = ("p_duration", "pr", "qrs", "qt")
-_AXES: Final = ("p_axis", "qrs_axis", "t_axis")
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What is read from one median beat.
-
-    Attributes:
-        found: the marks.
-        intervals: (4,) P duration, PR, QRS and QT in ms, NaN where a mark is missing.
-        waves: amplitudes and areas.
-        axes: (3,) of P, QRS and T in degrees.
-        rr: samples from beat to beat.
-    """
-
-    found: Delineation
-    intervals: Floats
-    waves: Waves
-    axes: Floats
-    rr: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +56,7 @@ class _Decided:
 
     found: Measurements
     aligned: Aligned | None = None
-    readings: tuple[_Reading, ...] = ()
+    readings: tuple[Reading, ...] = ()
     scale: float = 1.0
 
 
@@ -120,7 +92,7 @@ def quality_of(recording: Recording) -> Acceptance:
     if begun.aligned is None:
         return begun.quality
     read = _read_whole(recording, begun.leads, begun.beats, begun.aligned)
-    whole, _ = _doubted(read.whole, [], read.aligned, read.leads)
+    whole, _ = doubted(read.whole, [], read.aligned, read.leads)
     found = _remarks(whole, read.aligned, read.leads, recording.amplitude_known)
     return begun.quality.also(_swapped(remarks.by_gravity(found)))
 
@@ -179,7 +151,7 @@ def _with_further(decided: _Decided, recording: Recording, keep: NDArray[np.bool
     leads = tuple(name for name, good in zip(recording.leads, keep, strict=True) if good)
     found_remarks = [*found.remarks, *remarks.of_contact(recording, keep)]
     beside, aligned = np.zeros((len(leads), found.median_beat.shape[1]), dtype=np.float32), decided.aligned
-    values = {f"{wave}_{lead.lower()}": _unknown("", every["qrs"].reason) for lead in leads for wave in WAVES}
+    values = {f"{wave}_{lead.lower()}": unmeasured("", every["qrs"].reason) for lead in leads for wave in WAVES}
     if aligned is not None and len(leads):
         signal = recording.signal[keep] * np.float32(decided.scale)
         further = align_as(signal, recording.rate_hz, found.beats, aligned)
@@ -199,7 +171,7 @@ def _with_further(decided: _Decided, recording: Recording, keep: NDArray[np.bool
     )
 
 
-def _beside(median: Floats, rate_hz: float, reading: _Reading) -> Floats:
+def _beside(median: Floats, rate_hz: float, reading: Reading) -> Floats:
     """(wave, lead) amplitudes of leads between the marks of a reading of others; NaN in a lead without a beat."""
     amplitude = read_waves(without_gaps(median), reading.found, rate_hz, reading.rr).amplitude_mv
     amplitude[:, ~np.isfinite(median).any(axis=1)] = np.nan
@@ -212,7 +184,7 @@ def _measured(
     beats: Beats,
     aligned: Aligned,
     found_remarks: list[Remark],
-) -> tuple[Measurements, tuple[_Reading, ...]]:
+) -> tuple[Measurements, tuple[Reading, ...]]:
     """All values of a recording whose beats could be aligned, and the readings they are from."""
     read = _read_whole(recording, leads, beats, aligned)
     leads, aligned, whole, rr_ms = read.leads, read.aligned, read.whole, read.rr_ms
@@ -221,12 +193,12 @@ def _measured(
     # Those with one group of beats left out, too.
     groups_left_out = left_out(aligned.stack)
     repeated = [_read_group(median, aligned, read.sheet, leads, read.usual_rr_ms) for median in groups_left_out]
-    whole, repeated = _doubted(whole, repeated, aligned, leads)
+    whole, repeated = doubted(whole, repeated, aligned, leads)
     # Values with their standard errors.
     known, seen = recording.amplitude_known, whole.found.qrs.onset is not None
-    values = rhythm.rate(rr_ms, seen, beats.unclear) | _interval_values(whole, repeated, recording, aligned.rate_hz)
+    values = rhythm.rate(rr_ms, seen, beats.unclear) | interval_values(whole, repeated, recording, aligned.rate_hz)
     values |= rhythm.corrected(values["qt"], *rhythm.before_ms(rr_ms, aligned.members), values["rr"].reason)
-    values |= _axis_values(whole, repeated, aligned.noise_mv, leads, known)
+    values |= axis_values(whole, repeated, aligned.noise_mv, leads, known)
     groups = [reading.waves.amplitude_mv for reading in repeated]
     values |= amplitude_values(whole.waves.amplitude_mv, groups, aligned.noise_mv, leads, whole.found, known)
     values["rs_ratio_v1"] = ratio(values)
@@ -258,7 +230,7 @@ class _Whole:
     sheet: list[list[int]]
     rr_ms: Floats
     usual_rr_ms: float
-    whole: _Reading
+    whole: Reading
 
 
 def _read_whole(recording: Recording, leads: tuple[str, ...], beats: Beats, aligned: Aligned) -> _Whole:
@@ -266,7 +238,7 @@ def _read_whole(recording: Recording, leads: tuple[str, ...], beats: Beats, alig
     sheet, rr_ms = columns(aligned), rhythm.intervals_ms(recording, beats.at)
     rr = float(np.median(rhythm.known(rr_ms))) if len(rhythm.known(rr_ms)) else math.nan
     aligned = replace(aligned, median=without_gaps(aligned.median))
-    return _Whole(leads, aligned, uncovered, sheet, rr_ms, rr, _read(aligned.median, aligned, sheet, leads, rr))
+    return _Whole(leads, aligned, uncovered, sheet, rr_ms, rr, read_beat(aligned.median, aligned, sheet, leads, rr))
 
 
 def _covered(leads: tuple[str, ...], aligned: Aligned) -> tuple[tuple[str, ...], Aligned, list[Remark]]:
@@ -288,129 +260,16 @@ def _covered(leads: tuple[str, ...], aligned: Aligned) -> tuple[tuple[str, ...],
 
 def _read_group(
     median: Floats, aligned: Aligned, sheet: list[list[int]], leads: tuple[str, ...], rr_ms: float
-) -> _Reading:
+) -> Reading:
     """The reading of a median with beats left out; NaN in leads that only those beats had."""
     there = np.isfinite(median).any(axis=1)
-    reading = _read(without_gaps(median), aligned, sheet, leads, rr_ms)
+    reading = read_beat(without_gaps(median), aligned, sheet, leads, rr_ms)
     if not there.all():
         reading.waves.amplitude_mv[:, ~there] = np.nan
     return reading
 
 
-def _read(median: Floats, aligned: Aligned, sheet: list[list[int]], leads: tuple[str, ...], rr_ms: float) -> _Reading:
-    rr = (rr_ms if math.isfinite(rr_ms) else 1000.0) * aligned.rate_hz / 1000
-    independent_rows = set(independent(leads))
-    found: Delineation | None = None
-    amplitude, area = np.full((len(WAVES), len(leads)), np.nan), np.full((3, len(leads)), np.nan)
-    # The leads of a column are read between marks of their own; the largest column gives the intervals.
-    for rows in sheet:
-        own = [row for row in rows if row in independent_rows] or rows
-        marks = delineate(median[own], aligned.noise_mv[own], aligned.rate_hz, aligned.r_index, rr)
-        read = read_waves(median[rows], marks, aligned.rate_hz, rr)
-        amplitude[:, rows], area[:, rows] = read.amplitude_mv, read.area
-        found = found or marks
-    assert found is not None, "a beat without leads"
-    waves = Waves(amplitude, area)
-    ms = 1000 / aligned.rate_hz
-    between = ((found.p, found.p), (found.p, found.qrs), (found.qrs, found.qrs), (found.qrs, found.t))
-    ends = ("offset", "onset", "offset", "offset")
-    intervals = [_between(first, last, end) * ms for (first, last), end in zip(between, ends, strict=True)]
-    return _Reading(found, np.array(intervals), waves, frontal_axes_deg(waves.area, leads), rr)
-
-
-def _between(first: Wave, last: Wave, end: str) -> float:
-    begin, stop = first.onset, last.onset if end == "onset" else last.offset
-    return stop.at - begin.at if begin is not None and stop is not None else math.nan
-
-
-def _doubted(
-    whole: _Reading, repeated: list[_Reading], aligned: Aligned, leads: tuple[str, ...]
-) -> tuple[_Reading, list[_Reading]]:
-    """The readings without their P wave, if it does not repeat in both halves of the beats: fibrillation, or noise."""
-    p = whole.found.p
-    if p.onset is None or p.offset is None or len(aligned.stack) < GROUPS:
-        return whole, repeated
-    rows = independent(leads)
-    first, last = max(0, round(p.onset.at)), round(p.offset.at) + 1
-    halves = [without_gaps(median_of(aligned.stack[start::2][:, rows, first:last])) for start in (0, 1)]
-    even, odd = (half - half.mean(axis=1, keepdims=True) for half in halves)
-    size = float(np.sqrt((even**2).sum() * (odd**2).sum()))
-    if size > 0 and float((even * odd).sum()) / size > _P_REPEATS:
-        return whole, repeated
-    lost = Wave(None, None, reason="no P wave found")
-
-    def without(reading: _Reading) -> _Reading:
-        amplitude, area = reading.waves.amplitude_mv.copy(), reading.waves.area.copy()
-        amplitude[WAVES.index("p")], area[0] = np.nan, np.nan
-        intervals, axes = reading.intervals.copy(), reading.axes.copy()
-        intervals[:2], axes[0] = np.nan, np.nan
-        return _Reading(replace(reading.found, p=lost), intervals, Waves(amplitude, area), axes, reading.rr)
-
-    return without(whole), [without(reading) for reading in repeated]
-
-
-def _interval_values(
-    whole: _Reading, repeated: list[_Reading], recording: Recording, fine_hz: float
-) -> dict[str, Measured]:
-    found, ms = whole.found, 1000 / fine_hz
-    marks = {"p_duration": (found.p.onset, found.p.offset), "pr": (found.p.onset, found.qrs.onset),
-             "qrs": (found.qrs.onset, found.qrs.offset), "qt": (found.qrs.onset, found.t.offset)}  # fmt: skip
-    soft = {"p_duration": ("p", "p"), "pr": ("p", "qrs"), "qrs": ("qrs", "qrs"), "qt": ("qrs", "t")}
-    reasons = {"p_duration": found.p.reason, "pr": found.p.reason, "qrs": found.qrs.reason, "qt": found.t.reason}
-    spread = standard_error(np.array([reading.intervals for reading in repeated])) if repeated else np.full(4, np.nan)
-    values = {}
-    qrs = float(whole.intervals[_INTERVALS.index("qrs")])
-    qrs_mark = _QRS_MARK_SHARE * qrs if math.isfinite(qrs) else 0.0
-    for number, name in enumerate(_INTERVALS):
-        value = float(whole.intervals[number])
-        if not (math.isfinite(value) and value > 0):
-            values[name] = _unknown(name, reasons[name] or found.qrs.reason or FUSED)
-            continue
-        extrapolated = [_EXTRAPOLATED_SHARE * mark.extrapolated * ms for mark in marks[name] if mark is not None]
-        own = [_MARK_MS.get(wave, qrs_mark) for wave in soft[name]]
-        # Too few beats show no spread; it is then taken to be twice the error of the marks themselves.
-        seen = spread[number] if math.isfinite(spread[number]) else 2 * math.hypot(*own)
-        sample = 1000 / recording.original_hz
-        error = math.hypot(seen, sample / math.sqrt(3), _rounded_ms(recording), *extrapolated, *own)
-        values[name] = Measured(value, max(error, sample / 2), "ms")
-    return values
-
-
-def _rounded_ms(recording: Recording) -> float:
-    """How far a cart's low-pass may move two marks: its rise time (.35 / cut-off) beyond that of a band of 150 Hz."""
-    low_pass = recording.cart_band_hz[1] if recording.cart_band_hz else _FULL_BAND_HZ
-    return math.sqrt(2) * max(0.0, 350 / max(low_pass, 1.0) - 350 / _FULL_BAND_HZ)
-
-
-def _axis_values(
-    whole: _Reading, repeated: list[_Reading], noise_mv: Floats, leads: tuple[str, ...], amplitude_known: bool
-) -> dict[str, Measured]:
-    """Axes of P, QRS and T in degrees with their standard errors."""
-    lead_i, lead_ii = frontal(whole.waves.area, leads)
-    reasons = (whole.found.p.reason, whole.found.qrs.reason, whole.found.t.reason)
-    limb = [row for row, name in enumerate(leads) if name in LIMB]
-    values = {}
-    for number, name in enumerate(_AXES):
-        angle = float(whole.axes[number])
-        if not amplitude_known or not math.isfinite(angle):
-            reason = UNKNOWN if not amplitude_known else reasons[number] or "needs two limb leads"
-            values[name] = _unknown(name, reason)
-            continue
-        turned = np.array([reading.axes[number] - angle for reading in repeated])
-        spread = float(standard_error((turned + 180) % 360 - 180)) if len(turned) else math.nan
-        length = math.hypot(lead_i[number], (2 * lead_ii[number] - lead_i[number]) / math.sqrt(3))
-        lasts = (80.0, 80.0, 160.0)[number]  # noise in the level adds to the area over so many ms
-        level = math.degrees(math.atan2(float(np.median(noise_mv[limb])) * lasts, length))
-        error = math.hypot(spread if math.isfinite(spread) else 2 * level, level, 1.0)
-        if error > _LARGEST_AXIS_SE_DEG:
-            values[name] = _unknown(name, "the wave has no net direction")
-        else:
-            turn = float(wrap_axis_deg(angle)) if name == "qrs_axis" else angle
-            values[name] = Measured(turn, error, "deg")
-    return values
-
-
-def _remarks(whole: _Reading, aligned: Aligned, leads: tuple[str, ...], amplitude_known: bool) -> list[Remark]:
+def _remarks(whole: Reading, aligned: Aligned, leads: tuple[str, ...], amplitude_known: bool) -> list[Remark]:
     found_remarks = [Remark("paced")] if whole.found.paced else []
     qrs = _qrs_of(whole.found, aligned.median)
     if qrs is None or not amplitude_known:
@@ -453,19 +312,15 @@ def _of_leads(values: Mapping[str, Measured], leads: tuple[str, ...], recorded: 
         absent = f"lead {lead} {'is flat or mostly missing' if lead in recorded else 'was not recorded'}"
         for wave in WAVES:
             name = f"{wave}_{lead.lower()}"
-            ordered[name] = values[name] if name in values else _unknown(name, absent)
+            ordered[name] = values[name] if name in values else unmeasured(name, absent)
     return ordered
-
-
-def _unknown(name: str, reason: str) -> Measured:
-    return Measured(math.nan, math.nan, UNITS.get(name, "mV"), reason or "not found")
 
 
 def _nothing(
     recording: Recording, leads: tuple[str, ...], beats: NDArray[np.int64], found_remarks: list[Remark], why: str
 ) -> Measurements:
     names = (*UNITS, *(f"{wave}_{lead.lower()}" for lead in leads for wave in WAVES))
-    values = _in_order({name: _unknown(name, why) for name in names}, leads, recording.leads)
+    values = _in_order({name: unmeasured(name, why) for name in names}, leads, recording.leads)
     found_remarks = [*found_remarks, Remark("few_beats", (), {"beats": float(len(beats))})]
     empty = np.zeros((len(leads), 0), dtype=np.float32)
     return Measurements(values, remarks.by_gravity(found_remarks), leads, empty, recording.rate_hz, 0, {}, beats, 0,
