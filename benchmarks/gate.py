@@ -68,7 +68,7 @@ def main() -> None:
         store = Path(folder) / "store"
         options = {"n": 200, "ages": "children", "diagnoses": "child", "rate_hz": 100.0, "seconds": 10.0}
         ingest("simulated", Path(), store, options=options, rate_hz=100, workers=1)
-        bare, gated = Stepper(run(store, None)), Stepper(run(store, {"n_fourier": 0}))
+        bare, gated = Stepper(run(store, None)), Stepper(run(store, {}))
     sizes = [sum(weight.numel() for weight in one.method.parameters()) for one in (bare, gated)]
     for one in (bare, gated):
         one.seconds(), answer_s(one)

@@ -45,18 +45,12 @@ class TestGate:
         ):
             made = tiny(gate=settings).encoder.codes["age"]
             assert isinstance(made, AgeCode)
-            wanted = {"code": "log_month", "n_fourier": 4, "unknown_share": 0.1, **settings}
+            wanted = {"code": "log_month", "n_fourier": 0, "unknown_share": 0.1, **settings}
             assert (made.kind, made.width, made.unknown_share) == (
                 wanted["code"], 1 + 2 * wanted["n_fourier"], wanted["unknown_share"],
             )  # fmt: skip
             days = torch.tensor([0.0, 3.0, 900.0])
             assert torch.allclose(made.eval()(days)[:, 0], code(days, wanted["code"]))
-
-    def test_what_is_no_number_has_no_waves(self) -> None:
-        for kind in ("bands", "constant"):
-            assert tiny(gate={"code": kind}).config.gate.n_fourier == 0
-            with pytest.raises(ConfigError, match="waves of an age that is a number"):
-                tiny(gate={"code": kind, "n_fourier": 1})
 
     def test_without_it_age_is_not_read(self) -> None:
         method, batch = tiny(gate=None).eval(), make_batch()

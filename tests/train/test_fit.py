@@ -34,7 +34,7 @@ from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 from auricle.train.loop import schedule
 from auricle.train.run_folder import resume_point, resume_step
-from auricle.train.setup import as_donor, finetune_values, load_run, run_values, same_run, with_classes
+from auricle.train.setup import finetune_values, load_run, run_values, same_run, with_classes
 from auricle.train.timing import Timing, faster_precision
 from auricle.train.watch import Estimate, Watcher, duration
 
@@ -169,15 +169,6 @@ def test_finetuning_takes_the_donors_encoder(store: Path, tmp_path: Path) -> Non
     assert shared
     assert all(torch.equal(before[name], after[name]) for name in shared)
     assert load_method(tuned).class_names[0] == "NORM"
-
-
-def test_a_gate_goes_on_reading_ages_as_its_donors_does() -> None:
-    donor = {"input": {}, "gate": {"code": "log", "n_fourier": 0, "unknown_share": 0.2}}
-    assert as_donor(donor, {"gate": {}})["gate"] == {"code": "log", "n_fourier": 0}
-    assert as_donor(donor, {"gate": {"n_fourier": 2}})["gate"] == {"code": "log", "n_fourier": 2}
-    assert as_donor(donor, {"gate": {"code": "bands"}})["gate"] == {"code": "bands"}
-    assert "gate" not in as_donor(donor, {})
-    assert as_donor({"input": {}}, {"gate": {}})["gate"] == {}
 
 
 @pytest.mark.parametrize("method", ["ls_emvae", "lisa"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,9 +11,6 @@ from auricle.encoders import EncoderModule
 from auricle.nn.age_code import AgeKind
 from auricle.nn.film import AgeCode
 
-_WAVES: Final = 4
-_NO_NUMBERS: Final = ("bands", "constant")
-
 
 class AgeGateConfig(Config):
     """The age gate.
@@ -22,8 +18,7 @@ class AgeGateConfig(Config):
     Attributes:
         code: how days become a number in [0, 1]; see `auricle.nn.age_code.code`. Beside these, as controls: `bands`,
             age in steps, and `constant`, the same for everybody.
-        n_fourier: pairs of sine and cosine features added to it; by default four where the code is a number, which was
-            better than none wherever it was measured (docs/results/age.md), and none where it is not.
+        n_fourier: pairs of sine and cosine features added to it.
         unknown_share: share of training records whose age is hidden.
         at: `blocks`, every modulation point (the proposal's); `output`, the pooled vector alone, to which age may only
             add: with a linear head that is age beside the features, the plainest way to tell a model an age.
@@ -31,21 +26,14 @@ class AgeGateConfig(Config):
     """
 
     code: AgeKind = "log_month"
-    n_fourier: Annotated[int, Field(ge=0)] = _WAVES
+    n_fourier: Annotated[int, Field(ge=0)] = 0
     unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     at: Literal["blocks", "output"] = "blocks"
     by_group: bool = True
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_waves(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("code") in _NO_NUMBERS and "n_fourier" not in values:
-            return {**values, "n_fourier": 0}
-        return values
-
     @model_validator(mode="after")
     def _consistent(self) -> AgeGateConfig:
-        if self.n_fourier and self.code in _NO_NUMBERS:
+        if self.n_fourier and self.code in ("bands", "constant"):
             raise ValueError(f"n_fourier adds waves of an age that is a number; code={self.code} is none")
         if self.at == "output" and not self.by_group:
             raise ValueError("by_group is of the gates in the blocks: at=output has no groups")

@@ -82,9 +82,6 @@ def finetune_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def as_donor(donor: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a method that goes on from another's encoder, reads what it reads, and may read fewer of its leads.
 
-    Where both have an age gate it reads ages as the other's does, unless it is told otherwise: what the other's gate
-    learned would be left behind.
-
     Args:
         donor: settings of the other method, whole.
         model: settings of this one.
@@ -98,8 +95,6 @@ def as_donor(donor: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, An
         read = validate(InputSpec, kept["input"], "input").narrowed([canonical(lead) for lead in leads])
         rest = {key: value for key, value in model["input"].items() if key != "leads"}
         model = {**model, "input": merge({"only": list(read.only)}, rest)}
-    if donor.get("gate") and model.get("gate") is not None and "code" not in model["gate"]:
-        model = {**model, "gate": merge({key: donor["gate"][key] for key in ("code", "n_fourier")}, model["gate"])}
     return merge({"name": "supervised", **kept}, model)
 
 
