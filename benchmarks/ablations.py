@@ -47,6 +47,7 @@ class Shown(NamedTuple):
 _FEW: Final = "examples/ptb_xl_few.toml"
 ABLATIONS: Final = {
     "age_gate_20000": Asked("age_gate", "simulated/children", "B3 lisa"),
+    "age_gate_20000_above_b4": Asked("age_gate", "simulated/children", "B4 lisa, age gate"),
     "ls_emvae": Asked("ls_emvae", _FEW, "corrected"),
     "cg_dmer": Asked("cg_dmer", _FEW, "cg_dmer"),
     "acl_ecg": Asked("acl_ecg", _FEW, "acl_ecg"),
@@ -86,6 +87,7 @@ TABLES: Final = {
     )),
     "the pair at all ages": Shown("age.md", "age_gate_20000", _at_ages("")),
     "the pair above B3 at all ages": Shown("age.md", "age_gate_20000", _at_ages(_ABOVE_B3)),
+    "above B4 at all ages": Shown("age.md", "age_gate_20000_above_b4", _at_ages(" above B4 lisa, age gate")),
     "ls_emvae": Shown("systems.md", "ls_emvae", _probes("ls_emvae")),
     "cg_dmer": Shown("systems.md", "cg_dmer", _probes("cg_dmer", ("zero-shot", "AUROC zero-shot"))),
     "acl_ecg": Shown("systems.md", "acl_ecg", (

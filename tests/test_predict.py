@@ -90,6 +90,8 @@ def test_ages_without_labels_teach_no_answer() -> None:
     adults = {"task": None, "age_days": [6600.0, 33000.0]}
     assert trained_ages({"about": {"task": "t", "age_days": [1.0, 6000.0], "donor": adults}}) == (1.0, 6000.0)
     assert trained_ages({"about": {"task": None, "age_days": [1.0, 6000.0], "donor": adults}}) == (1.0, 33000.0)
+    labelled = {"task": "t", "age_days": [6600.0, 33000.0]}
+    assert trained_ages({"about": {"task": None, "age_days": [1.0, 6000.0], "donor": labelled}}) == (1.0, 33000.0)
     children = {"task": "t", "age_days": [1.0, 6000.0], "donor": {"task": "t", "age_days": None}}
     assert trained_ages({"about": children}) is None
 

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,9 @@ def test_a_column_has_one_kind(tmp_path: Path) -> None:
         "n": "int64", "x": "double", "t": "string", "m": "string", "e": "double",
     }  # fmt: skip
     assert table.column("m").to_pylist() == ["2", "b", None]
+    numpys = [{"i": np.int64(2**60 + 1), "b": np.bool_(True), "t": np.str_("a"), "f": np.float32(0.5)}]
+    write_rows(tmp_path / "b.parquet", numpys)
+    assert parquet.read_table(tmp_path / "b.parquet").to_pylist() == [{"i": 2**60 + 1, "b": True, "t": "a", "f": 0.5}]
     write_rows(tmp_path / "a.csv", rows)
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.DictReader(file))[2] == {"n": "", "x": "", "t": "", "m": "", "e": ""}

@@ -89,8 +89,8 @@ def tested_on(about: Mapping[str, Any], classes: Sequence[str], kind: str) -> di
 def trained_ages(about: Mapping[str, Any]) -> tuple[float, float] | None:
     """The least and the greatest age at which weights, and all they began from, learned what they are asked.
 
-    Of weights that learned labels these are the ages of the people whose labels they learned: what came before, without
-    labels, taught them no answer at its ages. None where one of them is unknown.
+    Of weights that learned labels last these are the ages of the people whose labels they learned: what came before,
+    without labels, taught them no answer at its ages. None where one of them is unknown.
 
     Args:
         about: by `about_of`.
@@ -99,7 +99,9 @@ def trained_ages(about: Mapping[str, Any]) -> tuple[float, float] | None:
     while own:
         stages.append(own)
         own = own.get("donor")
-    links = [one.get("age_days") for one in [one for one in stages if one.get("task")] or stages]
+    if stages and stages[0].get("task"):
+        stages = [one for one in stages if one.get("task")]
+    links = [one.get("age_days") for one in stages]
     if not links or None in links:
         return None
     return min(low for low, _ in links), max(high for _, high in links)

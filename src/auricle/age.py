@@ -151,7 +151,9 @@ class Age:
         if not math.isfinite(self.days) or not 0 <= self.days <= OLDEST_DAYS:
             raise DataError(f"an age of {self.days:g} days is not possible: give 0 days to 130 years")
         if not math.isfinite(self.resolution_days) or self.resolution_days < 0:
-            raise DataError(f"an age known to {self.resolution_days:g} days is not possible: give 0 for exactly, or a length of time")
+            raise DataError(
+                f"an age known to {self.resolution_days:g} days is not possible: give a length of time, or 0"
+            )
 
     @property
     def best_days(self) -> float:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from auricle.atomic import write_with
 from auricle.errors import require
@@ -14,7 +17,8 @@ CSV, PARQUET = ".csv", ".parquet"
 # A missing number is None, a missing text empty.
 Cell = str | float | int | bool | None
 Row = Mapping[str, Cell]
-_ONE_KIND: Final = {str: "string", bool: "bool_", int: "int64"}
+# A truth value is a number as well: the first that fits counts. numpy's scalars are of these kinds, too.
+_KINDS: Final = ((str, "string"), ((bool, np.bool_), "bool_"), (Integral, "int64"))
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -62,7 +66,7 @@ def _write_csv(place: Path, parts: Iterable[Sequence[Row]], kinds: Mapping[str, 
 def _write_parquet(place: Path, parts: Iterable[Sequence[Row]], kinds: Mapping[str, set[type]]) -> None:
     arrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
     fields = {name: getattr(arrow, _kind(found))() for name, found in kinds.items()}
-    texts = {name for name, found in kinds.items() if str in found and len(found) > 1}
+    texts = {name for name, found in kinds.items() if _kind(found) == "string" and found != {str}}
 
     def cell(row: Row, name: str) -> Any:
         value = row.get(name)
@@ -76,6 +80,5 @@ def _write_parquet(place: Path, parts: Iterable[Sequence[Row]], kinds: Mapping[s
 
 def _kind(found: set[type]) -> str:
     """Arrow's name for what a column holds: texts where one is a text, numbers where there is no value at all."""
-    if len(found) == 1:
-        return _ONE_KIND.get(next(iter(found)), "float64")
-    return "string" if str in found else "float64"
+    kinds = {next((kind for base, kind in _KINDS if issubclass(one, base)), "float64") for one in found}
+    return "string" if "string" in kinds else kinds.pop() if len(kinds) == 1 else "float64"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -32,3 +33,8 @@ def test_rows_that_were_not_run_are_left_out() -> None:
     kept = {"mirage": {"Full model": {"AUROC": "1"}}}
     made = ablations.table(kept, "mirage").splitlines()
     assert made[2:] == ["| Full model | not run | not run | 1 | not run | not run |"]
+
+
+def test_no_page_waits_for_a_number() -> None:
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        assert not re.findall(r"@[A-Z0-9]+@", page.read_text(encoding="utf-8")), page

@@ -106,7 +106,7 @@ VERBS = {
     "norms": (("fit", "NORMALS", "CURVES", "--label", ""), "", r"fit +", "nothing was written"),
     "convert": (
         ("MANY", "--to-folder", "OUT", "--json", "--workers", 1), "", r'"written"',
-        r"the [1-9]\d* recordings .* are kept in .*all again",
+        r"recordings that were written are kept in .*lists [1-9]\d*; the same command",
     ),
     "measure": (
         ("MANY", "--out", "TABLE", "--executor", "processes", "--workers", 1), "", r"measure +",

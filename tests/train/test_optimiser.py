@@ -52,5 +52,6 @@ def test_a_weight_of_zero_is_moved_as_by_sgd() -> None:
 
 
 def test_lars_without_decay_is_refused() -> None:
+    method = create_method("byol", "tiny", recipe={"optimiser": "lars", "weight_decay": 0.0})
     with pytest.raises(ConfigError, match="lars scales what has a weight decay"):
-        create_method("byol", "tiny", recipe={"optimiser": "lars", "weight_decay": 0.0})
+        optimiser_of(method)

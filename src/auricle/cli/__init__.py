@@ -54,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# What an operating system says of a place that a file or folder cannot have; anything else is a bug.
+# What an operating system says of a place that a file or folder cannot have, or may not be read from.
 _NO_PLACE: Final = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 _VERBS = (
     demo, sample, simulate, check, convert, measure, norms, ingest, pretrain, finetune, calibrate, evaluate, ablate,
@@ -113,7 +113,9 @@ def main() -> None:
         if is_full(error):
             remedy = "no room is left on the disk: make room; what is whole was kept, and long work goes on from there"
         elif error.errno in _NO_PLACE and error.filename is not None:
-            remedy = f"cannot be used ({error.strerror}); name another place, or look at what lies there"
+            remedy = (
+                f"cannot be used ({error.strerror}); look what lies there and who may use it, or name another place"
+            )
         else:
             raise
         say(f"{error.filename}: {remedy}" if error.filename is not None else remedy)

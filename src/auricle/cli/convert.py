@@ -73,7 +73,12 @@ def convert_recordings(
     _begin(out, {"to": to, "age": age, "sex": sex, "key": key, "recordings": fingerprint(given)})
     converting = _Converting(out, to, pseudonyms, known, names)
     made: list[_Made] = []
-    keeps(lambda: f"the {len(made)} recordings that were written are kept in {out}; the same command writes all again")
+    keeps(
+        lambda: (
+            f"recordings that were written are kept in {out}, {_MANIFEST} lists {len(made)}; "
+            "the same command goes over all again"
+        )
+    )
 
     def keep(found: Sequence[_Made]) -> Sequence[_Made]:
         made.extend(found)

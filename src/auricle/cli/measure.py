@@ -43,6 +43,7 @@ from auricle.cli.recordings import (
     Verb,
     WorkersOption,
     go_through,
+    only_here,
     only_one,
     seen_from,
 )
@@ -125,6 +126,8 @@ def measure(
     check_not_read(written, [*files, norms, *(one.path for one in given)])
     only_one(given, "--page", page is not None)
     only_one(given, "--ages-figure", ages_figure is not None)
+    only_here(executor, "--page", page is not None)
+    only_here(executor, "--ages-figure", ages_figure is not None)
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
     known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex")}

@@ -118,9 +118,9 @@ def check_not_read(written: Mapping[str, Path | None], read: Iterable[Path | Non
     Raises:
         ConfigError: one of them is written, under whatever name.
     """
-    known = {path.resolve() for path in read if path is not None}
-    for option, path in written.items():
-        if path is not None and path.resolve() in known:
+    places = {path.resolve(): option for option, path in written.items() if path is not None}
+    for path in read if places else ():
+        if path is not None and (option := places.get(path.resolve())) is not None:
             raise ConfigError(f"{option} {path}: is read here, and would be replaced; give another name")
 
 

@@ -31,6 +31,7 @@ from auricle.cli.recordings import (
     Verb,
     WorkersOption,
     go_through,
+    only_here,
     only_one,
     seen_from,
 )
@@ -98,9 +99,12 @@ def predict(
     check_table_name("--out", out)
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     given = inputs(seen_from(files, executor), pictures=predictor.method.picture_size is not None)
-    check_not_read({"--out": out, "--fhir": fhir, "--page": page}, [*files, image, *(one.path for one in given)])
+    own = [] if weights is None else [*Path(weights).rglob("*")]
+    read = [*files, image, *own, *(one.path for one in given)]
+    check_not_read({"--out": out, "--fhir": fhir, "--page": page}, read)
     only_one(given, "--image", image is not None)
     only_one(given, "--page", page is not None)
+    only_here(executor, "--page", page is not None)
     if lab and any(one.listed for one in given):
         raise ConfigError("--lab is of one recording: write the values of a manifest into its columns `lab:NAME`")
     console, titles, knows = Console(), predictor.titles(lang), predictor.knows(lang)

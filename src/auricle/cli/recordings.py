@@ -134,6 +134,16 @@ def only_one(given: Sequence[Input], option: str, is_used: bool) -> None:
         raise ConfigError(f"{option} is of one recording: give one file")
 
 
+def only_here(executor: str | None, option: str, is_used: bool) -> None:
+    """Refuse an option whose file is not made where an executor makes a table.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if is_used and executor is not None:
+        raise ConfigError(f"{option} and --executor: a table alone is made there; leave one of them out")
+
+
 def seen_from(files: Sequence[Path], executor: str | None) -> list[Path]:
     """Files as those see them who read them: from another machine's folder a relative name is another file."""
     return [path.absolute() for path in files] if executor is not None else list(files)

@@ -84,7 +84,7 @@ def run_ablation(
         ablation: what is compared.
         frame: where it is run.
         watcher: told of each run's progress.
-        say: called with a line before each row is trained.
+        say: called with a line before each row is trained, and with what all of them will take.
 
     Raises:
         ConfigError: a row's settings are wrong (all are checked before the first is trained), or the folder holds rows

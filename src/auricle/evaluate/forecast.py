@@ -13,24 +13,31 @@ class Forecast(Watcher):
 
     Args:
         watcher: is told of each training.
-        runs: configurations of the trainings that are not finished.
+        runs: configurations of the trainings that are not finished, in order.
         say: called with the line.
     """
 
     def __init__(self, watcher: Watcher, runs: Iterable[RunConfig], say: Callable[[str], None]) -> None:
         self._watcher, self._say = watcher, say
-        self._n_left = [run.train.steps * run.train.accumulate * run.train.batch_size for run in runs]
+        self._runs = list(runs)
 
     def begin(self, estimate: Estimate, config: RunConfig) -> None:
         """Pass it on, and the first time say what is left of all."""
         self._watcher.begin(estimate, config)
-        if len(self._n_left) > 1:
-            seconds = sum(self._n_left) / estimate.records_per_second
+        if len(self._runs) > 1:
+            # Of epochs, as many records as this training has: the others have about the same ones.
+            n_records = [
+                (run.train.epochs * (estimate.n_records or 0))
+                if run.train.epochs is not None
+                else run.train.steps * run.train.accumulate * run.train.batch_size
+                for run in self._runs[1:]
+            ]
+            seconds = estimate.seconds + sum(n_records) / estimate.records_per_second
             self._say(
-                f"{len(self._n_left)} trainings, at the pace of this one about {duration(seconds)} in all; evaluating "
+                f"{len(self._runs)} trainings, at the pace of this one about {duration(seconds)} in all; evaluating "
                 "comes on top"
             )
-        self._n_left = []
+        self._runs = []
 
     def step(self, step: int, terms: dict[str, float], n_records: int) -> None:
         """Pass it on."""

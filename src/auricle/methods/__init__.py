@@ -242,7 +242,7 @@ def read_tensors(folder: Path, method: Method) -> dict[str, torch.Tensor]:
         tensors = load_file(folder / _TENSORS)
     except (FileNotFoundError, SafetensorError) as error:
         raise CheckpointError(
-            f"{folder / _TENSORS}: is damaged ({error}): copy it again, or delete {folder} and train again"
+            f"{folder / _TENSORS}: cannot be read ({error}): copy these weights again, or train them again"
         ) from None
     wanted = {name: tuple(tensor.shape) for name, tensor in method.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Prot
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
@@ -53,12 +53,6 @@ class Recipe(Config):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
-
-    @model_validator(mode="after")
-    def _scaled(self) -> Recipe:
-        if self.optimiser == "lars" and not self.weight_decay:
-            raise ValueError("lars scales what has a weight decay, and without one is sgd: give one, or take sgd")
-        return self
 
 
 class MethodConfig(ComponentConfig):
