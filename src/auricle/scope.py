@@ -33,7 +33,7 @@ _AGES_WITHIN: Final = 0.99
 _SHRINKAGE: Final = 0.001
 # Weight of the penalty on the line from features to age, as a share of the mean variance and number of records.
 _RIDGE: Final = 0.01
-# Ages are compared on a scale on which a month of an infant and years of an adult are alike.
+# Of the scale on which saved scopes were fitted to ages: nearly `age_axis.age_scale`, and theirs for good.
 _SCALE_DAYS: Final = DAYS_PER_MONTH
 
 

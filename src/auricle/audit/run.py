@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from auricle.age_axis import known_ages
 from auricle.audit.report import Audit
 from auricle.audit.scores import Scored
 from auricle.errors import ConfigError, DataError
 from auricle.evaluate.by_age import MARGIN, N_BOOTSTRAP, by_age
 from auricle.evaluate.conformal import sets_of
-from auricle.evaluate.metrics import known_ages
 from auricle.evaluate.ranking import SPECIFICITY, Values
 from auricle.evaluate.thresholds import halves_of_people, thresholds_at
 from auricle.over_age import AnswerSets

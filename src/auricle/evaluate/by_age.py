@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from auricle.age import AGE_BANDS, AgeBand
+from auricle.age_axis import age_of_scale, age_scale, known_ages
 from auricle.errors import DataError
 from auricle.evaluate.metrics import (
     FEWEST_NEAR_AN_AGE,
     age_kernel,
-    age_of_scale,
-    age_scale,
-    known_ages,
     patient_weights,
     quantiles,
 )

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
+from auricle.age_axis import known_ages
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.conformal import Answered, fit_sets
 from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.metrics import age_kernel, expected_calibration_error, known_ages
+from auricle.evaluate.metrics import age_kernel, expected_calibration_error
 from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting
 from auricle.losses.supervised import one_class

@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.age_axis import known_ages
 from auricle.evaluate.by_age import BANDWIDTH
-from auricle.evaluate.metrics import age_kernel, known_ages
+from auricle.evaluate.metrics import age_kernel
 from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.over_age import KNOTS_DAYS, AnswerSets
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from auricle.age import AGE_BANDS, OLDEST_DAYS, AgeBand
+from auricle.age import AGE_BANDS, AgeBand
+from auricle.age_axis import age_scale, known_ages
 from auricle.atomic import write_json
 from auricle.errors import DataError
 from auricle.evaluate.predictions import Predictions, patient_codes
@@ -242,22 +243,6 @@ def expected_calibration_error(truth: ArrayLike, probability: ArrayLike, n_bins:
 
 # Where the kernel weighs fewer records than this, the value would come from far-away ages and is NaN.
 FEWEST_NEAR_AN_AGE: Final = 5.0
-
-
-def age_scale(age_days: ArrayLike) -> Values:
-    """log(1 + days/30) of ages: on this scale the same distance is days in a newborn and years in an adult."""
-    return np.asarray(np.log1p(np.asarray(age_days, dtype=np.float64) / 30))
-
-
-def age_of_scale(place: ArrayLike) -> Values:
-    """Ages in days of places on `age_scale`."""
-    return np.asarray(30 * np.expm1(np.asarray(place, dtype=np.float64)))
-
-
-def known_ages(age_days: ArrayLike) -> NDArray[np.bool_]:
-    """(n,) which ages in days are known and can be a person's; programs write -999 for an unknown one."""
-    days = np.asarray(age_days, dtype=np.float64)
-    return np.asarray(np.isfinite(days) & (days >= 0) & (days <= OLDEST_DAYS))
 
 
 def age_kernel(age_days: ArrayLike, ages_days: ArrayLike, bandwidth: float = 0.5) -> Values:

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from auricle.age_axis import age_scale, known_ages
 from auricle.config import validate
 from auricle.data.store import Store
 from auricle.errors import UnknownNameError
-from auricle.evaluate.metrics import age_scale
 from auricle.evaluate.probe import fit_probe
 from auricle.evaluate.protocols import (
     Setting,
@@ -128,7 +128,7 @@ def age_and_sex(setting: Setting) -> Path:
 def _age_and_sex(store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """(n, 3 * (knots + 1)) hinges of the age for everybody, for the male and for the female."""
     days, male = store.columns.age_days[rows], store.columns.male[rows]
-    known = np.isfinite(days)
+    known = known_ages(days)
     place = age_scale(np.where(known, days, 0))[:, None] - age_scale(_KNOTS_DAYS)
     hinges = np.concatenate([known[:, None], np.where(known[:, None], place.clip(min=0), 0)], axis=1)
     return np.concatenate([hinges, hinges * (male == 1)[:, None], hinges * (male == 0)[:, None]], axis=1).astype("f4")

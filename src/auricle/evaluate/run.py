@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
+from auricle.age_axis import known_ages
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
@@ -140,7 +139,7 @@ def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:
     if not alone:
         raise ConfigError(f"{run}: --to-card keeps {' or '.join(_ALONE)}, and neither was asked or can be answered")
     ages = setting.store.column("age_days")[setting.parts("test")["test"]].astype(float)
-    known = ages[np.isfinite(ages)]
+    known = ages[known_ages(ages)]
     for one in alone:
         columns = {name: column for name, column in one["classes"].items() if column["auroc"]["value"] is not None}
         keep_test(

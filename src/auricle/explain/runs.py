@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import ADULT_DAYS, describe
+from auricle.age_axis import age_of_scale, age_scale, known_ages
 from auricle.atomic import write_with
 from auricle.data.loader import windows
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.by_age import by_age
 from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.metrics import age_of_scale, age_scale, known_ages, over_age
+from auricle.evaluate.metrics import over_age
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, answered, predictions_of
 from auricle.evaluate.thresholds import thresholds_at
@@ -172,7 +173,7 @@ def _space(
     prose = "t-SNE of the features of each test record, learned or not. Distances between far-away groups mean nothing."
     drawn = []
     with stage(f"{name}: t-SNE"):
-        if np.isfinite(ages).any():
+        if known_ages(ages).any():
             figure = tsne(features, ages, f"{titled}: features by age", colour_name="age", is_age=True)
             drawn.append(
                 Drawn(_file("tsne", name, "age"), f"{name}: features by age", prose, "A point is a record.", figure)
@@ -196,7 +197,7 @@ def _gates(name: str, setting: Setting, rows: NDArray[np.int64]) -> list[Drawn]:
     few = rows[:: max(1, len(rows) // _GATE_RECORDS)][:_GATE_RECORDS]
     _, batch = next(iter(windows(setting.view(few), len(few))))
     ages = setting.store.column("age_days")[rows].astype(float)
-    oldest = float(np.nanmax(ages)) if np.isfinite(ages).any() else ADULT_DAYS
+    oldest = float(ages[known_ages(ages)].max()) if known_ages(ages).any() else ADULT_DAYS
     curves = gate_curves(setting.method, batch, np.expm1(np.linspace(0, np.log1p(oldest), _GATE_AGES)).tolist())
     if not np.isfinite(curves.gamma).any():  # one gate for all groups, or age at the output: there is none of a group
         return []

@@ -14,10 +14,10 @@ from shutil import copytree, rmtree
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 from pydantic import Field
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
+from auricle.age_axis import known_ages
 from auricle.atomic import write_bytes, write_json
 from auricle.config import Config, dump, read_toml, validate, write_toml
 from auricle.data.ingest import ingest
@@ -146,7 +146,7 @@ def study(
     store, counts = _records(config, out, float(card["config"]["input"]["rate_hz"]), say, on_progress)
     test = task.annotated_parts(store)["test"]
     ages = store.columns.age_days[test]
-    if not np.isfinite(ages).any():
+    if not known_ages(ages).any():
         raise DataError(f"{config.data}: no test record has an age, and a study of what the age is worth needs one")
     classes = config.classes or frequent_classes(task, task.store_targets(store)[test], _MOST_CLASSES)
     ablation = _rows(config, weights, task, classes, ages)

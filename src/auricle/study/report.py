@@ -13,6 +13,7 @@ import numpy as np
 from auricle import __version__
 from auricle.about import FEWEST_POSITIVE
 from auricle.age import ADULT_DAYS, AGE_BANDS, describe
+from auricle.age_axis import known_ages
 from auricle.atomic import write_bytes
 from auricle.data.store import is_store
 from auricle.disclaimer import RESEARCH_USE
@@ -200,7 +201,7 @@ def _people(found: Studied) -> list[list[str]]:
         if any(counts):
             own = ages[inside]
             rows.append([band.name, *map(str, counts), describe(float(own.min())), describe(float(own.max()))])
-    unknown = [int((~np.isfinite(ages[chosen])).sum()) for chosen in parts.values()]
+    unknown = [int((~known_ages(ages[chosen])).sum()) for chosen in parts.values()]
     if any(unknown):
         rows.append(["age unknown", *map(str, unknown), "–", "–"])
     for column, name in enumerate(found.task.class_names):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.age import OLDEST_DAYS
+from auricle.age_axis import known_ages
 from auricle.data.loader import Batches
 from auricle.data.mixture import Mixture
 from auricle.errors import require
@@ -154,7 +154,7 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
 
 def _ages(age_days: NDArray[np.float64]) -> list[float] | None:
     """The least and the greatest of some ages in days; None where all are unknown."""
-    known = age_days[(age_days >= 0) & (age_days <= OLDEST_DAYS)]
+    known = age_days[known_ages(age_days)]
     return [float(known.min()), float(known.max())] if len(known) else None
 
 
