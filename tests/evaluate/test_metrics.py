@@ -180,11 +180,11 @@ def test_curve_over_age_sees_where_scores_are_useless():
     score[child] = np.random.default_rng(5).random((child.sum(), 3))
     case = make(n=2000, score=score)
     ages = np.array([4.0, 60.0]) * DAYS_PER_YEAR
-    value, low, high = metrics.over_age(case, ages, n=50)
+    value, low, high = metrics.macro_over_age(case, ages, n=50)
     assert value[0] < 0.6 < 0.7 < value[1]
     assert (low < value).all()
     assert (value < high).all()
-    nowhere, _, _ = metrics.over_age(make(age_days=np.full(300, 60 * DAYS_PER_YEAR)), np.array([1.0]))
+    nowhere, _, _ = metrics.macro_over_age(make(age_days=np.full(300, 60 * DAYS_PER_YEAR)), np.array([1.0]))
     assert np.isnan(nowhere[0])
 
 

@@ -166,15 +166,15 @@ def test_by_age_has_a_column_for_each_band_with_records():
         banded({newborns: 0.5, adults: 0.6}, protocol="zero_shot", fraction=None),
         banded({newborns: 0.1, adults: 0.1}, fraction=0.1),  # of a tenth of the patients: not shown
     ]
-    built = table.by_age(rows, TASK)
+    built = table.band_table(rows, TASK)
     assert built.header == ("method", "0-3 d (n=10)", "40-65 yr (n=10)")
     assert [row[0] for row in built.rows] == ["rocket", "lisa", "lisa, zero-shot"]
     assert cells(built, "lisa")["0-3 d (n=10)"] == "70.0 ± 14.1 [60.0, 100.0]"
     assert cells(built, "rocket")["0-3 d (n=10)"] == "undefined"
     with pytest.raises(DataError, match="auprc"):
-        table.by_age(rows, TASK, metric="f1")
+        table.band_table(rows, TASK, metric="f1")
     with pytest.raises(DataError, match="zero-shot"):
-        table.by_age([result()], TASK)
+        table.band_table([result()], TASK)
 
 
 def test_two_kinds_of_accuracy_are_not_set_side_by_side_without_a_word():

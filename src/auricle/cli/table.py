@@ -49,8 +49,7 @@ def table(
     from auricle.errors import DataError, UnknownNameError
     from auricle.evaluate.main_table import main_table, task_by_task
     from auricle.evaluate.metrics import METRICS
-    from auricle.evaluate.table import asked_of, build, collect
-    from auricle.evaluate.table import by_age as bands
+    from auricle.evaluate.table import asked_of, band_table, build, collect
     from auricle.tasks import load_task
 
     if str(results) == MAIN:
@@ -73,7 +72,7 @@ def table(
     own = asked_of(found, asked)
     if by_age and published:
         raise DataError("--by-age and --published: there are no published numbers by age; leave one of them out")
-    built = bands(own, asked, metric=metric) if by_age else build(own, asked, metric=metric, published=published)
+    built = band_table(own, asked, metric=metric) if by_age else build(own, asked, metric=metric, published=published)
     _write({"markdown": built.to_markdown, "csv": built.to_csv, "latex": built.to_latex}[form](), out)
 
 

@@ -43,7 +43,7 @@ __all__ = [
     "expected_calibration_error",
     "f1",
     "macro",
-    "over_age",
+    "macro_over_age",
     "patient_weights",
     "reliability",
     "sensitivity",
@@ -257,7 +257,7 @@ def age_kernel(age_days: ArrayLike, ages_days: ArrayLike, bandwidth: float = 0.5
     return np.asarray(np.exp(-0.5 * ((place[None, :] - where[:, None]) / bandwidth) ** 2))
 
 
-def over_age(
+def macro_over_age(
     predictions: Predictions, ages_days: Values, metric: Metric = auroc, *, bandwidth: float = 0.5, n: int = 0
 ) -> tuple[Values, Values, Values]:
     """The macro metric as a smooth curve over age, without the arbitrary edges of bands.

@@ -16,7 +16,7 @@ from auricle.evaluate.lineage import name_of, setting_of, task_of
 from auricle.evaluate.probe import RSquared
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import ROWS, reference_rows
-from auricle.evaluate.table import TRAINED, Result, by_age, collect, to_markdown
+from auricle.evaluate.table import TRAINED, Result, band_table, collect, to_markdown
 from auricle.leads import canonical
 from auricle.methods import AlignsText, Classifies, keep_test, load_card, own_card
 from auricle.progress import OnProgress
@@ -122,7 +122,7 @@ def evaluate_run(
 def _by_age(results: Sequence[Result], task: str) -> tuple[str, ...]:
     """The table by age, where the records are of several ages and something was asked of all of them."""
     try:
-        table = by_age(results, task)
+        table = band_table(results, task)
     except DataError:  # nothing learned from all training patients yet
         return ()
     return (table.to_markdown(),) if len(table.header) > 2 else ()

@@ -250,7 +250,7 @@ def column_of(results: Sequence[Result], fraction: float | None, metric: str) ->
     return cell([r for r in trained if _same(r["meta"]["fraction"], fraction)], metric)
 
 
-def by_age(results: Iterable[Result], task: str, *, metric: str = "auroc") -> Table:
+def band_table(results: Iterable[Result], task: str, *, metric: str = "auroc") -> Table:
     """One row for each method and preset, one column for each age band in which there are records.
 
     Of what learned from labels, only what learned from all training patients, and what was asked zero-shot. A cell is

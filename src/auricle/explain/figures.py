@@ -269,7 +269,7 @@ def metric_over_age(
 ) -> Figure:
     """A metric as a smooth curve over age with its interval: name -> (value, low, high), each (a,), NaN where unknown.
 
-    The curves are those of `auricle.evaluate.metrics.over_age`.
+    The curves are those of `auricle.evaluate.metrics.macro_over_age`.
     """
     ages = np.asarray(ages_days, dtype=np.float64)
     figure, axes = canvas(title)

@@ -24,7 +24,7 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.by_age import by_age
 from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.metrics import over_age
+from auricle.evaluate.metrics import macro_over_age
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, answered, predictions_of
 from auricle.evaluate.thresholds import thresholds_at
@@ -239,7 +239,7 @@ def _rates(answers: Mapping[str, tuple[Predictions, Predictions | None]], shown:
     chosen = "test" if any(validation is None for _, validation in answers.values()) else "validation"
     grid = age_of_scale(np.linspace(age_scale(ages.min()), age_scale(ages.max()), _CURVE_AGES))
     with stage("AUROC over age"):
-        curves = {name: over_age(test, grid, n=_BOOTSTRAP) for name, (test, _) in answers.items()}
+        curves = {name: macro_over_age(test, grid, n=_BOOTSTRAP) for name, (test, _) in answers.items()}
     drawn = [
         Drawn(
             _file("auroc", "age"), "AUROC over age",
