@@ -26,4 +26,5 @@ ask plain no_interaction --seeds "$seeds" "${controls[@]}"
 # The decisive pair, and what could refute it, once on four times as many children.
 [ -e many/store.json ] || auricle simulate many -n 20000 --seed 2032 --ages children --diagnoses child --rate-hz 100
 ask many many_out --steps 2200 "${controls[@]}" --row "age shuffled" --row "age with waves" --row "adults only, ResNet18-1D" --row "random convolutions"
+ask many many_out --steps 2200 "${controls[@]}" --compared-with "B4 lisa, age gate" | tee "many_out/beside B4.md"
 auricle figures B3=interaction/runs/b3-lisa-0 B4=interaction/runs/b4-lisa-age-gate-0 --store children --task simulated/children --out figures --class RVH

@@ -368,6 +368,13 @@ def test_the_first_gestation_that_is_read_and_the_first_age_that_is_told_in_week
     assert (str(ages.Age(13)), str(ages.Age(14))) == ("13 d", "2 wk")
 
 
+def test_an_age_that_is_known_exactly_agrees_with_itself() -> None:
+    assert ages.Age(3, 0.0).agrees_with(ages.Age(3, 0.0))
+    assert ages.Age(3, 0.0).agrees_with(ages.Age(3))
+    assert ages.Age(3).agrees_with(ages.Age(3, 0.0))
+    assert not ages.Age(4, 0.0).agrees_with(ages.Age(3))
+
+
 def test_a_resolution_is_a_length_of_time() -> None:
     for resolution in (-5.0, math.nan, math.inf):
         with pytest.raises(DataError, match="is not possible"):

@@ -162,7 +162,9 @@ class Age:
 
     def agrees_with(self, other: Age) -> bool:
         """Whether both may stand for one and the same day."""
-        return self.days < other.days + other.resolution_days and other.days < self.days + self.resolution_days
+        # An age that is known exactly is a moment, and no empty interval.
+        own, their = (max(one.resolution_days, _FINEST_DAYS) for one in (self, other))
+        return self.days < other.days + their and other.days < self.days + own
 
     def __str__(self) -> str:
         return describe(self.days)

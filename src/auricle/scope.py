@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from auricle.age import DAYS_PER_MONTH, Age, describe
+from auricle.age_axis import known_ages
 from auricle.atomic import write_with
 from auricle.errors import CheckpointError
 
@@ -72,7 +73,7 @@ class Scope:
         variance += _SHRINKAGE * np.trace(variance) / len(variance) * np.eye(len(variance))
         values, directions = np.linalg.eigh(variance)
         whiten = directions / np.sqrt(values)
-        known = np.isfinite(age_days)
+        known = known_ages(age_days)
         ages = age_days[known]
         bounds = np.array([ages.min(), ages.max()]) if len(ages) else np.array([0.0, np.inf])
         to_age = _line((features[known] - mean) @ whiten, age_scale(ages))
@@ -80,7 +81,7 @@ class Scope:
         farthest, errors = 0.0, [0.0] if len(ages) else []
         for others, of_age in held_back:
             farthest = max(farthest, float(np.quantile(scope.distance(others), _WITHIN)))
-            aged = np.isfinite(of_age)
+            aged = known_ages(of_age)
             if aged.any() and len(ages):
                 off = np.abs(scope.age_line(others[aged]) - age_scale(of_age[aged]))
                 errors.append(float(np.quantile(off, _AGES_WITHIN)))

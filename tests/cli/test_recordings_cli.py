@@ -235,6 +235,26 @@ def test_a_place_that_is_taken_is_said_in_one_line(clinic: Path, tmp_path: Path)
     assert taken.read_text() == "a letter"
 
 
+def test_a_page_is_not_promised_where_a_table_alone_is_made(clinic: Path, tmp_path: Path) -> None:
+    asked = (clinic / "files" / "a.npz", "--out", tmp_path / "t.csv", "--executor", "processes")
+    for verb, option, name in (("measure", "--page", "p.html"), ("measure", "--ages-figure", "p.png"),
+                               ("predict", "--page", "p.html")):  # fmt: skip
+        refused(auricle(verb, *asked, option, tmp_path / name), option, "leave one of them out")
+    assert not any(tmp_path.iterdir())
+
+
+def test_weights_are_not_replaced_and_what_lies_beside_them_may_be(clinic: Path, tmp_path: Path) -> None:
+    save_method(create_method("supervised", "tiny", classes=("A", "B")), tmp_path / "run" / "model")
+    one = clinic / "files" / "a.npz"
+    card = tmp_path / "run" / "model" / "auricle.json"
+    before = card.read_bytes()
+    refused(auricle("predict", one, "--weights", tmp_path / "run", "--fhir", card), "is read here")
+    assert card.read_bytes() == before
+    for _ in range(2):
+        done = auricle("predict", one, "--weights", tmp_path / "run", "--out", tmp_path / "run" / "a.csv")
+        assert not done.returncode, done.stderr
+
+
 def test_what_is_of_one_recording_is_refused_for_many(clinic: Path, tmp_path: Path) -> None:
     refused(auricle("measure", clinic / "files", "--page", tmp_path / "a.html"), "--page", "one file")
     refused(auricle("predict", clinic / "records.csv", "--lab", "CRP<5"), "--lab", "lab:NAME")

@@ -23,8 +23,9 @@ class Told(Watcher):
         self.heard.append("end")
 
 
-def run(steps: int = 1000, epochs: float | None = None) -> Any:
-    return SimpleNamespace(train=SimpleNamespace(steps=steps, epochs=epochs, accumulate=2, batch_size=16))
+def run(steps: int = 1000, epochs: float | None = None, store: str = "mine") -> Any:
+    train = SimpleNamespace(steps=steps, epochs=epochs, accumulate=2, batch_size=16)
+    return SimpleNamespace(train=train, data=SimpleNamespace(store=store))
 
 
 def estimate(seconds: float) -> Estimate:
@@ -44,6 +45,7 @@ def test_steps_and_epochs_are_counted_as_records_at_the_measured_pace() -> None:
     (line,) = said([run(), run(steps=100), run(epochs=3.0)], 10.0)
     assert line.startswith("3 trainings, at the pace of this one about 2 min 20 s in all")
     assert said([run()], 10.0) == [], "one training says its own time"
+    assert said([run(store="adults"), run(epochs=3.0)], 10.0) == [], "how many records another store has is not known"
 
 
 def test_whoever_watches_is_told_everything() -> None:

@@ -116,7 +116,7 @@ def test_prompts_are_means_of_unit_vectors(setting: Setting) -> None:
         embed_prompts(bare, load_tower("ngrams"))
 
 
-def test_prompts_of_another_language_pass_the_phrase_book_or_are_refused(setting: Setting) -> None:
+def test_prompts_of_another_language_pass_the_phrase_book_or_are_refused_or_warned_of(setting: Setting) -> None:
     def asked(prompt: str) -> torch.Tensor:
         entry = setting.task.classes[0].model_copy(update={"prompts": {"en": (prompt,)}})
         return embed_prompts(setting.task.model_copy(update={"classes": (entry,)}), load_tower("ngrams"))

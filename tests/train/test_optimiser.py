@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from auricle.config import validate
 from auricle.errors import ConfigError
 from auricle.methods import create_method
+from auricle.train.config import RunConfig
 from auricle.train.optimiser import Lars, optimiser_of
 
 
@@ -51,7 +53,7 @@ def test_a_weight_of_zero_is_moved_as_by_sgd() -> None:
     torch.testing.assert_close(matrix.detach(), torch.full((2, 2), -0.5))
 
 
-def test_lars_without_decay_is_refused() -> None:
-    method = create_method("byol", "tiny", recipe={"optimiser": "lars", "weight_decay": 0.0})
+def test_lars_without_decay_is_refused_before_anything_is_trained() -> None:
+    model = {"name": "byol", "preset": "tiny", "recipe": {"optimiser": "lars", "weight_decay": 0.0}}
     with pytest.raises(ConfigError, match="lars scales what has a weight decay"):
-        optimiser_of(method)
+        validate(RunConfig, {"model": model, "data": {"store": "somewhere"}}, "run")

@@ -113,15 +113,15 @@ def check_not_read(written: Mapping[str, Path | None], read: Iterable[Path | Non
 
     Args:
         written: what is to be written, by option.
-        read: the recordings, lists of them and pictures that are read.
+        read: the recordings, lists of them, pictures and weights that are read.
 
     Raises:
         ConfigError: one of them is written, under whatever name.
     """
-    places = {path.resolve(): option for option, path in written.items() if path is not None}
+    places = {path.resolve(): f"{option} {path}" for option, path in written.items() if path is not None}
     for path in read if places else ():
-        if path is not None and (option := places.get(path.resolve())) is not None:
-            raise ConfigError(f"{option} {path}: is read here, and would be replaced; give another name")
+        if path is not None and (named := places.get(path.resolve())) is not None:
+            raise ConfigError(f"{named}: is read here, and would be replaced; give another name")
 
 
 def command_line(verb: str, file: Path, given: Mapping[str, str | None]) -> str:

@@ -86,9 +86,10 @@ def predict(
     from auricle.fhir import predicted_bundle
     from auricle.io.header_comments import given_sex
     from auricle.io.picture import read_picture
-    from auricle.methods import SHIPPED_WEIGHTS
+    from auricle.methods import SHIPPED_WEIGHTS, files_of
     from auricle.pages.prediction import prediction_page
     from auricle.predict import OTHER_AGES_DAYS, Predictor
+    from auricle.scope import FILE as SCOPE
 
     del show_schema  # its callback has answered
     speak(lang)
@@ -99,8 +100,8 @@ def predict(
     check_table_name("--out", out)
     predictor = Predictor.from_pretrained(weights or SHIPPED_WEIGHTS, task)
     given = inputs(seen_from(files, executor), pictures=predictor.method.picture_size is not None)
-    own = [] if weights is None else [*Path(weights).rglob("*")]
-    read = [*files, image, *own, *(one.path for one in given)]
+    card, tensors = files_of(weights or SHIPPED_WEIGHTS)
+    read = [*files, image, card, tensors, card.with_name(SCOPE), *(one.path for one in given)]
     check_not_read({"--out": out, "--fhir": fhir, "--page": page}, read)
     only_one(given, "--image", image is not None)
     only_one(given, "--page", page is not None)

@@ -4,8 +4,7 @@ Source: LISA proposal sections 3.1 (MVCSE: anatomical lead groups, shared tempor
 groups) and 3.2 (MS-SATE: parallel patch embeddings, one transformer per scale, relative positions). Where the proposal
 is silent the choices are ours and are named in the configuration.
 
-Inside a group every lead has its own kernel. One shared kernel over a mean of leads would read the mean lead only:
-the mean of {II, III, aVF} is aVF, and the electrical axis could not be read from it.
+What makes tokens of a group's leads is in `_group_stems`.
 """
 
 from __future__ import annotations

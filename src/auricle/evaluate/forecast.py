@@ -22,10 +22,14 @@ class Forecast(Watcher):
         self._runs = list(runs)
 
     def begin(self, estimate: Estimate, config: RunConfig) -> None:
-        """Pass it on, and the first time say what is left of all."""
+        """Pass it on, and the first time say what is left of all, where that can be told."""
         self._watcher.begin(estimate, config)
-        if len(self._runs) > 1:
-            # Of epochs, as many records as this training has: the others have about the same ones.
+        # How many records an epoch has is known of this training's data alone.
+        known = all(
+            run.train.epochs is None or (estimate.n_records is not None and run.data.store == config.data.store)
+            for run in self._runs[1:]
+        )
+        if len(self._runs) > 1 and known:
             n_records = [
                 (run.train.epochs * (estimate.n_records or 0))
                 if run.train.epochs is not None

@@ -52,7 +52,7 @@ _TRACK_NOTES: Final = {
 _HOW_NOTE: Final = (
     'Filled by `auricle evaluate RUN STORE RESULTS --task TASK` for each run and task, of stores that `auricle ingest` '
     'made of PTB-XL, CPSC2018 and CSN; then `auricle table main RESULTS`; each training says at its start how long it '
-    'will take, and docs/study.md has the hours of two cores. "MELP (Ours)" is what the document calls the row: its '
+    'will take, and docs/study.md what MIMIC-IV-ECG would. "MELP (Ours)" is what the document calls the row: its '
     "numbers are those of MELP (2025)."
 )  # fmt: skip
 

@@ -277,7 +277,7 @@ def _traces(
         with stage(f"{name}: the trace behind {class_name}", setting.on_progress) as on_progress:
             found = occlusion(setting.method, batch, class_name, on_progress=on_progress)
         days = float(test.age_days[best])
-        age = describe(days) if np.isfinite(days) else "age unknown"
+        age = describe(days) if known_ages(days) else "age unknown"
         title = f"{name}: {class_name} {test.score[best, column]:.2f}, {found.record_id}, {age}"
         drawn.append(
             Drawn(

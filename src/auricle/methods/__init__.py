@@ -101,6 +101,19 @@ def is_saved(folder: Path) -> bool:
     return (folder / _CARD).exists() and (folder / _TENSORS).exists()
 
 
+def files_of(where: Path | str) -> tuple[Path, ...]:
+    """The card and the tensors of saved weights.
+
+    Args:
+        where: as in `load_card`.
+
+    Raises:
+        CheckpointError: as in `load_card`.
+    """
+    folder = load_card(where)[1]
+    return tuple(folder / name for name in (_CARD, _TENSORS))
+
+
 def keep_test(where: Path | str, test: Mapping[str, Any]) -> None:
     """Add to the card of saved weights how they were tested, which `auricle predict` says beside its answers.
 

@@ -169,9 +169,12 @@ class RunConfig(Config):
     init_heads: bool = False
 
     @model_validator(mode="after")
-    def _counts_what_ends(self) -> RunConfig:
+    def _makes_sense(self) -> RunConfig:
         if self.train.epochs is not None and self.data.parts:
             raise ValueError("train.epochs counts passes over a store, and a mixture has no end: give train.steps")
+        recipe = getattr(self.model, "recipe", None)
+        if recipe is not None and recipe.optimiser == "lars" and not recipe.weight_decay:
+            raise ValueError("model.recipe: lars scales what has a weight decay, and without one is sgd: take sgd")
         streams_alone = self.data.parts and all(part.stream is not None for part in self.data.parts.values())
         if streams_alone and self.train.shuffle != Shuffle():
             raise ValueError("train.shuffle is for the recordings of a store; a stream makes its people in order")

@@ -8,7 +8,6 @@ from typing import Any, Final
 import torch
 from torch.optim import SGD, AdamW, Optimizer
 
-from auricle.errors import ConfigError
 from auricle.methods import Method, Recipe
 
 # LARS: share of the norm of the weights that a step may be, before the learning rate.
@@ -48,14 +47,8 @@ class Lars(SGD):
 
 
 def optimiser_of(method: Method) -> Optimizer:
-    """The optimiser of a method's trainable parameters, with the rates and decays of its groups.
-
-    Raises:
-        ConfigError: LARS without weight decay, which would be SGD.
-    """
+    """The optimiser of a method's trainable parameters, with the rates and decays of its groups."""
     recipe: Recipe = method.config.recipe
-    if recipe.optimiser == "lars" and not recipe.weight_decay:
-        raise ConfigError("recipe: lars scales what has a weight decay, and without one is sgd: give one, or take sgd")
     groups: list[dict[str, Any]] = [
         {**group, "lr": recipe.lr * group.get("lr_scale", 1.0)} for group in method.param_groups()
     ]
