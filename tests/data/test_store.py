@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from auricle.errors import ConfigError, DataError, StoreError, UnknownNameError
 from auricle.leads import STANDARD
 from auricle.signal.preprocess import InputSpec
 from auricle.simulate import cohort
+from clusters import dask_cluster
 from fakes import heart, write_wfdb
 from running import auricle, refused
 
@@ -180,14 +180,7 @@ def test_killed_worker_processes_leave_a_store_that_is_finished_later(tmp_path: 
 
 
 def test_a_dask_cluster_makes_the_same_store(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    distributed = pytest.importorskip("distributed")
-    with (
-        warnings.catch_warnings(),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None
-        ) as cluster,
-    ):
-        warnings.simplefilter("ignore")
+    with dask_cluster() as cluster:
         ingest(
             "simulated", Path(), tmp_path / "s", options=SMALL, rate_hz=100, shard_records=16,
             executor=f"dask:{cluster.scheduler_address}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from auricle.data.inputs import inputs
 from auricle.errors import ConfigError
 from auricle.io.wfdb_writer import write_wfdb
 from auricle.simulate import cohort
+from clusters import dask_cluster
 from running import auricle
 
 N = 9
@@ -150,18 +150,11 @@ def test_an_executor_needs_a_table_and_must_be_one(ward: Path, tmp_path: Path) -
 def test_a_cluster_makes_the_same_table_though_a_worker_is_killed(
     ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
     monkeypatch.setattr(parts, "PART", 4)
     given = inputs([ward / f"r{number % N}.hea" for number in range(48)])
     lines = _Lines(partial(_table_verb, _Measuring({}, None)), "now")
     alone = parts.write_in_parts(tmp_path / "a.csv", given, lines, {}, "processes", 1, lambda done, total: None)
-    with (
-        warnings.catch_warnings(),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None
-        ) as cluster,
-    ):
-        warnings.simplefilter("ignore")
+    with dask_cluster() as cluster:
         victims = [cluster.workers[0].process.pid]
 
         def kill_one(done: int, total: int) -> None:

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,12 +119,15 @@ def _make(rows_of: Callable[[Sequence[Input]], list[Row]], part: Sequence[Input]
         write_json(place, rows_of(part))
 
 
-def _lines(places: Sequence[Path]) -> Iterator[list[Row]]:
-    for place in places:
-        yield json.loads(place.read_text(encoding="utf-8"))
-
-
 def _join(path: Path, places: Sequence[Path]) -> int:
     """The table from its parts, one of them in memory at a time, and how many lines hold an error."""
-    write_parts(path, partial(_lines, places))
-    return sum(bool(row.get("error")) for rows in _lines(places) for row in rows)
+    failed: dict[Path, int] = {}
+
+    def parts() -> Iterator[list[Row]]:
+        for place in places:
+            rows: list[Row] = json.loads(place.read_text(encoding="utf-8"))
+            failed[place] = sum(bool(row.get("error")) for row in rows)
+            yield rows
+
+    write_parts(path, parts)
+    return sum(failed.values())

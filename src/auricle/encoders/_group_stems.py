@@ -127,7 +127,16 @@ class StemBody(nn.Module):
         return functional.relu(self.norms[number](x, counts, axis=1))
 
 
-class GroupConvStem(nn.Module):
+class _OfGroups(nn.Module):
+    """A stem whose streams are the groups."""
+
+    def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
+        """(b, g, n, d) streams as they are: each is a group already."""
+        del lead_mask
+        return x
+
+
+class GroupConvStem(_OfGroups):
     """Tokens of each group from its waves: a convolution with the stride of this scale, normalised.
 
     Args:
@@ -175,13 +184,8 @@ class GroupConvStem(nn.Module):
             normal = normal.new_zeros(b * self.n_streams, *normal.shape[1:]).index_copy(0, waves.places, normal)
         return torch.unflatten(normal, 0, (self.n_streams, b)).transpose(0, 1) + self.identity[:, None]
 
-    def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
-        """(b, g, n, d) streams as they are: each is a group already."""
-        del lead_mask
-        return x
 
-
-class GroupStem(nn.Module):
+class GroupStem(_OfGroups):
     """Tokens of a group: the sum over its present leads of lead-specific kernels, rescaled by how many are present.
 
     Args:
@@ -221,11 +225,6 @@ class GroupStem(nn.Module):
             joined = patches[:, members].transpose(1, 2).flatten(2)  # (b, n, members * p)
             streams.append((joined @ kernel) * scale[:, None, None])
         return torch.stack(streams, dim=1) + self.identity[:, None]
-
-    def gather(self, x: Float[Tensor, "b s n d"], lead_mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b g n d"]:
-        """(b, g, n, d) streams as they are: each is a group already."""
-        del lead_mask
-        return x
 
 
 class PerLeadStem(nn.Module):

@@ -92,7 +92,7 @@ def run_ablation(
     """
     rows = ablation.only(frame.only).rows
     _check_questions(ablation, frame)
-    _runs(ablation, rows, frame)  # all settings are looked at before anything is trained
+    runs = _runs(ablation, rows, frame)  # all settings are looked at before anything is trained
     donors = list(dict.fromkeys(row.donor for row in rows if row.donor))
     for name in donors:
         donor_config(ablation, name, frame)
@@ -102,7 +102,7 @@ def run_ablation(
                  if "train" not in ablation.donors[name]}  # fmt: skip
         frame = _timed(timed | _timeable(ablation, rows, frame, with_donor=False), frame, say)
     if frame.minutes is None:
-        watcher = Forecast(watcher, _unfinished(ablation, rows, donors, frame), say)
+        watcher = Forecast(watcher, _unfinished(ablation, runs, donors, frame), say)
     for name in donors:
         donor = donor_config(ablation, name, frame)
         over = (frame.over or {}).get("train", {})
@@ -116,7 +116,7 @@ def run_ablation(
             raise DataError(f"{donor_title(name)}: {error}{where}") from None
     if frame.minutes is not None:
         frame = _timed(_timeable(ablation, rows, frame, with_donor=True), frame, say)
-    runs = _runs(ablation, rows, frame)
+        runs = _runs(ablation, rows, frame)
     spent: list[float] = []
     for number, (row, seed, config) in enumerate(runs):
         left = f", about {fmean(spent) * (len(runs) - number) / 60:.0f} min left" if spent else ""
@@ -146,12 +146,12 @@ def _runs(ablation: Ablation, rows: Sequence[Row], frame: Frame) -> list[tuple[R
     ]
 
 
-def _unfinished(ablation: Ablation, rows: Sequence[Row], donors: Sequence[str], frame: Frame) -> list[RunConfig]:
+def _unfinished(
+    ablation: Ablation, runs: Sequence[tuple[Row, int, RunConfig]], donors: Sequence[str], frame: Frame
+) -> list[RunConfig]:
     """The trainings that are left: donors, then rows and seeds."""
     trainings = [(donor_folder(frame, name), donor_config(ablation, name, frame)) for name in donors]
-    trainings += [
-        (_run_folder(row, seed, frame), config) for row, seed, config in _runs(ablation, rows, frame) if not row.untuned
-    ]
+    trainings += [(_run_folder(row, seed, frame), config) for row, seed, config in runs if not row.untuned]
     return [config for folder, config in trainings if not is_saved(folder / "model")]
 
 
