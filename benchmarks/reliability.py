@@ -1,29 +1,32 @@
 """Are the probabilities of the weights true? Before and after calibration, on PTB-XL and over age in simulation.
 
-    python benchmarks/reliability.py RESULTS [docs/images/reliability.png] > benchmarks/results/reliability.md
+    python benchmarks/reliability.py RESULTS [docs/images] > benchmarks/results/reliability.md
 
-RESULTS is what `examples/weights.sh` evaluated into. The picture: the five superclasses on folds 9 and 10 of PTB-XL,
-before (left) and after. The first table: expected calibration error (15 bins of equal width, mean over the classes with
-ten positives or more), with 95 % intervals over 300 resamplings of the patients; of simulated people by age. The error
-of few records is never 0: a perfect forecast of as many records is given beside it (its answers drawn from its own
-probabilities, seed 0). The second table: of how many the set of answers holds what is so, in per cent over all classes
-together, and the two classes of which the smallest share of those with it is covered; of real adults also with fewer
-leads, where `auricle robustness STORE RESULTS lisa-nano --task TASK` was asked into RESULTS as well.
+RESULTS is what `examples/weights.sh` evaluated into. The pictures: the five superclasses on folds 9 and 10 of PTB-XL,
+before (left) and after; and the answers to simulated people of four ages, all classes together. The first table:
+expected calibration error (15 bins of equal width, mean over the classes with ten positives or more), with 95 %
+intervals over 300 resamplings of the patients; of simulated people by age. The error of few records is never 0: a
+perfect forecast of as many records is given beside it (its answers drawn from its own probabilities, seed 0). The
+second table: of how many the set of answers holds what is so, in per cent over all classes together, and the two
+classes of which the smallest share of those with it is covered; of real adults also with fewer leads, where `auricle
+robustness STORE RESULTS lisa-nano --task TASK` was asked into RESULTS as well.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import expit
 
-from auricle.age import AGE_BANDS
+from auricle.age import AGE_BANDS, DAYS_PER_YEAR
 from auricle.evaluate.metrics import expected_calibration_error, patient_weights
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.robustness import FEWER_LEADS, PROTOCOL
@@ -39,6 +42,13 @@ TESTS = {
 }  # fmt: skip
 REAL = tuple(TESTS)[:2]
 FEWEST, DRAWS, DPI = 10, 300, 80
+# From this age on, in days, up to the next.
+AGES = {
+    "first month": 0.0,
+    "one month to one year": 30.0,
+    "one to sixteen years": DAYS_PER_YEAR,
+    "from sixteen years on": 16 * DAYS_PER_YEAR,
+}
 _WORST = 2
 
 
@@ -104,24 +114,42 @@ def covered(name: str, asked: Predictions, rows: NDArray[np.int64]) -> str:
     return f"| {name} | {len(rows)} | {len(columns)} | {' | '.join(cells)} | {least} |"
 
 
-def picture(asked: Predictions, path: str) -> None:
-    """The superclasses before and after, side by side."""
+def before_and_after(asked: Predictions) -> list[Figure]:
+    """The superclasses as trained and calibrated."""
     columns = [asked.classes.index(name) for name in SUPERCLASSES]
-    pages = []
-    for title, probability in (("as trained", as_trained(asked)), ("calibrated", asked.score)):
+    return [
+        reliability(asked.truth[:, columns], probability[:, columns], SUPERCLASSES, title=title)
+        for title, probability in (("as trained", as_trained(asked)), ("calibrated", asked.score))
+    ]
+
+
+def over_age(asked: Predictions) -> list[Figure]:
+    """All answers to the people of each of `AGES`, as trained and calibrated."""
+    plain, pages = as_trained(asked), []
+    for (title, low), high in zip(AGES.items(), (*list(AGES.values())[1:], np.inf), strict=True):
+        rows = (asked.age_days >= low) & (asked.age_days < high)
+        known = np.isfinite(asked.truth[rows])
+        truth = asked.truth[rows][known]
+        both = np.stack([answers[rows][known] for answers in (plain, asked.score)], axis=1)
+        pages.append(reliability(np.stack([truth, truth], axis=1), both, ("as trained", "calibrated"), title=title))
+    return pages
+
+
+def save(pages: Sequence[Figure], path: Path) -> None:
+    """Pictures in rows of two."""
+    drawn = []
+    for figure in pages:
         buffer = io.BytesIO()
-        figure = reliability(asked.truth[:, columns], probability[:, columns], SUPERCLASSES, title=title)
-        figure.savefig(buffer, format="png", dpi=DPI)
-        pages.append(Image.open(buffer).convert("RGB"))
-    whole = Image.new("RGB", (sum(page.width for page in pages), max(page.height for page in pages)), "white")
-    left = 0
-    for page in pages:
-        whole.paste(page, (left, 0))
-        left += page.width
+        figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
+        drawn.append(Image.open(buffer).convert("RGB"))
+    width, height = (max(sizes) for sizes in zip(*(page.size for page in drawn), strict=True))
+    whole = Image.new("RGB", (2 * width, height * -(-len(drawn) // 2)), "white")
+    for number, page in enumerate(drawn):
+        whole.paste(page, (number % 2 * width, number // 2 * height))
     whole.save(path, optimize=True)
 
 
-def main(results: Path, path: str) -> None:
+def main(results: Path, images: Path) -> None:
     tests, fewer = {}, {}
     for name, folder in TESTS.items():
         (found,) = sorted((results / folder).glob("*/finetune*/predictions.parquet"))
@@ -130,7 +158,8 @@ def main(results: Path, path: str) -> None:
             place = found.parents[1] / PROTOCOL / f"{number:02d}" / found.name
             if name in REAL and number and place.exists():
                 fewer[f"{name}, {condition.name}"] = Predictions.read(place)
-    picture(next(iter(tests.values())), path)
+    save(before_and_after(next(iter(tests.values()))), images / "reliability.png")
+    save(over_age(tests["simulated"]), images / "reliability_over_age.png")
     errors = "| records | n | classes | as trained | calibrated by age | a perfect forecast |"
     shares = "| records | n | classes | covered, with a class | covered, without it | decided | with it, least |"
     for head, row in ((errors, line), (shares, covered)):
@@ -147,4 +176,4 @@ def main(results: Path, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "docs/images/reliability.png")
+    main(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "docs/images"))

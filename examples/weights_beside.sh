@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The weights that come along beside what learns from the same real recordings: their own answers, a probe of their features
 # and all of them fine-tuned, where random convolutions, a network from scratch and an untrained one stand too.
-# PTB_XL and CSN are stores as examples/weights.sh ingests them. docs/results/weights_beside.md
-# Usage: examples/weights_beside.sh PTB_XL CSN [FOLDER]; some twenty minutes of a core. Started again, it goes on.
+# PTB_XL, CSN and ELSEWHERE are stores as examples/weights.sh ingests them. docs/results/weights_beside.md
+# Usage: examples/weights_beside.sh PTB_XL CSN ELSEWHERE [FOLDER]; some twenty minutes of a core. Started again, it goes on.
 set -euo pipefail
 ptb_xl=${1:?give the store of PTB-XL}
 csn=${2:?give the store of Chapman-Shaoxing-Ningbo}
-out=${3:-runs/weights_beside}
+elsewhere=${3:?give the store of recordings from elsewhere}
+out=${4:-runs/weights_beside}
 here=$(dirname "$0")
 super="$here/ptb_xl_few.toml"
 asked() { # store task further options
@@ -18,9 +19,11 @@ asked "$ptb_xl" "$here/tasks/ptb_xl_few_form.toml" --protocol linear_probe
 asked "$ptb_xl" "$here/tasks/ptb_xl_few_rhythm.toml" --protocol linear_probe
 asked "$csn" "$here/tasks/csn_findings.toml"
 asked "$csn" "$here/tasks/csn_findings.toml" --protocol linear_probe --rows ""
+asked "$elsewhere" "$here/tasks/elsewhere_rhythm.toml" --protocol linear_probe
+asked "$elsewhere" "$here/tasks/elsewhere_rhythm.toml" --protocol finetune --rows ""
 # All weights learn on, as long as the network from scratch does: twelve passes.
 for seed in 0 1 2; do
   auricle finetune "$ptb_xl" "$out/tuned-$seed" --from lisa-nano --task "$super" --epochs 12 --seed "$seed" --resume
   auricle evaluate "$out/tuned-$seed" "$ptb_xl" "$out/results" --task "$super" --rows ""
 done
-for task in ptb_xl/few ptb_xl/few_form ptb_xl/few_rhythm csn/findings; do auricle table "$out/results" --task "$task"; done
+for task in ptb_xl/few ptb_xl/few_form ptb_xl/few_rhythm csn/findings elsewhere/rhythm; do auricle table "$out/results" --task "$task"; done

@@ -342,14 +342,18 @@ def load_task(
 
 
 def _with_classes(table: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A task's table; `classes_of` names another task whose classes, with codes and prompts, it asks for."""
+    """A task's table; `classes_of` names another task whose classes it asks for, `only` those of them it means."""
     if "classes_of" not in table:
         return table
     if "classes" in table:
         raise ConfigError(f"{path}: classes and classes_of: give one of the two")
     other = load_task(table["classes_of"])
-    given = {key: value for key, value in table.items() if key != "classes_of"}
-    return {**given, "classes": [entry.model_dump() for entry in other.classes]}
+    only = table.get("only", other.class_names)
+    unknown = [name for name in only if name not in other.class_names]
+    if unknown:
+        raise ConfigError(f"{path}: only: {other.id} has no class {', '.join(map(str, unknown))}")
+    given = {key: value for key, value in table.items() if key not in ("classes_of", "only")}
+    return {**given, "classes": [entry.model_dump() for entry in other.classes if entry.name in only]}
 
 
 def _with_prompts(task: Task, path: Path) -> Task:
