@@ -50,7 +50,7 @@ def main(folder: Path, task: str, weights: str) -> None:
     store = Store(folder)
     setting = setting_of(Path(weights), store, load_task(task), Path(), "weights")
     method, every = setting.method, np.arange(len(store))
-    years = store.column("age_days").astype(float) / 365.25
+    years = store.columns.age_days.astype(float) / 365.25
     patients = [str(patient) for patient in store.patients]
     asked: dict[str, Callable[[ECGBatch], torch.Tensor]] = {
         "weights": lambda batch: method.embed(batch.without_age()),

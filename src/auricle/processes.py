@@ -8,12 +8,15 @@ process with the whole batch would.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Int
 from torch import Tensor
+
+# What launchers tell a process of its place.
+_RANKS: Final = ("RANK", "SLURM_PROCID", "GROUP_RANK", "NODE_RANK", "LOCAL_RANK")
 
 
 class _AllGather(torch.autograd.Function):
@@ -42,6 +45,14 @@ def accelerator() -> str:
     if not torch.cuda.is_available():
         return "cpu"
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+
+
+def is_first_process() -> bool:
+    """Whether this process is the first of those that a launcher started, before they have met.
+
+    torchrun says RANK, Slurm SLURM_PROCID, Lightning NODE_RANK and LOCAL_RANK: whatever is said must be 0.
+    """
+    return all(int(os.environ.get(name) or 0) == 0 for name in _RANKS)
 
 
 def world() -> tuple[int, int]:

@@ -59,7 +59,13 @@ class Scope:
     age_days: Floats
 
     @classmethod
-    def fit(cls, features: Floats, age_days: Floats, held_back: Sequence[tuple[Floats, Floats]]) -> Scope:
+    def fit(
+        cls,
+        features: Floats,
+        age_days: Floats,
+        held_back: Sequence[tuple[Floats, Floats]],
+        seen_days: Floats | None = None,
+    ) -> Scope:
         """What some weights know.
 
         Args:
@@ -67,6 +73,7 @@ class Scope:
             age_days: (n,) their ages, NaN where unknown.
             held_back: (m, d) features and (m,) ages of recordings that it did not see, by data set: the limits are
                 those of the data set that lies farthest.
+            seen_days: (k,) ages of all that training saw, where `features` are of a part of them.
         """
         mean = features.mean(0)
         variance = np.cov(features, rowvar=False)
@@ -75,7 +82,8 @@ class Scope:
         whiten = directions / np.sqrt(values)
         known = known_ages(age_days)
         ages = age_days[known]
-        bounds = np.array([ages.min(), ages.max()]) if len(ages) else np.array([0.0, np.inf])
+        seen = ages if seen_days is None else seen_days[known_ages(seen_days)]
+        bounds = np.array([seen.min(), seen.max()]) if len(seen) else np.array([0.0, np.inf])
         to_age = _line((features[known] - mean) @ whiten, age_scale(ages))
         scope = cls(mean, whiten, np.zeros(1), to_age, np.zeros(1), bounds)
         farthest, errors = 0.0, [0.0] if len(ages) else []

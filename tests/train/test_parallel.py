@@ -150,3 +150,27 @@ def test_sigterm_keeps_a_resume_point_and_the_run_goes_on(store: Path, tmp_path:
     step = resume_step(tmp_path / "out")
     assert step >= 3
     assert log.read_text().count("\n") == step
+
+
+def test_two_machines_share_one_run_folder(store: Path, tmp_path: Path) -> None:
+    folder = write_config(
+        store, tmp_path / "c", METHODS["supervised"],
+        {"batch_size": 8, "steps": 2, "checkpoint_every": 2, "nodes": 2, "strategy": "fsdp"},
+    )  # fmt: skip
+    command = script(tmp_path / "run.py", [(folder, tmp_path / "out")])
+    port = str(free_port())
+    machines = [
+        subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True,
+            env={
+                **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "RANK": rank,
+                "GROUP_RANK": rank, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "two",
+            },
+        )
+        for rank in "01"
+    ]  # fmt: skip
+    complaints = [machine.communicate(timeout=120)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], "".join(complaints)[-2000:]
+    assert (tmp_path / "out" / "log.jsonl").read_text().count("\n") == 2
+    assert resume_step(tmp_path / "out") == 2
+    assert torch.isfinite(features(load_method(tmp_path / "out"))).all()

@@ -362,7 +362,7 @@ def _figure_sections(page: Page, folders: _Folders, setting: Setting, predictor:
             "The pre-trained space",
             "t-SNE of the test records' features; pre-training never saw an age.",
             figure=tsne(
-                features, setting.store.column("age_days")[rows], "Coloured by age", colour_name="age", is_age=True
+                features, setting.store.columns.age_days[rows], "Coloured by age", colour_name="age", is_age=True
             ),
             caption="Each point is a record.",
         )

@@ -72,6 +72,11 @@ def hashed_parts(
     return number
 
 
+def spread_over(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """(k,) so many of (n,) rows at even distances, or all: a store may be ordered by age or date."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+
 def by_record(store: Store, ids: Mapping[str, Sequence[str]], rows: NDArray[np.int64] | None = None) -> Parts:
     """Row numbers of each part by lists of record ids, as published split files give them.
 

@@ -5,6 +5,7 @@ Metadata lie as uncompressed Arrow batches, one per shard: a process that reads 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +106,12 @@ class Store:
 
     def __len__(self) -> int:
         return int(self.info["n_records"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what the store was made of: 64 hexadecimal digits of its source, options, records and rate."""
+        made = {key: self.info.get(key) for key in ("source", "options", "index_sha256", "rate_hz")}
+        return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}: {len(self)} records at {self.rate_hz:g} Hz)"

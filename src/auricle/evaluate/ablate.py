@@ -7,7 +7,6 @@ zero-shot; a finished row is not repeated. Rows are compared with one of them on
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +49,7 @@ from auricle.methods import AlignsText, Classifies, build_method, is_saved, load
 from auricle.tasks import Task
 from auricle.train.config import RunConfig
 from auricle.train.pretrain import train_once
+from auricle.train.run_folder import other_than_begun
 from auricle.train.setup import with_classes
 from auricle.train.watch import Watcher, duration
 
@@ -192,26 +192,18 @@ def _keep_asked(frame: Frame) -> None:
     """Remember what a folder's rows were asked, and refuse to go on with other records or another task."""
     place = frame.out / _ASKED
     asked = {
-        "records": _fingerprint(frame.store),
-        "task": hashlib.sha256(frame.task.model_dump_json(exclude={"origin"}).encode()).hexdigest(),
-        "pretrain": _fingerprint(frame.pretrain) if frame.pretrain else "",
+        "records": Store(frame.store).fingerprint,
+        "task": frame.task.fingerprint,
+        "pretrain": Store(frame.pretrain).fingerprint if frame.pretrain else "",
         "minutes": frame.minutes,
     }
-    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else asked
-    differing = [name for name, value in asked.items() if known.get(name) != value]
+    differing = other_than_begun(place, asked)
     if differing:
         raise ConfigError(
             f"{frame.out}: its rows were made with other {' and '.join(differing)}: choose another folder for the table"
         )
     frame.out.mkdir(parents=True, exist_ok=True)
     write_json(place, asked)
-
-
-def _fingerprint(store: Path) -> str:
-    """Of what a store was made of."""
-    info = Store(store).info
-    made = {key: info.get(key) for key in ("source", "options", "index_sha256", "rate_hz")}
-    return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _keep_minutes(place: Path, name: str, minutes: float) -> None:

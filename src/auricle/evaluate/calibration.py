@@ -22,6 +22,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
 from auricle.age_axis import known_ages
+from auricle.data.splits import spread_over
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.conformal import Answered, fit_sets
@@ -178,13 +179,16 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
     """
     own_card(run)  # refused before anything is computed
     known: list[tuple[Floats, Floats]] = []
+    seen_days: list[Floats] = []
     held_back: list[tuple[Floats, Floats]] = []
     asked: list[_Asked] = []
     for where, question in stores:
         setting = _setting(run, where, question)
-        parts = setting.task.parts(setting.store)
-        known.append(_features(setting, parts["train"][:_MOST_KNOWN]))
-        held_back.append(_features(setting, parts["validation"]))
+        setting.parts("validation")  # refused where it holds no annotated record
+        train, validation = (setting.task.parts(setting.store)[part] for part in ("train", "validation"))
+        known.append(_features(setting, spread_over(train, _MOST_KNOWN)))
+        seen_days.append(setting.store.columns.age_days[train].astype(np.float64))
+        held_back.append(_features(setting, validation))
         asked.append(_asked(setting))
     method = load_method(run)
     assert isinstance(method, Answering)
@@ -208,7 +212,7 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
     sets = fit_sets(to_cover)
 
     features, ages = (np.concatenate(column) for column in zip(*known, strict=True))
-    Scope.fit(features, ages, held_back).save(load_card(run)[1])
+    Scope.fit(features, ages, held_back, np.concatenate(seen_days)).save(load_card(run)[1])
     of_unknown = {one.name: (one.factor, one.shift) for one in fitted}
     keep_calibration(run, of_unknown, over_age, sets, [_facts(one) for one in fitted])
     return fitted
@@ -241,14 +245,14 @@ def _asked(setting: Setting) -> _Asked:
     logits = untold = setting.each(method.logits, rows).astype(np.float64)
     if setting.method.reads_age:
         untold = setting.each(lambda batch: method.logits(batch.without_age()), rows).astype(np.float64)
-    ages, person = store.column("age_days")[rows].astype(np.float64), patient_codes([*map(str, store.patients[rows])])
+    ages, person = store.columns.age_days[rows].astype(np.float64), patient_codes([*map(str, store.patients[rows])])
     return _Asked(store.path.resolve(), store.info["source"], task.id, logits, untold, truth, ages, person)
 
 
 def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Features of records asked without their age, (n, d), and their ages in days, (n,)."""
     features = setting.each(lambda batch: setting.method.embed(batch.without_age()), rows).astype(np.float64)
-    return features, setting.store.column("age_days")[rows].astype(np.float64)
+    return features, setting.store.columns.age_days[rows].astype(np.float64)
 
 
 def _places(method: Answering, asked: Sequence[_Asked]) -> dict[str, list[list[int]]]:

@@ -108,15 +108,22 @@ def saw_the_test(
     if entry.get("people") is not None and entry["people"] != info["options"].get("seed", 0):
         return False  # simulated people of another seed
     if entry["source"] == info["source"]:
-        # Two questions of one split see the same recordings.
-        same = entry["task"] == task.id or entry.get("split") == task.split.model_dump(mode="json")
-        return not (same and entry["part"] == "train")
+        return not (_one_split(entry, task) and entry["part"] == "train")
     shared = any(share_recordings(entry["source"], name) for name in collections or (info["source"],))
     return shared and not entry["others_left_out"]
 
 
+def _one_split(entry: Mapping[str, Any], task: Task) -> bool:
+    """Whether a training's records were divided as a task divides them: two questions may have one split."""
+    if entry.get("split") is not None:
+        return bool(entry["split"] == task.split_facts())
+    # Weights from before the split was kept say whether it was a published one, and the name of their task.
+    published = bool(entry.get("published_split"))
+    return entry["task"] == task.id and published == (task.published_folder is not None)
+
+
 _SAID: Final = ("source", "task", "part", "others_left_out")
-_OF_PARTS: Final = ("settings", "split", "people", "foreign", "told_by_toml")
+_OF_PARTS: Final = ("settings", "split", "published_split", "people", "foreign", "told_by_toml")
 
 
 def lineage(about: Mapping[str, Any]) -> list[dict[str, Any]]:

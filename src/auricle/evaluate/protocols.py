@@ -95,7 +95,7 @@ def predictions_of(setting: Setting, rows: NDArray[np.int64], score: NDArray[Any
     return Predictions(
         record_id=tuple(map(str, setting.store.column("record_id")[rows])),
         patient_id=tuple(map(str, setting.store.patients[rows])),
-        age_days=setting.store.column("age_days")[rows].astype(np.float64),
+        age_days=setting.store.columns.age_days[rows].astype(np.float64),
         classes=setting.task.class_names,
         truth=setting.targets(rows).astype(np.float64),
         score=np.asarray(score, dtype=np.float64),
@@ -227,7 +227,7 @@ def answered(setting: Setting, **meta: Any) -> tuple[Predictions, Predictions | 
     scored = {}
     for part in ("test", "validation") if len(parts["validation"]) else ("test",):
         logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()
-        ages = torch.from_numpy(setting.store.column("age_days")[parts[part]]).double()
+        ages = torch.from_numpy(setting.store.columns.age_days[parts[part]]).double()
         probabilities = method.probabilities(logits, ages).numpy()[:, columns]
         scored[part] = predictions_of(setting, parts[part], probabilities, **meta)
     return scored["test"], scored.get("validation")

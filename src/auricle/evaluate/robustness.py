@@ -162,7 +162,7 @@ def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDA
         def own(rows: NDArray[np.int64], change: Change) -> NDArray[np.floating]:
             # Windows are pooled as logits, as `finetuned` does, so that both say the same of the same weights.
             logits = torch.from_numpy(setting.each(lambda batch: classes.logits(change(batch)), rows)).double()
-            ages = torch.from_numpy(setting.store.column("age_days")[rows]).double()
+            ages = torch.from_numpy(setting.store.columns.age_days[rows]).double()
             return classes.probabilities(logits, ages).numpy()
 
         return own, "its classes"

@@ -138,7 +138,7 @@ def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:
     alone = [one for one in own if one["meta"]["protocol"] in _ALONE]
     if not alone:
         raise ConfigError(f"{run}: --to-card keeps {' or '.join(_ALONE)}, and neither was asked or can be answered")
-    ages = setting.store.column("age_days")[setting.parts("test")["test"]].astype(float)
+    ages = setting.store.columns.age_days[setting.parts("test")["test"]].astype(float)
     known = ages[known_ages(ages)]
     for one in alone:
         columns = {name: column for name, column in one["classes"].items() if column["auroc"]["value"] is not None}

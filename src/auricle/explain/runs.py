@@ -20,6 +20,7 @@ from auricle.age import ADULT_DAYS, describe
 from auricle.age_axis import age_of_scale, age_scale, known_ages
 from auricle.atomic import write_with
 from auricle.data.loader import windows
+from auricle.data.splits import spread_over
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.by_age import by_age
@@ -168,7 +169,7 @@ def _space(
     name: str, setting: Setting, rows: NDArray[np.int64], truth: NDArray[np.float32], features: NDArray[np.float32]
 ) -> list[Drawn]:
     """The features of a run in the plane, by age and by diagnosis."""
-    ages = setting.store.column("age_days")[rows].astype(float)
+    ages = setting.store.columns.age_days[rows].astype(float)
     titled = f"{name} with its age gate" if setting.method.reads_age else name
     prose = "t-SNE of the features of each test record, learned or not. Distances between far-away groups mean nothing."
     drawn = []
@@ -194,9 +195,9 @@ def _gates(name: str, setting: Setting, rows: NDArray[np.int64]) -> list[Drawn]:
     """What an age gate does over age, where there is one on lead groups."""
     if not has_gated_groups(setting.method):
         return []
-    few = rows[:: max(1, len(rows) // _GATE_RECORDS)][:_GATE_RECORDS]
+    few = spread_over(rows, _GATE_RECORDS)
     _, batch = next(iter(windows(setting.view(few), len(few))))
-    ages = setting.store.column("age_days")[rows].astype(float)
+    ages = setting.store.columns.age_days[rows].astype(float)
     oldest = float(ages[known_ages(ages)].max()) if known_ages(ages).any() else ADULT_DAYS
     curves = gate_curves(setting.method, batch, np.expm1(np.linspace(0, np.log1p(oldest), _GATE_AGES)).tolist())
     if not np.isfinite(curves.gamma).any():  # one gate for all groups, or age at the output: there is none of a group

@@ -6,6 +6,7 @@ files and prompts that others published are read from where their user has them 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -114,6 +115,11 @@ class Task(Config):
         """Names of the classes, in order."""
         return tuple(entry.name for entry in self.classes)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of what is asked: 64 hexadecimal digits, the same for one question wherever its file lies."""
+        return hashlib.sha256(self.model_dump_json(exclude={"origin"}).encode()).hexdigest()
+
     def targets(self, labels: Iterable[Sequence[str]]) -> NDArray[np.float32]:
         """(record, class) 1 where a label of the record is a code of the class, matched whole, 0 where it has others.
 
@@ -169,6 +175,17 @@ class Task(Config):
             labelled = np.asarray((self.targets(store.column("labels")) == 1).any(axis=1))
             parts = {name: rows[labelled[rows]] for name, rows in parts.items()}
         return parts
+
+    def split_facts(self) -> dict[str, Any]:
+        """What says which records are in which part, for the card of weights: equal for tasks of equal parts.
+
+        Raises:
+            DataError: published split files cannot be read.
+        """
+        if self.published_folder is None:
+            return self.split.model_dump(mode="json")
+        listed = {part: sorted(records) for part, records in self._published_table().parts.items()}
+        return {"by": "published", "sha256": hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()}
 
     def annotated_parts(self, store: Store, needed: Sequence[str] = PARTS) -> Parts:
         """`parts` without the records that are annotated for no class: nothing is learned or scored on those.

@@ -126,7 +126,7 @@ class TrainConfig(Config):
         seed: with the step and rank it decides order, crops, augmentation and dropout.
         workers: loader processes; 0 loads in the training process.
         devices: processes (or accelerators) on each machine.
-        nodes: machines, each started with the same command (torchrun, Slurm).
+        nodes: machines, each started with the same command (torchrun, Slurm), that share the run folder.
         strategy: how several devices share the work: `ddp` copies the model, `fsdp` shares its tensors out; `auto` is
             `ddp` where there are several.
         shuffle: how an epoch is shuffled; see `auricle.data.order`.

@@ -6,7 +6,6 @@ killed, bit for bit.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from auricle.data.loader import Batches
 from auricle.data.mixture import Mixture
 from auricle.errors import require
 from auricle.methods import AlignsText, Method, build_method, load_card, save_method
+from auricle.processes import is_first_process
 from auricle.progress import stage
 from auricle.tasks import Task
 from auricle.tasks.answers import Answers, count_answers, unanswered
@@ -51,7 +51,8 @@ def fit(
 
     Args:
         config: the run.
-        out: run folder; gets run.toml, log.jsonl, checkpoints/ and model/.
+        out: run folder; gets run.toml, asked.json, log.jsonl, checkpoints/ and model/. With several machines a folder
+            that all of them see.
         resume: go on from the folder's last resume point.
         watcher: is told of the estimate and of progress; by default nobody is.
         about: facts to keep with the weights.
@@ -65,8 +66,8 @@ def fit(
         DataError: a loss that is not finite; names the records of the batch.
         StoppedError: SIGTERM or SIGINT arrived; a resume point of the last whole step was kept.
     """
-    # With several devices Lightning starts this program again for each: only the first owns the folder and speaks.
-    leads = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    # With several processes this program is started again for each: only the first owns the folder and speaks.
+    leads = config.train.devices * config.train.nodes == 1 or is_first_process()
     watcher = (watcher if leads else None) or Watcher()
     with stage("the store and the model"):
         config, method, steps = build(as_begun(config, out) if resume else config)
@@ -134,18 +135,18 @@ def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
             "people": seen.store.info["options"].get("seed", 0) if seen.store.info["source"] == "simulated" else None,
             "n_records": len(seen.rows),
             "age_days": _ages(seen.store.columns.age_days[seen.rows]),
+            "split": task.split_facts() if task else None,
         }
     return {
         **data,
         "task": task.id if task else None,
         "titles": task.titles() if task else {},
-        "published_split": config.data.published is not None,
         "track": config.data.track,
         "part": config.data.part,
         "label_share": config.data.label_share,
         "newborn_share": config.data.newborn_share,
         "steps": config.train.steps,
-        "batch_size": config.train.batch_size * config.train.accumulate,
+        "batch_size": config.train.batch_size * config.train.accumulate * config.train.devices * config.train.nodes,
         "seed": config.train.seed,
         "init_from": Path(config.init_from).name if config.init_from else None,
         "donor": load_card(config.init_from)[0]["about"] if config.init_from else None,

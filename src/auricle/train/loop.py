@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader
 from auricle.batch import ECGBatch
 from auricle.data.loader import Batches, training_loader
 from auricle.data.order import Share
-from auricle.errors import DataError, StoppedError, require
+from auricle.errors import ConfigError, DataError, StoppedError, require
 from auricle.methods import Method, Progress
+from auricle.processes import anywhere, longest
 from auricle.train.collapse import FeatureWatch
 from auricle.train.config import RunConfig
 from auricle.train.optimiser import optimiser_of
@@ -89,7 +90,15 @@ class Loop(lightning.LightningModule):  # type: ignore[misc, name-defined]
             shard(self.method, self.device_mesh["data_parallel"])
 
     def on_train_start(self) -> None:
-        """Take the signals and start the clock."""
+        """Take the signals and start the clock.
+
+        Raises:
+            ConfigError: the processes do not see one run folder.
+        """
+        if anywhere(torch.tensor(self.first != longest(self.first, self.device), device=self.device)):
+            raise ConfigError(
+                f"{self.out}: not all machines see the resume points of this run: give a folder that they share"
+            )
         self.take_signals()  # here, because Lightning has installed its own by now
         self.begun = self.step_begun = time.monotonic()
 

@@ -171,4 +171,4 @@ def _facts(store: Store, part: PartConfig, n: int) -> dict[str, Any]:
     }
     if split is None:
         return {**said, "task": None, "part": None}
-    return {**said, "task": split.id, "part": part.part, "split": split.split.model_dump(mode="json")}
+    return {**said, "task": split.id, "part": part.part, "split": split.split_facts()}

@@ -7,20 +7,24 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from auricle.atomic import write_bytes
+from auricle.atomic import write_bytes, write_json
 from auricle.config import write_toml
+from auricle.data.store import Store
 from auricle.errors import AuricleError, CheckpointError, ConfigError
+from auricle.tasks import load_task
 from auricle.train.config import RunConfig
 from auricle.train.setup import load_run, same_run
 
 RESUME_POINTS: Final = "checkpoints"
+# Of which records and questions a run was begun: paths alone do not tell.
+_ASKED: Final = "asked.json"
 # A disk with less room than this is full.
 _FULL_BYTES: Final = 2**20
 
@@ -40,17 +44,36 @@ def as_begun(config: RunConfig, out: Path) -> RunConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"parts": parts})})
 
 
+def other_than_begun(place: Path, asked: Mapping[str, Any]) -> list[str]:
+    """Names of facts that differ from those in `place` (JSON), with which work was begun; none where it is missing."""
+    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else asked
+    return [name for name, value in asked.items() if known.get(name) != value]
+
+
 def open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
-    """Make or re-open the run folder and return the optimiser step to start from."""
+    """Make or re-open the run folder and return the optimiser step to start from.
+
+    Raises:
+        ConfigError: the folder holds a run and `resume` is not asked for, or a run of other settings, of a store that
+            was ingested anew from other records, or of a task whose file says something else by now.
+        CheckpointError: the newest resume point cannot be read.
+    """
+    asked = _asked(config)
     if (out / "run.toml").exists():
         if not resume:
             raise ConfigError(f"{out}: already holds a run; resume it with --resume or choose another folder")
         differing = same_run(load_run(out), config)
         if differing:
             raise ConfigError(f"{out}: was begun with another {', '.join(differing)}; resume needs the same run")
+        changed = other_than_begun(out / _ASKED, asked)
+        if changed:
+            raise ConfigError(
+                f"{out}: {' and '.join(changed)} no longer holds what the run was begun with: begin another"
+            )
     begun = (out / "run.toml").exists()
     out.mkdir(parents=True, exist_ok=True)
     write_toml(config, out / "run.toml")
+    write_json(out / _ASKED, asked)
     (out / RESUME_POINTS).mkdir(exist_ok=True)
     first = resume_step(out) if resume else 0
     if resume and not first:
@@ -60,6 +83,16 @@ def open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
     return first
 
 
+def _asked(config: RunConfig) -> dict[str, str]:
+    """Fingerprints of the stores and tasks of a run, by the path or name of each."""
+    data = config.data
+    stores = [data.store, *(part.store for part in data.parts.values())]
+    tasks = [data.load_task(), *(load_task(part.split) for part in data.parts.values() if part.split)]
+    return {str(store): Store(store).fingerprint for store in stores if store is not None} | {
+        task.origin: task.fingerprint for task in tasks if task is not None
+    }
+
+
 @contextmanager
 def leaves_nothing(out: Path, fresh: bool) -> Iterator[None]:
     """A run that is refused at its first step leaves no folder that would stand in the way of the next."""
@@ -67,7 +100,7 @@ def leaves_nothing(out: Path, fresh: bool) -> Iterator[None]:
         yield
     except AuricleError:
         if fresh:
-            for name in ("run.toml", "log.jsonl"):
+            for name in ("run.toml", _ASKED, "log.jsonl"):
                 (out / name).unlink(missing_ok=True)
             for folder in (out / RESUME_POINTS, out):
                 if not any(folder.iterdir()):
