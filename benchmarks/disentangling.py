@@ -38,9 +38,9 @@ from auricle.data.sources.ptb_xl import PtbXl
 from auricle.data.splits import share_of_patients
 from auricle.data.store import Store
 from auricle.evaluate.cross_validation import stratified_folds
-from auricle.evaluate.metrics import auroc, macro
 from auricle.evaluate.probe import fit_probe, recovery
 from auricle.evaluate.protocols import Setting, zero_shot
+from auricle.evaluate.ranking import auroc, macro
 from auricle.evaluate.reference import untrained
 from auricle.evaluate.rocket import Rocket
 from auricle.leads import LIMB

@@ -27,7 +27,8 @@ from PIL import Image
 from scipy.special import expit
 
 from auricle.age import AGE_BANDS, DAYS_PER_YEAR
-from auricle.evaluate.metrics import expected_calibration_error, patient_weights
+from auricle.evaluate.bootstrap import patient_weights
+from auricle.evaluate.metrics import expected_calibration_error
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.robustness import FEWER_LEADS, PROTOCOL
 from auricle.explain.figures import reliability

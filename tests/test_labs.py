@@ -351,7 +351,7 @@ def test_a_panel_reads_stores_and_recordings_alike(store: Store) -> None:
     for panel in (
         LabPanel(),
         LabPanel(tests=("Hb", "lactate"), latest_min=0),
-        LabPanel(earliest_min=10, latest_min=None, needs_time=True),
+        LabPanel(earliest_min=10, latest_min=1e9, needs_time=True),
     ):
         values, mask = panel.of_store(store, rows)
         again, other = panel.of_recordings([store.recording(row) for row in rows.tolist()])
@@ -371,11 +371,11 @@ def test_the_window_of_time_decides_what_is_seen() -> None:
         return LabPanel(tests=tests, **window).of_recordings([recording])[1][0].tolist()  # type: ignore[arg-type]
 
     assert seen() == [False, True, True, False], "by default nothing from after the ECG"
-    assert seen(latest_min=None) == [True, True, True, False]
+    assert seen(latest_min=1e9) == [True, True, True, False]
     assert seen(latest_min=0) == [False, True, True, False]
     assert seen(latest_min=30) == [True, True, True, False]
-    assert seen(earliest_min=-30, latest_min=None) == [True, False, True, False]
-    assert seen(latest_min=None, needs_time=True) == [True, True, False, False]
+    assert seen(earliest_min=-30, latest_min=1e9) == [True, False, True, False]
+    assert seen(latest_min=1e9, needs_time=True) == [True, True, False, False]
     assert seen(latest_min=0, needs_time=True) == [False, True, False, False]
 
 

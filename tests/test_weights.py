@@ -22,8 +22,8 @@ from auricle.data.store import Store
 from auricle.errors import AuricleError, CheckpointError, ConfigError, ReadingNote, UnreadableError
 from auricle.evaluate.calibration import calibrate
 from auricle.evaluate.lineage import setting_of
-from auricle.evaluate.metrics import auroc
 from auricle.evaluate.protocols import answered as answered_by
+from auricle.evaluate.ranking import auroc
 from auricle.evaluate.run import evaluate_run
 from auricle.io import read
 from auricle.leads import STANDARD

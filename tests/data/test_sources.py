@@ -14,6 +14,7 @@ from auricle.data.ingest import ingest
 from auricle.data.sources import describe_source, get_source, list_sources
 from auricle.data.store import Store
 from auricle.errors import DataError, ReadError, UnknownNameError
+from auricle.evaluate.lineage import saw_the_test
 from auricle.leads import STANDARD
 from auricle.recording import Recording
 from auricle.tasks import load_task
@@ -331,6 +332,14 @@ def test_the_published_split_and_its_faulty_labels(tmp_path: Path) -> None:
     # Atrial flutter is truly in the first record; the published file has it in the second, as substrings had it.
     assert clean.store_targets(store)[[rows["JS00001"], rows["JS00002"]], column].tolist() == [1, 0]
     assert legacy.store_targets(store)[[rows["JS00001"], rows["JS00002"]], column].tolist() == [0, 1]
+    # Weights that learned on one of the splits saw, or may have seen, the test part of the other.
+    own, info = load_task("csn"), {"source": "csn", "options": {}}
+    entry = {"source": "csn", "task": "csn", "part": "train", "others_left_out": False}
+    for learned in (own, clean):
+        for asked in (own, clean):
+            saw = saw_the_test({**entry, "split": learned.split_facts()}, info, asked)
+            assert saw == (learned is not asked)
+    assert clean.split_facts() == legacy.split_facts()
     with pytest.raises(DataError, match="folder of the published split files"):
         load_task("csn", track="legacy")
     with pytest.raises(DataError, match="give the folder"):

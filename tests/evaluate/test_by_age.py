@@ -227,3 +227,17 @@ def test_an_age_that_nobody_has_is_unknown():
     found = by_age(replace(case, age_days=days), 0.5, n_bootstrap=20)
     assert found.n_ageless == 3
     assert found.ages_days.max() < 61 * DAYS_PER_YEAR
+
+
+def test_records_of_few_people_say_nothing_of_an_age():
+    crowd = people(records_each=1)
+    two = people(n=60, records_each=30)
+    assert np.isnan(thresholds_at(two)).all()
+    assert np.isfinite(thresholds_at(crowd)).all()
+    (one,) = by_age(two, 0.5, n_bootstrap=20).classes
+    assert len(one.untested) == 1
+    assert one.untested[0][0] == pytest.approx(two.age_days.min())
+    assert one.untested[0][1] == pytest.approx(two.age_days.max())
+    assert (
+        max(cell.n_people for cell in one.bands["sensitivity"]) <= 2 < max(cell.n for cell in one.bands["sensitivity"])
+    )

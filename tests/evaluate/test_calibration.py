@@ -216,6 +216,30 @@ class TestCalibrate:
         logits = torch.from_numpy(setting.each(setting.method.logits, setting.parts("test")["test"])).double()
         np.testing.assert_allclose(test.score, setting.method.probabilities(logits).numpy())
 
+    def test_an_age_in_years_is_one_age_to_the_weights_their_evaluation_and_the_predictor(
+        self, store: Path, weights: Path, tmp_path: Path
+    ) -> None:
+        calibrate(weights, [(store, "simulated/diagnosis")])
+        folder = tmp_path / "years"
+        folder.mkdir()
+        ages, lines = ["1 yr", "2 yr", "40 yr"], ["file,patient_id,age,labels"]
+        for number, one in enumerate(cohort(3, 5, rate_hz=100, seconds=4, quality="clean").recordings()):
+            np.savez(folder / f"{number}.npz", signal=one.signal, rate_hz=100, leads=one.leads)
+            lines.append(f"{number}.npz,p{number},{ages[number]},NORM")
+        (folder / "records.csv").write_text("\n".join(lines))
+        ingest("manifest", folder / "records.csv", folder / "store", rate_hz=100, workers=1)
+        (folder / "task.toml").write_text(
+            'id = "h"\ntitle = "h"\nsource = "manifest"\nclasses_of = "simulated/diagnosis"\n[split]\nby = "patient"\n'
+            "train = 0\nvalidation = 0\ntest = 1\n"
+        )
+        asked = Store(folder / "store")
+        setting = setting_of(weights, asked, load_task(folder / "task.toml"), tmp_path / "out")
+        test, _ = answered(setting, protocol="finetune")
+        assert test.age_days == pytest.approx(365.25 * np.array([1.5, 2.5, 40.5]))
+        told = Predictor.from_pretrained(weights)([asked.recording(row) for row in range(3)])
+        for row, one in enumerate(told):
+            assert test.score[row] == pytest.approx([one.scores[name] for name in test.classes], abs=1e-5)
+
     def test_a_calibration_of_a_class_that_is_none_is_refused(self, store: Path, weights: Path) -> None:
         calibrate(weights, [(store, "simulated/diagnosis")])
         card, folder = load_card(weights)
@@ -283,6 +307,15 @@ class TestScope:
         adults = days > 1000
         (reason,) = Scope.fit(features[adults], days[adults], []).against(features[adults][0], Age(10.0))[-1:]
         assert "know ages from" in reason
+
+    def test_ages_of_all_that_training_saw_count_where_features_are_of_a_part(self) -> None:
+        features, days = known()
+        few = np.argsort(days)[: len(days) // 2]
+        oldest = Age(float(days.max()))
+        part = Scope.fit(features[few], days[few], [])
+        whole = Scope.fit(features[few], days[few], [], days)
+        assert any("know ages" in reason for reason in part.against(features[few[0]], oldest))
+        assert not any("know ages" in reason for reason in whole.against(features[few[0]], oldest))
 
     def test_it_is_saved_and_read_back(self, tmp_path: Path) -> None:
         one = scope()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
 from auricle.age import AGE_BANDS, DAYS_PER_YEAR
+from auricle.atomic import write_json
 from auricle.errors import DataError
-from auricle.evaluate import metrics, ranking
-from auricle.evaluate.metrics import summarise, top_accuracy, write_result
+from auricle.evaluate import bootstrap, metrics, ranking
+from auricle.evaluate.metrics import summarise, top_accuracy
 from auricle.evaluate.predictions import PredictionMeta, Predictions, patient_codes
 
 META = PredictionMeta(protocol="linear_probe", task="ptb_xl/super", method="lisa", fraction=0.1)
@@ -40,7 +41,7 @@ def make(n=300, classes=3, patients=120, seed=0, ties=False, **changes):
 def test_ranking_metrics_agree_with_sklearn(ties, weighted):
     case = make(ties=ties)
     weights = np.random.default_rng(1).integers(0, 4, (2, len(case))).astype(float) if weighted else None
-    for ours, theirs in ((metrics.auroc, roc_auc_score), (metrics.average_precision, average_precision_score)):
+    for ours, theirs in ((ranking.auroc, roc_auc_score), (ranking.average_precision, average_precision_score)):
         for row in range(2):
             got = (
                 ours(case.truth, case.score, weights) if weights is None else ours(case.truth, case.score, weights)[row]
@@ -55,13 +56,13 @@ def test_ranking_metrics_agree_with_sklearn(ties, weighted):
 def test_auroc_is_the_share_of_pairs_won(pairs):
     truth, score = np.array([[float(t)] for t, _ in pairs]), np.array([[float(s)] for _, s in pairs])
     positive, negative = score[truth == 1], score[truth == 0]
-    got = metrics.auroc(truth, score)[0]
+    got = ranking.auroc(truth, score)[0]
     if len(positive) == 0 or len(negative) == 0:
         assert np.isnan(got)
     else:
         won = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
         assert got == pytest.approx(won.mean())
-        assert metrics.auroc(truth, -score)[0] == pytest.approx(1 - got)
+        assert ranking.auroc(truth, -score)[0] == pytest.approx(1 - got)
 
 
 def test_missing_truth_is_masked_per_class():
@@ -69,8 +70,8 @@ def test_missing_truth_is_masked_per_class():
     truth = case.truth.copy()
     truth[:100, 1] = np.nan
     expected = roc_auc_score(case.truth[100:, 1], case.score[100:, 1])
-    assert metrics.auroc(truth, case.score)[1] == pytest.approx(expected)
-    assert metrics.auroc(truth, case.score)[0] == metrics.auroc(case.truth, case.score)[0]
+    assert ranking.auroc(truth, case.score)[1] == pytest.approx(expected)
+    assert ranking.auroc(truth, case.score)[0] == ranking.auroc(case.truth, case.score)[0]
     assert metrics.accuracy(truth, case.score, np.full(3, 0.5))[1] == pytest.approx(
         accuracy_score(case.truth[100:, 1], case.score[100:, 1] >= 0.5)
     )
@@ -100,12 +101,12 @@ def slow_bootstrap(case, metric, n, seed):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(metrics.auroc, roc_auc_score), (metrics.average_precision, average_precision_score)]
+    ("ours", "theirs"), [(ranking.auroc, roc_auc_score), (ranking.average_precision, average_precision_score)]
 )
 def test_bootstrap_agrees_with_a_slow_loop(ours, theirs, monkeypatch):
     monkeypatch.setattr(ranking, "_BLOCK", 7 * 300)  # several blocks, the last one short
     case = make(ties=True)
-    interval = metrics.bootstrap_over_patients(case, ours, n=60, seed=3)
+    interval = bootstrap.bootstrap_over_patients(case, ours, n=60, seed=3)
     np.testing.assert_allclose(
         (interval.macro_low, interval.macro_high), slow_bootstrap(case, theirs, 60, 3), rtol=1e-9
     )
@@ -121,8 +122,8 @@ def test_intervals_draw_patients_and_not_records():
     strangers = Predictions(
         copies.record_id, (None,) * 1000, copies.age_days, copies.classes, copies.truth, copies.score, META
     )
-    honest = metrics.bootstrap_over_patients(copies, metrics.auroc, n=300)
-    naive = metrics.bootstrap_over_patients(strangers, metrics.auroc, n=300)
+    honest = bootstrap.bootstrap_over_patients(copies, ranking.auroc, n=300)
+    naive = bootstrap.bootstrap_over_patients(strangers, ranking.auroc, n=300)
     assert honest.macro_high - honest.macro_low > 2 * (naive.macro_high - naive.macro_low)
 
 
@@ -163,7 +164,7 @@ def test_bands_hold_the_records_of_their_ages():
     assert counts == {"3-30 d": 100, "16-40 yr": 150}
     newborns = result["bands"][1]["macro"]["auroc"]
     case = make(age_days=ages)
-    assert newborns["value"] == pytest.approx(metrics.auroc(case.truth[:100], case.score[:100]).mean())
+    assert newborns["value"] == pytest.approx(ranking.auroc(case.truth[:100], case.score[:100]).mean())
     assert newborns["low"] < newborns["value"] < newborns["high"]
 
 
@@ -188,9 +189,30 @@ def test_curve_over_age_sees_where_scores_are_useless():
     assert np.isnan(nowhere[0])
 
 
+def test_a_curve_over_age_says_nothing_where_nobody_near_has_a_class():
+    healthy, ill = np.full(100, 3.0), np.full(100, 60 * DAYS_PER_YEAR)
+    truth = np.repeat([0.0, 1.0], 100)[:, None]
+    case = make(n=200, classes=1, age_days=np.concatenate([healthy, ill]), truth=truth, score=truth)
+    value, low, high = metrics.macro_over_age(case, np.array([3.0]), n=20)
+    assert np.isnan([value[0], low[0], high[0]]).all()
+
+
+def test_one_patient_has_no_interval():
+    alone = make(n=40, patients=1)
+    interval = bootstrap.bootstrap_over_patients(alone, ranking.auroc, n=20)
+    assert np.isnan([*interval.low, *interval.high, interval.macro_low, interval.macro_high]).all()
+
+
+def test_somebody_with_many_records_is_one_person_near_an_age():
+    codes = np.array([0, 0, 0, 1])
+    kernel = np.array([[1.0, 1.0, 1.0, 0.5], [0.2, 0.2, 0.0, 0.0]])
+    near = bootstrap.people_near(kernel, np.array([True, True, True, True]), bootstrap.by_person(codes))
+    assert near == pytest.approx([1.5, 0.4])
+
+
 def test_the_result_is_strict_json(tmp_path):
     truth = np.full((300, 3), np.nan)
-    write_result(summarise(make(truth=truth), n_bootstrap=5), tmp_path / "new" / "result.json")
+    write_json(tmp_path / "new" / "result.json", summarise(make(truth=truth), n_bootstrap=5))
     read = json.loads((tmp_path / "new" / "result.json").read_text(), parse_constant=pytest.fail)
     assert read["n_skipped"] == 3
     assert read["macro"]["auroc"] == {"value": None, "low": None, "high": None}
@@ -258,7 +280,7 @@ def test_every_metric_has_the_interval_of_a_bootstrap_over_patients():
     case = make(n=150, patients=60)
     case.truth[5, 1] = np.nan
     result = summarise(case, case, n_bootstrap=100)
-    weights = metrics.patient_weights(case, 100, 0)
+    weights = bootstrap.patient_weights(case, 100, 0)
     thresholds = metrics.best_thresholds(case.truth, case.score)
     for name in metrics.METRICS:
         overall = result["macro"][name]
@@ -280,11 +302,11 @@ def test_sensitivity_is_read_where_the_specificity_is_ninety_per_cent():
     positive, negative = truth == 1, truth == 0
     cuts = [score >= cut for cut in np.unique(score)]
     slow = max(called[positive].mean() for called in cuts if (~called)[negative].mean() >= 0.9)
-    (found,) = metrics.sensitivity(truth[:, None], score[:, None])
+    (found,) = ranking.sensitivity(truth[:, None], score[:, None])
     assert found == pytest.approx(slow)
-    assert metrics.sensitivity(truth[:, None], score[:, None], np.full((1, 300), 2.0))[0, 0] == pytest.approx(slow)
-    assert np.isnan(metrics.sensitivity(np.ones((4, 1)), np.arange(4.0)[:, None]))[0]
-    assert metrics.sensitivity(np.array([[1.0], [0.0], [0.0]]), np.ones((3, 1)))[0] == 0
+    assert ranking.sensitivity(truth[:, None], score[:, None], np.full((1, 300), 2.0))[0, 0] == pytest.approx(slow)
+    assert np.isnan(ranking.sensitivity(np.ones((4, 1)), np.arange(4.0)[:, None]))[0]
+    assert ranking.sensitivity(np.array([[1.0], [0.0], [0.0]]), np.ones((3, 1)))[0] == 0
 
 
 def test_one_answer_of_all_is_right_where_its_class_has_the_highest_score() -> None:

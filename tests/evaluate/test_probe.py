@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from auricle.errors import DataError
-from auricle.evaluate.metrics import auroc
 from auricle.evaluate.probe import PENALTIES, fit_probe, fit_ridge, recovery
+from auricle.evaluate.ranking import auroc
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ from auricle.data.sources import list_sources
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.evaluate.embed import over_records
-from auricle.evaluate.metrics import auroc
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, linear_recovery, zero_shot
+from auricle.evaluate.ranking import auroc
 from auricle.evaluate.reference import class_prior, reference_rows, untrained
 from auricle.explain.gates import gate_curves
 from auricle.methods import create_method

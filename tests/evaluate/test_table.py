@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from auricle.atomic import write_json
 from auricle.errors import DataError
 from auricle.evaluate import table
 from auricle.evaluate.main_table import main_table, task_by_task
-from auricle.evaluate.metrics import write_result
 from running import auricle, refused
 
 TASK = "ptb_xl/form"
@@ -111,8 +111,8 @@ def test_published_rows_are_not_offered_where_there_are_none():
 
 
 def test_collect_reads_every_result_under_a_folder(tmp_path):
-    write_result(result(0.8), tmp_path / "b" / "result.json")
-    write_result(result(0.7, seed=1), tmp_path / "a" / "deep" / "result.json")
+    write_json(tmp_path / "b" / "result.json", result(0.8))
+    write_json(tmp_path / "a" / "deep" / "result.json", result(0.7, seed=1))
     assert [r["macro"]["auroc"]["value"] for r in table.collect(tmp_path)] == [0.7, 0.8]
     with pytest.raises(DataError, match=r"no result\.json"):
         table.collect(tmp_path / "nothing")

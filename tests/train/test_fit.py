@@ -224,6 +224,27 @@ def test_a_run_is_not_overwritten_and_not_mixed(store: Path, tmp_path: Path) -> 
         fit(config(store, "supervised", steps=2, seed=5), tmp_path / "run", resume=True)
 
 
+def test_a_run_goes_on_only_on_the_records_and_the_question_it_was_begun_with(store: Path, tmp_path: Path) -> None:
+    folder, question = tmp_path / "s", tmp_path / "own.toml"
+    options = {"n": 30, "rate_hz": 100.0, "seconds": 4.0, "diagnoses": "core"}
+    ingest("simulated", Path(), folder, options={**options, "seed": 1}, rate_hz=100, workers=1)
+    text = 'id = "o"\ntitle = "o"\nsource = "simulated"\nclasses_of = "simulated/diagnosis"\n[split]\nby = "patient"\n'
+    question.write_text(text + "train = 0.8\nvalidation = 0.1\ntest = 0.1\n")
+    made = values(folder, "supervised", steps=2)
+    made["data"]["task"] = str(question)
+    run = validate(RunConfig, made, "run")
+    fit(run, tmp_path / "run")
+    fit(run, tmp_path / "run", resume=True)
+    question.write_text(text + "train = 0.5\nvalidation = 0.2\ntest = 0.3\n")
+    with pytest.raises(ConfigError, match=r"own\.toml no longer holds what the run was begun with"):
+        fit(run, tmp_path / "run", resume=True)
+    question.write_text(text + "train = 0.8\nvalidation = 0.1\ntest = 0.1\n")
+    shutil.rmtree(folder)
+    ingest("simulated", Path(), folder, options={**options, "seed": 77}, rate_hz=100, workers=1)
+    with pytest.raises(ConfigError, match="no longer holds"):
+        fit(run, tmp_path / "run", resume=True)
+
+
 def test_what_is_refused_at_its_first_step_leaves_no_run_behind(store: Path, tmp_path: Path) -> None:
     made = values(store, "simclr", batch_size=1)
     with pytest.raises(DataError, match="single record"):

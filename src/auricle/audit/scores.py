@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.age_axis import known_ages
 from auricle.audit.models import Model, model_of
 from auricle.data.inputs import Input
 from auricle.data.store import Store
@@ -132,6 +133,7 @@ def read_scores(path: Path, task: str, name: str, is_probability: bool = True) -
         record = columns["record_id"][answered[row]]
         raise DataError(f"{path}: {record} has no score p:{classes[column]}; say in `refused` why a record has none")
     days = _numbers(path, columns, "age_days")
+    days = np.where(known_ages(days), days, np.nan)  # an age that nobody can have is unknown, in every count
     patients = [
         _person(*pair)
         for pair in zip(columns.get("patient_id", [None] * n), columns.get("source", [""] * n), strict=True)

@@ -36,8 +36,7 @@ class LabPanel(Config):
         tests: canonical names (any known spelling is accepted), one column each.
         earliest_min: values drawn earlier than this many minutes after the ECG are not seen; None sets no limit.
         latest_min: values drawn later than this many minutes after the ECG are not seen; a large number lets all in. By
-            default nothing drawn after the ECG is seen, because it was not known when the ECG was read. (None sets no
-            limit either, but a saved configuration holds no None and comes back with the default.)
+            default nothing drawn after the ECG is seen, because it was not known when the ECG was read.
         needs_time: whether a value whose time is unknown is left out as well.
         unknown_share: share of training records whose whole panel is hidden, so that the model also works without.
         missing_share: share of single values hidden in the other training records.
@@ -45,7 +44,7 @@ class LabPanel(Config):
 
     tests: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_TESTS
     earliest_min: float | None = None
-    latest_min: float | None = 0.0
+    latest_min: float = 0.0
     needs_time: bool = False
     unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     missing_share: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -63,7 +62,7 @@ class LabPanel(Config):
 
     @model_validator(mode="after")
     def _rising(self) -> LabPanel:
-        if self.earliest_min is not None and self.latest_min is not None and self.earliest_min > self.latest_min:
+        if self.earliest_min is not None and self.earliest_min > self.latest_min:
             raise ValueError(f"earliest_min {self.earliest_min:g} is after latest_min {self.latest_min:g}")
         return self
 
@@ -93,8 +92,6 @@ class LabPanel(Config):
 
     def untimed(self, store: Store, rows: NDArray[np.int64]) -> int:
         """How many values of the records at `rows` are seen although the time they were drawn at is not known."""
-        if self.earliest_min is None and self.latest_min is None:
-            return 0
         return int(
             self.of_store(store, rows)[1].sum()
             - self.model_copy(update={"needs_time": True}).of_store(store, rows)[1].sum()

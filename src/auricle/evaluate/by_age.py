@@ -19,12 +19,8 @@ from scipy.sparse import csr_array
 from auricle.age import AGE_BANDS, AgeBand
 from auricle.age_axis import age_of_scale, age_scale, known_ages
 from auricle.errors import DataError
-from auricle.evaluate.metrics import (
-    FEWEST_NEAR_AN_AGE,
-    age_kernel,
-    patient_weights,
-    quantiles,
-)
+from auricle.evaluate.bootstrap import by_person, patient_weights, people_near, quantiles
+from auricle.evaluate.metrics import FEWEST_NEAR_AN_AGE, age_kernel
 from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.evaluate.ranking import Values
 from auricle.over_age import AnswerSets
@@ -47,7 +43,6 @@ _FEWEST_IN_BAND: Final = 20
 _Z_95: Final = 1.96
 N_BOOTSTRAP: Final = 500
 MARGIN: Final = 0.1
-_TAIL: Final = 0.025
 # Records that are shown of those that make an age one to stay away from.
 _MOST_DRIVERS: Final = 20
 
@@ -69,13 +64,20 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class InBand:
-    """A rate within an age band, with its 95 % interval; NaN where there is nobody to count."""
+    """A rate within an age band, with its 95 % interval; NaN where there is nobody to count.
+
+    Attributes:
+        band: name of the age band.
+        value, low, high: the rate.
+        n, n_people: the records that it counts, and whose they are.
+    """
 
     band: str
     value: float
     low: float
     high: float
     n: int
+    n_people: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +244,7 @@ class _Places:
 def _places(aged: Predictions, ages: Values, bands: Sequence[AgeBand], weights: NDArray[np.float32]) -> _Places:
     days, codes = aged.age_days, patient_codes(aged.patient_id)
     inside = np.array([(days >= band.low_days) & (days < band.high_days) for band in bands], dtype=float)
-    people = csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)))
-    return _Places(ages, bands, age_kernel(days, ages, BANDWIDTH), inside, weights, codes, people)
+    return _Places(ages, bands, age_kernel(days, ages, BANDWIDTH), inside, weights, codes, by_person(codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,17 +309,26 @@ def _over_age(one: _OneClass, places: _Places, margin: float) -> ClassByAge:
         # What a true probability would leave open by itself.
         spread = one.score * (1 - one.score) if rate == "calibration" else None
         curves[rate] = _rates(above, below, spread, places.kernel, places, FEWEST_NEAR_AN_AGE)
+        people = people_near(places.inside, below > 0, places.people)
         banded = _rates(above, below, spread, places.inside, places, 1.0)
         in_bands[rate] = tuple(
-            InBand(band.name, float(banded.value[row]), float(banded.low[row]), float(banded.high[row]), int(number))
-            for row, (band, number) in enumerate(zip(places.bands, banded.n, strict=True))
+            InBand(
+                band.name,
+                float(banded.value[row]),
+                float(banded.low[row]),
+                float(banded.high[row]),
+                int(banded.n[row]),
+                int(people[row]),
+            )
+            for row, band in enumerate(places.bands)
         )
     unfit = []
     for rate, curve in curves.items():
         beyond = _Beyond(rate, one.expected(rate, overall[rate]), margin)
         found = list(_unfit(one, places, curve, beyond))
         unfit += found + list(_unfit_bands(one, places, in_bands[rate], beyond, found))
-    ages, near = places.ages, np.stack([places.kernel @ part.astype(float) for part in (one.positive, one.negative)])
+    near = np.stack([people_near(places.kernel, side, places.people) for side in (one.positive, one.negative)])
+    ages = places.ages
     unknown = np.asarray((near < FEWEST_NEAR_AN_AGE).any(axis=0))
     expected = {rate: one.expected(rate, value) for rate, value in overall.items()}
     return ClassByAge(
@@ -343,7 +353,7 @@ def _rates(
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(enough, upper.sum(axis=0, dtype=np.float64) / n, np.nan)
         replicates = (places.weights @ upper).astype(np.float64) / (places.weights @ lower)
-    low, high = np.array([quantiles(column, _TAIL) for column in replicates.T]).T
+    low, high = np.array([quantiles(column) for column in replicates.T]).T
     with np.errstate(invalid="ignore", divide="ignore"):
         if spread is None:
             worth = n**2 / (((kernel * below) @ places.people) ** 2).sum(axis=1)
@@ -393,7 +403,7 @@ def _unfit_bands(
     too_high, too_low = beyond.sides(*(np.array([getattr(cell, end) for cell in found]) for end in ("low", "high")))
     first, last = float(places.ages[0]), float(places.ages[-1])
     for row, (band, cell) in enumerate(zip(places.bands, found, strict=True)):
-        if cell.n < _FEWEST_IN_BAND or not (too_high[row] or too_low[row]):
+        if cell.n_people < _FEWEST_IN_BAND or not (too_high[row] or too_low[row]):
             continue
         low, high = max(band.low_days, first), min(band.high_days, last)
         middle = float(age_of_scale(age_scale([low, high]).mean()))

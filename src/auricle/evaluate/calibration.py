@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 from auricle.age_axis import known_ages
 from auricle.data.splits import spread_over
@@ -124,7 +124,7 @@ def platt(
     def loss(values: Floats) -> tuple[float, Floats]:
         factor, shift = math.exp(values[0]), values[1]
         z = factor * logit + shift
-        error = counts * (1 / (1 + np.exp(-z)) - wanted)
+        error = counts * (expit(z) - wanted)
         off = (values - middle) / spreads
         total = float((counts * (np.logaddexp(0, z) - wanted * z)).sum() + 0.5 * (off * off).sum())
         return total, np.array([(error * factor * logit).sum(), error.sum()]) + off / spreads

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
 from auricle.errors import DataError
-from auricle.evaluate.metrics import auroc, macro
 from auricle.evaluate.predictions import patient_codes
 from auricle.evaluate.protocols import Setting, predictions_of, save
+from auricle.evaluate.ranking import auroc, macro
 from auricle.evaluate.reference import NO_FRESH, rocket_kernels, untrained
 from auricle.evaluate.robustness import only_leads
 from auricle.losses.supervised import masked_bce
@@ -129,7 +129,8 @@ def cross_validated(
         setting = replace(setting, preset=f"{setting.preset}, {' '.join(leads)}".removeprefix(", "))
     # Every record is a test record here, those of the task's training part included.
     setting = replace(setting, overlap=setting.overlap or setting.store.info["source"] in setting.pretrained_on)
-    predictions = predictions_of(setting, rows, score, protocol=PROTOCOL, fraction=1.0, seed=seed, n_train=len(rows))
+    learned = round(len(rows) * (n_folds - 2) / n_folds)  # by each head: one fold tests, one says when to stop
+    predictions = predictions_of(setting, rows, score, protocol=PROTOCOL, fraction=1.0, seed=seed, n_train=learned)
     notes = {
         **predictions.meta.notes,
         "folds": n_folds,

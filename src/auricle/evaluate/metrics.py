@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from auricle.age import AGE_BANDS, AgeBand
 from auricle.age_axis import age_scale, known_ages
-from auricle.atomic import write_json
 from auricle.errors import DataError
+from auricle.evaluate.bootstrap import (
+    CONFIDENCE,
+    bootstrap_over_patients,
+    by_person,
+    patient_weights,
+    people_near,
+    quantiles,
+)
 from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.evaluate.ranking import (
     SPECIFICITY,
@@ -32,82 +38,11 @@ from auricle.evaluate.ranking import (
     weighted,
 )
 
-__all__ = [
-    "Interval",
-    "Reliability",
-    "accuracy",
-    "auroc",
-    "average_precision",
-    "best_thresholds",
-    "bootstrap_over_patients",
-    "expected_calibration_error",
-    "f1",
-    "macro",
-    "macro_over_age",
-    "patient_weights",
-    "reliability",
-    "sensitivity",
-    "summarise",
-    "top_accuracy",
-    "write_result",
-]
-
 _RANKING: Final[Mapping[str, Metric]] = {"auroc": auroc, "auprc": average_precision, "sensitivity": sensitivity}
 METRICS: Final = (*_RANKING, "f1", "accuracy")
 """What a table can be asked for."""
-_CONFIDENCE: Final = 0.95
 # Guo et al. 2017, "On calibration of modern neural networks", use 15 bins of equal width.
 _CALIBRATION_BINS: Final = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A 95 % interval: bounds for each class (c,) and for the macro mean."""
-
-    low: Values
-    high: Values
-    macro_low: float
-    macro_high: float
-
-
-def bootstrap_over_patients(predictions: Predictions, metric: Metric, n: int = 1000, seed: int = 0) -> Interval:
-    """Percentile interval of a metric when *patients* are drawn again with replacement, all their records with them.
-
-    Records of one person resemble each other, so drawing records would give intervals that are too narrow. A replicate
-    in which a class lost its positives counts for the other classes only.
-
-    Args:
-        predictions: of one test part.
-        metric: a ranking metric that takes weights.
-        n: replicates.
-        seed: of the draws.
-    """
-    weights = patient_weights(predictions, n, seed)
-    replicates = metric(predictions.truth, predictions.score, weights)
-    tail = (1 - _CONFIDENCE) / 2
-    bounds = [quantiles(replicates[:, column], tail) for column in range(replicates.shape[1])]
-    low, high = (np.array([pair[side] for pair in bounds]) for side in (0, 1))
-    macro_low, macro_high = quantiles(macro(replicates), tail)
-    return Interval(low, high, macro_low, macro_high)
-
-
-def patient_weights(predictions: Predictions, n: int, seed: int) -> NDArray[np.uint16]:
-    """(n, record) how often each record is in each bootstrap replicate over patients."""
-    codes = patient_codes(predictions.patient_id)
-    if len(codes) == 0:
-        return np.zeros((n, 0), dtype=np.uint16)
-    n_patients = int(codes.max()) + 1
-    draws = np.random.default_rng(seed).multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=n)
-    return draws.astype(np.uint16)[:, codes]
-
-
-def quantiles(replicates: Values, tail: float) -> tuple[float, float]:
-    """The bounds of which a share of `tail` of the (r,) replicates lies below and above; NaN where none is a number."""
-    finite = replicates[np.isfinite(replicates)]
-    if len(finite) == 0:
-        return np.nan, np.nan
-    low, high = np.quantile(finite, (tail, 1 - tail))
-    return float(low), float(high)
 
 
 def best_thresholds(truth: ArrayLike, score: ArrayLike) -> Values:
@@ -241,7 +176,7 @@ def expected_calibration_error(truth: ArrayLike, probability: ArrayLike, n_bins:
     return errors
 
 
-# Where the kernel weighs fewer records than this, the value would come from far-away ages and is NaN.
+# Where the kernel weighs fewer people than this, the value would come from far-away ages and is NaN.
 FEWEST_NEAR_AN_AGE: Final = 5.0
 
 
@@ -251,39 +186,40 @@ def age_kernel(age_days: ArrayLike, ages_days: ArrayLike, bandwidth: float = 0.5
     Args:
         age_days: (n,) of the records.
         ages_days: (a,) of the places.
-        bandwidth: standard deviation of the Gaussian.
+        bandwidth: standard deviation of the Gaussian, in units of `age_scale`.
     """
     place, where = age_scale(age_days), age_scale(ages_days)
     return np.asarray(np.exp(-0.5 * ((place[None, :] - where[:, None]) / bandwidth) ** 2))
 
 
-def macro_over_age(
-    predictions: Predictions, ages_days: Values, metric: Metric = auroc, *, bandwidth: float = 0.5, n: int = 0
-) -> tuple[Values, Values, Values]:
-    """The macro metric as a smooth curve over age, without the arbitrary edges of bands.
+def macro_over_age(predictions: Predictions, ages_days: Values, *, n: int = 0) -> tuple[Values, Values, Values]:
+    """Macro AUROC as a smooth curve over age, without the arbitrary edges of bands.
 
-    Each age weighs the records by `age_kernel`.
+    Each age weighs the records by `age_kernel`. The mean is over the classes that five people near that age have and
+    five have not; NaN where there is no such class.
 
     Args:
         predictions: records without an age are left out.
         ages_days: (a,) where to evaluate.
-        metric: a ranking metric that takes weights.
-        bandwidth: standard deviation of the Gaussian, in units of log(1 + days/30).
         n: bootstrap replicates over patients for the interval; 0 gives none (NaN bounds).
 
     Returns:
         (a,) value, lower and upper bound.
     """
     aged = predictions.select(np.flatnonzero(known_ages(predictions.age_days)))
-    kernel = age_kernel(aged.age_days, ages_days, bandwidth)
-    value = macro(metric(aged.truth, aged.score, kernel))
-    value = np.where(kernel.sum(axis=1) >= FEWEST_NEAR_AN_AGE, value, np.nan)
+    kernel, people = age_kernel(aged.age_days, ages_days), by_person(patient_codes(aged.patient_id))
+    sides = (aged.truth == 1, aged.truth == 0)
+    near = np.array(
+        [[people_near(kernel, side[:, column], people) for side in sides] for column in range(len(aged.classes))]
+    )  # (c, 2, a)
+    told: NDArray[np.bool_] = np.min(near, axis=1).T >= FEWEST_NEAR_AN_AGE  # (a, c)
+    value = macro(np.where(told, auroc(aged.truth, aged.score, kernel), np.nan))
     low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
     if n:
         weights = patient_weights(aged, n, seed=0)
         for row in np.flatnonzero(np.isfinite(value)):
-            replicates = macro(metric(aged.truth, aged.score, weights * kernel[row]))
-            low[row], high[row] = quantiles(replicates, (1 - _CONFIDENCE) / 2)
+            replicates = auroc(aged.truth[:, told[row]], aged.score[:, told[row]], weights * kernel[row])
+            low[row], high[row] = quantiles(macro(replicates))
     return value, low, high
 
 
@@ -336,7 +272,7 @@ def summarise(
         "n_classes": len(predictions.classes),
         "n_skipped": int((~defined).sum()),
         "skipped": [name for name, has in zip(predictions.classes, defined, strict=True) if not has],
-        "bootstrap": {"n": n_bootstrap, "seed": seed, "unit": "patient", "confidence": _CONFIDENCE},
+        "bootstrap": {"n": n_bootstrap, "seed": seed, "unit": "patient", "confidence": CONFIDENCE},
         "specificity": SPECIFICITY,
         "macro": dict.fromkeys(METRICS) | macros | {"ece": finite_or_none(float(macro(plain["ece"])))},
         "classes": classes,
@@ -406,8 +342,3 @@ def _plain(value: Any, number: int) -> Any:
 def finite_or_none(value: float) -> float | None:
     """The value, or None where it is not finite, because JSON has no NaN and no infinity."""
     return value if np.isfinite(value) else None
-
-
-def write_result(result: Mapping[str, Any], path: str | Path) -> None:
-    """Write a result of `summarise` as JSON, whole or not at all."""
-    write_json(path, result)

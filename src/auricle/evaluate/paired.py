@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
 from auricle.errors import DataError
-from auricle.evaluate.metrics import patient_weights, quantiles
+from auricle.evaluate.bootstrap import patient_weights, quantiles
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.ranking import Values, auroc, macro
 
 N_REPLICATES: Final = 1000
-_TAIL: Final = 0.025
 # A test over fewer seeds says nothing.
 _FEWEST_SEEDS: Final = 3
 # Seeds that differ by less than this are one and the same row.
@@ -101,7 +100,7 @@ def measured(
         total = total - against.mean(axis=0)
         paired = len(against) == len(by_seed)
         seeds = seeds - against[:, 0] if paired else seeds[:0]
-    low, high = quantiles(total[1:], _TAIL)
+    low, high = quantiles(total[1:])
     spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else float("nan")
     # Seeds that are all alike (a reference row beside itself) have no test.
     tested = paired and len(seeds) >= _FEWEST_SEEDS and float(np.ptp(seeds)) > _ALIKE

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from auricle.errors import DataError
-from auricle.evaluate.metrics import auroc, macro
+from auricle.evaluate.bootstrap import patient_draws, quantiles
 from auricle.evaluate.predictions import patient_codes
+from auricle.evaluate.ranking import auroc, macro
 
 Features = Tensor | NDArray[np.floating]
 # L2 weight beside the *mean* loss per record, 1 / (n C) in scikit-learn's terms: from next to none to nearly constant.
@@ -31,7 +32,6 @@ _GRADIENT_TOLERANCE: Final = 1e-7
 _RANK_TOLERANCE: Final = 1e-12
 _FOLDS: Final = 5
 _REPLICATES: Final = 1000
-_TAIL: Final = 0.025
 
 
 class RSquared(NamedTuple):
@@ -276,16 +276,13 @@ def _r_squared(
 
     # From sums by patient: the spread about the mean is what is drawn minus the square of its own mean.
     parts = [by_patient(values) for values in (np.ones((len(truth), 1)), truth, truth**2, (predicted - truth) ** 2)]
-    chance = np.random.default_rng(seed)
-    drawn = chance.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=_REPLICATES)
-    weights = np.concatenate([np.ones((1, n_patients)), drawn])
+    weights = np.concatenate([np.ones((1, n_patients)), patient_draws(codes, _REPLICATES, seed)])
     n, first, second, error = (weights @ part for part in parts)
     spread = (second - first**2 / n).sum(axis=1)
     found = np.where(spread > 1e-12, 1 - error.sum(axis=1) / np.maximum(spread, 1e-12), np.nan)
     if np.isnan(found[0]):
         return RSquared(math.nan, math.nan, math.nan)
-    low, high = np.nanquantile(found[1:], (_TAIL, 1 - _TAIL))
-    return RSquared(float(found[0]), float(low), float(high))
+    return RSquared(float(found[0]), *quantiles(found[1:]))
 
 
 def _ridge(features: Tensor, targets: Tensor, asked: Tensor, penalties: Sequence[float]) -> list[Tensor]:

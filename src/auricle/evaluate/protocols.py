@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from auricle.atomic import write_json
 from auricle.batch import ECGBatch
 from auricle.data.loader import View
 from auricle.data.splits import Parts, share_of_patients
 from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.embed import over_records
-from auricle.evaluate.metrics import summarise, write_result
+from auricle.evaluate.metrics import summarise
 from auricle.evaluate.predictions import PredictionMeta, Predictions
 from auricle.evaluate.probe import RSquared, fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
@@ -120,7 +121,7 @@ def save(setting: Setting, folder: str, test: Predictions, validation: Predictio
     if validation is not None:
         validation.write(where / "validation.parquet")
     with stage(f"{setting.name}: intervals of {folder}"):
-        write_result(summarise(test, validation), where / "result.json")
+        write_json(where / "result.json", summarise(test, validation))
     return where
 
 

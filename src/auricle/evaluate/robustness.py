@@ -99,7 +99,9 @@ def noisy(batch: ECGBatch, white: float = 0.0, wander: float = 0.0, mains: float
     """White noise, wander of .3 Hz and mains of 50 Hz in standard deviations of the record, in every lead anew."""
     signal = batch.millivolts()
     valid = batch.lead_mask[:, :, None] & batch.time_mask[:, None] & torch.isfinite(signal)
-    power = torch.where(valid, signal, 0.0).square().sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
+    # About the mean of each lead: where a trace rests is no part of how much it moves.
+    mean = torch.where(valid, signal, 0.0).sum(2, keepdim=True) / valid.sum(2, keepdim=True).clamp_min(1)
+    power = torch.where(valid, signal - mean, 0.0).square().sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
     t = torch.arange(signal.shape[-1], device=signal.device) / batch.rate_hz
     added = [_noise(name, signal.shape[1:], t, white, wander, mains) for name in batch.record_id]
     return replace(

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from auricle.age_axis import known_ages
 from auricle.data.store import Store
-from auricle.errors import ConfigError, DataError
+from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
 from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
 from auricle.evaluate.lineage import name_of, setting_of, task_of
 from auricle.evaluate.probe import RSquared
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
-from auricle.evaluate.reference import ROWS, reference_rows
+from auricle.evaluate.reference import MORE_ROWS, ROWS, reference_rows
 from auricle.evaluate.table import TRAINED, Result, band_table, collect, to_markdown
 from auricle.leads import canonical
 from auricle.methods import AlignsText, Classifies, keep_test, load_card, own_card
@@ -84,14 +84,20 @@ def evaluate_run(
         on_progress: called with (records done, records in all) while records are read.
 
     Raises:
-        ConfigError: a protocol, row, share or name that is not possible.
+        UnknownNameError: no such protocol or row.
+        ConfigError: a share or name that is not possible.
         CheckpointError: the weights cannot be read.
         DataError: store and task do not fit.
     """
     run, out = Path(run), Path(out)
-    if to_card:
-        own_card(run)  # refused before anything is computed
     protocols = (protocols,) if isinstance(protocols, str) else protocols
+    # Refused before anything is computed.
+    for kind, named, known in (("protocol", protocols, PROTOCOLS), ("reference row", rows, (*ROWS, *MORE_ROWS))):
+        for one in named:
+            if one not in known:
+                raise UnknownNameError(kind, one, known)
+    if to_card:
+        own_card(run)
     kept = _leads(leads, protocols)
     opened, question = Store(store), load_task(task or task_of(run), published=published, track=track, prompts=prompts)
     if (name or name_of(run)) in ROWS:
@@ -135,7 +141,11 @@ def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:
         ConfigError: nothing was asked that the weights answer alone.
     """
     own = [one for one in results if one["meta"]["task"] == setting.task.id and one["meta"]["method"] == setting.name]
-    alone = [one for one in own if one["meta"]["protocol"] in _ALONE]
+    # Of another training of this name an older answer may lie here.
+    about = load_card(run)[0]["about"]
+    alone = [one for one in own if one["meta"]["protocol"] == "zero_shot"] + [
+        one for one in own if one["meta"]["protocol"] == "finetune" and one["meta"]["seed"] == about.get("seed", 0)
+    ]
     if not alone:
         raise ConfigError(f"{run}: --to-card keeps {' or '.join(_ALONE)}, and neither was asked or can be answered")
     ages = setting.store.columns.age_days[setting.parts("test")["test"]].astype(float)

@@ -284,15 +284,20 @@ def band_table(results: Iterable[Result], task: str, *, metric: str = "auroc") -
         meta = r["meta"]
         asked = "zero-shot" if meta["protocol"] == _ZERO_SHOT else ""
         by_row.setdefault((meta["method"], _how(meta), meta.get("track", "clean"), asked), []).append(r)
-    sizes = {band["name"]: band["n_records"] for r in whole for band in r.get("bands", ()) if band["n_records"]}
+    sizes: dict[str, set[int]] = {}
+    for r in whole:
+        for band in r.get("bands", ()):
+            if band["n_records"]:
+                sizes.setdefault(band["name"], set()).add(band["n_records"])
     rows = []
     for key in sorted(by_row, key=lambda key: (_sanity_rank(key[0]), key)):
         cells = [cell([_band(r, name) for r in by_row[key]], metric) for name in sizes]
         rows.append((row_name(*key[:3]) + (f", {key[3]}" if key[3] else ""), *cells))
-    header = ("method", *(f"{name} (n={n})" for name, n in sizes.items()))
+    header = ("method", *(f"{name} (n={' or '.join(map(str, sorted(n)))})" for name, n in sizes.items()))
     caption = f"**{task}** by age: macro {metric.upper()} in per cent, learned from all training patients or zero-shot."
     note = "Bands differ in the classes that somebody has, so that a column is not comparable with its neighbour."
-    return Table(header, tuple(rows), caption, (note,))
+    uneven = ("WARNING: the rows do not share one test part.",) if any(len(n) > 1 for n in sizes.values()) else ()
+    return Table(header, tuple(rows), caption, (note, *uneven))
 
 
 def _band(result: Result, name: str) -> Result:

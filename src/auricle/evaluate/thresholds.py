@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from auricle.evaluate.predictions import Predictions
+from auricle.evaluate.predictions import Predictions, patient_codes
 from auricle.evaluate.ranking import SPECIFICITY, Values
 
 # Fewer people without a class give no threshold.
@@ -33,11 +33,11 @@ def thresholds_at(predictions: Predictions, specificity: float = SPECIFICITY) ->
     NaN where there is none: fewer than ten people are without the class, or so many of them have the highest score of
     all (a model that says yes or no) that nobody could be called.
     """
-    chosen = np.full(len(predictions.classes), np.nan)
+    chosen, people = np.full(len(predictions.classes), np.nan), patient_codes(predictions.patient_id)
     for column in range(len(chosen)):
         score, truth = predictions.score[:, column], predictions.truth[:, column]
         without = np.sort(score[truth == 0])[::-1]
-        if len(without) < _FEWEST_FOR_THRESHOLD:
+        if len(set(people[truth == 0].tolist())) < _FEWEST_FOR_THRESHOLD:
             continue
         allowed = int(np.floor((1 - specificity) * len(without) + 1e-9))
         # Ties are called whole or not at all.

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from auricle.batch import ECGBatch
-from auricle.evaluate.metrics import patient_weights, quantiles
+from auricle.evaluate.bootstrap import patient_weights, quantiles
 from auricle.evaluate.predictions import Predictions
 from auricle.methods import Method
 from auricle.pages.style import COLOURS, MARKERS, MUTED, WIDTH, blank_figure, legend, style
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FEWEST: Final = 5
 _N_BOOTSTRAP: Final = 500
-_TAIL: Final = 0.025
 _BESIDE: Final = 0.15
 
 
@@ -76,7 +75,7 @@ def by_class(numbers: NDArray[np.floating], groups: Sequence[str], predictions: 
         with np.errstate(invalid="ignore", divide="ignore"):
             means = [(weights * part) @ values / (weights @ part)[:, None] for part in (has, has_not)]
         difference = means[0] - means[1]
-        bounds = np.array([quantiles(one, _TAIL) for one in difference[1:].T])
+        bounds = np.array([quantiles(one) for one in difference[1:].T])
         kept.append(name)
         counts.append(int(has.sum()))
         found.append(np.concatenate([difference[0][:, None], bounds], axis=1))
