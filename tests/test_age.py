@@ -379,3 +379,27 @@ def test_a_resolution_is_a_length_of_time() -> None:
     for resolution in (-5.0, math.nan, math.inf):
         with pytest.raises(DataError, match="is not possible"):
             ages.Age(3, resolution)
+
+
+@pytest.mark.parametrize("born", ["1900-01-01", "1753-01-01", "1899-12-30T00:00", "1910-05-05"])
+def test_a_date_of_birth_that_stands_for_none_gives_no_age(born: str) -> None:
+    assert ages.by_dates(born, "2024-05-31") is None
+    assert ages.by_dates("2024-05-28", "2024-05-31") == Age(3.0, 1.0)
+    with pytest.raises(DataError, match="negative"):
+        ages.by_dates("2024-05-31", "2024-05-28")
+
+
+@pytest.mark.parametrize("text", ["01.05", "05,11"])
+def test_what_is_rather_a_date_is_no_age(text: str) -> None:
+    with pytest.raises(DataError, match="is not an age"):
+        ages.parse(text)
+
+
+def test_a_fifth_birthday_is_five_years() -> None:
+    assert Age("5y").agrees_with(Age(1826.0, 1 / 24))
+    assert not Age("5y").agrees_with(Age(1820.0, 1 / 24))
+
+
+def test_the_oldest_stay_what_they_are_when_written() -> None:
+    assert ages.written(Age("90+")) == "90+"
+    assert ages.parse("90+") == Age("90+")

@@ -149,7 +149,7 @@ def test_an_age_that_is_written_is_read_with_its_resolution(days: float, resolut
     ("age", "text"),
     [
         (Age(3), "003D"), (Age("5y4m"), "064M"), (Age("65yr"), "065Y"), (Age(998.6), "999D"), (Age(1000), "142W"),
-        (Age("7mo"), "007M"), (Age("2.4yr"), "029M"),
+        (Age("7mo"), "007M"), (Age("2.4yr"), "029M"), (Age("5-7 y"), ""), (Age("90+"), ""),
     ],
 )  # fmt: skip
 def test_an_age_of_dicom_is_as_fine_as_it_was_known(age: Age, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from auricle.einthoven import IN_I_AND_II, filled, settle
+from auricle.einthoven import filled, settle
 from auricle.errors import DataError
-from auricle.leads import LIMB, STANDARD
+from auricle.leads import IN_I_AND_II, LIMB, STANDARD, derive_limb
 from auricle.recording import make_recording
 from auricle.simulate import cohort
 from fakes import heart
@@ -126,3 +127,12 @@ def test_two_samples_that_contradict_each_other_are_no_plane() -> None:
     settled = settle(signal, ("I", "II", "III", "aVR", "aVL", "aVF"), 500.0)
     assert settled.comparable
     assert len(settled.notes) == 1
+
+
+@pytest.mark.parametrize("two", list(itertools.combinations(LIMB, 2)))
+def test_any_two_limb_leads_give_the_other_four(two: tuple[str, str]) -> None:
+    lead_i, lead_ii = np.random.default_rng(0).normal(size=(2, 50)).astype(np.float32)
+    whole = {name: a * lead_i + b * lead_ii for name, (a, b) in IN_I_AND_II.items()}
+    signal, names = derive_limb(np.stack([whole[name] for name in two]), two)
+    assert names == LIMB
+    np.testing.assert_allclose(signal, np.stack([whole[name] for name in LIMB]), atol=1e-5)

@@ -24,9 +24,16 @@ DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
 ADULT_DAYS: Final = 18 * DAYS_PER_YEAR
 TERM_DAYS: Final = 40 * 7.0
 OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
+# So much earlier than mean months and years those of the calendar may end.
+_CALENDAR_DAYS: Final = 2.0
 # Above "over 89" lie so many years at most; nobody's heart changes with them as a child's does.
 _OVER_UNTIL_DAYS: Final = 105 * DAYS_PER_YEAR
 _FINEST_DAYS: Final = 1 / 24
+# Programs that must write a date of birth and have none write 1900-01-01, the first day of their calendar and the like.
+_OLDEST_BY_DATES: Final = 110 * DAYS_PER_YEAR
+_PLACEHOLDERS: Final = frozenset(
+    date(*parts) for parts in ((1, 1, 1), (1753, 1, 1), (1800, 1, 1), (1899, 12, 30), (1900, 1, 1), (1901, 1, 1))
+)
 # PTB-XL and other anonymised sets write 300 for "older than 89", a privacy code and not an age.
 _ANONYMISED_YEARS: Final = 300
 
@@ -67,7 +74,8 @@ _PART: Final = re.compile(
     r"\.?(?:[\s-]*(?:old|alt|of\s+age)\b\.?)?[\s,]*(?:(?:and|und|零|又)\s*)?",
     re.IGNORECASE,
 )
-_BARE: Final = re.compile(rf"(?P<number>{_NUMBER})\.?")
+# 01.05 is rather a day of a month.
+_BARE: Final = re.compile(rf"(?!0[0-9]+[.,])(?P<number>{_NUMBER})\.?")
 _AT_LEAST: Final = re.compile(
     rf"(?:>=?|≥|over|older\s+than|über|älter\s+als)\s*(?P<first>{_NUMBER}.*)"
     rf"|(?P<second>{_NUMBER}[^+]*?)\s*(?:\+|以上|(?:and|or|und)\s+(?:over|older|above|älter))",
@@ -164,7 +172,9 @@ class Age:
         """Whether both may stand for one and the same day."""
         # An age that is known exactly is a moment, and no empty interval.
         own, their = (max(one.resolution_days, _FINEST_DAYS) for one in (self, other))
-        return self.days < other.days + their and other.days < self.days + own
+        # On a birthday a child of five years has lived 1826 days, and five mean years are 1826.25.
+        slack = _CALENDAR_DAYS if max(own, their) >= DAYS_PER_MONTH and min(own, their) < 1 else 0.0
+        return self.days < other.days + their + slack and other.days < self.days + own + slack
 
     def __str__(self) -> str:
         return describe(self.days)
@@ -190,6 +200,9 @@ def written(age: Age) -> str:
     """An age as text that says its resolution too: `parse` makes the same age of it, to a tenth of a second."""
     if age.resolution_days <= _FINEST_DAYS:
         return f"{age.days:.6f} d"
+    years = age.days / DAYS_PER_YEAR
+    if years == round(years) and age.days >= ADULT_DAYS and age.resolution_days == _over(age.days):
+        return f"{years:.0f}+"
     for unit, days in (("yr", DAYS_PER_YEAR), ("mo", DAYS_PER_MONTH), ("wk", 7.0), ("d", 1.0), ("h", 1 / 24)):
         for decimals in (0, 1, 2):
             number = f"{age.days / days:.{decimals}f}"
@@ -281,7 +294,12 @@ def _at_least(text: str, written: str) -> Age:
         raise DataError(
             f"{written!r} gives only the least age, which says too little of a child: write such as 3d or 5y4m"
         )
-    return Age(age.days, max(DAYS_PER_YEAR, _OVER_UNTIL_DAYS - age.days))
+    return Age(age.days, _over(age.days))
+
+
+def _over(days: float) -> float:
+    """How many days the age of somebody may be above the least that is known."""
+    return max(DAYS_PER_YEAR, _OVER_UNTIL_DAYS - days)
 
 
 def _interval(match: re.Match[str], written: str) -> Age | None:
@@ -372,6 +390,21 @@ def corrected(age: Age, gestation_days: float | None) -> Age | None:
     """An age corrected by `correction_days`; None where it lies before term, of which no norms are known."""
     days = age.days - correction_days(age, gestation_days)
     return None if days < 0 else Age(days, age.resolution_days)
+
+
+def by_dates(birth: str | date, recording: str | date) -> Age | None:
+    """`between`, but None where the date of birth is what programs write that must write one and have none.
+
+    Args:
+        birth, recording: dates or times, or text of them.
+
+    Raises:
+        DataError: a date cannot be read or may mean two days, or the recording lies before the birth.
+    """
+    if moment(birth)[0].date() in _PLACEHOLDERS:
+        return None
+    age = between(birth, recording)
+    return None if age.days > _OLDEST_BY_DATES else age
 
 
 def between(birth: str | date, recording: str | date) -> Age:

@@ -19,6 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.leads import IN_I_AND_II
+
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -26,11 +28,6 @@ Mask = NDArray[np.bool_]
 UNDECIDED: Final = (
     "the limb leads contradict each other and it cannot be told which is right: all are treated as missing"
 )
-# Each limb lead as a sum of I and II.
-IN_I_AND_II: Final = {
-    "I": (1.0, 0.0), "II": (0.0, 1.0), "III": (-1.0, 1.0),
-    "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0),
-}  # fmt: skip
 # Leads are compared in windows of this length, which hold a QRS at most rates, by the range of what is between them, so
 # that an offset does not count.
 _WINDOW_S: Final = 1.0

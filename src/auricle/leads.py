@@ -1,7 +1,7 @@
 """Leads: canonical names and order, anatomical groups, and the algebra that ties limb leads together.
 
 The twelve standard leads carry eight independent signals: Einthoven's and Goldberger's equations give four of the
-limb leads from any two of I, II, III. `derive_limb` uses exactly those and nothing learned.
+limb leads from any two of the six. `derive_limb` uses exactly those and nothing learned.
 """
 
 from __future__ import annotations
@@ -31,10 +31,17 @@ LISA_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "anterior": ("V3", "V4"),
 }
 
+# Each limb lead as a sum of I and II (Einthoven; Goldberger).
+IN_I_AND_II: Final[Mapping[str, tuple[float, float]]] = {
+    "I": (1.0, 0.0), "II": (0.0, 1.0), "III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0),
+}  # fmt: skip
 # Right-sided leads are written V4R and, by some recorders, rV4; no lead is called rV1 or rV2.
-_BY_FOLDED_NAME: Final = {name.casefold(): name for name in CANONICAL} | {
-    f"r{name[:-1]}".casefold(): name for name in EXTRA if name.endswith("R")
-}
+# IEC 60601-2-25 calls the electrodes of V1 to V9 C1 to C9, and some recorders their leads.
+_BY_FOLDED_NAME: Final = (
+    {name.casefold(): name for name in CANONICAL}
+    | {f"r{name[:-1]}".casefold(): name for name in EXTRA if name.endswith("R")}
+    | {f"c{name[1:]}".casefold(): name for name in CANONICAL if name.startswith("V")}
+)
 _PREFIXES: Final = ("mdc_ecg_", "ecg", "ekg", "lead")
 _SEPARATOR: Final = re.compile(r" - |[-_:] ?| ")
 _DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
@@ -45,7 +52,8 @@ _SHOWN_LETTERS: Final = 40
 
 
 def canonical(name: str) -> str:
-    """The canonical spelling of a lead name: `AVR`, `avr`, `Lead aVR`, `MDC_ECG_LEAD_aVR`, `DI`, `ECG V1` all work.
+    """The canonical spelling of a lead name: `AVR`, `avr`, `Lead aVR`, `MDC_ECG_LEAD_aVR`, `DI`, `LII`, `C1`, `ECG V1`
+    all work.
 
     Raises:
         UnknownNameError: the name is no electrocardiographic lead we know, or has a minus sign.
@@ -75,7 +83,7 @@ def signed(name: str) -> tuple[str, int]:
     text = text[within.end() :] if within else text
     behind = None if before or within else _SIGN_BEHIND.search(text)
     text = text[: behind.start()] if behind else text
-    for candidate in (text, text.removeprefix("d"), text.replace(" ", "")):
+    for candidate in (text, text.removeprefix("d"), text.removeprefix("l"), text.replace(" ", "")):
         if candidate in _BY_FOLDED_NAME:
             return _BY_FOLDED_NAME[candidate], -1 if before or within or behind else 1
     raise UnknownNameError("lead", name, CANONICAL)
@@ -106,7 +114,7 @@ def shown(names: Sequence[str]) -> str:
 
 
 def derive_limb(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Add the limb leads that follow from two measured ones, by Einthoven (III = II - I) and Goldberger.
+    """Add the limb leads that follow from two measured ones of the six, by Einthoven (III = II - I) and Goldberger.
 
     Args:
         signal: (lead, time), millivolts.
@@ -114,7 +122,7 @@ def derive_limb(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[NDAr
 
     Returns:
         The signal with the derived rows appended and everything sorted in canonical order, and the new names.
-        Present leads are returned untouched; with fewer than two of I, II, III only the order changes.
+        Present leads are returned untouched; with fewer than two limb leads only the order changes.
 
     Raises:
         DataError: a lead occurs twice.
@@ -122,16 +130,15 @@ def derive_limb(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[NDAr
     rows = dict(zip(leads, signal, strict=True))
     if len(rows) != len(leads):
         raise DataError(f"a lead occurs twice among {', '.join(leads)}")
-    if "III" in rows and "II" not in rows and "I" in rows:
-        rows["II"] = rows["I"] + rows["III"]
-    if "III" in rows and "I" not in rows and "II" in rows:
-        rows["I"] = rows["II"] - rows["III"]
-    if "I" in rows and "II" in rows:
-        lead_i, lead_ii = rows["I"], rows["II"]
-        rows.setdefault("III", lead_ii - lead_i)
-        rows.setdefault("aVR", -(lead_i + lead_ii) / 2)
-        rows.setdefault("aVL", lead_i - lead_ii / 2)
-        rows.setdefault("aVF", lead_ii - lead_i / 2)
+    measured = [name for name in LIMB if name in rows][:2]
+    if len(measured) == 2:
+        of_two = np.linalg.inv([IN_I_AND_II[name] for name in measured]).astype(np.float32)
+        lead_i, lead_ii = (
+            rows.get(name, one * rows[measured[0]] + other * rows[measured[1]])
+            for name, (one, other) in zip(("I", "II"), of_two, strict=True)
+        )
+        for name, (of_i, of_ii) in IN_I_AND_II.items():
+            rows.setdefault(name, of_i * lead_i + of_ii * lead_ii)
     names = tuple(name for name in CANONICAL if name in rows)
     return np.stack([rows[name] for name in names]).astype(np.float32, copy=False), names
 

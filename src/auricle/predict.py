@@ -350,7 +350,11 @@ class Predictor:
             raise DataError(f"{recording.record_id}: there is only a picture, and these weights read signals")
         ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
         if recording.image is None and not ready.lead_mask.any():
-            raise DataError(f"{recording.record_id}: none of its leads has enough samples to be read")
+            raise DataError(
+                f"{recording.record_id}: none of its leads has samples for half of the "
+                f"{min(self.spec.seconds, recording.seconds):.3g} s that these weights read at once, as on a sheet of "
+                "2.5 s a lead: give the rhythm leads (auricle measure reads it as it is)"
+            )
         present = zip(self.spec.leads, ready.lead_mask.any(0).tolist(), strict=True)
         lacking = [lead for lead, is_there in present if not is_there and lead in self.method.encoder.required]
         if lacking:

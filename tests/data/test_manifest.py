@@ -237,3 +237,13 @@ def test_labels_that_no_task_knows_are_counted(tmp_path: Path) -> None:
 def test_a_column_without_a_name_is_told_by_its_number(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="column 2 has no name"):
         read_manifest(write(tmp_path, "file,,age\na.hea,0,3d\n"))
+
+
+def test_a_date_of_birth_that_stands_for_none_is_an_unknown_age_and_told(tmp_path: Path) -> None:
+    write_wfdb(tmp_path / "a", heart(1500), STANDARD, 500)
+    path = write(tmp_path, "file,birth_date,recording_date\na.hea,1900-01-01,2024-01-01\n")
+    with pytest.warns(UserWarning, match=r"programs write of none.*1, the first in line 2"):
+        (row,) = read_manifest(path)
+    assert (row.problem, row.age) == ("", None)
+    (finding,) = (one for one in examine(path).warnings if one.code == "birth_placeholder")
+    assert finding.lines == ((2,),)

@@ -136,6 +136,12 @@ def test_what_is_missing_or_wrong_is_one_line(running, samples):
     refused(running.ask("/api/measure", {}, [*newborn, *newborn]), "twice")
     refused(running.ask("/api/measure", {}, [*newborn, *recording_files(samples, "child")]), "2 recordings")
     refused(running.ask("/api/measure", {}, [("age", "a", b"3d"), *newborn]), "age")
+    refused(running.ask("/api/measure", {"agey": "5y"}, newborn), "agey: no such field")
+    refused(running.ask("/api/measure", {"previous_age": "5y"}, newborn), "previous_age: no such field")
+    refused(running.ask("/api/measure?age=3d", {}, newborn), "in the address")
+    refused(running.ask("/api/measure", {"fhir": "false"}, newborn), "fhir")
+    refused(running.ask("/api/jobs", {"age": "-3d"}, newborn), "negative age")
+    refused(running.ask("/api/jobs", {"lang": "de"}, newborn), "lang: no such field")
     refused(running.ask("/api/nothing"), status=404)
     refused(running.ask("/api/words/fr"), status=404)
 

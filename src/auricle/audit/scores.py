@@ -230,7 +230,20 @@ def _of_csv(path: Path) -> dict[str, list[Any]]:
 
 
 def _numbers(path: Path, columns: Mapping[str, Sequence[Any]], name: str) -> NDArray[np.float64]:
-    try:
-        return np.array([np.nan if one in (None, "") else float(one) for one in columns[name]], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: column {name}: {error}") from None
+    """A column of numbers, NaN where a cell is empty; a decimal comma is one.
+
+    Raises:
+        DataError: a cell that is no number, with its line and without what is in it, which may be a name.
+    """
+    found = np.full(len(columns[name]), np.nan)
+    for place, cell in enumerate(columns[name]):
+        if cell in (None, ""):
+            continue
+        try:
+            found[place] = float(cell.replace(",", ".") if isinstance(cell, str) and cell.count(",") == 1 else cell)
+        except (TypeError, ValueError):
+            wanted = "days as a number" if name == "age_days" else "0, 1 or empty" if name.startswith(_TRUTH) else ""
+            raise DataError(
+                f"{path}: column {name}, recording {place + 1}: is no number; write {wanted or 'a score as a number'}"
+            ) from None
+    return found

@@ -132,4 +132,4 @@ def _show_endpoints(console: Console, facts: Facts) -> None:
     console.print(table)
     left = len(facts.endpoints) - _MOST_ENDPOINTS
     if left > 0:
-        console.print(f"  and {left} more labels: --json or --page", highlight=False)
+        console.print(f"  and {left} more labels: --json or --page", highlight=False, markup=False)

@@ -94,7 +94,9 @@ def demo(
         page = _page(folders, setting)
     path = out / "index.html"
     page.write(path)
-    console.print(f"done in {duration(time.monotonic() - begun)}; the page: {path.resolve()}", highlight=False)
+    console.print(
+        f"done in {duration(time.monotonic() - begun)}; the page: {path.resolve()}", highlight=False, markup=False
+    )
 
 
 def _input() -> dict[str, Any]:

@@ -39,4 +39,4 @@ def figures(
     named, asked = named_runs(runs, task)
     command = " ".join(["auricle figures", *(Path(folder).name for _, folder in named), f"--task {asked}"])
     draw_runs(named, Store(store), load_task(asked), out, classes=class_ or (), command=command)
-    Console(stderr=True).print(f"figures: {out / 'figures.html'}", highlight=False)
+    Console(stderr=True).print(f"figures: {out / 'figures.html'}", highlight=False, markup=False)

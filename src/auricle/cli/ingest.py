@@ -95,6 +95,7 @@ def ingest_with_progress(
         f"{out}: {done.n_stored} records ({hours:.1f} h at {rate_hz:g} Hz), {done.n_reports} distinct reports, "
         f"{done.n_rejected} rejected",
         highlight=False,
+        markup=False,
     )
     # A store that an older auricle finished has no such columns.
     said = {"acceptable", "notes"} <= set(store.table.column_names)
@@ -105,17 +106,23 @@ def ingest_with_progress(
             f"  {poor} traces are not acceptable (columns acceptable, quality_reasons), of {noted} their readers had "
             "something to say (column notes)",
             highlight=False,
+            markup=False,
         )
     strange = _unknown_to_tasks(store) if source == "manifest" else 0
     if strange:
         console.print(
             f"  {strange} records have labels that no task knows: `auricle check` names them and their lines",
             highlight=False,
+            markup=False,
         )
     if done.n_rejected:
         table = require("pyarrow.parquet", "train").read_table(out / "rejected.parquet")
         first = table["reason"][0].as_py()
-        console.print(f"  the first rejected: {first}; all reasons are in {out / 'rejected.parquet'}", highlight=False)
+        console.print(
+            f"  the first rejected: {first}; all reasons are in {out / 'rejected.parquet'}",
+            highlight=False,
+            markup=False,
+        )
 
 
 def _kept(out: Path) -> str:

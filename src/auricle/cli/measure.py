@@ -244,7 +244,7 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
     console.print(f"[bold]{escape(heads['title'].format(file=title, **who))}[/bold]", highlight=False)
     basis = wording.age_basis_text(assessment, lang)
     if basis:
-        console.print(f"   {basis}", highlight=False)
+        console.print(f"   {basis}", highlight=False, markup=False)
     refused = wording.quality_text(measurements.quality, lang)
     if refused:
         console.print(Text.assemble((" ! ", "bold red"), refused))
@@ -253,10 +253,10 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
     used = heads["beats"].format(
         used=measurements.n_used, n=len(measurements.beats), rate=f"{measurements.recorded_hz:g}"
     )
-    console.print(f"   {used}", style="dim", highlight=False)
+    console.print(f"   {used}", style="dim", highlight=False, markup=False)
     by_cart = wording.cart_text(measurements, lang)
     if by_cart:
-        console.print(f"   {by_cart}", style="dim", highlight=False)
+        console.print(f"   {by_cart}", style="dim", highlight=False, markup=False)
     table, notes = _table(assessment, measurements, heads, lang, console.width)
     console.print(table)
     hidden = len(recorded_rows(assessment, measurements)) - len(main_rows(assessment, measurements))
@@ -273,9 +273,9 @@ def show(assessment: Assessment, measurements: Measurements, console: Console, t
         console.print(grid)
     whole = wording.summary_text(assessment, lang)
     if whole:
-        console.print(f" {whole}", highlight=False, style=_SUMMARIES.get(assessment.summary, ""))
+        console.print(f" {whole}", highlight=False, markup=False, style=_SUMMARIES.get(assessment.summary, ""))
     for line in wording.source_lines(assessment, lang):
-        console.print(f"{heads['sources']}{said['colon']}{line}", style="dim", highlight=False)
+        console.print(f"{heads['sources']}{said['colon']}{line}", style="dim", highlight=False, markup=False)
     console.print(f"{said['weak']} [bold]{said['research']}[/bold]", highlight=False)
 
 

@@ -115,6 +115,6 @@ def show(own: OwnNorms, records: NormalRecords, console: Console) -> None:
                 highlight=False,
             )
     for name, why in own.skipped.items():
-        console.print(f"no curve of {parameter_name(name, 'en')}: {why}", style="yellow", highlight=False)
+        console.print(f"no curve of {parameter_name(name, 'en')}: {why}", style="yellow", highlight=False, markup=False)
     console.print("differs: medians apart by more than chance and by a tenth of p2 to p98.", style="dim")
     console.print(f"[bold]{RESEARCH_USE}[/bold]")

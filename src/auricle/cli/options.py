@@ -65,4 +65,4 @@ def named_runs(runs: Sequence[str], task: str | None) -> tuple[list[tuple[str, P
 def say_where(weights: Path) -> None:
     """Say where the weights of a run lie; with several devices the first process has written them."""
     if (weights / "auricle.json").exists():
-        Console(stderr=True).print(f"weights: {weights}", highlight=False)
+        Console(stderr=True).print(f"weights: {weights}", highlight=False, markup=False)

@@ -259,10 +259,12 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
         table.add_row(*row, *(f"{scores[name]:.2f}" for _, scores in ages))
     console.print(table)
     if rest:
-        console.print(f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False)
+        console.print(
+            f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False, markup=False
+        )
     if prediction.coverage is not None:
         about = wording.sets_text(prediction.coverage, prediction.age_days, bool(prediction.leads_missing), language)
-        console.print(f" {about}", style="dim", highlight=False)
+        console.print(f" {about}", style="dim", highlight=False, markup=False)
     grid = Table.grid(padding=(0, 1))
     for name in (name for name, _ in in_order if name in titles):
         people = prediction.tested[name]
@@ -274,7 +276,7 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
     if prediction.group_contributions:
         named = {wording.group_text(name, language): share for name, share in prediction.group_contributions.items()}
         shares = "  ".join(f"{name} {share:.0%}" for name, share in named.items())
-        console.print(f"{heads['groups']}: {shares}", highlight=False)
+        console.print(f"{heads['groups']}: {shares}", highlight=False, markup=False)
     for note in prediction.notes:
         text = wording.note_text(note, language)
         console.print(f"{heads['note']}{said['colon']}{text}", highlight=False, markup=False)

@@ -67,5 +67,5 @@ def show(drawn: DrawnLeads, console: Console, title: str) -> None:
     else:
         console.print("no lead was hidden that was recorded, so there is nothing to compare with", highlight=False)
     if never:
-        console.print(f"drawn, and never recorded: {', '.join(never)}", highlight=False)
+        console.print(f"drawn, and never recorded: {', '.join(never)}", highlight=False, markup=False)
     console.print(f"[bold]{RESEARCH_USE}[/bold]")

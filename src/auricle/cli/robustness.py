@@ -53,4 +53,4 @@ def robustness(
     write_bytes(out / "robustness.md", table.encode())
     write_with(out / "robustness.png", lambda path: figure.savefig(path, format="png", dpi=144, bbox_inches="tight"))
     typer.echo(table)
-    console.print(f"figure: {out / 'robustness.png'}", highlight=False)
+    console.print(f"figure: {out / 'robustness.png'}", highlight=False, markup=False)

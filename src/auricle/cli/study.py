@@ -58,7 +58,7 @@ def paediatric(
     with stage("the page"):
         page, text = write_report(found, out)
     typer.echo(found.table.to_markdown())
-    err.print(f"the page: {page}; for a paper: {text}", highlight=False)
+    err.print(f"the page: {page}; for a paper: {text}", highlight=False, markup=False)
 
 
 @app.command("mimic")
@@ -99,4 +99,4 @@ def mimic(
         )  # fmt: skip
     typer.echo(found.table)
     for name, hours in found.hours.items():
-        err.print(f"{name}: {duration(3600 * hours)}", highlight=False)
+        err.print(f"{name}: {duration(3600 * hours)}", highlight=False, markup=False)

@@ -52,13 +52,21 @@ def written_age(cell: Callable[[str], str], mark: Mark = "") -> Age | None:
         DataError: not an age or a date, or a negative age.
     """
     if cell("birth_date") and cell("recording_date"):
-        return ages.between(cell("birth_date"), cell("recording_date"))
+        return ages.by_dates(cell("birth_date"), cell("recording_date"))
     if cell("age_days").casefold() not in UNKNOWN:
         days = number_of(cell("age_days"), "age_days", mark)
         if days < 0:
             raise DataError(f"negative age {days:g}: age_days counts from birth")
         return Age(days)
     return ages.parse(cell("age") or cell("age_years"))
+
+
+def is_no_birth(born: str, recorded: str) -> bool:
+    """Whether a date of birth is a placeholder that gives no age; False for what is no date or one before the birth."""
+    try:
+        return bool(born and recorded) and ages.by_dates(born, recorded) is None
+    except DataError:
+        return False
 
 
 def lies_ahead(written: str) -> bool:

@@ -21,7 +21,16 @@ from posixpath import normpath
 from typing import Final
 
 from auricle.age import Age
-from auricle.data.cells import age_of, gestation_of, labels_of, lies_ahead, number_of, sex_of_cell, whole_number_of
+from auricle.data.cells import (
+    age_of,
+    gestation_of,
+    is_no_birth,
+    labels_of,
+    lies_ahead,
+    number_of,
+    sex_of_cell,
+    whole_number_of,
+)
 from auricle.data.table import Table, cells_of, read_table
 from auricle.errors import DataError, UnknownNameError
 from auricle.io.names import holds_signals, record_name, suffix_of
@@ -39,7 +48,9 @@ LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
 _NUMBERS: Final = frozenset({"age_days", "age_years", "fold"})
 WITHOUT_UNIT: Final = "ages without a unit beside others that name theirs count years: write 3yr or 3d"
-_AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), ("birth_date", "recording_date"))
+NO_BIRTH: Final = "a date of birth that programs write of none (1900-01-01) or that makes 110 years; the age is unknown"
+BIRTH_AND_RECORDING: Final = ("birth_date", "recording_date")
+_AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), BIRTH_AND_RECORDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     bare = ages_without_unit(table, header)
     if bare:
         warnings.warn(f"{path.name}: {WITHOUT_UNIT} ({len(bare)}, the first in line {bare[0]})", stacklevel=2)
+    unborn = _lines_without_birth(table, header)
+    if unborn:
+        warnings.warn(f"{path.name}: {NO_BIRTH} ({len(unborn)}, the first in line {unborn[0]})", stacklevel=2)
     mark = decimals_of(table, header)
     rows = [_row_or_problem(path, line, header, cells, mark) for line, cells in table.records]
     if not rows:
@@ -146,6 +160,18 @@ def _file_key(named: str) -> str:
 def canonical_header(header: Sequence[str]) -> tuple[str, ...]:
     """Names of columns in small letters, as far as they are known: spreadsheets capitalise them."""
     return tuple(_canonical_name(name) for name in header)
+
+
+def _lines_without_birth(table: Table, header: Sequence[str]) -> list[int]:
+    """Lines whose date of birth is a placeholder."""
+    if not set(BIRTH_AND_RECORDING) <= set(header):
+        return []
+    born, recorded = (list(header).index(name) for name in BIRTH_AND_RECORDING)
+    return [
+        line
+        for line, cells in table.records
+        if cells is not None and len(cells) == len(header) and is_no_birth(cells[born].strip(), cells[recorded].strip())
+    ]
 
 
 def ages_without_unit(table: Table, header: Sequence[str]) -> list[int]:

@@ -14,11 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from auricle.data.cells import lies_ahead, written_age
+from auricle.data.cells import is_no_birth, lies_ahead, written_age
 from auricle.data.manifest import (
+    BIRTH_AND_RECORDING,
     COLUMNS,
     LAB_PREFIXES,
     MINUTES_PREFIX,
+    NO_BIRTH,
     WITHOUT_UNIT,
     ManifestRow,
     Repeated,
@@ -78,6 +80,7 @@ def scan(manifest: Path) -> Scan:
     cases: list[Case] = []
     zeros: list[int] = []
     ahead: list[int] = []
+    unborn: list[int] = []
     n_lines, taken, mark = 0, Taken(), decimals_of(table, header)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -92,6 +95,7 @@ def scan(manifest: Path) -> Scan:
                 problems[reason].append((line,))
             cases += [case] if case else []
             ahead += [line] if case and lies_ahead(_cell(header, values, "#recording_date")) else []
+            unborn += [line] if is_no_birth(*(_cell(header, values, name) for name in BIRTH_AND_RECORDING)) else []
             zeros += [line] if len(caught) > n_caught else []
     # One finding for each kind of problem.
     for (code, message), where in problems.items():
@@ -101,6 +105,8 @@ def scan(manifest: Path) -> Scan:
         findings.append(Finding("warning", "age_without_unit", WITHOUT_UNIT, tuple((line,) for line in bare)))
     if ahead:
         findings.append(Finding("warning", "date_ahead", _FUTURE, tuple((line,) for line in ahead)))
+    if unborn:
+        findings.append(Finding("warning", "birth_placeholder", NO_BIRTH, tuple((line,) for line in unborn)))
     if zeros:
         findings.append(Finding("warning", "age_year_zero", _YEAR_ZERO, tuple((line,) for line in zeros)))
     if not n_lines:

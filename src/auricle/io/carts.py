@@ -26,9 +26,6 @@ from auricle.leads import is_lead, shown
 from auricle.moments import local_moment
 from auricle.recording import Recording, left_out, make_recording
 
-# Programs that must write a date of birth and have none write 1900-01-01 and the like.
-_OLDEST_BY_DATES: Final = 110 * ages.DAYS_PER_YEAR
-_PLACEHOLDERS: Final = ("1900-01-01", "1901-01-01", "1800-01-01")
 _MOST_LEADS: Final = 64
 # What is missing at the end of shorter leads is held as well.
 _MOST_UNEVEN: Final = 16
@@ -160,10 +157,10 @@ def _by_dates(export: Export, notes: list[str]) -> Age | None:
     if not export.born or not export.recorded:
         return None
     try:
-        age = ages.between(export.born, export.recorded)
+        age = ages.by_dates(export.born, export.recorded)
     except DataError:
         age = None
-    if age is None or age.days > _OLDEST_BY_DATES or export.born.startswith(_PLACEHOLDERS):
+    if age is None:
         notes.append("its dates of birth and recording give no age that is possible, and are not used")
         return None
     return age

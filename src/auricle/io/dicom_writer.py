@@ -138,8 +138,11 @@ def about(recording: Recording, sop_class: str, modality: str, *more: str) -> An
 def age_string(age: Age) -> str:
     """An age as DICOM has it, three digits and a unit, in the finest unit that it fits and that it was known to.
 
-    The middle of what it may be counts: a child of 2.6 to 3.6 days is one of three.
+    The middle of what it may be counts: a child of 2.6 to 3.6 days is one of three. Empty where the age is known to
+    two years or more (`5-7 y`, `90+`): no unit is as coarse, and a year of it would say what nobody knew.
     """
+    if age.resolution_days >= 2 * DAYS_PER_YEAR:
+        return ""
     for letter, days in (("D", 1.0), ("W", 7.0), ("M", DAYS_PER_MONTH), ("Y", DAYS_PER_YEAR)):
         number = int((age.days + age.resolution_days / 2) / days)
         if number <= _LARGEST_AGE and age.resolution_days < 2 * days:

@@ -24,8 +24,14 @@ def steps_of(recording: Recording) -> NDArray[np.int16]:
         DataError: no lead, an unknown amplitude, or one that 16 bits do not hold.
     """
     if not recording.leads or not recording.amplitude_known:
-        raise DataError(f"{recording.record_id}: only leads in millivolts can be written")
+        what = "its amplitude is not known, and" if recording.leads else "it has no lead, and"
+        raise DataError(
+            f"{recording.record_id}: {what} only leads in millivolts can be written: give the gain in its file"
+        )
     steps = np.rint(recording.signal.astype(np.float64) * PER_MV)
     if np.nanmax(np.abs(steps), initial=0.0) > _LARGEST:
-        raise DataError(f"{recording.record_id}: more than {_LARGEST / PER_MV:.0f} mV do not fit into 16 bits")
+        raise DataError(
+            f"{recording.record_id}: more than {_LARGEST / PER_MV:.0f} mV cannot be written: check its unit, and take "
+            "a constant offset of the electrodes away"
+        )
     return np.where(np.isfinite(steps), steps, MISSING).astype(np.int16)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
@@ -213,21 +213,6 @@ def split_decay(module: nn.Module, weight_decay: float, lr_scale: float = 1.0) -
         {"params": [p for name, p in trainable if not decays(name, p)], "weight_decay": 0.0, "lr_scale": lr_scale},
     ]
     return [group for group in groups if group["params"]]
-
-
-def at_rate(
-    groups: Sequence[Mapping[str, Any]], parameters: Iterable[nn.Parameter], lr_scale: float
-) -> list[dict[str, Any]]:
-    """Optimiser groups in which some parameters learn at `lr_scale` times the recipe's rate, the others as before."""
-    chosen = {id(parameter) for parameter in parameters}
-    parted = []
-    for group in groups:
-        for is_chosen in (False, True):
-            members = [parameter for parameter in group["params"] if (id(parameter) in chosen) == is_chosen]
-            if members:
-                scale = lr_scale if is_chosen else group.get("lr_scale", 1.0)
-                parted.append({**group, "params": members, "lr_scale": scale})
-    return parted
 
 
 @runtime_checkable

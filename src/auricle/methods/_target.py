@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auricle.batch import ECGBatch
 from auricle.encoders import EncoderModule, Tokens
-from auricle.methods._base import Method, Progress, at_rate
+from auricle.methods._base import Method, Progress
 from auricle.methods._two_views import BackboneConfig, TwoViews, TwoViewsConfig
 from auricle.nn.ema import Ema, rising_momentum
 from auricle.nn.heads import NormedHead
@@ -26,13 +26,11 @@ class HeadsConfig(BackboneConfig):
         hidden: width of the hidden layers of projector and predictor.
         projection: width of the space in which views are compared.
         target_momentum: how much of the target network a step keeps at the beginning; it rises to 1.
-        predictor_rate: learning rate of the predictor, as a multiple of the recipe's.
     """
 
     hidden: Annotated[int, Field(gt=0)] = 1024
     projection: Annotated[int, Field(gt=0)] = 256
     target_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    predictor_rate: Annotated[float, Field(gt=0)] = 1.0
 
 
 class TargetConfig(HeadsConfig, TwoViewsConfig):
@@ -81,10 +79,6 @@ class WithHeads(Following):
     def followed(self) -> dict[str, nn.Module]:
         """The encoder and the projector."""
         return {**super().followed(), "project": self.project}
-
-    def param_groups(self) -> list[dict[str, Any]]:
-        """Parameters in groups: the predictor at `predictor_rate` times the recipe's rate."""
-        return at_rate(super().param_groups(), self.predict.parameters(), self.config.predictor_rate)
 
     def predicted(self, pooled: Tensor) -> Tensor:
         """(b, projection) what the online network predicts from the features (b, width) of a view."""

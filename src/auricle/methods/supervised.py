@@ -22,7 +22,7 @@ from auricle.augment.signal import augment
 from auricle.batch import ECGBatch
 from auricle.config import Config
 from auricle.losses.invariance import adversary_strength, domain_loss, mmd, reversed_gradient
-from auricle.methods._base import Progress, Recipe, Step, at_rate, split_decay
+from auricle.methods._base import Progress, Recipe, Step, split_decay
 from auricle.methods._classifier import Classifier, ClassifierConfig
 from auricle.methods._gate import AgeGateConfig, attach_age_gate
 
@@ -143,5 +143,12 @@ class Supervised(Classifier):
         if self.config.backbone != "slow":
             return groups
         gates = {id(parameter) for parameter in self.encoder.gate_parameters()}
-        slow = [parameter for parameter in self.encoder.parameters() if id(parameter) not in gates]
-        return at_rate(groups, slow, self.config.backbone_lr_scale)
+        slow = {id(parameter) for parameter in self.encoder.parameters()} - gates
+        parted = []
+        for group in groups:
+            for is_slow in (False, True):
+                members = [parameter for parameter in group["params"] if (id(parameter) in slow) == is_slow]
+                if members:
+                    scale = self.config.backbone_lr_scale if is_slow else 1.0
+                    parted.append({**group, "params": members, "lr_scale": scale})
+        return parted

@@ -225,12 +225,20 @@ def _read(ask: Ask) -> Recording:
     Raises:
         DataError: none, several, or one that cannot be read.
     """
-    return read(
-        _file_of(ask.path),
-        age=ages.given(ask.age or None),
-        sex=given_sex(ask.sex or None, "sex"),
-        gestation_days=ages.parse_gestation(ask.gestation) if ask.gestation else None,
-    )
+    return read(_file_of(ask.path), **told_of(ask.age, ask.sex, ask.gestation))
+
+
+def told_of(age: str, sex: str, gestation: str) -> dict[str, Any]:
+    """What was typed of a person, as `auricle.io.read` takes it; empty for unknown.
+
+    Raises:
+        DataError: one of them cannot be.
+    """
+    return {
+        "age": ages.given(age or None),
+        "sex": given_sex(sex or None, "sex"),
+        "gestation_days": ages.parse_gestation(gestation) if gestation else None,
+    }
 
 
 def _file_of(path: Path) -> Path:

@@ -244,10 +244,11 @@ def _add_page(app: FastAPI, service: Service) -> None:
 def _add_answers(app: FastAPI, service: Service) -> None:
     """Answers for one recording."""
 
-    def answering(action: str, function: Reading) -> Answering:
+    def answering(action: str, function: Reading, fields: Sequence[str]) -> Answering:
         async def answer(request: Request) -> Response:
             async with request.form(max_files=_MOST_FILES, max_part_size=_LONGEST_FIELD) as form:
                 try:
+                    uploads.check_fields(form, [*request.query_params], fields)
                     async with _asked(form, service) as ask:
                         return await service.answer(request, action, function, ask)
                 except AuricleError as error:
@@ -263,11 +264,15 @@ def _add_answers(app: FastAPI, service: Service) -> None:
     ):  # fmt: skip
         further = {"fhir": "1 for a FHIR R4B Bundle"} if action in ("measure", "predict") else {}
         further |= {"start_s": "from which second on the trace is sent"} if action == "view" else {}
+        sent = ["file", "watched"]
         if action == "changes":
-            further = {f"previous_{name}": f"of the earlier recording: {text}" for name, text in _FIELDS.items()}
+            of_person = {name: text for name, text in _FIELDS.items() if name != "language"}
+            further = {f"previous_{name}": f"of the earlier recording: {text}" for name, text in of_person.items()}
+            sent += [f"previous_{name}" for name in sent]
         kinds = [HTML] if action == "report" else [JSON, FHIR_JSON] if "fhir" in further else [JSON]
         said = _answers(kinds, *_OF_FORMS)
-        _post(app, f"/api/{action}", answering(action, function), {**_FIELDS, **further}, said, is_upload=True)
+        fields = {**_FIELDS, **further}
+        _post(app, f"/api/{action}", answering(action, function, [*sent, *fields]), fields, said, is_upload=True)
 
     @app.get("/api/watched", response_class=Response, responses=_answers([JSON], 401, 404, 421))
     async def watched() -> Response:
@@ -280,6 +285,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
 def _add_jobs(app: FastAPI, service: Service) -> None:
     """Long work."""
     none = "no long work here: start the service with --jobs FOLDER"
+    fields = {"kind": "measure or predict", **_FIELDS}
 
     async def accept(request: Request) -> Response:
         """Take many recordings; answered when they are safe on the disk, with the id of the job."""
@@ -288,8 +294,9 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         async with request.form(max_files=_MOST_FILES, max_part_size=_LONGEST_FIELD) as form:
             folder = uploads.new_folder(service.jobs.folder)
             try:
-                await uploads.write_files(form.getlist("file"), folder)
+                uploads.check_fields(form, [*request.query_params], ["file", *fields])
                 asked = {**_told(form), "language": _language(form)}
+                await uploads.write_files(form.getlist("file"), folder)
                 name, n = await service.jobs.accept(folder, uploads.text_of(form, "kind") or "measure", asked)
             except AuricleError as error:
                 return _refused(UNPROCESSABLE, str(error))
@@ -298,7 +305,6 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         service.note(request, "accept", 202, job=name)
         return Response(to_json({"id": name, "n": n}), status_code=202, media_type=JSON)
 
-    fields = {"kind": "measure or predict", **_FIELDS}
     _post(app, "/api/jobs", accept, fields, _answers([JSON], 404, *_OF_FORMS, status=202), is_upload=True)
     of_job = (401, 403, 404, 421, 422)
 
@@ -405,7 +411,7 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
 
     try:
         ask = await one("")
-        ask = replace(ask, start_s=_seconds(form), fhir=uploads.text_of(form, "fhir") not in ("", "0"))
+        ask = replace(ask, start_s=_seconds(form), fhir=_is_fhir(form))
         if form.getlist("previous_file") or uploads.text_of(form, "previous_watched"):
             ask = replace(ask, previous=await one("previous_"))
         yield ask
@@ -415,8 +421,21 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
 
 
 def _told(form: FormData, prefix: str = "") -> dict[str, str]:
-    """What was typed of the person."""
-    return {name: uploads.text_of(form, f"{prefix}{name}") for name in ("age", "sex", "gestation")}
+    """What was typed of the person.
+
+    Raises:
+        DataError: an age, a sex or a gestation that cannot be.
+    """
+    said = {name: uploads.text_of(form, f"{prefix}{name}") for name in ("age", "sex", "gestation")}
+    answers.told_of(**said)
+    return said
+
+
+def _is_fhir(form: FormData) -> bool:
+    asked = uploads.text_of(form, "fhir")
+    if asked not in ("", "0", "1"):
+        raise DataError(f"fhir {asked[:20]!r}: is 1 for a FHIR Bundle, or 0")
+    return asked == "1"
 
 
 def _language(form: FormData) -> str:

@@ -138,6 +138,27 @@ async def write_files(uploads: Sequence[Any], folder: Path) -> list[Path]:
     return paths
 
 
+def check_fields(form: Any, query: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse what would otherwise be lost in silence: a field that is misspelt, sent twice, or sent in the address.
+
+    Args:
+        form: as Starlette's form parser gives it.
+        query: names in the query of the address.
+        known: what may be sent; of these a field that ends in `file` as often as one likes.
+
+    Raises:
+        DataError: a field of another name, one that was sent twice, or a query.
+    """
+    if query:
+        raise DataError(f"{query[0]}: was sent in the address; send it as a field of the form")
+    names = [name for name, _ in form.multi_items()]
+    for name in names:
+        if name not in known:
+            raise DataError(f"{name}: no such field here; there are {', '.join(known)}")
+        if names.count(name) > 1 and not name.endswith("file"):
+            raise DataError(f"{name}: was sent twice")
+
+
 def text_of(form: Mapping[str, Any], name: str) -> str:
     """A text field of a form; empty where it is not there.
 
