@@ -24,8 +24,9 @@ from pathlib import Path
 import torch
 
 from auricle.age import ADULT_DAYS, describe
+from auricle.data.sources import get_source
 from auricle.data.splits import hashed_parts
-from auricle.errors import AuricleError, ReadingNote, UnreadableError
+from auricle.errors import AuricleError, DataError, ReadingNote, UnreadableError
 from auricle.io import read
 from auricle.measure.recording import measure_recording
 from auricle.methods import SHIPPED_WEIGHTS, load_card
@@ -36,32 +37,55 @@ from auricle.recording import Recording
 from auricle.tasks import PARTS, load_task
 
 SETS = ("zzu-pecg", "csn-more", "csn", "challenge-more", "challenge-2021", "cinc-2025", "ptb-xl-more", "ptb-xl")
+WITHOUT_CHILDREN = ("csn",)
 PARAMETERS = {"heart_rate": "rate", "qrs": "QRS", "qtc_bazett": "QTc", "qrs_axis": "axis"}
 TOLD = 0.2
 ARROWS = {"low": "↓", "high": "↑"}
 
 
-def children(data: Path) -> Iterator[tuple[str, Recording]]:
-    """The recordings of children, with the set they are of."""
+def recordings(folder: Path) -> Iterator[tuple[Recording, int | None]]:
+    """The recordings of a set with the fold of each, None where a set has no folds; what cannot be read is left out."""
+    if (folder / "ptbxl_database.csv").exists():  # whose headers know no age
+        source = get_source("ptb_xl", rate_hz=100)
+        for row in source.index(folder).to_dict("records"):
+            yield source.read(folder, row), int(row["strat_fold"])
+        return
+    for header in sorted(folder.rglob("*.hea")):
+        try:
+            yield read(header), None
+        except AuricleError:
+            continue
+
+
+def children(data: Path) -> Iterator[tuple[str, Recording, int | None]]:
+    """The recordings of children, with the set they are of and their fold.
+
+    Raises:
+        DataError: a set in which there is no child, so that it was left out or its ages were not read.
+    """
     for name in SETS:
-        for header in sorted((data / name).rglob("*.hea")):
-            if "records500" in header.parts:
-                continue
-            try:
-                recording = read(header)
-            except AuricleError:
-                continue
+        found = 0
+        for recording, fold in recordings(data / name):
             if recording.age is not None and recording.age.best_days < ADULT_DAYS:
-                yield name, recording
+                found += 1
+                yield name, recording, fold
+        if not found and name not in WITHOUT_CHILDREN:
+            raise DataError(f"{data / name}: no child was found there: is the folder whole?")
 
 
-def learned_from(weights: str) -> Callable[[str], bool]:
-    """Whether weights learned from a record of Chapman-Shaoxing-Ningbo, in whichever folder it lies, by its name."""
-    parts = [part for part in load_card(weights)[0]["about"].get("parts", ()) if part["source"] == "csn"]
-    shares = [[float(part["split"][name]) for name in PARTS] for part in parts]
-    return lambda record: (
-        record.startswith("JS") and any(hashed_parts([f"record:{record}"], own)[0] == 0 for own in shares)
-    )
+def learned_from(weights: str) -> Callable[[str, int | None], bool]:
+    """Whether weights learned from a record, by its name and fold: of PTB-XL, or of Chapman-Shaoxing-Ningbo, whose
+    records (JS) lie in several folders."""
+    parts = load_card(weights)[0]["about"].get("parts", ())
+    folds = {fold for part in parts if part["source"] == "ptb_xl" for fold in part["split"]["train"]}
+    shares = [[float(part["split"][name]) for name in PARTS] for part in parts if part["source"] == "csn"]
+
+    def was_seen(record: str, fold: int | None) -> bool:
+        if fold is not None:
+            return fold in folds
+        return record.startswith("JS") and any(hashed_parts([f"record:{record}"], own)[0] == 0 for own in shares)
+
+    return was_seen
 
 
 def statements(data: Path) -> dict[str, str]:
@@ -108,7 +132,7 @@ def main(weights: str, data: Path) -> None:
     was_seen = learned_from(weights)
     print("| recording | age | written | measured | answered (without the age) |")
     print("| --- | ---: | --- | --- | --- |")
-    for name, recording in children(data):
+    for name, recording, fold in children(data):
         assert recording.age is not None
         labels = ", ".join(dict.fromkeys(codes.get(label, label) for label in recording.labels))
         written = said.get(recording.record_id, labels) or "–"
@@ -117,7 +141,7 @@ def main(weights: str, data: Path) -> None:
         except UnreadableError as error:
             answer = f"no answer: {str(error).split('no answer: ')[-1]}"
         age = describe(recording.age.best_days)
-        star = "*" if was_seen(recording.record_id) else ""
+        star = "*" if was_seen(recording.record_id, fold) else ""
         print(f"| {name}/{recording.record_id}{star} | {age} | {written} | {measured(recording)} | {answer} |")
 
 
