@@ -104,7 +104,7 @@ def test_what_is_written_as_wfdb_is_read_back(tmp_path: Path) -> None:
     theirs = wfdb.rdrecord(str(tmp_path / "x1"), physical=False)
     assert [int(one) % 65536 for one in theirs.checksum] == [int(one) % 65536 for one in theirs.calc_checksum()]
     assert theirs.init_value == theirs.d_signal[0].tolist()
-    with pytest.raises(auricle.AuricleError, match="16 bits"):
+    with pytest.raises(auricle.AuricleError, match="33 mV"):
         write_wfdb(tmp_path / "y", auricle.Recording(signal * 1000, 250, person.leads, "y"))
     assert not list(tmp_path.glob("y*"))
 

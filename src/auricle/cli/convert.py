@@ -36,7 +36,9 @@ def register(app: typer.Typer) -> None:
 def convert_recordings(
     files: FilesArgument,
     out: Annotated[Path, typer.Option("--to-folder", "-o", help="Folder to write into, with a manifest of it.")],
-    to: Annotated[str, typer.Option(help="wfdb, dicom, edf, csv, or on paper: pdf, svg, png.")] = _AS_DEFAULT,
+    to: Annotated[
+        str, typer.Option(help="wfdb, dicom, edf, csv for other programs, or on paper: pdf, svg, png.")
+    ] = _AS_DEFAULT,
     deidentify: Annotated[
         Path | None,
         typer.Option(

@@ -17,6 +17,7 @@ from auricle.io.header_comments import sex_of
 from auricle.numerals import UNKNOWN, Mark, read_number
 from auricle.recording import NO_CLASS, Sex
 
+TOO_OLD: Final = "the age is not possible: more than 130 years"
 _NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
 _NO_LABELS: Final = frozenset((name,) for name in ("nan", "NaN", "NAN", "null", "NULL", "<NA>"))
 # A blank belongs to a label, and so may a slash (LAO/LAE of PTB-XL).
@@ -36,6 +37,8 @@ def age_of(cell: Callable[[str], str], mark: Mark = "") -> Age | None:
     except DataError as error:
         if "negative age" in str(error):
             raise DataError("negative age: the dates or numbers are wrong") from None
+        if "not possible" in str(error):
+            raise DataError(TOO_OLD) from None
         if cell("birth_date"):
             raise DataError(f"the age from dates: {error}") from None  # which repeat no cell
         raise DataError("the age cannot be read: write 3d, 6wk, 16mo, 2.4yr or 5y4m") from None

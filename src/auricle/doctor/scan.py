@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from auricle.data.cells import is_no_birth, lies_ahead, written_age
+from auricle.data.cells import TOO_OLD, is_no_birth, lies_ahead
 from auricle.data.manifest import (
     BIRTH_AND_RECORDING,
     COLUMNS,
@@ -41,7 +41,6 @@ from auricle.numerals import Mark
 Cells = Mapping[str | None, str | None]
 
 _AGE_COLUMNS: Final = ("age", "age_days", "age_years", "birth_date", "recording_date")
-_TOO_OLD: Final = "the age is not possible: more than 130 years"
 _FUTURE: Final = "the recording date lies in the future"
 _YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is treated as unknown: write 0d, 3wk or 5mo"
 
@@ -182,14 +181,14 @@ def _salvaged(
             return parse_row(manifest, line, cells, mark)
         except DataError as error:
             reason = str(error).removeprefix(f"{manifest}:{line}: ")
-        code, message, blamed = _blamed(reason, cells, mark)
+        code, message, blamed = _blamed(reason, cells)
         problems.append((code, message))
         if not any(cells.get(name) for name in blamed):
             return None
         cells = {**cells, **dict.fromkeys(blamed, "")}
 
 
-def _blamed(reason: str, cells: Cells, mark: Mark) -> tuple[str, str, tuple[str, ...]]:
+def _blamed(reason: str, cells: Cells) -> tuple[str, str, tuple[str, ...]]:
     """Code, message and columns of a reason that `parse_row` gives."""
     if reason.startswith("sex "):
         return "sex", reason, ("sex",)
@@ -201,20 +200,11 @@ def _blamed(reason: str, cells: Cells, mark: Mark) -> tuple[str, str, tuple[str,
         return "labels", reason, ("labels",)
     if reason.startswith("the gestational age "):
         return "age", reason, ("gestational_age",)
-    if reason.startswith(("negative age", _FUTURE)):
+    if reason.startswith(("negative age", _FUTURE, TOO_OLD)):
         return "age_impossible", reason, _AGE_COLUMNS
     if reason.startswith("the age "):
-        too_old = _is_too_old(cells, mark)
-        return ("age_impossible", _TOO_OLD, _AGE_COLUMNS) if too_old else ("age", reason, _AGE_COLUMNS)
+        return "age", reason, _AGE_COLUMNS
     return "line", reason, ()
-
-
-def _is_too_old(cells: Cells, mark: Mark) -> bool:
-    try:
-        written_age(lambda name: (cells.get(name) or "").strip(), mark)
-    except DataError as error:
-        return "not possible" in str(error)
-    return False
 
 
 def _code_of(repeated: Repeated, case: Case, earlier: Sequence[Case]) -> str:

@@ -100,7 +100,10 @@ class Predictions:
         if len(self.patient_id) != shape[0] or self.age_days.shape != (shape[0],):
             raise DataError(f"{what}: patient_id and age_days must have one value for each of the {shape[0]} records")
         if len(set(self.record_id)) != shape[0] or len(set(self.classes)) != shape[1]:
-            raise DataError(f"{what}: a record or a class occurs twice")
+            names = self.record_id if len(set(self.record_id)) != shape[0] else self.classes
+            place = next(place for place, name in enumerate(names) if name in names[:place])
+            kind = "record" if names is self.record_id else f"class {names[place]}"
+            raise DataError(f"{what}: a {kind} occurs twice, the second time in place {place + 1}: name each once")
         if not np.isfinite(self.score).all():
             raise DataError(f"{what}: scores that are not finite; the model diverged or a mask was applied by product")
         if not np.isin(self.truth[~np.isnan(self.truth)], (0, 1)).all():

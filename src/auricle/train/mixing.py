@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -47,6 +48,12 @@ def mix(config: RunConfig, method: Method, text: tuple[str, frozenset[str], int]
     stores = {name: Store(part.store) for name, part in parts.items() if part.store is not None}
     streams = {name: part.stream for name, part in parts.items() if part.stream is not None}
     rate_hz = _one_rate(stores) or spec.rate_hz
+    if method.same_patient and not stores:
+        warnings.warn(
+            f"{method.name} compares recordings of one person, and everybody whom a stream makes has one: what is "
+            "compared are parts of one recording alone",
+            stacklevel=2,
+        )
     with stage("a sample of what is made"):
         reading, sample = _sampled(streams, method, text, task)
     sizes = shared_out(config.train.batch_size, {name: part.share for name, part in parts.items()})
