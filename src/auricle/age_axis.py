@@ -24,3 +24,8 @@ def age_scale(age_days: ArrayLike) -> Values:
 def age_of_scale(place: ArrayLike) -> Values:
     """Ages in days of places on `age_scale`."""
     return np.asarray(30 * np.expm1(np.asarray(place, dtype=np.float64)))
+
+
+def spaced_ages(youngest: float, oldest: float, n: int) -> Values:
+    """(n,) ages in days from the youngest to the oldest, at even distances on `age_scale`."""
+    return age_of_scale(np.linspace(age_scale(youngest), age_scale(oldest), n))

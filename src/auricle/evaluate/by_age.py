@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from auricle.age import AGE_BANDS, AgeBand
-from auricle.age_axis import age_of_scale, age_scale, known_ages
+from auricle.age_axis import age_of_scale, age_scale, known_ages, spaced_ages
 from auricle.errors import DataError
 from auricle.evaluate.bootstrap import by_person, patient_weights, people_near, quantiles
 from auricle.evaluate.metrics import FEWEST_NEAR_AN_AGE, age_kernel
@@ -203,8 +203,7 @@ def by_age(
             "(age_days of a table, the age column of a manifest) and records that the task has labels of"
         )
     at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))
-    scale = age_scale(aged.age_days)
-    ages = age_of_scale(np.linspace(scale.min(), scale.max(), N_AGES))
+    ages = spaced_ages(float(aged.age_days.min()), float(aged.age_days.max()), N_AGES)
     places = _places(aged, ages, bands, patient_weights(aged, n_bootstrap, seed).astype(np.float32))
     found, left_out = [], []
     for column, name in enumerate(aged.classes):

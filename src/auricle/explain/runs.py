@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import ADULT_DAYS, describe
-from auricle.age_axis import age_of_scale, age_scale, known_ages
+from auricle.age_axis import age_of_scale, age_scale, known_ages, spaced_ages
 from auricle.atomic import write_with
 from auricle.data.loader import windows
 from auricle.data.splits import spread_over
@@ -199,7 +199,7 @@ def _gates(name: str, setting: Setting, rows: NDArray[np.int64]) -> list[Drawn]:
     _, batch = next(iter(windows(setting.view(few), len(few))))
     ages = setting.store.columns.age_days[rows].astype(float)
     oldest = float(ages[known_ages(ages)].max()) if known_ages(ages).any() else ADULT_DAYS
-    curves = gate_curves(setting.method, batch, np.expm1(np.linspace(0, np.log1p(oldest), _GATE_AGES)).tolist())
+    curves = gate_curves(setting.method, batch, spaced_ages(0.0, oldest, _GATE_AGES).tolist())
     if not np.isfinite(curves.gamma).any():  # one gate for all groups, or age at the output: there is none of a group
         return []
     prose = (

@@ -105,7 +105,7 @@ def train_once(config: RunConfig, out: Path, watcher: Watcher, before: Callable[
     if config.train.precision == "auto":  # which it was is told by a few steps
         differing = [key for key in differing if key != "train.precision"]
     if differing:
-        raise ConfigError(f"{out}: was made with another {', '.join(differing)}; choose another folder for the table")
+        raise ConfigError(f"{out}: was made with another {', '.join(differing)}; choose another folder")
     if not is_saved(out / "model"):
         before()
         fit(config, out, resume=begun, watcher=watcher)
