@@ -168,7 +168,7 @@ def main(results: Path, images: Path) -> None:
         for name, asked in tests.items():
             print(row(name, asked, np.arange(len(asked))), flush=True)
             for band in AGE_BANDS if name == "simulated" else ():
-                rows = np.flatnonzero((asked.age_days >= band.low_days) & (asked.age_days < band.high_days))
+                rows = np.flatnonzero(band.holds(asked.age_days))
                 if len(rows):
                     print(row(f"{name}, {band.name}", asked, rows), flush=True)
         for name, asked in fewer.items() if row is covered else ():

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from auricle.age import DAYS_PER_YEAR, Age
 from auricle.cli import app
-from auricle.cli.predict import known_labs
 from auricle.config import validate
 from auricle.data.ingest import ingest
 from auricle.data.loader import View, windows
@@ -27,7 +26,7 @@ from auricle.data.panel import DEFAULT_TESTS, LabPanel
 from auricle.data.store import Store
 from auricle.doctor import examine
 from auricle.errors import ConfigError, DataError, UnknownNameError
-from auricle.labs import in_canonical_unit, lab_test, list_labs, parse_lab, parse_value, source
+from auricle.labs import given_labs, in_canonical_unit, lab_test, list_labs, parse_lab, parse_value, source
 from auricle.methods import Progress, create_method, init_encoder_from, load_method, save_method
 from auricle.nn.lab_code import LabCode
 from auricle.predict import Predictor
@@ -633,19 +632,19 @@ def test_a_prediction_says_what_was_absent_and_what_is_unusual() -> None:
 
 
 def test_values_on_the_command_line() -> None:
-    assert known_labs(["troponin=>1000 ng/L"])["lab_bounds"] == {"troponin_ng_l": "above"}
-    values = known_labs(["troponin=35 ng/L", "Hb=13.1 g/dL @ -20"])
+    assert given_labs(["troponin=>1000 ng/L"])["lab_bounds"] == {"troponin_ng_l": "above"}
+    values = given_labs(["troponin=35 ng/L", "Hb=13.1 g/dL @ -20"])
     assert values == {
         "labs": {"troponin_ng_l": 35.0, "haemoglobin_g_l": pytest.approx(131)},
         "lab_minutes": {"haemoglobin_g_l": -20.0},
         "lab_bounds": None,
     }
-    assert known_labs(["CRP<5", "K=4,1"]) == {
+    assert given_labs(["CRP<5", "K=4,1"]) == {
         "labs": {"crp_mg_l": 5.0, "potassium_mmol_l": 4.1}, "lab_minutes": None, "lab_bounds": {"crp_mg_l": "below"},
     }  # fmt: skip
-    assert known_labs([]) == {"labs": None, "lab_minutes": None, "lab_bounds": None}
+    assert given_labs([]) == {"labs": None, "lab_minutes": None, "lab_bounds": None}
     with pytest.raises(DataError, match="twice"):
-        known_labs(["K=4", "potassium=5"])
+        given_labs(["K=4", "potassium=5"])
 
 
 def test_the_command_line_lists_tests() -> None:

@@ -113,6 +113,10 @@ class AgeBand:
     low_days: float
     high_days: float
 
+    def holds(self, days: Any) -> Any:
+        """Whether an age in days, or each of an array of them, lies in the band; an unknown one (NaN) does not."""
+        return (days >= self.low_days) & (days < self.high_days)
+
 
 # The heart changes within days of birth, then within months, then over years: no band of childhood mixes two of these.
 # Bounds are those of the tables of limits (Davignon 1979, Rijnbeek 2001), which end at 16 years.

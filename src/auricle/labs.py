@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -326,3 +326,24 @@ def parse_lab(text: str) -> LabValue:
         raise DataError(f"{text!r} is no laboratory value: it {error}, as in 'troponin=35 ng/L'") from None
     value = in_canonical_unit(match["name"], number, match["unit"])
     return LabValue(lab_test(match["name"]).name, value, minutes, bound)
+
+
+def given_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
+    """Laboratory values that a person gave as options (`troponin=35 ng/L`), as context of a recording.
+
+    Raises:
+        DataError: a value that is none, in an unknown unit or not possible, or a test given twice.
+        UnknownNameError: no such test.
+    """
+    given = [parse_lab(text) for text in texts]
+    names = [value.name for value in given]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(f"--lab gives {twice[0]} twice: give one value")
+    minutes = {value.name: value.minutes for value in given if value.minutes is not None}
+    bounds = {value.name: value.bound for value in given if value.bound is not None}
+    return {
+        "labs": {value.name: value.value for value in given} or None,
+        "lab_minutes": minutes or None,
+        "lab_bounds": bounds or None,
+    }

@@ -161,7 +161,7 @@ def people(scored: Scored) -> list[tuple[str, int, int]]:
     days, refused = scored.predictions.age_days, scored.refused_days
     rows = []
     for band in AGE_BANDS:
-        n, none = (int(((one >= band.low_days) & (one < band.high_days)).sum()) for one in (days, refused))
+        n, none = (int(band.holds(one).sum()) for one in (days, refused))
         rows.append((band.name, n + none, none))
     rows.append(("unknown", int(np.isnan(days).sum() + np.isnan(refused).sum()), int(np.isnan(refused).sum())))
     return [row for row in rows if row[1]]

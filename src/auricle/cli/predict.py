@@ -86,6 +86,7 @@ def predict(
     from auricle.fhir import predicted_bundle
     from auricle.io.header_comments import given_sex
     from auricle.io.picture import read_picture
+    from auricle.labs import given_labs
     from auricle.methods import SHIPPED_WEIGHTS, files_of
     from auricle.pages.prediction import prediction_page
     from auricle.predict import OTHER_AGES_DAYS, Predictor
@@ -93,7 +94,7 @@ def predict(
 
     del show_schema  # its callback has answered
     speak(lang)
-    known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex"), **known_labs(lab or [])}
+    known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex"), **given_labs(lab or [])}
     if image is not None:
         known["image"] = read_picture(image)
     check_page_name("--page", page)
@@ -203,30 +204,6 @@ def refusal(error: DataError) -> dict[str, object]:
     if not isinstance(error, UnreadableError):
         return {}
     return {"scores": {}, "quality": error.quality, "refused": str(error)}
-
-
-def known_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
-    """What `--lab` says, as context of a recording.
-
-    Raises:
-        DataError: a value that is none, in an unknown unit or not possible, or a test given twice.
-        UnknownNameError: no such test.
-    """
-    from auricle.errors import DataError
-    from auricle.labs import parse_lab
-
-    given = [parse_lab(text) for text in texts]
-    names = [value.name for value in given]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DataError(f"--lab gives {twice[0]} twice: give one value")
-    minutes = {value.name: value.minutes for value in given if value.minutes is not None}
-    bounds = {value.name: value.bound for value in given if value.bound is not None}
-    return {
-        "labs": {value.name: value.value for value in given} or None,
-        "lab_minutes": minutes or None,
-        "lab_bounds": bounds or None,
-    }
 
 
 def show(prediction: Prediction, console: Console, title: str, titles: Mapping[str, str], language: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from pathlib import Path
@@ -11,14 +10,9 @@ from typing import Annotated
 import typer
 
 from auricle.cli.stop import keeps
-from auricle.errors import CheckpointError, ConfigError, require
-from auricle.pool import one_thread
+from auricle.errors import ConfigError, require
 
 _TOKEN_VARIABLE = "AURICLE_TOKEN"
-# Connections beside those that wait for a recording: pages that look whether it lives, programs that count.
-_OTHERS = 256
-# Asked to stop, it gives what is being answered so many seconds.
-_GRACE_S = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -62,18 +56,11 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
 ) -> None:
     """Serve the page and the answers: http://127.0.0.1:8765. Research use, not a diagnosis."""
-    uvicorn = require("uvicorn", "serve")
-    for package in ("fastapi", "python_multipart", "prometheus_client", "pebble"):
+    for package in ("uvicorn", "fastapi", "python_multipart", "prometheus_client", "pebble"):
         require(package, "serve")
-    from auricle.serve.app import create_app
-    from auricle.serve.connections import Hurried
+    from auricle.serve.listen import listen
     from auricle.serve.settings import Settings
 
-    if (certificate is None) != (key is None):
-        raise ConfigError("--certificate and --key belong together: give both")
-    for option, path in (("--certificate", certificate), ("--key", key)):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"{option} {path}: no such file")
     settings = Settings(
         host=host,
         port=port,
@@ -91,30 +78,8 @@ def serve(
         keep_hours=keep_hours,
         audit=audit,
     )
-    failures: list[str] = []
-
-    def failed(reason: str) -> None:
-        failures.append(reason)
-        server.should_exit = True
-
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings, failed), host=host, port=port, http=Hurried, log_config=None, access_log=False,
-            proxy_headers=behind_proxy,
-            server_header=False, date_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=_GRACE_S,
-            limit_concurrency=settings.waiting + _OTHERS,
-            ssl_certfile=certificate, ssl_keyfile=key, lifespan="on",
-        )
-    )  # fmt: skip
     keeps("what was accepted as long work goes on when the service is started again")
-    try:
-        with one_thread():  # for the processes that read, each of which has a core
-            server.run()
-    except SystemExit:
-        raise ConfigError(f"--host {host} --port {port}: cannot be listened on; another program may have it") from None
-    if failures:
-        raise CheckpointError(failures[0])
+    listen(settings, behind_proxy=behind_proxy, certificate=certificate, key=key)
 
 
 def _token(path: Path | None) -> str | None:

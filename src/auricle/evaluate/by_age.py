@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from auricle.age import AGE_BANDS, AgeBand
+from auricle.age import AGE_BANDS
 from auricle.age_axis import age_of_scale, age_scale, known_ages, spaced_ages
 from auricle.errors import DataError
 from auricle.evaluate.bootstrap import by_person, patient_weights, people_near, quantiles
@@ -172,7 +172,6 @@ def by_age(
     margin: float = MARGIN,
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
-    bands: Sequence[AgeBand] = AGE_BANDS,
 ) -> ByAge:
     """The rates of each class over age, and the ages to stay away from.
 
@@ -190,7 +189,6 @@ def by_age(
         margin: see above.
         n_bootstrap: replicates of the bootstrap over patients.
         seed: of the bootstrap.
-        bands: age bands that stand beside the curves.
 
     Raises:
         DataError: no record has a known age and a label.
@@ -204,7 +202,7 @@ def by_age(
         )
     at = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(aged.classes))
     ages = spaced_ages(float(aged.age_days.min()), float(aged.age_days.max()), N_AGES)
-    places = _places(aged, ages, bands, patient_weights(aged, n_bootstrap, seed).astype(np.float32))
+    places = _places(aged, ages, patient_weights(aged, n_bootstrap, seed).astype(np.float32))
     found, left_out = [], []
     for column, name in enumerate(aged.classes):
         positive, negative = aged.truth[:, column] == 1, aged.truth[:, column] == 0
@@ -223,16 +221,14 @@ class _Places:
 
     Attributes:
         ages: (a,) in days.
-        bands: b age bands.
         kernel: (a, n) how near each record is to each age.
-        inside: (b, n) 1 for the records of each band.
+        inside: (b, n) 1 for the records of each of `AGE_BANDS`.
         weights: (r, n) how often each record is in each replicate.
         codes: (n,) number of the person of each record.
         people: (n, p) 1 where a record is of a person.
     """
 
     ages: Values
-    bands: Sequence[AgeBand]
     kernel: Values
     inside: Values
     weights: NDArray[np.float32]
@@ -240,10 +236,10 @@ class _Places:
     people: csr_array
 
 
-def _places(aged: Predictions, ages: Values, bands: Sequence[AgeBand], weights: NDArray[np.float32]) -> _Places:
+def _places(aged: Predictions, ages: Values, weights: NDArray[np.float32]) -> _Places:
     days, codes = aged.age_days, patient_codes(aged.patient_id)
-    inside = np.array([(days >= band.low_days) & (days < band.high_days) for band in bands], dtype=float)
-    return _Places(ages, bands, age_kernel(days, ages, BANDWIDTH), inside, weights, codes, by_person(codes))
+    inside = np.array([band.holds(days) for band in AGE_BANDS], dtype=float)
+    return _Places(ages, age_kernel(days, ages, BANDWIDTH), inside, weights, codes, by_person(codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +315,7 @@ def _over_age(one: _OneClass, places: _Places, margin: float) -> ClassByAge:
                 int(banded.n[row]),
                 int(people[row]),
             )
-            for row, band in enumerate(places.bands)
+            for row, band in enumerate(AGE_BANDS)
         )
     unfit = []
     for rate, curve in curves.items():
@@ -401,7 +397,7 @@ def _unfit_bands(
     """Age bands in which a rate is surely worse than it should be and which no stretch of the curve tells of."""
     too_high, too_low = beyond.sides(*(np.array([getattr(cell, end) for cell in found]) for end in ("low", "high")))
     first, last = float(places.ages[0]), float(places.ages[-1])
-    for row, (band, cell) in enumerate(zip(places.bands, found, strict=True)):
+    for row, (band, cell) in enumerate(zip(AGE_BANDS, found, strict=True)):
         if cell.n_people < _FEWEST_IN_BAND or not (too_high[row] or too_low[row]):
             continue
         low, high = max(band.low_days, first), min(band.high_days, last)

@@ -5,7 +5,7 @@ A class without a positive or a negative has no AUROC: it is NaN, left out of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -227,7 +227,6 @@ def summarise(
     predictions: Predictions,
     validation: Predictions | None = None,
     *,
-    bands: Sequence[AgeBand] = AGE_BANDS,
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -242,7 +241,6 @@ def summarise(
     Args:
         predictions: of the test part.
         validation: of the validation part, for thresholds.
-        bands: age bands with metrics of their own.
         n_bootstrap: replicates of the bootstrap over patients.
         seed: of the bootstrap.
 
@@ -276,7 +274,7 @@ def summarise(
         "specificity": SPECIFICITY,
         "macro": dict.fromkeys(METRICS) | macros | {"ece": finite_or_none(float(macro(plain["ece"])))},
         "classes": classes,
-        "bands": [_band(predictions, band, n_bootstrap, seed) for band in bands],
+        "bands": [_band(predictions, band, n_bootstrap, seed) for band in AGE_BANDS],
     }
 
 
@@ -317,7 +315,7 @@ def _plain_columns(predictions: Predictions, thresholds: Values | None) -> dict[
 
 
 def _band(predictions: Predictions, band: AgeBand, n_bootstrap: int, seed: int) -> dict[str, Any]:
-    inside = (predictions.age_days >= band.low_days) & (predictions.age_days < band.high_days)
+    inside = band.holds(predictions.age_days)
     part = predictions.select(np.flatnonzero(inside))
     columns = _columns(part, {name: _RANKING[name] for name in ("auroc", "auprc")}, n_bootstrap, seed)
     return {

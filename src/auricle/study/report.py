@@ -196,7 +196,7 @@ def _people(found: Studied) -> list[list[str]]:
     ages, targets = found.store.columns.age_days, found.task.store_targets(found.store)
     rows = [["", *parts, "youngest", "oldest"]]
     for band in AGE_BANDS:
-        inside = (ages >= band.low_days) & (ages < band.high_days)
+        inside = band.holds(ages)
         counts = [int(inside[chosen].sum()) for chosen in parts.values()]
         if any(counts):
             own = ages[inside]
