@@ -81,7 +81,7 @@ def test_unknown_options_and_names_are_suggested(tmp_path: Path) -> None:
     refused(auricle("pretrain", tmp_path, tmp_path / "run", "train.stepz=3"), "did you mean 'steps'")
     refused(auricle("pretrain", tmp_path, tmp_path / "run", "--task", "ptb_xl/supper"), "did you mean 'ptb_xl/super'")
     refused(auricle("pretrain", tmp_path, tmp_path / "run", "--task", "ptb_xl/super"), "not a store")
-    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("store.json"))
+    assert not list(tmp_path.rglob("store.json"))
     assert not (tmp_path / "run").exists(), "nothing half-written"
 
 
@@ -149,7 +149,7 @@ def test_the_whole_road_in_small(tmp_path: Path) -> None:
     table = auricle("table", "results", "--task", "simulated/diagnosis", cwd=tmp_path).stdout
     for row in ("class_prior", "random_encoder", "lisa"):
         assert f"| {row}" in table
-    assert "| supervised | not run" in table or "| supervised (gate) " in table
+    assert "| gate (supervised" in table
     again = auricle("pretrain", "store", "lisa", *tiny, *at_100, cwd=tmp_path)
     refused(again, "already holds a run")
     resumed = auricle_alone("pretrain", "store", "lisa", *tiny, *at_100, "--resume", cwd=tmp_path)

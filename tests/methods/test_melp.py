@@ -187,12 +187,3 @@ def test_two_processes_with_half_the_batch_are_one_with_all() -> None:
     halved = in_two_processes(_half)
     assert sum(half[0] for half in halved) / 2 == pytest.approx(loss.item(), rel=1e-4)
     assert torch.allclose(torch.tensor(halved[0][1] + halved[1][1]) / 2, moments.grad, atol=1e-5)
-
-
-@pytest.mark.parametrize("preset", ["shared", "paper"])
-def test_the_published_sizes_are_built_and_stepped(preset: str) -> None:
-    read = {"rate_hz": 100, "seconds": 4, "band_hz": (0.5, 40)}
-    method = create_method("melp", preset, input=read).train()
-    result = method.step(make_batch(2, 4.0, 100.0), Progress(0, 1))
-    result.loss.backward()
-    assert torch.isfinite(result.loss)

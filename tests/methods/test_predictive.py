@@ -201,14 +201,6 @@ def test_two_processes_with_half_the_batch_are_one_with_all() -> None:
 
 
 class TestCpc:
-    @pytest.mark.parametrize("preset", ["nano", "nano_gru", "shared", "paper"])
-    def test_the_published_sizes_are_built_and_stepped(self, preset: str) -> None:
-        method = create_method("cpc", preset).train()
-        spec = method.config.input
-        result = method.step(make_batch(2, spec.seconds, spec.rate_hz), Progress(0, 1))
-        result.loss.backward()
-        assert torch.isfinite(result.loss)
-
     def test_an_encoder_that_hears_the_future_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"resnet1d hears the whole record: take model\.encoder\.name=context1d"):
             fresh("cpc", encoder={"name": "resnet1d", "preset": "tiny"})

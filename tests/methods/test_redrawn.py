@@ -643,14 +643,3 @@ class TestRefused:
             short = short & False
         with pytest.raises(DataError, match=why):
             fresh(name).step(replace(batch, time_mask=short, lead_mask=leads), Progress(0, 1))
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("preset", ["shared", "paper"])
-def test_the_published_sizes_are_built_and_stepped(name: str, preset: str) -> None:
-    """Of four seconds, because the largest have ninety million weights."""
-    read = {"rate_hz": 100, "seconds": 4, "band_hz": (0.5, 40)}
-    method = create_method(name, preset, input=read).train()
-    result = method.step(make_batch(2, 4.0, 100.0), Progress(0, 1))
-    result.loss.backward()
-    assert torch.isfinite(result.loss)

@@ -126,8 +126,8 @@ def test_waves_that_may_be_beats_are_said() -> None:
     onsets = regular(75)
     signal, time = trace(onsets), np.arange(5000) / 500
     for at in onsets + 0.33:
-        signal += 0.8 * wave(time, at, 0.035).astype(np.float32) * np.array([[1], [-1], [-0.9], [1]], dtype=np.float32)
-    assert read_beats(signal, tuple(HEART), 500.0).unclear > 0 or len(find_beats(signal, tuple(HEART), 500.0)) > 20
+        signal += 0.6 * wave(time, at, 0.035).astype(np.float32) * np.array([[1], [-1], [-0.9], [1]], dtype=np.float32)
+    assert read_beats(signal, tuple(HEART), 500.0).unclear > 0
 
 
 def test_beats_as_close_as_the_detector_can_count_do_not_leave_its_memory() -> None:
