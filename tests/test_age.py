@@ -387,6 +387,8 @@ def test_a_date_of_birth_that_stands_for_none_gives_no_age(born: str) -> None:
     assert ages.by_dates("2024-05-28", "2024-05-31") == Age(3.0, 1.0)
     with pytest.raises(DataError, match="negative"):
         ages.by_dates("2024-05-31", "2024-05-28")
+    with pytest.raises(DataError):
+        ages.by_dates(born, "garbage")
 
 
 @pytest.mark.parametrize("text", ["01.05", "05,11"])
@@ -400,6 +402,18 @@ def test_a_fifth_birthday_is_five_years() -> None:
     assert not Age("5y").agrees_with(Age(1820.0, 1 / 24))
 
 
+@pytest.mark.parametrize("resolution", [1 / 24, 1.0])
+def test_months_of_the_calendar_are_months(resolution: float) -> None:
+    for year in (2023, 2024):
+        for month in range(1, 13):
+            for n in (1, 3, 5, 11):
+                born = date(year, month, 1)
+                there = date(year + (month - 1 + n) // 12, (month - 1 + n) % 12 + 1, 1)
+                assert Age(f"{n}mo").agrees_with(Age(float((there - born).days), resolution))
+    assert not Age("3mo").agrees_with(Age(85.0, resolution))
+
+
 def test_the_oldest_stay_what_they_are_when_written() -> None:
     assert ages.written(Age("90+")) == "90+"
     assert ages.parse("90+") == Age("90+")
+    assert ages.written(Age("104yr")) == "104 yr"

@@ -24,8 +24,9 @@ DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
 ADULT_DAYS: Final = 18 * DAYS_PER_YEAR
 TERM_DAYS: Final = 40 * 7.0
 OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
-# So much earlier than mean months and years those of the calendar may end.
-_CALENDAR_DAYS: Final = 2.0
+# So much earlier than mean months and years those of the calendar may end, in days.
+_OF_MONTHS, _OF_YEARS = 2.5, 0.8
+_SHORTEST_MONTH: Final = 28.0
 # Above "over 89" lie so many years at most; nobody's heart changes with them as a child's does.
 _OVER_UNTIL_DAYS: Final = 105 * DAYS_PER_YEAR
 _FINEST_DAYS: Final = 1 / 24
@@ -176,12 +177,22 @@ class Age:
         """Whether both may stand for one and the same day."""
         # An age that is known exactly is a moment, and no empty interval.
         own, their = (max(one.resolution_days, _FINEST_DAYS) for one in (self, other))
-        # On a birthday a child of five years has lived 1826 days, and five mean years are 1826.25.
-        slack = _CALENDAR_DAYS if max(own, their) >= DAYS_PER_MONTH and min(own, their) < 1 else 0.0
+        slack = _calendar_days(max(own, their), min(own, their))
         return self.days < other.days + their + slack and other.days < self.days + own + slack
 
     def __str__(self) -> str:
         return describe(self.days)
+
+
+def _calendar_days(coarse: float, fine: float) -> float:
+    """So many days may months or years of the calendar differ from mean ones, where one age is known to a day.
+
+    February ends 2.4 days before a mean month does; on a birthday a child of five has lived 1826 days, and five mean
+    years are 1826.25, which only an age known to less than a day can tell.
+    """
+    if coarse >= DAYS_PER_YEAR / 2:
+        return _OF_YEARS if fine < 1 else 0.0
+    return _OF_MONTHS if coarse >= _SHORTEST_MONTH and fine <= 1 else 0.0
 
 
 def best_days(days: Any, resolution_days: Any) -> Any:
@@ -205,7 +216,7 @@ def written(age: Age) -> str:
     if age.resolution_days <= _FINEST_DAYS:
         return f"{age.days:.6f} d"
     years = age.days / DAYS_PER_YEAR
-    if years == round(years) and age.days >= ADULT_DAYS and age.resolution_days == _over(age.days):
+    if years == round(years) and age.days >= ADULT_DAYS and age.resolution_days == _over(age.days) > DAYS_PER_YEAR:
         return f"{years:.0f}+"
     for unit, days in (("yr", DAYS_PER_YEAR), ("mo", DAYS_PER_MONTH), ("wk", 7.0), ("d", 1.0), ("h", 1 / 24)):
         for decimals in (0, 1, 2):
@@ -405,10 +416,14 @@ def by_dates(birth: str | date, recording: str | date) -> Age | None:
     Raises:
         DataError: a date cannot be read or may mean two days, or the recording lies before the birth.
     """
-    if moment(birth)[0].date() in _PLACEHOLDERS:
-        return None
-    age = between(birth, recording)
-    return None if age.days > _OLDEST_BY_DATES else age
+    is_placeholder = moment(birth)[0].date() in _PLACEHOLDERS
+    try:
+        age = between(birth, recording)
+    except DataError as error:
+        if is_placeholder and "not possible" in str(error):  # older than anybody
+            return None
+        raise
+    return None if is_placeholder or age.days > _OLDEST_BY_DATES else age
 
 
 def between(birth: str | date, recording: str | date) -> Age:

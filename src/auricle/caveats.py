@@ -52,8 +52,8 @@ def caveats(
     elif recording.age.resolution_days > DAYS_PER_MONTH and recording.age.days < 2 * DAYS_PER_YEAR:
         notes.append(f"age known to {describe(recording.age.resolution_days)} only: too coarse for an infant")
     elif recording.age.days < ADULT_DAYS and recording.age.best_days > recording.age.days:
-        asked = describe(recording.age.best_days)
-        notes.append(f"an age of {describe(recording.age.days)} is taken as its middle, {asked}: give it more finely")
+        known, middle = describe(recording.age.resolution_days), describe(recording.age.best_days)
+        notes.append(f"age known to {known} only: the middle of what it may be, {middle}, is taken")
     notes += _age_notes(recording.age, ages_days)
     if untested and recording.age is not None and recording.age.best_days < ADULT_DAYS:
         notes.append(f"told yes of a child, and tested on no real children: {', '.join(untested)}")

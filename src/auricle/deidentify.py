@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
-from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR, Age
+from auricle.age import DAYS_PER_YEAR, Age
 from auricle.atomic import write_with
 from auricle.errors import ConfigError
 from auricle.recording import NO_CLASS, Recording
@@ -104,11 +103,6 @@ def deidentified(recording: Recording, record_name: str, pseudonyms: Pseudonyms)
     if age is not None and age.days >= _OLDEST_YEARS * DAYS_PER_YEAR:
         age = Age(f"{_OLDEST_YEARS}+")
         done.append("age above 89 joined")
-    elif age is not None and age.days >= DAYS_PER_MONTH and age.days % 1 and age.resolution_days >= 1:
-        # The fraction of an age from two moments is the time of day at which somebody was born.
-        first = math.floor(age.days)
-        age = Age(first, math.ceil(age.days + age.resolution_days) - first)
-        done.append("age cut to days")
     kept = replace(
         recording,
         record_id=pseudonyms.name("record", f"{person}/{record_name}"),

@@ -339,7 +339,7 @@ def given_labs(texts: Sequence[str]) -> dict[str, Mapping[str, object] | None]:
     names = [value.name for value in given]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise DataError(f"--lab gives {twice[0]} twice: give one value")
+        raise DataError(f"{twice[0]} is given twice: give one value")
     minutes = {value.name: value.minutes for value in given if value.minutes is not None}
     bounds = {value.name: value.bound for value in given if value.bound is not None}
     return {

@@ -36,12 +36,10 @@ IN_I_AND_II: Final[Mapping[str, tuple[float, float]]] = {
     "I": (1.0, 0.0), "II": (0.0, 1.0), "III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0),
 }  # fmt: skip
 # Right-sided leads are written V4R and, by some recorders, rV4; no lead is called rV1 or rV2.
-# IEC 60601-2-25 calls the electrodes of V1 to V9 C1 to C9, and some recorders their leads.
-_BY_FOLDED_NAME: Final = (
-    {name.casefold(): name for name in CANONICAL}
-    | {f"r{name[:-1]}".casefold(): name for name in EXTRA if name.endswith("R")}
-    | {f"c{name[1:]}".casefold(): name for name in CANONICAL if name.startswith("V")}
-)
+# C1 to C6, the names that IEC has for the chest electrodes, are those of an electroencephalogram too, and no lead here.
+_BY_FOLDED_NAME: Final = {name.casefold(): name for name in CANONICAL} | {
+    f"r{name[:-1]}".casefold(): name for name in EXTRA if name.endswith("R")
+}
 _PREFIXES: Final = ("mdc_ecg_", "ecg", "ekg", "lead")
 _SEPARATOR: Final = re.compile(r" - |[-_:] ?| ")
 _DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
@@ -52,8 +50,8 @@ _SHOWN_LETTERS: Final = 40
 
 
 def canonical(name: str) -> str:
-    """The canonical spelling of a lead name: `AVR`, `avr`, `Lead aVR`, `MDC_ECG_LEAD_aVR`, `DI`, `LII`, `C1`, `ECG V1`
-    all work.
+    """The canonical spelling of a lead name: `AVR`, `avr`, `Lead aVR`, `MDC_ECG_LEAD_aVR`, `DI`, `LII`, `ECG V1` all
+    work.
 
     Raises:
         UnknownNameError: the name is no electrocardiographic lead we know, or has a minus sign.

@@ -351,9 +351,9 @@ class Predictor:
         ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
         if recording.image is None and not ready.lead_mask.any():
             raise DataError(
-                f"{recording.record_id}: none of its leads has samples for half of the "
-                f"{min(self.spec.seconds, recording.seconds):.3g} s that these weights read at once, as on a sheet of "
-                "2.5 s a lead: give the rhythm leads (auricle measure reads it as it is)"
+                f"{recording.record_id}: none of its leads has enough samples to be read: half of "
+                f"{min(self.spec.seconds, recording.seconds):.3g} s are needed, and a sheet of 2.5 s a lead has less; "
+                "give leads that run through"
             )
         present = zip(self.spec.leads, ready.lead_mask.any(0).tolist(), strict=True)
         lacking = [lead for lead, is_there in present if not is_there and lead in self.method.encoder.required]

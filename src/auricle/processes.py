@@ -15,8 +15,10 @@ import torch.distributed as dist
 from jaxtyping import Int
 from torch import Tensor
 
+from auricle.errors import ConfigError
+
 # What launchers tell a process of its place.
-_RANKS: Final = ("RANK", "SLURM_PROCID", "GROUP_RANK", "NODE_RANK", "LOCAL_RANK")
+_RANKS: Final = ("RANK", "GROUP_RANK", "NODE_RANK", "LOCAL_RANK")
 
 
 class _AllGather(torch.autograd.Function):
@@ -47,12 +49,27 @@ def accelerator() -> str:
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
-def is_first_process() -> bool:
-    """Whether this process is the first of those that a launcher started, before they have met.
+def is_first_process(n_processes: int) -> bool:
+    """Whether this process is the first of a run's, before they have met.
 
-    torchrun says RANK, Slurm SLURM_PROCID, Lightning NODE_RANK and LOCAL_RANK: whatever is said must be 0.
+    torchrun says RANK, Lightning NODE_RANK and LOCAL_RANK, Slurm SLURM_PROCID: whatever is said must be 0. Slurm's
+    counts where it started as many tasks as the run has processes; it may have started a run in each of them.
+
+    Args:
+        n_processes: of the run, on all machines.
+
+    Raises:
+        ConfigError: torchrun started several processes for a run of one.
     """
-    return all(int(os.environ.get(name) or 0) == 0 for name in _RANKS)
+    said = {name: int(os.environ.get(name) or 0) for name in _RANKS}
+    if n_processes == 1:
+        started = int(os.environ.get("WORLD_SIZE") or 1) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+        if started > 1:
+            raise ConfigError(f"torchrun started {started} processes for a run of one: set train.devices and .nodes")
+        return True
+    if int(os.environ.get("SLURM_NTASKS") or 0) == n_processes:
+        said["SLURM_PROCID"] = int(os.environ.get("SLURM_PROCID") or 0)
+    return not any(said.values())
 
 
 def world() -> tuple[int, int]:

@@ -410,7 +410,7 @@ class TestAFolderKnowsWhatItWasAsked:
         run_ablation(self.small(), frame, Watcher())
         with pytest.raises(ConfigError, match="were made with other records: choose another folder"):
             run_ablation(self.small(), replace(frame, store=adults), Watcher())
-        with pytest.raises(ConfigError, match="were made with other task"):
+        with pytest.raises(ConfigError, match="were made with other classes"):
             run_ablation(self.small(), replace(frame, task=load_task("simulated/diagnosis")), Watcher())
 
     def test_names_of_any_letters_are_compared_seed_by_seed(

@@ -23,6 +23,7 @@ from auricle.data.store import Store
 from auricle.data.table import cells_of, read_table
 from auricle.errors import ConfigError, DataError, require
 from auricle.evaluate.predictions import PredictionMeta, Predictions
+from auricle.numerals import decimal_mark, read_number
 from auricle.recording import Recording
 from auricle.tasks import Task, known_in_collections, load_task
 
@@ -230,20 +231,22 @@ def _of_csv(path: Path) -> dict[str, list[Any]]:
 
 
 def _numbers(path: Path, columns: Mapping[str, Sequence[Any]], name: str) -> NDArray[np.float64]:
-    """A column of numbers, NaN where a cell is empty; a decimal comma is one.
+    """A column of numbers, NaN where a cell is empty; its decimals may have a comma where that is sure.
 
     Raises:
-        DataError: a cell that is no number, with its line and without what is in it, which may be a name.
+        DataError: a cell that is no number, with its place and without what is in it, which may be a name.
     """
     found = np.full(len(columns[name]), np.nan)
+    mark = decimal_mark(cell for cell in columns[name] if isinstance(cell, str))
     for place, cell in enumerate(columns[name]):
         if cell in (None, ""):
             continue
         try:
-            found[place] = float(cell.replace(",", ".") if isinstance(cell, str) and cell.count(",") == 1 else cell)
-        except (TypeError, ValueError):
-            wanted = "days as a number" if name == "age_days" else "0, 1 or empty" if name.startswith(_TRUTH) else ""
+            found[place] = read_number(cell, mark) if isinstance(cell, str) else float(cell)
+        except (DataError, TypeError, ValueError):
+            wanted = "days" if name == "age_days" else "0, 1 or nothing" if name.startswith(_TRUTH) else "a score"
             raise DataError(
-                f"{path}: column {name}, recording {place + 1}: is no number; write {wanted or 'a score as a number'}"
+                f"{path}: column {name}: the cell of recording {place + 1} is no number; write {wanted}, such as "
+                f"{'1826' if name == 'age_days' else '1' if name.startswith(_TRUTH) else '0.25'}"
             ) from None
     return found

@@ -48,7 +48,9 @@ LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
 _NUMBERS: Final = frozenset({"age_days", "age_years", "fold"})
 WITHOUT_UNIT: Final = "ages without a unit beside others that name theirs count years: write 3yr or 3d"
-NO_BIRTH: Final = "a date of birth that programs write of none (1900-01-01) or that makes 110 years; the age is unknown"
+NO_BIRTH: Final = (
+    "a date of birth that programs write of none (1900-01-01), or of somebody older than 110 years: the age is unknown"
+)
 BIRTH_AND_RECORDING: Final = ("birth_date", "recording_date")
 _AGE_FORMS: Final = (("age",), ("age_days",), ("age_years",), BIRTH_AND_RECORDING)
 
@@ -102,7 +104,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     bare = ages_without_unit(table, header)
     if bare:
         warnings.warn(f"{path.name}: {WITHOUT_UNIT} ({len(bare)}, the first in line {bare[0]})", stacklevel=2)
-    unborn = _lines_without_birth(table, header)
+    unborn = lines_without_birth(table, header)
     if unborn:
         warnings.warn(f"{path.name}: {NO_BIRTH} ({len(unborn)}, the first in line {unborn[0]})", stacklevel=2)
     mark = decimals_of(table, header)
@@ -162,7 +164,7 @@ def canonical_header(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(_canonical_name(name) for name in header)
 
 
-def _lines_without_birth(table: Table, header: Sequence[str]) -> list[int]:
+def lines_without_birth(table: Table, header: Sequence[str]) -> list[int]:
     """Lines whose date of birth is a placeholder."""
     if not set(BIRTH_AND_RECORDING) <= set(header):
         return []

@@ -14,9 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from auricle.data.cells import TOO_OLD, is_no_birth, lies_ahead
+from auricle.data.cells import TOO_OLD, lies_ahead
 from auricle.data.manifest import (
-    BIRTH_AND_RECORDING,
     COLUMNS,
     LAB_PREFIXES,
     MINUTES_PREFIX,
@@ -30,6 +29,7 @@ from auricle.data.manifest import (
     check_header,
     decimals_of,
     lab_columns,
+    lines_without_birth,
     parse_row,
 )
 from auricle.data.table import cells_of, read_table
@@ -79,7 +79,6 @@ def scan(manifest: Path) -> Scan:
     cases: list[Case] = []
     zeros: list[int] = []
     ahead: list[int] = []
-    unborn: list[int] = []
     n_lines, taken, mark = 0, Taken(), decimals_of(table, header)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -94,7 +93,6 @@ def scan(manifest: Path) -> Scan:
                 problems[reason].append((line,))
             cases += [case] if case else []
             ahead += [line] if case and lies_ahead(_cell(header, values, "#recording_date")) else []
-            unborn += [line] if is_no_birth(*(_cell(header, values, name) for name in BIRTH_AND_RECORDING)) else []
             zeros += [line] if len(caught) > n_caught else []
     # One finding for each kind of problem.
     for (code, message), where in problems.items():
@@ -104,6 +102,7 @@ def scan(manifest: Path) -> Scan:
         findings.append(Finding("warning", "age_without_unit", WITHOUT_UNIT, tuple((line,) for line in bare)))
     if ahead:
         findings.append(Finding("warning", "date_ahead", _FUTURE, tuple((line,) for line in ahead)))
+    unborn = lines_without_birth(table, header)
     if unborn:
         findings.append(Finding("warning", "birth_placeholder", NO_BIRTH, tuple((line,) for line in unborn)))
     if zeros:

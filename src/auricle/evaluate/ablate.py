@@ -7,6 +7,7 @@ zero-shot; a finished row is not repeated. Rows are compared with one of them on
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auricle.age import AgeBand
 from auricle.atomic import write_json
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError
@@ -193,7 +195,8 @@ def _keep_asked(frame: Frame) -> None:
     place = frame.out / _ASKED
     asked = {
         "records": Store(frame.store).fingerprint,
-        "task": frame.task.fingerprint,
+        "classes": frame.task.fingerprint,
+        "sentences": hashlib.sha256(json.dumps([entry.prompts for entry in frame.task.classes]).encode()).hexdigest(),
         "pretrain": Store(frame.pretrain).fingerprint if frame.pretrain else "",
         "minutes": frame.minutes,
     }
@@ -417,7 +420,7 @@ def _of_these_ages(predictions: Predictions, call: Called) -> NDArray[np.bool_]:
     """(n,) the records of the ages of a column; all of them, whoever's age is unknown too, where it has no bounds."""
     if call.low_days <= 0 and call.high_days == np.inf:
         return np.ones(len(predictions), dtype=bool)
-    return np.asarray((predictions.age_days >= call.low_days) & (predictions.age_days < call.high_days))
+    return np.asarray(AgeBand(call.title, call.low_days, call.high_days).holds(predictions.age_days))
 
 
 def _told_apart(predictions: Predictions, weights: NDArray[np.uint16], call: Called) -> NDArray[np.float64]:

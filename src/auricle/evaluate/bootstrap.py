@@ -72,7 +72,8 @@ def quantiles(replicates: Values) -> tuple[float, float]:
 
 def by_person(codes: NDArray[np.int64]) -> csr_array:
     """(record, p) 1 where a record is of a person, of (record,) codes from 0 to p - 1."""
-    return csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)))
+    shape = (len(codes), int(codes.max(initial=-1)) + 1)
+    return csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=shape)
 
 
 def people_near(kernel: Values, counted: NDArray[np.bool_], people: csr_array) -> Values:

@@ -185,7 +185,8 @@ def calibrate(run: Path | str, stores: Sequence[tuple[Path | str, str]]) -> list
     for where, question in stores:
         setting = _setting(run, where, question)
         setting.parts("validation")  # refused where it holds no annotated record
-        train, validation = (setting.task.parts(setting.store)[part] for part in ("train", "validation"))
+        parts = setting.task.parts(setting.store)
+        train, validation = parts["train"], parts["validation"]
         known.append(_features(setting, spread_over(train, _MOST_KNOWN)))
         seen_days.append(setting.store.columns.age_days[train].astype(np.float64))
         held_back.append(_features(setting, validation))

@@ -101,7 +101,8 @@ class Predictions:
             raise DataError(f"{what}: patient_id and age_days must have one value for each of the {shape[0]} records")
         if len(set(self.record_id)) != shape[0] or len(set(self.classes)) != shape[1]:
             names = self.record_id if len(set(self.record_id)) != shape[0] else self.classes
-            place = next(place for place, name in enumerate(names) if name in names[:place])
+            first: dict[str, int] = {}
+            place = next(place for place, name in enumerate(names) if first.setdefault(name, place) != place)
             kind = "record" if names is self.record_id else f"class {names[place]}"
             raise DataError(f"{what}: a {kind} occurs twice, the second time in place {place + 1}: name each once")
         if not np.isfinite(self.score).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def evaluate_run(
         raise ConfigError(
             f"{run}: its training saw, or may have seen, the test part of {store}: that is no test for its card"
         )
-    recovery = run_protocols(setting, protocols, fractions, seeds, load_card(run)[0]["about"], kept)
+    recovery, alone = run_protocols(setting, protocols, fractions, seeds, load_card(run)[0]["about"], kept)
     asked: list[tuple[str, ...]] = []
     if CROSS_VALIDATED in protocols:
         cross_validated_rows(setting, rows, kept)
@@ -118,7 +119,7 @@ def evaluate_run(
         asked.append((CROSS_VALIDATED,))
     results = collect(out)
     if to_card:
-        _keep_tests(run, setting, results)
+        _keep_tests(run, setting, alone)
     tables = tuple(to_markdown(results, question.id, protocols=shown) for shown in asked) + _by_age(
         results, question.id
     )
@@ -134,23 +135,22 @@ def _by_age(results: Sequence[Result], task: str) -> tuple[str, ...]:
     return (table.to_markdown(),) if len(table.header) > 2 else ()
 
 
-def _keep_tests(run: Path, setting: Setting, results: Sequence[Result]) -> None:
+def _keep_tests(run: Path, setting: Setting, places: Sequence[Path]) -> None:
     """Write what the weights alone gave on their test part into their card.
+
+    Args:
+        run: the weights.
+        setting: they on their task.
+        places: folders of what was asked of them now; older answers of another training may lie beside them.
 
     Raises:
         ConfigError: nothing was asked that the weights answer alone.
     """
-    own = [one for one in results if one["meta"]["task"] == setting.task.id and one["meta"]["method"] == setting.name]
-    # Of another training of this name an older answer may lie here.
-    about = load_card(run)[0]["about"]
-    alone = [one for one in own if one["meta"]["protocol"] == "zero_shot"] + [
-        one for one in own if one["meta"]["protocol"] == "finetune" and one["meta"]["seed"] == about.get("seed", 0)
-    ]
-    if not alone:
+    if not places:
         raise ConfigError(f"{run}: --to-card keeps {' or '.join(_ALONE)}, and neither was asked or can be answered")
     ages = setting.store.columns.age_days[setting.parts("test")["test"]].astype(float)
     known = ages[known_ages(ages)]
-    for one in alone:
+    for one in (json.loads((place / "result.json").read_text(encoding="utf-8")) for place in places):
         columns = {name: column for name, column in one["classes"].items() if column["auroc"]["value"] is not None}
         keep_test(
             run,
@@ -179,7 +179,7 @@ def run_protocols(
     seeds: Iterable[int],
     about: Mapping[str, Any],
     leads: Sequence[str] | None = None,
-) -> dict[str, RSquared]:
+) -> tuple[dict[str, RSquared], list[Path]]:
     """What was asked for, or all that the weights can do; a probe of weights that saw the labels only if asked for.
 
     Args:
@@ -191,12 +191,14 @@ def run_protocols(
         leads: under `cross_validated`, the leads to read; all where None.
 
     Returns:
-        R^2 by measured quantity if "recovery" is among the protocols, else nothing.
+        R^2 by measured quantity if "recovery" is among the protocols, else nothing; and the folders of what the
+        weights answered alone, zero-shot or fine-tuned.
 
     Raises:
         ConfigError: an unknown protocol.
     """
     recovered: dict[str, RSquared] = {}
+    alone: list[Path] = []
     known: dict[str, Callable[[], object]] = {
         "zero_shot": lambda: zero_shot(setting),
         "linear_probe": lambda: linear_probe(setting, fractions, seeds),
@@ -211,8 +213,10 @@ def run_protocols(
     for name in protocols or [name for name, is_able in able.items() if is_able]:
         if name not in known:
             raise ConfigError(f"unknown protocol {name!r}: choose from {', '.join(known)}")
-        known[name]()
-    return recovered
+        made = known[name]()
+        if name in _ALONE and isinstance(made, Path):
+            alone.append(made)
+    return recovered, alone
 
 
 def _leads(names: Sequence[str] | None, protocols: Sequence[str]) -> tuple[str, ...] | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle.age import ADULT_DAYS, describe
-from auricle.age_axis import age_of_scale, age_scale, known_ages, spaced_ages
+from auricle.age_axis import known_ages, spaced_ages
 from auricle.atomic import write_with
 from auricle.data.loader import windows
 from auricle.data.splits import spread_over
@@ -238,7 +238,7 @@ def _rates(answers: Mapping[str, tuple[Predictions, Predictions | None]], shown:
         for name, (test, validation) in answers.items()
     }
     chosen = "test" if any(validation is None for _, validation in answers.values()) else "validation"
-    grid = age_of_scale(np.linspace(age_scale(ages.min()), age_scale(ages.max()), _CURVE_AGES))
+    grid = spaced_ages(float(ages.min()), float(ages.max()), _CURVE_AGES)
     with stage("AUROC over age"):
         curves = {name: macro_over_age(test, grid, n=_BOOTSTRAP) for name, (test, _) in answers.items()}
     drawn = [

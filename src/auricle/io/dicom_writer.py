@@ -135,13 +135,18 @@ def about(recording: Recording, sop_class: str, modality: str, *more: str) -> An
     return data
 
 
+# From these years on DICOM's de-identification (PS3.15) joins ages.
+_OLD_YEARS: Final = 89
+
+
 def age_string(age: Age) -> str:
     """An age as DICOM has it, three digits and a unit, in the finest unit that it fits and that it was known to.
 
     The middle of what it may be counts: a child of 2.6 to 3.6 days is one of three. Empty where the age is known to
-    two years or more (`5-7 y`, `90+`): no unit is as coarse, and a year of it would say what nobody knew.
+    two years or more (`5-7 y`): no unit is as coarse, and a year of it would say what nobody knew. `90+` is 090Y, as
+    the standard's own de-identification writes it.
     """
-    if age.resolution_days >= 2 * DAYS_PER_YEAR:
+    if age.resolution_days >= 2 * DAYS_PER_YEAR and age.days < _OLD_YEARS * DAYS_PER_YEAR:
         return ""
     for letter, days in (("D", 1.0), ("W", 7.0), ("M", DAYS_PER_MONTH), ("Y", DAYS_PER_YEAR)):
         number = int((age.days + age.resolution_days / 2) / days)

@@ -24,9 +24,11 @@ def steps_of(recording: Recording) -> NDArray[np.int16]:
         DataError: no lead, an unknown amplitude, or one that 16 bits do not hold.
     """
     if not recording.leads or not recording.amplitude_known:
-        what = "its amplitude is not known, and" if recording.leads else "it has no lead, and"
+        if not recording.leads:
+            raise DataError(f"{recording.record_id}: has no lead that could be written")
         raise DataError(
-            f"{recording.record_id}: {what} only leads in millivolts can be written: give the gain in its file"
+            f"{recording.record_id}: its amplitude is not known, and only millivolts can be written: give the gain in "
+            "its file"
         )
     steps = np.rint(recording.signal.astype(np.float64) * PER_MV)
     if np.nanmax(np.abs(steps), initial=0.0) > _LARGEST:

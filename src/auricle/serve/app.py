@@ -427,7 +427,10 @@ def _told(form: FormData, prefix: str = "") -> dict[str, str]:
         DataError: an age, a sex or a gestation that cannot be.
     """
     said = {name: uploads.text_of(form, f"{prefix}{name}") for name in ("age", "sex", "gestation")}
-    answers.told_of(**said)
+    try:
+        answers.told_of(**said)
+    except DataError as error:
+        raise DataError(f"of the earlier recording: {error}" if prefix else str(error)) from None
     return said
 
 

@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from auricle.errors import CheckpointError, ConfigError, require
+import uvicorn
+
+from auricle.errors import CheckpointError, ConfigError
 from auricle.pool import one_thread
 from auricle.serve.app import create_app
 from auricle.serve.connections import Hurried
@@ -47,7 +49,6 @@ def listen(
         server.should_exit = True
 
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    uvicorn = require("uvicorn", "serve")
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, failed), host=settings.host, port=settings.port, http=Hurried, log_config=None,

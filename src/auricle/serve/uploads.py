@@ -23,6 +23,7 @@ _ODD: Final = re.compile(r"[\x00-\x1f\x7f]")
 # What file systems take, in bytes: no file that came from one is called longer.
 _LONGEST_NAME: Final = 255
 _BLOCK: Final = 1 << 20
+_SHOWN: Final = 40
 
 
 class Home:
@@ -144,17 +145,17 @@ def check_fields(form: Any, query: Sequence[str], known: Sequence[str]) -> None:
     Args:
         form: as Starlette's form parser gives it.
         query: names in the query of the address.
-        known: what may be sent; of these a field that ends in `file` as often as one likes.
+        known: what may be sent; a field whose name ends in `file` may be sent any number of times.
 
     Raises:
-        DataError: a field of another name, one that was sent twice, or a query.
+        DataError: a field of another name, one that was sent twice, or a name in the query.
     """
     if query:
-        raise DataError(f"{query[0]}: was sent in the address; send it as a field of the form")
+        raise DataError(f"{query[0][:_SHOWN]}: was sent in the address; send it as a field of the form")
     names = [name for name, _ in form.multi_items()]
     for name in names:
         if name not in known:
-            raise DataError(f"{name}: no such field here; there are {', '.join(known)}")
+            raise DataError(f"{name[:_SHOWN]}: no such field here; there are {', '.join(known)}")
         if names.count(name) > 1 and not name.endswith("file"):
             raise DataError(f"{name}: was sent twice")
 

@@ -117,8 +117,13 @@ class Task(Config):
 
     @property
     def fingerprint(self) -> str:
-        """Of what is asked: 64 hexadecimal digits, the same for one question wherever its file lies."""
-        return hashlib.sha256(self.model_dump_json(exclude={"origin"}).encode()).hexdigest()
+        """Of what is asked: 64 hexadecimal digits of the records, their parts, and the classes with their codes.
+
+        Titles and sentences are not in it, which may be mended, nor where the file lies.
+        """
+        classes = [entry.model_dump(mode="json", exclude={"title", "titles", "prompts"}) for entry in self.classes]
+        asked = [self.source, self.subset, self.require_any, self.track, self.split_facts(), classes]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def targets(self, labels: Iterable[Sequence[str]]) -> NDArray[np.float32]:
         """(record, class) 1 where a label of the record is a code of the class, matched whole, 0 where it has others.

@@ -62,12 +62,12 @@ def fit(
         of the run's task, so that a `Predictor` can read them.
 
     Raises:
-        ConfigError: the folder holds a run already, or another run than the one to resume.
+        ConfigError: the folder holds a run already, or another run than the one to resume, or not all machines see it.
         DataError: a loss that is not finite; names the records of the batch.
         StoppedError: SIGTERM or SIGINT arrived; a resume point of the last whole step was kept.
     """
     # With several processes this program is started again for each: only the first owns the folder and speaks.
-    leads = config.train.devices * config.train.nodes == 1 or is_first_process()
+    leads = is_first_process(config.train.devices * config.train.nodes)
     watcher = (watcher if leads else None) or Watcher()
     with stage("the store and the model"):
         config, method, steps = build(as_begun(config, out) if resume else config)

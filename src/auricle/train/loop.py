@@ -84,21 +84,27 @@ class Loop(lightning.LightningModule):  # type: ignore[misc, name-defined]
         self.kept, self.out = first, out
         self.take_signals: Callable[[], Any] = lambda: None
 
+    def setup(self, stage: str) -> None:
+        """See that all processes go on from the same step of one folder, before anything is restored.
+
+        Raises:
+            ConfigError: they do not see one run folder.
+        """
+        del stage
+        if self.trainer.world_size == 1:
+            return
+        device = self.trainer.strategy.root_device
+        alone = self.first != longest(self.first, device) or not (self.out / "run.toml").exists()
+        if anywhere(torch.tensor(alone, device=device)):
+            raise ConfigError(f"{self.out}: not all machines see the folder of this run: give one that they share")
+
     def configure_model(self) -> None:
         """Share the tensors out, where the run asks for it."""
         if self.config.train.strategy == "fsdp":
             shard(self.method, self.device_mesh["data_parallel"])
 
     def on_train_start(self) -> None:
-        """Take the signals and start the clock.
-
-        Raises:
-            ConfigError: the processes do not see one run folder.
-        """
-        if anywhere(torch.tensor(self.first != longest(self.first, self.device), device=self.device)):
-            raise ConfigError(
-                f"{self.out}: not all machines see the resume points of this run: give a folder that they share"
-            )
+        """Take the signals and start the clock."""
         self.take_signals()  # here, because Lightning has installed its own by now
         self.begun = self.step_begun = time.monotonic()
 

@@ -46,8 +46,8 @@ def as_begun(config: RunConfig, out: Path) -> RunConfig:
 
 def other_than_begun(place: Path, asked: Mapping[str, Any]) -> list[str]:
     """Names of facts that differ from those in `place` (JSON), with which work was begun; none where it is missing."""
-    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else asked
-    return [name for name, value in asked.items() if known.get(name) != value]
+    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    return [name for name, value in asked.items() if known.get(name, value) != value]
 
 
 def open_run_folder(config: RunConfig, out: Path, resume: bool) -> int:
