@@ -124,11 +124,11 @@ def read_scores(path: Path, task: str, name: str, is_probability: bool = True) -
         what = ", ".join(lacking) or "a class with y:CLASS and p:CLASS"
         raise DataError(f"{path}: has no column {what}; docs/audit.md says which a table of scores has")
     truth, score = (
-        np.stack([_numbers(path, columns, prefix + one)[answered] for one in classes], axis=1)
-        for prefix in (_TRUTH, _SCORE)
+        np.stack([_numbers(path, columns, prefix + one) for one in classes], axis=1) for prefix in (_TRUTH, _SCORE)
     )
     of = np.array([str(one or "") for one in columns.get("source", [""] * n)])
-    truth = known_in_collections(truth, of[answered])
+    # What a collection knows is told by those too that the model answered nothing for.
+    truth, score = known_in_collections(truth, of)[answered], score[answered]
     if not np.isfinite(score).all():
         row, column = np.argwhere(~np.isfinite(score))[0]
         record = columns["record_id"][answered[row]]
