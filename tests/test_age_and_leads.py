@@ -183,9 +183,12 @@ def test_limb_leads_follow_from_any_two(seed: int) -> None:
 
 def test_recorded_leads_are_never_replaced_and_order_is_canonical() -> None:
     signal = np.arange(6, dtype=np.float32).reshape(3, 2)
-    out, names = derive_limb(signal, ["V4R", "II", "aVR"])
-    assert names == ("II", "aVR", "V4R")
+    out, names = derive_limb(signal, ["V4R", "II", "V1"])
+    assert names == ("II", "V1", "V4R")
     assert np.array_equal(out[1], signal[2])
+    out, names = derive_limb(signal, ["V4R", "II", "aVR"])
+    assert names == (*STANDARD[:6], "V4R")
+    assert np.array_equal(out[[1, 3]], signal[[1, 2]])
     with pytest.raises(DataError, match="twice"):
         derive_limb(signal, ["II", "II", "V1"])
 

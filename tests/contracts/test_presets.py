@@ -10,6 +10,7 @@ from conftest import make_batch
 
 # Weights of the encoder in millions. Of four seconds at 100 Hz, because the largest have ninety million weights; `cpc`
 # at its own rate, of which its steps are made.
+OWN_RATE = {"input": {"seconds": 4}}
 SHORT = {"input": {"rate_hz": 100, "seconds": 4, "band_hz": (0.5, 40)}}
 BACKBONE = 3.85
 SIZES = {
@@ -38,7 +39,7 @@ SIZES = {
 @pytest.mark.parametrize(("name", "preset"), SIZES)
 def test_a_preset_is_as_large_as_it_says_and_learns(name: str, preset: str) -> None:
     torch.manual_seed(0)
-    method = create_method(name, preset, **({} if name == "cpc" else SHORT)).train()
+    method = create_method(name, preset, **(OWN_RATE if name == "cpc" else SHORT)).train()
     weights = [parameter for parameter in method.encoder.parameters() if parameter.requires_grad]
     assert sum(map(torch.numel, weights)) / 1e6 == pytest.approx(SIZES[name, preset], abs=0.006)
     spec = method.config.input
