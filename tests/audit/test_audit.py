@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -193,6 +194,19 @@ def test_a_table_may_come_from_any_spreadsheet(tmp_path, codec):
     found = read_scores(tmp_path / "t.csv", "t", "m").predictions
     assert found.record_id == ("ä",)
     assert found.score.tolist() == [[0.5]]
+
+
+def test_cells_are_numbers_as_programs_and_countries_write_them(tmp_path):
+    head = "record_id;age_days;y:A;p:A"
+    path = table(tmp_path / "t.csv", head, ["r1;nan;1;0,594", "r2;1826,5;NaN;1e-05", "r3;-999;0;0,1"])
+    found = read_scores(path, "t", "m").predictions
+    assert found.score[:, 0].tolist() == [0.594, 1e-05, 0.1]
+    assert found.truth[:, 0].tolist() == pytest.approx([1, math.nan, 0], nan_ok=True)
+    assert found.age_days.tolist() == pytest.approx([math.nan, 1826.5, math.nan], nan_ok=True)
+    for cell, column in (("1,825", "age_days"), ("5y", "age_days")):
+        path = table(tmp_path / "t.csv", head, [f"r1;{cell};1;0.5"])
+        with pytest.raises(DataError, match=rf"column {column}: the cell of recording 1 is no number; write days"):
+            read_scores(path, "t", "m")
 
 
 def test_people_are_told_apart_as_programs_write_them(tmp_path):

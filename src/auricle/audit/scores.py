@@ -23,7 +23,7 @@ from auricle.data.store import Store
 from auricle.data.table import cells_of, read_table
 from auricle.errors import ConfigError, DataError, require
 from auricle.evaluate.predictions import PredictionMeta, Predictions
-from auricle.numerals import decimal_mark, read_number
+from auricle.numerals import UNKNOWN, decimal_mark, read_number
 from auricle.recording import Recording
 from auricle.tasks import Task, known_in_collections, load_task
 
@@ -231,7 +231,7 @@ def _of_csv(path: Path) -> dict[str, list[Any]]:
 
 
 def _numbers(path: Path, columns: Mapping[str, Sequence[Any]], name: str) -> NDArray[np.float64]:
-    """A column of numbers, NaN where a cell is empty; its decimals may have a comma where that is sure.
+    """A column of numbers, NaN where a cell is empty or says `nan`; its decimals may have a comma where that is sure.
 
     Raises:
         DataError: a cell that is no number, with its place and without what is in it, which may be a name.
@@ -239,7 +239,7 @@ def _numbers(path: Path, columns: Mapping[str, Sequence[Any]], name: str) -> NDA
     found = np.full(len(columns[name]), np.nan)
     mark = decimal_mark(cell for cell in columns[name] if isinstance(cell, str))
     for place, cell in enumerate(columns[name]):
-        if cell in (None, ""):
+        if cell is None or (isinstance(cell, str) and cell.strip().casefold() in UNKNOWN):
             continue
         try:
             found[place] = read_number(cell, mark) if isinstance(cell, str) else float(cell)
