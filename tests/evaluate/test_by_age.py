@@ -238,6 +238,16 @@ def test_records_of_few_people_say_nothing_of_an_age():
     assert len(one.untested) == 1
     assert one.untested[0][0] == pytest.approx(two.age_days.min())
     assert one.untested[0][1] == pytest.approx(two.age_days.max())
+    # One newborn who was recorded twelve times and called ill each time tells nothing of newborns.
+    babies = {"record_id": tuple(f"b{i}" for i in range(12)), "patient_id": ("baby",) * 12}
+    older = people()
+    mixed = replace(
+        older, record_id=older.record_id + babies["record_id"], patient_id=older.patient_id + babies["patient_id"],
+        age_days=np.append(np.maximum(older.age_days, 3000.0), [5.0] * 12),
+        truth=np.vstack([older.truth, np.zeros((12, 1))]), score=np.vstack([older.score, np.full((12, 1), 0.97)]),
+    )  # fmt: skip
+    (beside,) = by_age(mixed, 0.5, n_bootstrap=20).classes
+    assert [where for where in beside.unfit if where.low_days < 100] == []
     assert (
         max(cell.n_people for cell in one.bands["sensitivity"]) <= 2 < max(cell.n for cell in one.bands["sensitivity"])
     )

@@ -141,10 +141,20 @@ def test_thresholds_maximise_f1_and_may_not_come_from_the_test_part():
     assert summarise(test, validation, n_bootstrap=5)["macro"]["f1"]["value"] == pytest.approx(np.mean(expected))
 
 
-def test_a_class_without_validation_positive_is_never_called():
-    truth = np.zeros((10, 1))
-    assert metrics.best_thresholds(truth, np.ones((10, 1)))[0] == np.inf
-    assert np.isnan(metrics.f1(truth, np.ones((10, 1)), np.array([np.inf]))[0])
+def test_a_class_without_validation_positive_has_no_threshold_and_no_part_in_the_mean():
+    test, validation = make(seed=2), make(seed=1)
+    truth = validation.truth.copy()
+    truth[:, 1] = 0
+    unchosen = replace(validation, truth=truth)
+    assert np.isnan(metrics.best_thresholds(unchosen.truth, unchosen.score)[1])
+    all_told = summarise(test, validation, n_bootstrap=5)
+    told = summarise(test, unchosen, n_bootstrap=5)
+    assert told["unchosen"] == [test.classes[1]]
+    assert all_told["unchosen"] == []
+    for metric in ("f1", "accuracy"):
+        kept = [all_told["classes"][name][metric]["value"] for name in (test.classes[0], test.classes[2])]
+        assert told["macro"][metric]["value"] == pytest.approx(np.mean(kept))
+        assert told["classes"][test.classes[1]][metric]["value"] is None
 
 
 def test_calibration_error_of_calibrated_and_of_overconfident_scores():

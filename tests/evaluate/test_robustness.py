@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from auricle.data.ingest import ingest
 from auricle.data.store import Store
-from auricle.evaluate.protocols import Setting
+from auricle.evaluate.protocols import Setting, finetuned
 from auricle.evaluate.reference import rocket
 from auricle.evaluate.robustness import (
     _ARMS,
@@ -24,11 +24,12 @@ from auricle.evaluate.robustness import (
     only_leads,
     robustness,
     swapped,
+    table,
 )
 from auricle.evaluate.rocket import Rocket
 from auricle.evaluate.table import collect
 from auricle.methods import create_method, save_method
-from auricle.signal.preprocess import InputSpec
+from auricle.signal.preprocess import InputSpec, Preprocess
 from auricle.tasks import load_task
 from conftest import make_batch
 
@@ -75,6 +76,18 @@ def test_a_lower_rate_keeps_what_it_can_carry() -> None:
     assert slower.signal.shape[-1] == 250
     assert abs(float(slower.signal[0, 0, 50:200].square().mean()) - 0.5) < 0.02
     assert at_rate(slower, 125) is slower
+
+
+def test_a_lower_rate_neither_brings_lost_leads_back_nor_makes_steps_of_gaps() -> None:
+    batch, preprocess = make_batch(2, seconds=4.0), Preprocess(InputSpec(rate_hz=50, seconds=4.0, band_hz=(0.5, 20)))
+    signal = batch.signal + 2.0  # where a trace rests is not 0
+    n = signal.shape[-1]
+    signal[:, 0], signal[0, 1, : int(0.6 * n)], signal[0, 2, : int(0.3 * n)] = torch.nan, torch.nan, torch.nan
+    batch = replace(batch, signal=signal)
+    recorded, slower = preprocess(batch), preprocess(at_rate(batch, 125))
+    assert torch.equal(slower.lead_mask, recorded.lead_mask)
+    assert recorded.lead_mask[0].tolist() == [False, False, *(True,) * 10]
+    assert (slower.signal - recorded.signal).abs().max() < 0.1
 
 
 def test_noise_is_a_function_of_the_record_and_measured_in_its_own_size() -> None:
@@ -134,6 +147,22 @@ def test_every_condition_is_scored_and_shown(setting: Setting) -> None:
     assert 8 < len(possible) < len(CONDITIONS)
     assert all((condition.name in done.stdout) == (condition in possible) for condition in CONDITIONS)
     assert (folder / "all" / "robustness.png").stat().st_size > 10_000
+
+
+def test_classes_of_another_order_and_beside_others_are_answered_as_their_own(setting: Setting) -> None:
+    names = setting.task.class_names
+    torch.manual_seed(0)
+    others = create_method(
+        "supervised", "tiny", input={"rate_hz": 100, "seconds": 2.0, "band_hz": (0.5, 45)},
+        classes=("something else", *reversed(names)), task="own",
+    ).eval()  # fmt: skip
+    asked = replace(setting, method=others, name="others")
+    robustness(asked, CONDITIONS[:1])
+    finetuned(asked)
+    told = {result["meta"]["protocol"]: result for result in collect(asked.folder)}
+    assert told["robustness/as recorded"]["meta"]["notes"]["scored_by"] == "its classes"
+    assert told["robustness/as recorded"]["macro"]["auroc"] == told["finetune"]["macro"]["auroc"]
+    assert "Answered by: others its classes" in table(collect(asked.folder), setting.task.id).to_markdown()
 
 
 def test_rocket_is_a_row(setting: Setting) -> None:

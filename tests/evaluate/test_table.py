@@ -75,6 +75,14 @@ def test_the_caption_counts_and_warns():
     assert "LPR" in table.build([result()], TASK).to_markdown()
 
 
+def test_classes_without_a_threshold_are_named_where_one_is_needed():
+    unchosen = result() | {"unchosen": ["PACE", "LPR"]}
+    unchosen["macro"]["f1"] = unchosen["macro"]["auroc"]
+    said = "No positive to choose a threshold by, and left out of the mean as well: PACE."
+    assert said in table.build([unchosen], TASK, metric="f1").notes
+    assert said not in table.build([unchosen], TASK).notes
+
+
 def test_an_undefined_value_is_not_called_missing():
     assert cells(table.build([result(None)], TASK), "lisa")["1 %"] == "undefined"
 

@@ -59,7 +59,7 @@ class TestSoftTargets:
         generator = torch.Generator().manual_seed(0)
         logits, weight = torch.randn(4, 4, generator=generator), torch.rand(4, 4, generator=generator)
         positive = torch.tensor([2, 0, 1, 3])
-        loss, _ = soft_target_info_nce(logits, positive, weight)
+        loss, _ = soft_target_info_nce(logits, positive, weight, torch.ones(4) > 0)
         for i in range(4):
             target = [1.0 if j == positive[i] else 1 - float(weight[i, j]) for j in range(4)]
             every = sum(math.exp(float(s)) for s in logits[i])
@@ -68,8 +68,21 @@ class TestSoftTargets:
 
     def test_rows_count_that_have_someone_to_be_told_from(self) -> None:
         weight = torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 1.0]])
-        _, active = soft_target_info_nce(torch.zeros(3, 3), torch.arange(3), weight)
+        _, active = soft_target_info_nce(torch.zeros(3, 3), torch.arange(3), weight, torch.ones(3) > 0)
         assert active.tolist() == [False, True, False], "what stands at the partner is not read"
+
+    def test_who_has_no_report_neither_attracts_nor_repels(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        logits, weight = torch.randn(5, 5, generator=generator), torch.rand(5, 5, generator=generator)
+        there = torch.tensor([True, False, True, False, True])
+        loss, active = soft_target_info_nce(logits, torch.arange(5), weight, there)
+        alone, _ = soft_target_info_nce(
+            logits[there][:, there], torch.arange(3), weight[there][:, there], torch.ones(3) > 0
+        )
+        assert torch.allclose(loss[there], alone)
+        assert loss.isfinite().all()
+        assert active[there].all()
+        assert not soft_target_info_nce(logits[:1], torch.arange(1), weight[:1], torch.zeros(5) > 0)[1].any()
 
 
 def test_what_stands_at_the_partner_is_not_read_in_any_form() -> None:
@@ -77,7 +90,9 @@ def test_what_stands_at_the_partner_is_not_read_in_any_form() -> None:
     one, other = torch.rand(2, 3, 3, generator=torch.Generator().manual_seed(1))
     other = torch.where(torch.eye(3).bool(), other, one)
     bias = torch.tensor(-1.0)
-    for form in (weighted_info_nce, soft_target_info_nce, lambda *a: weighted_siglip(*a, bias)):
+    everyone = torch.ones(3) > 0
+    forms = (weighted_info_nce, lambda *a: soft_target_info_nce(*a, everyone), lambda *a: weighted_siglip(*a, bias))
+    for form in forms:
         assert torch.equal(form(logits, torch.arange(3), one)[0], form(logits, torch.arange(3), other)[0])
 
 

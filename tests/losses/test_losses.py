@@ -85,11 +85,11 @@ def test_siglip_is_its_equation() -> None:
 
 def test_soft_targets_with_full_weights_are_hard_targets() -> None:
     logits, positive, _ = pair()
-    loss, _ = soft_target_info_nce(logits, positive, torch.ones_like(logits))
+    loss, _ = soft_target_info_nce(logits, positive, torch.ones_like(logits), torch.ones(len(logits[0])) > 0)
     assert torch.allclose(loss, torch.nn.functional.cross_entropy(logits, positive, reduction="none"), atol=1e-5)
     shared = torch.ones(2, 2)
     shared[0, 1] = shared[1, 0] = 0  # two equal reports: both columns are as good
-    loss, _ = soft_target_info_nce(torch.zeros(2, 2), torch.arange(2), shared)
+    loss, _ = soft_target_info_nce(torch.zeros(2, 2), torch.arange(2), shared, torch.ones(2) > 0)
     assert torch.allclose(loss, torch.full((2,), math.log(2)))
 
 
@@ -175,7 +175,7 @@ def _losses(vectors: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> to
     total = torch.zeros(())
     for matrix in (logits, back):
         total = total + mean_over_active(*weighted_info_nce(matrix, positive, weight))
-        total = total + mean_over_active(*soft_target_info_nce(matrix, positive, weight))
+        total = total + mean_over_active(*soft_target_info_nce(matrix, positive, weight, everyones_id >= 0))
         total = total + mean_over_active(*weighted_siglip(matrix, positive, weight, torch.tensor(-1.0)))
     return total
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from auricle.augment.signal import augment
 from auricle.batch import ECGBatch
 from auricle.data.stream import NUMBERS
+from auricle.errors import ConfigError
 from auricle.methods import AlignsText, Classifies, Progress, create_method, load_method, save_method
 from auricle.methods._token_drawing import TokenDrawing
 from auricle.signal.preprocess import TYPICAL_MV
@@ -24,6 +25,11 @@ ALONE = {"align": 0.0, "classes": 0.0, "numbers": 0.0, "hidden": 0.0}
 def tiny(seed: int = 0, **config: Any) -> Any:
     torch.manual_seed(seed)
     return create_method("multitask", "tiny", **config).eval()
+
+
+def test_one_of_all_classes_is_no_question_for_it() -> None:
+    with pytest.raises(ConfigError, match="supervised learns one of all"):
+        tiny(answers="single_label", classes=("A", "B"))
 
 
 def step(method: Any, batch: ECGBatch, seed: int = 5) -> Any:

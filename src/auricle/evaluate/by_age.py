@@ -344,7 +344,7 @@ def _rates(
     """
     upper, lower = (kernel * above).astype(np.float32).T, (kernel * below).astype(np.float32).T
     n = lower.sum(axis=0, dtype=np.float64)
-    enough = n >= fewest
+    enough = people_near(kernel, below > 0, places.people) >= fewest
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(enough, upper.sum(axis=0, dtype=np.float64) / n, np.nan)
         replicates = (places.weights @ upper).astype(np.float64) / (places.weights @ lower)

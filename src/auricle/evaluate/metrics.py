@@ -39,7 +39,8 @@ from auricle.evaluate.ranking import (
 )
 
 _RANKING: Final[Mapping[str, Metric]] = {"auroc": auroc, "auprc": average_precision, "sensitivity": sensitivity}
-METRICS: Final = (*_RANKING, "f1", "accuracy")
+OF_THRESHOLDS: Final = ("f1", "accuracy")
+METRICS: Final = (*_RANKING, *OF_THRESHOLDS)
 """What a table can be asked for."""
 # Guo et al. 2017, "On calibration of modern neural networks", use 15 bins of equal width.
 _CALIBRATION_BINS: Final = 15
@@ -48,14 +49,14 @@ _CALIBRATION_BINS: Final = 15
 def best_thresholds(truth: ArrayLike, score: ArrayLike) -> Values:
     """(c,) the score from which a class is called, maximising F1; to be chosen on a validation part only.
 
-    A class without a positive gets infinity and is never called.
+    A class without a positive has none: NaN.
 
     Args:
         truth: (n, c) 0, 1, or NaN where not annotated.
         score: (n, c) larger means more likely.
     """
     truth, score = np.asarray(truth, dtype=np.float64), np.asarray(score, dtype=np.float64)
-    chosen = np.full(truth.shape[1], np.inf)
+    chosen = np.full(truth.shape[1], np.nan)
     for column in range(truth.shape[1]):
         ranked = rank(truth[:, column], score[:, column])
         if ranked.truth.sum() == 0:
@@ -69,12 +70,12 @@ def best_thresholds(truth: ArrayLike, score: ArrayLike) -> Values:
 
 
 def f1(truth: ArrayLike, score: ArrayLike, thresholds: Values, weights: Weights | None = None) -> Values:
-    """F1 of each class when it is called from its threshold on; NaN for a class without a positive.
+    """F1 of each class when it is called from its threshold on; NaN for a class without a positive or a threshold.
 
     Args:
         truth: (n, c) 0, 1, or NaN where not annotated.
         score: (n, c) larger means more likely.
-        thresholds: (c,) scores from which a class is called.
+        thresholds: (c,) scores from which a class is called, NaN where none was chosen.
         weights: (r, n) weights of the records, one row for each replicate; None weighs all alike.
 
     Returns:
@@ -83,7 +84,8 @@ def f1(truth: ArrayLike, score: ArrayLike, thresholds: Values, weights: Weights 
     truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
     positives = weighted(truth == 1, weights)
     total = weighted(called & ~np.isnan(truth), weights) + positives
-    return np.where(positives > 0, divide(2 * weighted(called & (truth == 1), weights), total), np.nan)
+    value = divide(2 * weighted(called & (truth == 1), weights), total)
+    return np.where((positives > 0) & ~np.isnan(thresholds), value, np.nan)
 
 
 def accuracy(truth: ArrayLike, score: ArrayLike, thresholds: Values, weights: Weights | None = None) -> Values:
@@ -92,15 +94,16 @@ def accuracy(truth: ArrayLike, score: ArrayLike, thresholds: Values, weights: We
     Args:
         truth: (n, c) 0, 1, or NaN where not annotated.
         score: (n, c) larger means more likely.
-        thresholds: (c,) scores from which a class is called.
+        thresholds: (c,) scores from which a class is called, NaN where none was chosen.
         weights: (r, n) weights of the records, one row for each replicate; None weighs all alike.
 
     Returns:
-        (c,), or (r, c) with weights; NaN where no record is annotated.
+        (c,), or (r, c) with weights; NaN where no record is annotated, or no threshold was chosen.
     """
     truth, called = np.asarray(truth, dtype=np.float64), np.asarray(score) >= thresholds
     annotated = ~np.isnan(truth)
-    return divide(weighted(annotated & (called == (truth == 1)), weights), weighted(annotated, weights))
+    value = divide(weighted(annotated & (called == (truth == 1)), weights), weighted(annotated, weights))
+    return np.where(np.isnan(thresholds), np.nan, value)
 
 
 def top_accuracy(truth: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Values:
@@ -235,8 +238,9 @@ def summarise(
     AUROC, AUPRC, sensitivity (at a specificity of 90 %), F1 and accuracy come with 95 % patient-bootstrap intervals,
     per class and as macro mean, the first two also within age bands. F1 needs thresholds, and so does accuracy where
     each class is a question of its own; they come from `validation` only, and without it both are None. Where the
-    answer is one of all classes, accuracy is by the highest score (`top_accuracy`) and needs none. Values that do not
-    exist (no positive, no negative, scores that are no probabilities) are None.
+    answer is one of all classes, accuracy is by the highest score (`top_accuracy`) and needs none. Classes of which the
+    validation part has no positive have no threshold, are named as `unchosen` and left out of these means. Values that
+    do not exist (no positive, no negative, scores that are no probabilities) are None.
 
     Args:
         predictions: of the test part.
@@ -270,6 +274,11 @@ def summarise(
         "n_classes": len(predictions.classes),
         "n_skipped": int((~defined).sum()),
         "skipped": [name for name, has in zip(predictions.classes, defined, strict=True) if not has],
+        "unchosen": [
+            name
+            for name, at in zip(predictions.classes, thresholds if thresholds is not None else (), strict=False)
+            if np.isnan(at)
+        ],
         "bootstrap": {"n": n_bootstrap, "seed": seed, "unit": "patient", "confidence": CONFIDENCE},
         "specificity": SPECIFICITY,
         "macro": dict.fromkeys(METRICS) | macros | {"ece": finite_or_none(float(macro(plain["ece"])))},

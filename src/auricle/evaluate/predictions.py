@@ -21,6 +21,8 @@ from auricle.atomic import write_bytes
 from auricle.config import Config
 from auricle.errors import DataError, require
 
+Answers = Literal["multi_label", "single_label"]
+"""Each class for itself, or one of all."""
 _METADATA_KEY: Final = b"auricle.predictions"
 _TRUTH, _SCORE = "y:", "p:"
 
@@ -59,7 +61,7 @@ class PredictionMeta(Config):
     pretrained_on: tuple[str, ...] = ()
     overlap: bool = False
     n_train: int | None = None
-    answers: Literal["multi_label", "single_label"] = "multi_label"
+    answers: Answers = "multi_label"
     scores_are_probabilities: bool = True
     notes: dict[str, str | int | float | bool] = Field(default_factory=dict)
 

@@ -22,7 +22,7 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError
 from auricle.evaluate.embed import over_records
 from auricle.evaluate.metrics import summarise
-from auricle.evaluate.predictions import PredictionMeta, Predictions
+from auricle.evaluate.predictions import Answers, PredictionMeta, Predictions
 from auricle.evaluate.probe import RSquared, fit_probe, recovery
 from auricle.methods import AlignsText, Classifies, Method
 from auricle.processes import accelerator
@@ -219,19 +219,47 @@ def answered(setting: Setting, **meta: Any) -> tuple[Predictions, Predictions | 
     Raises:
         ConfigError: the method has no classes, or not all of this task's.
     """
-    method = setting.method
-    if not isinstance(method, Classifies) or not set(setting.task.class_names) <= set(method.class_names):
+    if not answers_task(setting):
         raise ConfigError(f"{setting.name} was not trained for the classes of {setting.task.id}: fine-tune it first")
-    columns = [method.class_names.index(name) for name in setting.task.class_names]
     parts = setting.parts("test")
-    meta = {"answers": getattr(method.config, "answers", "multi_label"), **meta}
-    scored = {}
-    for part in ("test", "validation") if len(parts["validation"]) else ("test",):
-        logits = torch.from_numpy(setting.each(method.logits, parts[part])).double()
-        ages = torch.from_numpy(setting.store.columns.age_days[parts[part]]).double()
-        probabilities = method.probabilities(logits, ages).numpy()[:, columns]
-        scored[part] = predictions_of(setting, parts[part], probabilities, **meta)
+    meta = {"answers": answers_of(setting), **meta}
+    scored = {
+        part: predictions_of(setting, parts[part], own_answers(setting, parts[part]), **meta)
+        for part in (("test", "validation") if len(parts["validation"]) else ("test",))
+    }
     return scored["test"], scored.get("validation")
+
+
+def answers_task(setting: Setting) -> bool:
+    """Whether the method was trained for all classes of the task, in whatever order and among whatever others."""
+    method = setting.method
+    return isinstance(method, Classifies) and set(setting.task.class_names) <= set(method.class_names)
+
+
+def answers_of(setting: Setting) -> Answers:
+    """Whether the method answers each class for itself or one of all."""
+    answers: Answers = getattr(setting.method.config, "answers", "multi_label")
+    return answers
+
+
+def own_answers(
+    setting: Setting, rows: NDArray[np.int64], change: Callable[[ECGBatch], ECGBatch] | None = None
+) -> NDArray[np.float64]:
+    """(n, c) what a method says itself of the task's classes, in the task's order; for settings that `answers_task`.
+
+    Args:
+        setting: the method on its task.
+        rows: of the store.
+        change: what is done to a batch before it is read.
+    """
+    method = setting.method
+    assert isinstance(method, Classifies)
+    columns = [method.class_names.index(name) for name in setting.task.class_names]
+    # Windows are pooled as logits.
+    read = method.logits if change is None else (lambda batch: method.logits(change(batch)))
+    logits = torch.from_numpy(setting.each(read, rows)).double()
+    ages = torch.from_numpy(setting.store.columns.age_days[rows]).double()
+    return np.asarray(method.probabilities(logits, ages).numpy()[:, columns])
 
 
 def linear_recovery(setting: Setting, names: Sequence[str] | None = None) -> dict[str, RSquared]:

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from auricle.batch import ECGBatch
+from auricle.evaluate.predictions import Answers
 from auricle.evaluate.probe import fit_probe
-from auricle.evaluate.protocols import Setting, predictions_of, save
+from auricle.evaluate.protocols import Setting, answers_of, answers_task, own_answers, predictions_of, save
 from auricle.evaluate.table import Result, Table, cell
 from auricle.leads import LIMB, STANDARD
-from auricle.methods import Classifies
 from auricle.progress import stage
+from auricle.signal.preprocess import fill_missing
 from auricle.signal.resample import resample
 
 Change = Callable[[ECGBatch], ECGBatch]
@@ -71,9 +72,10 @@ def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
     """The batch at a lower rate, low-pass filtered; unchanged where its rate is that low already."""
     if batch.rate_hz <= rate_hz:
         return batch
-    signal = torch.nan_to_num(batch.millivolts())
+    # A filter would carry a missing sample along the record: gaps are filled, and leads lost, as without this.
+    signal, lead_mask = fill_missing(batch.millivolts(), batch.lead_mask, batch.time_mask)
     slower, mask = resample(signal, batch.time_mask, batch.rate_hz, rate_hz, rate_hz / 2)
-    return _unpictured(batch).with_signal(slower, mask, rate_hz)
+    return replace(_unpictured(batch).with_signal(slower, mask, rate_hz), lead_mask=lead_mask)
 
 
 def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
@@ -143,37 +145,34 @@ FEWER_LEADS: Final = tuple(condition for condition in CONDITIONS if condition.fa
 
 def robustness(setting: Setting, conditions: Sequence[Condition] = CONDITIONS) -> None:
     """Score the test part under every condition: by the method's own classes, or by a probe of all training records."""
-    score, how = _scorer(setting)
+    score, how, answers = _scorer(setting)
     rows = setting.parts("test")["test"]
     for number, condition in enumerate(conditions):
         if setting.store.rate_hz <= condition.above_hz:
             continue
         with stage(f"{setting.name}: condition {number + 1} of {len(conditions)}, {condition.name}"):
             scores = score(rows, condition.change)
-        meta = {"protocol": f"{PROTOCOL}/{condition.name}", "fraction": 1.0}
+        meta = {"protocol": f"{PROTOCOL}/{condition.name}", "fraction": 1.0, "answers": answers}
         test = predictions_of(setting, rows, scores, **meta)
         test = replace(test, meta=test.meta.model_copy(update={"notes": {**test.meta.notes, "scored_by": how}}))
         save(setting, f"{PROTOCOL}/{number:02d}", test, None)
 
 
-def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDArray[np.floating]], str]:
+def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDArray[np.floating]], str, Answers]:
+    """What scores rows under a change, how tables say it, and the form of the answers."""
     method = setting.method
-    if isinstance(method, Classifies) and tuple(method.class_names) == setting.task.class_names:
-        classes = method
-
-        def own(rows: NDArray[np.int64], change: Change) -> NDArray[np.floating]:
-            # Windows are pooled as logits, as `finetuned` does, so that both say the same of the same weights.
-            logits = torch.from_numpy(setting.each(lambda batch: classes.logits(change(batch)), rows)).double()
-            ages = torch.from_numpy(setting.store.columns.age_days[rows]).double()
-            return classes.probabilities(logits, ages).numpy()
-
-        return own, "its classes"
+    if answers_task(setting):
+        return (lambda rows, change: own_answers(setting, rows, change)), "its classes", answers_of(setting)
     parts = setting.parts()
     features = {part: setting.each(method.embed, parts[part]) for part in ("train", "validation")}
     targets = {part: setting.targets(parts[part]) for part in ("train", "validation")}
     with stage(f"{setting.name}: probe on all training records"):
         probe = fit_probe(features["train"], targets["train"], features["validation"], targets["validation"])
-    return (lambda rows, change: probe.predict(setting.each(lambda b: method.embed(change(b)), rows))), "linear probe"
+    return (
+        (lambda rows, change: probe.predict(setting.each(lambda b: method.embed(change(b)), rows))),
+        "linear probe",
+        "multi_label",
+    )
 
 
 def table(results: Sequence[Result], task: str) -> Table:
@@ -187,7 +186,11 @@ def table(results: Sequence[Result], task: str) -> Table:
         if any(name in found[method] for method in names)
     ]
     caption = f"**{task}**: macro AUROC in per cent of the test part under each condition, nothing learned again."
-    notes = ("In brackets the 95 % interval of a bootstrap over patients.",)
+    told = {
+        method: {r["meta"].get("notes", {}).get("scored_by", "") for r in found[method].values()} for method in names
+    }
+    how = "; ".join(f"{method} {' or '.join(sorted(said))}" for method, said in told.items() if said != {""})
+    notes = ("In brackets the 95 % interval of a bootstrap over patients.", *([f"Answered by: {how}."] if how else []))
     return Table(("condition", *names), tuple(rows), caption, notes)
 
 

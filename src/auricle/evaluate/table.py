@@ -20,6 +20,7 @@ from statistics import fmean, stdev
 from typing import Any, Final
 
 from auricle.errors import DataError
+from auricle.evaluate.metrics import OF_THRESHOLDS
 from auricle.evaluate.predictions import OVERLAP_NOTE, UNKNOWN
 
 Result = Mapping[str, Any]
@@ -223,7 +224,7 @@ def build(
     missing = [(name, "", "") for name in SANITY_ROWS if not any(key[0] == name for key in by_row)]
     order = sorted([*by_row, *missing], key=lambda key: (_sanity_rank(key[0]), key))
     rows = [_row(key, by_row.get(key, []), metric, fractions) for key in order]
-    notes = _notes(ours)
+    notes = _notes(ours, metric)
     if metric == "accuracy" and len({r["meta"].get("answers", "multi_label") for r in ours}) > 1:
         notes.append(_TWO_ACCURACIES)
     if published:
@@ -409,7 +410,7 @@ def _caption(results: Sequence[Result], task: str, protocols: Sequence[str], met
     return f"{what}; {parts[0]}."
 
 
-def _notes(results: Sequence[Result]) -> list[str]:
+def _notes(results: Sequence[Result], metric: str) -> list[str]:
     if not results:
         return []
     seeds = sorted({r["meta"]["seed"] for r in results})
@@ -420,6 +421,9 @@ def _notes(results: Sequence[Result]) -> list[str]:
     skipped = sorted({name for r in results for name in r.get("skipped", ())})
     if skipped:
         notes.append(f"Left out of the macro mean for want of a positive or a negative: {', '.join(skipped)}.")
+    unchosen = sorted({name for r in results for name in r.get("unchosen", ()) if name not in skipped})
+    if unchosen and metric in OF_THRESHOLDS:
+        notes.append(f"No positive to choose a threshold by, and left out of the mean as well: {', '.join(unchosen)}.")
     told = [r["meta"].get("notes", {}) for r in results]
     foreign = {note["foreign_weights"]: note for note in told if "foreign_weights" in note}
     for weights, note in sorted(foreign.items()):

@@ -127,7 +127,7 @@ def weighted_info_nce(
 
 
 def soft_target_info_nce(
-    logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"]
+    logits: Float[Tensor, "r c"], positive: Int[Tensor, " r"], weight: Float[Tensor, "r c"], there: Bool[Tensor, " c"]
 ) -> tuple[Float[Tensor, " r"], Bool[Tensor, " r"]]:
     """Cross-entropy against 1 for the partner and 1 - a_ij for the others, normalised: similar reports attract.
 
@@ -137,15 +137,17 @@ def soft_target_info_nce(
         logits: (r, c) s_ij / t.
         positive: (r,) column of each row's partner.
         weight: (r, c) a_ij; the entry of the partner is not read.
+        there: (c,) columns that have a report; the others neither attract nor repel.
 
     Returns:
         (r,) loss of each row, and (r,) whether it has a column with a_ij > 0 beside its partner.
     """
     own = F.one_hot(positive, logits.shape[1]).bool()
-    target = torch.where(own, 1.0, 1 - weight)
+    counts = own | there
+    target = torch.where(own, 1.0, 1 - weight).masked_fill(~counts, 0.0)
     target = target / target.sum(1, keepdim=True)
-    loss = -(target * logits.log_softmax(1)).sum(1)
-    return loss, (weight.masked_fill(own, 0.0) > 0).any(1)
+    said = logits.masked_fill(~counts, -torch.inf).log_softmax(1).masked_fill(~counts, 0.0)
+    return -(target * said).sum(1), (weight.masked_fill(own | ~there, 0.0) > 0).any(1)
 
 
 def weighted_siglip(

@@ -44,22 +44,22 @@ def future_info_nce(
     aim = place + 1 + torch.arange(n_ahead, device=local.device)[:, None]  # (k, n) step that is predicted
     inside = aim.clamp_max(n - 1)
     there = mask[:, None] & mask[:, inside] & (aim < n)  # (b, k, n)
-    # Step by step, so that nothing as large as all predictions is made twice.
-    widths = [max(0, n - k - 1) for k in range(n_ahead)]
-    own = torch.stack(
-        [F.pad((predicted[:, k, :w] * local[:, n - w :]).sum(-1), (0, n - w)) for k, w in enumerate(widths)], dim=1
-    )
-
-    # Of the others those that are the aim itself do not count.
     drawn, known, others = _drawn(local, mask, n_negatives)
-    scores = torch.einsum("bknd,bmd->bknm", predicted, others)
-    counts = known[:, None, None] & (drawn[:, None, None] != inside[None, ..., None])
-    scores = scores.masked_fill(~counts, _NEVER)
 
-    there = there & counts.any(-1)
-    surprise = torch.logaddexp(own, scores.logsumexp(-1)) - own
-    hits = mean_over_active((own > scores.amax(-1)).float(), there)
-    return mean_over_active(surprise, there), hits.detach(), there.flatten(1).any(1)
+    # Step by step, so that nothing as large as all predictions is made twice, forth or back.
+    surprise, hits, told = [], [], []
+    for k, said in enumerate(predicted.unbind(1)):
+        wide = max(0, n - k - 1)
+        own = F.pad((said[:, :wide] * local[:, n - wide :]).sum(-1), (0, n - wide))
+        # Of the others those that are the aim itself do not count.
+        counts = known[:, None] & (drawn[:, None] != inside[k, :, None])
+        scores = (said @ others.transpose(1, 2)).masked_fill(~counts, _NEVER)
+        surprise.append(torch.logaddexp(own, scores.logsumexp(-1)) - own)
+        hits.append((own > scores.amax(-1)).float())
+        told.append(counts.any(-1))
+    there = there & torch.stack(told, 1)
+    share = mean_over_active(torch.stack(hits, 1), there)
+    return mean_over_active(torch.stack(surprise, 1), there), share.detach(), there.flatten(1).any(1)
 
 
 def hidden_info_nce(

@@ -137,17 +137,18 @@ class Lisa(Aligned):
         """The loss of unit vectors, (b, projection) each; b records of this process meet the c of all processes."""
         # a_ij (b, c): how much report j repels record i, 0 where the two are one report.
         ramp = (float(self.ramp[0]), float(self.ramp[1]))
-        weight, same = diag_sim_weights(self.config.diag_sim, ramp, text, text.gather())
+        columns = text.gather()
+        weight, same = diag_sim_weights(self.config.diag_sim, ramp, text, columns)
         # ECG to text, (b, c); a record without a report has no row.
         scale = self.scale
         positive = positive_columns(len(signal), world()[0], signal.device)
-        has_report = text.report_id >= 0
+        has_report, there = text.report_id >= 0, columns.report_id >= 0
         logits = scale * signal @ gather(report).T
-        loss, active = self._direction(logits, positive, weight, has_report)
+        loss, active = self._direction(logits, positive, weight, has_report, there)
         # Text to ECG, (b, c), where it is asked for.
         share = self.config.text_to_ecg
         if share:
-            back, _ = self._direction(scale * report @ gather(signal).T, positive, weight, has_report)
+            back, _ = self._direction(scale * report @ gather(signal).T, positive, weight, has_report, there)
             loss = (1 - share) * loss + share * back
         # For the eye: whether the nearest report says what the record's own says.
         hit = same[torch.arange(len(logits), device=logits.device), logits.argmax(1)]
@@ -160,7 +161,9 @@ class Lisa(Aligned):
         }
         return Step(loss, terms)
 
-    def _direction(self, logits: Tensor, positive: Tensor, weight: Tensor, has_report: Tensor) -> tuple[Tensor, Tensor]:
+    def _direction(
+        self, logits: Tensor, positive: Tensor, weight: Tensor, has_report: Tensor, there: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The mean loss of one direction, and (b,) the records that have a partner and someone to repel.
 
         Args:
@@ -168,11 +171,12 @@ class Lisa(Aligned):
             positive: (b,) the column of each record's own partner.
             weight: (b, c) of the others as negatives.
             has_report: (b,) records that have a partner at all.
+            there: (c,) the same of all processes' records.
         """
         if self.config.objective == "siglip":
             losses, active = weighted_siglip(logits, positive, weight, self.logit_bias)
         elif self.config.objective == "soft_target":
-            losses, active = soft_target_info_nce(logits, positive, weight)
+            losses, active = soft_target_info_nce(logits, positive, weight, there)
         else:
             losses, active = weighted_info_nce(logits, positive, weight)
         active = active & has_report

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -75,6 +75,14 @@ class MultitaskConfig(LisaConfig, AnsweringConfig):
     name: Literal["multitask"] = "multitask"  # type: ignore[assignment]
     objectives: Objectives = Objectives()
     gate: AgeGateConfig | None = AgeGateConfig()
+
+    @model_validator(mode="after")
+    def _each_class_for_itself(self) -> MultitaskConfig:
+        if self.answers == "single_label":
+            raise ValueError(
+                "answers: multitask learns each class for itself (multi_label); supervised learns one of all"
+            )
+        return self
 
 
 class Multitask(Lisa, Answering):

@@ -122,7 +122,7 @@ class Preprocess(nn.Module):
         if self.spec.age == "unknown":
             batch = batch.without_age()
         wanted = batch.lead_mask if all(self._read) else batch.lead_mask & torch.tensor(self._read).to(batch.lead_mask)
-        signal, lead_mask = _fill_missing(batch.millivolts(), wanted, batch.time_mask)
+        signal, lead_mask = fill_missing(batch.millivolts(), wanted, batch.time_mask)
         signal = high_pass(signal, batch.time_mask, batch.rate_hz, self.spec.band_hz[0])
         signal, time_mask = resample(signal, batch.time_mask, batch.rate_hz, self.spec.rate_hz, self.spec.band_hz[1])
         signal = torch.where(lead_mask[:, :, None], signal, 0.0)
@@ -132,10 +132,19 @@ class Preprocess(nn.Module):
         return replace(batch.with_signal(signal, time_mask, self.spec.rate_hz), lead_mask=lead_mask)
 
 
-def _fill_missing(
+def fill_missing(
     signal: Float[Tensor, "b l t"], lead_mask: Bool[Tensor, "b l"], time_mask: Bool[Tensor, "b t"]
-) -> tuple[Tensor, Tensor]:
-    """Put each lead's mean where samples are missing and subtract it; mask leads that are mostly missing."""
+) -> tuple[Float[Tensor, "b l t"], Bool[Tensor, "b l"]]:
+    """Put each lead's mean where samples are missing and subtract it; mask leads that are mostly missing.
+
+    Args:
+        signal: (b, l, t) NaN where a sample is missing.
+        lead_mask: (b, l) leads that are there.
+        time_mask: (b, t) samples inside the record.
+
+    Returns:
+        (b, l, t) finite, 0 outside of the masks; and (b, l) leads that are there and of which half was recorded.
+    """
     inside = time_mask[:, None] & lead_mask[:, :, None]
     known = inside & torch.isfinite(signal)
     n_known = known.sum(-1)
