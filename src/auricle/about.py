@@ -21,6 +21,11 @@ def about_of(card: Mapping[str, Any]) -> dict[str, Any]:
     return {key: card[key] for key in ("method", "auricle", "n_parameters", "about")}
 
 
+def is_calibrated(card: Mapping[str, Any]) -> bool:
+    """Whether `auricle calibrate` was run on weights, of the card that lies with them."""
+    return bool(card.get("about", {}).get("calibrated"))
+
+
 def knows(about: Mapping[str, Any], language: str = "en") -> list[str]:
     """What weights were trained on and how they were tested, in sentences, as far as their card says it.
 

@@ -6,15 +6,20 @@ The sentences are English; `paediatrics.languages` has them in the other languag
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import numpy as np
 
 from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR, Age, describe
 from auricle.data.panel import LabPanel
 from auricle.labs import lab_test
+from auricle.measure.measurements import Measured
+from auricle.measure.recording import Judged
+from auricle.paediatrics import limits
 from auricle.recording import Recording
-from auricle.signal.acceptance import Acceptance
 from auricle.signal.preprocess import InputSpec
+
+_Z_95: Final = 1.96
 
 
 def caveats(
@@ -22,12 +27,13 @@ def caveats(
     spec: InputSpec,
     panel: LabPanel | None,
     present: Sequence[str],
-    quality: Acceptance,
+    judged: Judged,
     *,
     sees_age: bool,
     sees_pictures: bool,
     ages_days: Sequence[float] | None = None,
     untested: Sequence[str] = (),
+    unseen: Sequence[str] = (),
 ) -> list[str]:
     """Sentences about one recording, the most important first.
 
@@ -36,15 +42,19 @@ def caveats(
         spec: what the weights read.
         panel: laboratory tests that the weights read, None for none.
         present: leads that were there and read.
-        quality: of the trace.
+        judged: quality and rate of the trace.
         sees_age, sees_pictures: whether the weights use the age, and a picture.
         ages_days: the least and the greatest age that they were trained on, None where that is not known.
         untested: classes that the recording is told to have, and that no real children had when they were tested.
+        unseen: classes that are left open because leads that show them are not there.
     """
-    notes = [f"the trace is not acceptable: {reason}" for reason in quality.reasons]
+    notes = [f"the trace is not acceptable: {reason}" for reason in judged.quality.reasons]
     unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
     if unknown:
         notes.append(f"no lead has a sample for {max(unknown, 0.01):.0%} of the time: the rest was read")
+    if judged.artefacts:
+        notes.append(f"an artefact, larger than a heart can be: {', '.join(judged.artefacts)}")
+    notes += _rate_notes(judged.heart_rate, recording)
     if not sees_age:
         notes.append("these weights do not use the age")
     elif recording.age is None:
@@ -62,6 +72,8 @@ def caveats(
         notes.append("no signal: the answer is read from the picture alone")
     elif absent:
         notes.append(f"leads not recorded, or mostly missing: {', '.join(absent)}")
+        if unseen:
+            notes.append(f"left open, because leads that show it are missing: {', '.join(unseen)}")
     if recording.image is not None and not sees_pictures:
         notes.append("these weights do not read pictures")
     notes += _lab_notes(recording, panel)
@@ -74,6 +86,22 @@ def caveats(
             f"recorded with nothing above {highest:.3g} Hz, and these weights read up to {spec.band_hz[1]:g} Hz"
         )
     return notes
+
+
+def _rate_notes(rate: Measured, recording: Recording) -> list[str]:
+    """That the rate as measured lies surely outside of what children of the age have: weights may not see it so."""
+    age = recording.age
+    if age is None or age.best_days >= ADULT_DAYS or not rate.measurable:
+        return []
+    low, _, high = limits.centiles("heart_rate", age.best_days, recording.sex).tolist()
+    reach = _Z_95 * rate.uncertainty
+    if low <= rate.value + reach and rate.value - reach <= high:
+        return []
+    side = "slow" if rate.value < low else "fast"
+    return [
+        f"a rate of {rate.value:.0f}/min was measured, {side} for {describe(age.best_days)} ({low:.0f} to {high:.0f} "
+        "are usual), whatever is said of the rhythm"
+    ]
 
 
 def _age_notes(age: Age | None, ages_days: Sequence[float] | None) -> list[str]:

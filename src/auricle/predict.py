@@ -15,7 +15,7 @@ from typing import Any, Final, overload
 import torch
 from torch import Tensor
 
-from auricle.about import about_of, knows, tested_on, trained_ages
+from auricle.about import about_of, is_calibrated, knows, tested_on, trained_ages
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.batch import ECGBatch, joined
 from auricle.caveats import caveats
@@ -25,12 +25,14 @@ from auricle.einthoven import UNDECIDED
 from auricle.encoders import Tokens
 from auricle.errors import CheckpointError, DataError, UnreadableError
 from auricle.image.fit import fit_picture
-from auricle.measure.recording import quality_of
+from auricle.measure.measurements import unmeasured
+from auricle.measure.recording import Judged, judge_recording
 from auricle.methods import SHIPPED_WEIGHTS, AlignsText, Answering, Classifies, Method, load_card, load_method
 from auricle.over_age import AnswerSets
 from auricle.prediction import Prediction, Tested
 from auricle.recording import Recording
 from auricle.scope import Scope
+from auricle.shown_in import NO_SETS, sets_said
 from auricle.signal.acceptance import Acceptance
 from auricle.signal.preprocess import InputSpec
 from auricle.tasks import list_tasks, load_task
@@ -52,12 +54,12 @@ class Prepared:
 
     Attributes:
         recording: as it was read.
-        quality: of its trace.
+        judged: its quality and rate.
         windows: its windows at the rate and on the leads of the weights, side by side.
     """
 
     recording: Recording
-    quality: Acceptance
+    judged: Judged
     windows: ECGBatch
 
     @property
@@ -122,7 +124,7 @@ class Predictor:
         """
         card, folder = load_card(where)
         method = load_method(folder)
-        return cls(method, about_of(card), task, Scope.load(folder, method.encoder.width))
+        return cls(method, about_of(card), task, Scope.load(folder, method.encoder.width, is_calibrated(card)))
 
     def titles(self, language: str = "en") -> dict[str, str]:
         """What the classes are in words, as far as it is known: from the weights, or the task they were trained for.
@@ -269,9 +271,10 @@ class Predictor:
     def _refuse_outside(self, scope: Scope, prepared: Prepared, features: Tensor) -> None:
         """Raise `UnreadableError` where the recording, or its age, is outside of what the weights know."""
         recording = prepared.recording
-        against = scope.against(features.numpy(), recording.age)
+        is_whole = not self._missing(self._present(prepared.windows))
+        against = scope.against(features.numpy(), recording.age, is_whole)
         if against:
-            raise UnreadableError(f"{recording.record_id}: no answer: {against[0]}", prepared.quality.to_dict())
+            raise UnreadableError(f"{recording.record_id}: no answer: {against[0]}", prepared.judged.quality.to_dict())
 
     def _prediction(
         self, prepared: Prepared, asked: list[dict[str, float]], shares: Tensor | None, other_ages_days: Sequence[float]
@@ -286,26 +289,26 @@ class Predictor:
         """
         recording, sees_age = prepared.recording, self.sees_age
         days = recording.age.best_days if recording.age else None
-        # Of weights that are told no age, or another's, the sets are those of an unknown one, as their calibration is.
-        sets, told = self.sets, days if self.spec.age == "own" else None
-        usable = prepared.windows.lead_mask.any(0).tolist()
-        present = tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
+        present = self._present(prepared.windows)
         names = () if shares is None else self.method.encoder.group_names
-        answers = {} if sets is None else sets.answers(asked[0], told)
+        missing = self._missing(present)
+        # Of weights that are told no age, or another's, the sets are those of an unknown one, as their calibration is.
+        told = days if self.spec.age == "own" else None
+        said = NO_SETS if self.sets is None else sets_said(self.sets, recording, asked[0], told, present, missing)
         tested = self.tested
         return Prediction(
             record_id=recording.record_id,
             kind=self.kind,
             scores=asked[0],
-            sets=answers,
-            coverage=None if sets is None else sets.coverage,
+            sets=dict(said.answers),
+            coverage=said.coverage,
             tested=tested,
             group_contributions=dict(zip(names, [] if shares is None else shares.tolist(), strict=True)),
             age_days=days,
             scores_without_age=asked[1] if sees_age else None,
             age_effect=tuple(zip(other_ages_days, asked[2:], strict=True)) if sees_age else (),
             leads_read=present,
-            leads_missing=tuple(lead for lead in self.spec.read if lead not in present),
+            leads_missing=missing,
             n_windows=len(prepared.windows),
             notes=tuple(
                 caveats(
@@ -313,18 +316,30 @@ class Predictor:
                     self.spec,
                     self.panel,
                     present,
-                    prepared.quality,
+                    prepared.judged,
                     sees_age=sees_age,
                     sees_pictures=self.method.picture_size is not None,
                     ages_days=trained_ages(self.about),
                     untested=[
-                        name for name, said in answers.items() if said == "yes" and "real_children" not in tested[name]
+                        name
+                        for name, answer in said.answers.items()
+                        if answer == "yes" and "real_children" not in tested[name]
                     ],
+                    unseen=said.unseen,
                 )
             ),
-            quality=prepared.quality.to_dict(),
+            quality=prepared.judged.quality.to_dict(),
             model=self.about,
         )
+
+    def _present(self, windows: ECGBatch) -> tuple[str, ...]:
+        """The leads that are there in any window."""
+        usable = windows.lead_mask.any(0).tolist()
+        return tuple(lead for lead, is_usable in zip(self.spec.leads, usable, strict=True) if is_usable)
+
+    def _missing(self, present: Sequence[str]) -> tuple[str, ...]:
+        """The leads that the weights read and a recording lacks."""
+        return tuple(lead for lead in self.spec.read if lead not in present)
 
     def age_curve(self, recording: Recording, ages_days: Sequence[float]) -> dict[str, list[float]]:
         """The scores of one trace at each of some ages, by class: for the figure of the effect of age.
@@ -355,8 +370,7 @@ class Predictor:
                 f"{min(self.spec.seconds, recording.seconds):.3g} s are needed, and a sheet of 2.5 s a lead has less; "
                 "give leads that run through"
             )
-        present = zip(self.spec.leads, ready.lead_mask.any(0).tolist(), strict=True)
-        lacking = [lead for lead, is_there in present if not is_there and lead in self.method.encoder.required]
+        lacking = sorted(set(self.method.encoder.required) - set(self._present(ready)), key=self.spec.leads.index)
         if lacking:
             raise DataError(
                 f"{recording.record_id}: lacks {', '.join(lacking)}, and these weights must have every lead they read"
@@ -404,21 +418,22 @@ class Predictor:
             raise DataError("the answer is not finite: the recording has no usable sample in the leads read")
         return tokens, [[dict(zip(self.classes, row, strict=True)) for row in rows] for rows in values.tolist()]
 
-    def _judged(self, recording: Recording) -> Acceptance:
-        """The quality of the trace.
+    def _judged(self, recording: Recording) -> Judged:
+        """The quality and rate of the trace.
 
         Raises:
             UnreadableError: no question can be asked of it, or its limb leads contradict each other.
             DataError: its amplitudes are unknown, and the weights read millivolts.
         """
         if not recording.leads:
-            return Acceptance(True, True)
+            return Judged(Acceptance(True, True), unmeasured("heart_rate", "no signal"))
         if self.spec.scale == "mv" and not recording.amplitude_known:
             raise DataError(
                 f"{recording.record_id}: its amplitudes are unknown, and these weights read millivolts: give the unit "
                 "and gain of the file, or use weights trained with input.scale=amplitude_unknown"
             )
-        quality = quality_of(recording)
+        judged = judge_recording(recording)
+        quality = judged.quality
         if not quality.readable:
             raise UnreadableError(
                 f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()
@@ -428,4 +443,4 @@ class Predictor:
                 f"{recording.record_id}: no answer: {UNDECIDED}; look which lead is which, or record it again",
                 quality.to_dict(),
             )
-        return quality
+        return judged

@@ -24,7 +24,7 @@ ORDER = [
     "safe_weights", "batch", "registry", "config", "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
     "over_age", "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",
-    "prediction", "about", "predict", "export", "audit", "study", "serve", "cli", "__main__",
+    "shown_in", "prediction", "about", "predict", "export", "audit", "study", "serve", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -204,8 +204,8 @@ class TestCalibrate:
             card["config"]["over_age"]["shift"][name] = [shifts[0], *(shift + 3 for shift in shifts[1:])]
         card["config"]["input"]["age"] = "unknown"
         (folder / "auricle.json").write_text(json.dumps(card))
-        (folder / FILE).unlink()
         predictor = Predictor.from_pretrained(weights)
+        predictor.scope = None
         made = cohort(1, 3, ages="children", rate_hz=100)
         recording = next(iter(made.recordings()))
         answer = predictor(recording)

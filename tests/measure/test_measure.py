@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auricle.leads import STANDARD
 from auricle.measure.measurements import UNITS, Measurements
-from auricle.measure.recording import measure_recording, quality_of
+from auricle.measure.recording import judge_recording, measure_recording
 from auricle.recording import Recording, make_recording
 from auricle.simulate import cohort
 
@@ -393,6 +393,27 @@ def test_the_uncertainty_is_honest(children: list[tuple[Recording, Measurements]
         assert np.median(share) > 0.1, ours
 
 
+@pytest.mark.parametrize(("leads", "least_ms"), [(("II",), 12.0), (("I", "II"), 8.0), (("I", "II", "V2"), 0.0)])
+def test_one_lead_or_one_plane_knows_its_intervals_less_well(
+    real_data: Path, leads: tuple[str, ...], least_ms: float
+) -> None:
+    import auricle
+
+    outside = []
+    for path in sorted((real_data / "ptb-xl" / "records500").glob("*/*.hea"))[:12]:
+        whole = auricle.read(path)
+        rows = [whole.leads.index(name) for name in leads]
+        few = measure_recording(replace(whole, leads=leads, signal=whole.signal[rows]))
+        twelve = measure_recording(whole)
+        for name in ("pr", "qt"):
+            value, truth = few.values[name], twelve.values[name]
+            if value.measurable and truth.measurable:
+                assert value.uncertainty > least_ms
+                outside.append(abs(value.value - truth.value) > 1.96 * value.uncertainty)
+    assert len(outside) > 15
+    assert np.mean(outside) <= 0.15
+
+
 def test_real_recordings_are_plausible(real_data: Path) -> None:
     import auricle
 
@@ -498,7 +519,11 @@ def test_quality_alone_is_the_quality_of_a_measurement() -> None:
     further = replace(drawn(), leads=(*STANDARD[:11], "V4R"))
     nothing = replace(drawn(), signal=np.random.default_rng(0).normal(size=(12, 5000)).astype(np.float32))
     given = [*bad, drawn(), replace(swapped, signal=signal.astype(np.float32)), further, nothing]
-    found = [quality_of(recording) for recording in given]
-    assert found == [measure_recording(recording).quality for recording in given]
+    judged, measured = [judge_recording(one) for one in given], [measure_recording(one) for one in given]
+    found = [one.quality for one in judged]
+    assert found == [one.quality for one in measured]
+    for one, whole in zip(judged, measured, strict=True):
+        np.testing.assert_equal(one.heart_rate.value, whole.values["heart_rate"].value)
+        assert (one.artefacts != ()) == ("artefact" in codes(whole))
     assert {one.acceptable for one in found} == {True, False}
     assert any("arms_swapped" in str(one) for one in found)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, minimize
+from scipy.special import ndtr
 
 from auricle.age import Age
 from auricle.data.measured import read_measured
@@ -239,6 +241,30 @@ def test_a_penalty_leaves_the_freedom_asked_for(order, freedom):
     gram = basis.T @ basis + 1e-9 * np.eye(15)
     left = np.trace(np.linalg.solve(gram + lms.penalty(gram, order, freedom), gram))
     assert left == pytest.approx(freedom, rel=1e-3)
+
+
+def test_a_wave_that_most_people_lack_is_not_rare_where_it_is_absent():
+    draw = np.random.default_rng(0)
+    ages = np.exp(draw.uniform(np.log(300), np.log(4000), 600))
+    for share, expected in ((0.7, 50.0), (0.3, 25.0)):
+        q = np.where(draw.random(600) < share, 0.0, 0.05 + 0.1 * draw.random(600))
+        records = NormalRecords(ages, np.array([""] * 600), np.array([f"p{row}" for row in range(600)]), {"q_v6": q})
+        own = fit_norms(records, replace(QUICK, method="quantile"))
+        centile = 100 * ndtr(own.z_score("q_v6", [600.0, 1500.0, 3000.0], None, [0.0] * 3))
+        np.testing.assert_allclose(centile, expected, atol=1.0)
+        assert (own.z_score("q_v6", [1500.0], None, [0.14]) > 1).all()
+
+
+def test_an_axis_beyond_the_cut_keeps_its_side():
+    draw = np.random.default_rng(0)
+    ages = np.exp(draw.uniform(np.log(300), np.log(4000), 600))
+    values = {"t_axis": draw.normal(50, 20, 600)}
+    own = fit_norms(
+        NormalRecords(ages, np.array([""] * 600), np.array([f"p{row}" for row in range(600)]), values), QUICK
+    )
+    z = own.z_score("t_axis", [1500.0] * 4, None, [-80.0, -91.0, -100.0, 180.0])
+    assert (z[:3] < -4).all()
+    assert z[3] > 4
 
 
 def test_a_quantile_has_its_share_of_records_below():

@@ -239,8 +239,8 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
         console.print(
             f" {heads['rest'].format(n=len(rest), score=f'{RARELY:.2f}')}", style="dim", highlight=False, markup=False
         )
-    if prediction.coverage is not None:
-        about = wording.sets_text(prediction.coverage, prediction.age_days, bool(prediction.leads_missing), language)
+    if prediction.sets:
+        about = wording.sets_text(prediction.coverage, prediction.age_days, language)
         console.print(f" {about}", style="dim", highlight=False, markup=False)
     grid = Table.grid(padding=(0, 1))
     for name in (name for name, _ in in_order if name in titles):

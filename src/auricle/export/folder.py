@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from auricle import __version__
-from auricle.about import about_of
+from auricle.about import about_of, is_calibrated
 from auricle.atomic import PARTIAL, write_bytes, write_json
 from auricle.config import dump
 from auricle.disclaimer import RESEARCH_USE
@@ -118,7 +118,7 @@ def _asked(method: Method, card: Mapping[str, Any], weights: Path, task: str | N
     can_answer = isinstance(method, Classifies) or (isinstance(method, AlignsText) and method.prompt_sets)
     if not can_answer and task is None:
         return None
-    return Predictor(method, about_of(card), task, Scope.load(weights, method.encoder.width))
+    return Predictor(method, about_of(card), task, Scope.load(weights, method.encoder.width, is_calibrated(card)))
 
 
 def _config(card: Mapping[str, Any], graph: Graph, licence: str, found: Mapping[str, float]) -> dict[str, Any]:

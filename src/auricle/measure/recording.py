@@ -29,7 +29,7 @@ from auricle.measure.delineate import Delineation
 from auricle.measure.intervals import axis_values, interval_values
 from auricle.measure.jackknife import left_out
 from auricle.measure.measurements import CAME_WITH, UNITS, Measured, Measurements, Remark, unmeasured
-from auricle.measure.median_beat import Aligned, align, align_as, columns, without_gaps
+from auricle.measure.median_beat import Aligned, align, align_as, columns, independent, without_gaps
 from auricle.measure.reading import Reading, doubted, read_beat
 from auricle.measure.waves import WAVES, read_waves
 from auricle.recording import Recording
@@ -82,19 +82,36 @@ def measure_recording(recording: Recording) -> Measurements:
     return replace(found, cart={name: value for name, value in by_cart.items() if value is not None})
 
 
-def quality_of(recording: Recording) -> Acceptance:
-    """The quality of the trace that `measure_recording` gives, in about half its time: no value is measured."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is seen of a recording on the way to its quality.
+
+    Attributes:
+        quality: of the trace.
+        heart_rate: as `measure_recording` gives it.
+        artefacts: leads that hold something larger than a heart can be.
+    """
+
+    quality: Acceptance
+    heart_rate: Measured
+    artefacts: tuple[str, ...] = ()
+
+
+def judge_recording(recording: Recording) -> Judged:
+    """The quality and rate that `measure_recording` gives, in about half its time: no other value is measured."""
     keep = remarks.usable(recording)
     twelve = np.array([name in STANDARD for name in recording.leads], dtype=bool)
     if not twelve.all() and keep[twelve].any():
         recording, keep = _part(recording, twelve), keep[twelve]
+    artefacts = tuple(lead for remark in remarks.of_artefacts(recording) for lead in remark.leads)
     begun = _begin(recording, keep)
     if begun.aligned is None:
-        return begun.quality
+        return Judged(begun.quality, unmeasured("heart_rate", _NO_BEATS), artefacts)
     read = _read_whole(recording, begun.leads, begun.beats, begun.aligned)
     whole, _ = doubted(read.whole, [], read.aligned, read.leads)
     found = _remarks(whole, read.aligned, read.leads, recording.amplitude_known)
-    return begun.quality.also(_swapped(remarks.by_gravity(found)))
+    rate = rhythm.rate(read.rr_ms, whole.found.qrs.onset is not None, begun.beats.unclear)["heart_rate"]
+    return Judged(begun.quality.also(_swapped(remarks.by_gravity(found))), rate, artefacts)
 
 
 def _part(recording: Recording, rows: NDArray[np.bool_]) -> Recording:
@@ -196,7 +213,8 @@ def _measured(
     whole, repeated = doubted(whole, repeated, aligned, leads)
     # Values with their standard errors.
     known, seen = recording.amplitude_known, whole.found.qrs.onset is not None
-    values = rhythm.rate(rr_ms, seen, beats.unclear) | interval_values(whole, repeated, recording, aligned.rate_hz)
+    values = rhythm.rate(rr_ms, seen, beats.unclear)
+    values |= interval_values(whole, repeated, recording, aligned.rate_hz, len(independent(leads)))
     values |= rhythm.corrected(values["qt"], *rhythm.before_ms(rr_ms, aligned.members), values["rr"].reason)
     values |= axis_values(whole, repeated, aligned.noise_mv, leads, known)
     groups = [reading.waves.amplitude_mv for reading in repeated]

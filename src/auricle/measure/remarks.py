@@ -105,11 +105,13 @@ def of_contact(recording: Recording, keep: NDArray[np.bool_]) -> list[Remark]:
         share = float(np.isnan(recording.signal[~keep]).sum() / max(1, recording.signal[~keep].size))
         lost = tuple(name for name, good in zip(recording.leads, keep, strict=True) if not good)
         remarks.append(Remark("poor_contact", lost, {"missing_fraction": share}))
-    return remarks + (_of_artefacts(recording) if recording.amplitude_known else [])
+    return remarks + of_artefacts(recording)
 
 
-def _of_artefacts(recording: Recording) -> list[Remark]:
-    """Leads that for a while are further from where they rest than a heart can take them."""
+def of_artefacts(recording: Recording) -> list[Remark]:
+    """Leads that for a while are further from where they rest than a heart can take them; none of unknown amplitude."""
+    if not recording.amplitude_known:
+        return []
     far_mv = {}
     for name, row in zip(recording.leads, recording.signal, strict=True):
         known = row[np.isfinite(row)]

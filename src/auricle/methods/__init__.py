@@ -205,6 +205,7 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
             f"{folder}: no {_CARD} in it; give a folder that save_method wrote, or for weights from elsewhere a TOML "
             "that says what they read (docs/foreign_weights.md)"
         ) from None
+        card["config"], card["method"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights ({error})") from None
     if version != WEIGHTS_VERSION:
@@ -241,7 +242,11 @@ def load_method(where: Path | str) -> Method:
         method = build_method(configure(METHODS, {**card["config"], "name": card["method"]}))
     except ConfigError as error:
         raise CheckpointError(f"{folder}: its configuration does not fit this auricle: {error}") from None
-    method.load_state_dict(read_tensors(folder, method))
+    tensors = read_tensors(folder, method)
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{folder / _TENSORS}: {broken[0]} holds numbers that are not finite: copy it again")
+    method.load_state_dict(tensors)
     return method.eval()
 
 

@@ -136,9 +136,15 @@ class OwnNorms:
         return wrap_axis_deg(value) if parameter.endswith("_axis") else value
 
     def z_score(self, parameter: str, age_days: ArrayLike, sex: SexLike, value: ArrayLike) -> Floats:
-        """How many standard deviations a value lies from the norm: the inverse of `quantile`."""
-        measured = wrap_axis_deg(value) if parameter.endswith("_axis") else value
-        return self._ask(parameter, age_days, sex, measured, "z_score")
+        """How many standard deviations a value lies from the norm: the inverse of `quantile`.
+
+        An axis is read within half a turn of the median of its age, so that its side is that of the shorter way.
+        """
+        if not parameter.endswith("_axis"):
+            return self._ask(parameter, age_days, sex, value, "z_score")
+        median = self._ask(parameter, age_days, sex, 0.0, "value")
+        nearest = median + (np.asarray(value, dtype=np.float64) - median + 180.0) % 360.0 - 180.0
+        return self._ask(parameter, age_days, sex, nearest, "z_score")
 
     def _ask(self, parameter: str, age_days: ArrayLike, sex: Any, at: ArrayLike, what: str) -> Floats:
         ages = np.asarray(age_days, dtype=np.float64)

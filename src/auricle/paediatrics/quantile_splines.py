@@ -43,12 +43,24 @@ class QuantileSplines:
     def _levels(self, days: Floats) -> Floats:
         basis = design(np.log1p(days), self.low, self.high, self.coefficients.shape[1])
         levels = basis @ self.coefficients.T
-        gap = _APART * np.maximum(levels[..., -1:] - levels[..., :1], 1e-9) * np.arange(len(LEVELS))
-        return np.asarray(np.maximum.accumulate(levels, axis=-1) + gap)
+        return np.asarray(np.maximum.accumulate(levels, axis=-1) + self._gap(levels) * np.arange(len(LEVELS)))
+
+    @staticmethod
+    def _gap(levels: Floats) -> Floats:
+        """(.., 1) how far neighbouring quantiles are kept apart."""
+        return np.asarray(_APART * np.maximum(levels[..., -1:] - levels[..., :1], 1e-9))
 
     def z_score(self, days: Floats, value: Floats) -> Floats:
-        """Standard deviations of values at ages in days: linear in z between quantiles, and extended beyond them."""
-        return _through(self._levels(days), np.broadcast_to(ndtri(LEVELS), (*np.shape(days), len(LEVELS))), value)
+        """Standard deviations of values at ages in days: linear in z between quantiles, and extended beyond them.
+
+        Several quantiles may be the smallest possible value, of a wave that many people do not have: it is then no
+        rarer than the highest of these, and has its z.
+        """
+        levels = self._levels(days)
+        least = levels <= self.least + (len(LEVELS) + 1) * self._gap(levels)
+        highest = np.where(least, levels, -np.inf).max(axis=-1)
+        at = np.maximum(np.asarray(value, dtype=np.float64), highest)
+        return _through(levels, np.broadcast_to(ndtri(LEVELS), (*np.shape(days), len(LEVELS))), at)
 
     def value(self, days: Floats, z: Floats) -> Floats:
         """The values `z` standard deviations from the median at ages in days: the inverse of `z_score`."""

@@ -211,18 +211,18 @@ def group_text(group: str, language: str) -> str:
     return translated(group, language) or group
 
 
-def sets_text(coverage: float, age_days: float | None, lacks_leads: bool, language: str) -> str:
+def sets_text(coverage: float | None, age_days: float | None, language: str) -> str:
     """What a set of answers promises, in a sentence.
 
     Args:
-        coverage: the share of people who are told what is so.
+        coverage: the share of people who are told what is so; None where the recording lacks what that rests on.
         age_days: the age that was told; None for an unknown one.
-        lacks_leads: whether leads that the weights read were missing.
         language: "en", "zh" or "de".
     """
     said = words(language)["prediction"]
-    told: str = said["sets_about_all" if age_days is None else "sets_about"].format(coverage=f"{coverage:.0%}")
-    return f"{told} {said['sets_about_leads']}" if lacks_leads else told
+    if coverage is None:
+        return str(said["sets_about_part"])
+    return str(said["sets_about_all" if age_days is None else "sets_about"]).format(coverage=f"{coverage:.0%}")
 
 
 def tested_text(people: Sequence[str], language: str) -> str:

@@ -70,8 +70,8 @@ def prediction_page(
     )
     page.add(Section(heads["quality"], html=_notes(plain, heads["no_remarks"], language)))
     about = own["answer_about"] if plain["scores_without_age"] else ""
-    if plain["coverage"] is not None:
-        promise = wording.sets_text(plain["coverage"], plain["age_days"], bool(plain["leads_missing"]), language)
+    if plain["sets"]:
+        promise = wording.sets_text(plain["coverage"], plain["age_days"], language)
         about = f"{about}\n\n{promise}".strip()
     page.add(Section(own["answer"], about, html=_scores(plain, titles, language), note=said["research"]))
     if recording.leads:

@@ -223,9 +223,7 @@ def _answer(
     without, said = answered.scores_without_age or {}, wording.words(language)["prediction"]
     return {
         "kind": answered.kind,
-        "sets": ""
-        if answered.coverage is None
-        else wording.sets_text(answered.coverage, answered.age_days, bool(answered.leads_missing), language),
+        "sets": wording.sets_text(answered.coverage, answered.age_days, language) if answered.sets else "",
         "classes": [
             {
                 "code": name,
