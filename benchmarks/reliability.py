@@ -32,8 +32,10 @@ from auricle.evaluate.metrics import expected_calibration_error
 from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.robustness import FEWER_LEADS, PROTOCOL
 from auricle.explain.figures import reliability
+from auricle.leads import STANDARD
 from auricle.methods import SHIPPED_WEIGHTS, load_card
 from auricle.over_age import AnswerSets, CalibrationOverAge
+from auricle.shown_in import rests_on_absent
 
 Floats = NDArray[np.float64]
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -90,8 +92,11 @@ def line(name: str, asked: Predictions, rows: NDArray[np.int64]) -> str:
     return f"| {name} | {len(rows)} | {len(columns)} | {' | '.join(cells)} |"
 
 
-def covered(name: str, asked: Predictions, rows: NDArray[np.int64]) -> str:
-    """Shares of the records at `rows` that sets of answers are right about, over all classes together."""
+def covered(name: str, asked: Predictions, rows: NDArray[np.int64], leads: tuple[str, ...] = STANDARD) -> str:
+    """Shares of the records at `rows` that sets of answers are right about, over all classes together.
+
+    Of fewer `leads` what they cannot show is open, as in `auricle predict`.
+    """
     sets = AnswerSets(**load_card(SHIPPED_WEIGHTS)[0]["config"]["sets"])
     columns = [int(column) for column in told(asked, rows) if asked.classes[column] in sets.has]
     if not columns:
@@ -100,7 +105,9 @@ def covered(name: str, asked: Predictions, rows: NDArray[np.int64]) -> str:
     bounds = [sets.thresholds(asked.classes[column], ages) for column in columns]
     lowest, highest = (np.stack([pair[end].numpy() for pair in bounds], axis=1) for end in (0, 1))
     score = asked.score[np.ix_(rows, columns)]
-    may_have, may_lack = score >= lowest, score <= highest
+    names = [asked.classes[column] for column in columns]
+    may_have = (score >= lowest) | [rests_on_absent(one, "no", leads) for one in names]
+    may_lack = (score <= highest) | [rests_on_absent(one, "yes", leads) for one in names]
     positive, negative = truth == 1, truth == 0
     weights = patient_weights(asked.select(rows), DRAWS, seed=0)
     cells = []
@@ -158,7 +165,7 @@ def main(results: Path, images: Path) -> None:
         for number, condition in enumerate(FEWER_LEADS):
             place = found.parents[1] / PROTOCOL / f"{number:02d}" / found.name
             if name in REAL and number and place.exists():
-                fewer[f"{name}, {condition.name}"] = Predictions.read(place)
+                fewer[f"{name}, {condition.name}"] = (Predictions.read(place), condition.leads)
     save(before_and_after(next(iter(tests.values()))), images / "reliability.png")
     save(over_age(tests["simulated"]), images / "reliability_over_age.png")
     errors = "| records | n | classes | as trained | calibrated by age | a perfect forecast |"
@@ -171,8 +178,8 @@ def main(results: Path, images: Path) -> None:
                 rows = np.flatnonzero(band.holds(asked.age_days))
                 if len(rows):
                     print(row(f"{name}, {band.name}", asked, rows), flush=True)
-        for name, asked in fewer.items() if row is covered else ():
-            print(row(name, asked, np.arange(len(asked))), flush=True)
+        for name, (asked, leads) in fewer.items() if row is covered else ():
+            print(covered(name, asked, np.arange(len(asked)), leads), flush=True)
         print()
 
 

@@ -17,13 +17,9 @@ from auricle.age import (
     DAYS_PER_MONTH,
     DAYS_PER_YEAR,
     Age,
-    between,
-    corrected,
-    correction_days,
-    describe_gestation,
     parse,
-    parse_gestation,
 )
+from auricle.birth import between, by_dates, corrected, correction_days, describe_gestation, parse_gestation
 from auricle.errors import DataError
 
 YEAR, MONTH = DAYS_PER_YEAR, DAYS_PER_MONTH
@@ -64,11 +60,21 @@ def test_more_spellings(text: str, days: float, resolution: float) -> None:
     ["1_0", "5e0", "1e1", "inf", "infinity", "-inf", "0x10", "+5", "٣", "٣ d", "3²", "1 000", "1,000", "1,000 d",
      "2.5y3m", "4mo5y",
      "3d 3d", "5;4", "3月5日", "2024-05-31", "05-06", "50-45", ">5", "5 moo", "5 t", "生后", "true", "5 y o",
-     "<1", "5y4"],
+     "<1", "5y4", "1.500 d", "12.000 Tage", "P", "P3", "P3H"],
 )  # fmt: skip
 def test_what_is_no_age_or_not_one_only_is_refused(text: str) -> None:
     with pytest.raises(DataError):
         parse(text)
+
+
+def test_lengths_of_time_as_programs_write_them_and_no_information_as_germans_do() -> None:
+    assert parse("P3M") == parse("3mo")
+    assert parse("P1Y6M") == parse("1y6mo")
+    assert parse("p2w3d") == parse("2w3d")
+    assert parse("P12D") == Age(12.0, 1.0)
+    assert parse("1.25 d") == Age(1.25, 1 / 24), "two decimals are no thousands"
+    for text in ("k.A.", "k. A.", "n.a.", "keine Angabe"):
+        assert parse(text) is None
 
 
 @pytest.mark.parametrize("text", ["38+4", "38 + 4", "38+4 SSW", "SSW 38+4", "38+4/7"])
@@ -383,12 +389,12 @@ def test_a_resolution_is_a_length_of_time() -> None:
 
 @pytest.mark.parametrize("born", ["1900-01-01", "1753-01-01", "1899-12-30T00:00", "1910-05-05"])
 def test_a_date_of_birth_that_stands_for_none_gives_no_age(born: str) -> None:
-    assert ages.by_dates(born, "2024-05-31") is None
-    assert ages.by_dates("2024-05-28", "2024-05-31") == Age(3.0, 1.0)
+    assert by_dates(born, "2024-05-31") is None
+    assert by_dates("2024-05-28", "2024-05-31") == Age(3.0, 1.0)
     with pytest.raises(DataError, match="negative"):
-        ages.by_dates("2024-05-31", "2024-05-28")
+        by_dates("2024-05-31", "2024-05-28")
     with pytest.raises(DataError):
-        ages.by_dates(born, "garbage")
+        by_dates(born, "garbage")
 
 
 @pytest.mark.parametrize("text", ["01.05", "05,11"])

@@ -16,12 +16,10 @@ from auricle.age import (
     DAYS_PER_MONTH,
     DAYS_PER_YEAR,
     Age,
-    between,
-    corrected,
     describe,
     parse,
-    parse_gestation,
 )
+from auricle.birth import between, corrected, parse_gestation
 from auricle.errors import DataError, UnknownNameError
 from auricle.leads import CANONICAL, LISA_GROUPS, STANDARD, canonical, derive_limb, group_index, rows_onto
 from auricle.nn.age_code import code

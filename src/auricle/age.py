@@ -3,8 +3,7 @@
 A child's ECG changes within days of birth, so an age is never rounded: `3d` stays three days, and an age written in
 whole years keeps the information that it may be off by up to a year. What can be read in two ways is refused.
 
-A gestational age (`38+4`, weeks and days of the pregnancy) is no age after birth. It corrects one, of children who were
-born before 37 weeks (American Academy of Pediatrics, Pediatrics 2004;114:1362).
+A gestational age (`38+4`, weeks and days of the pregnancy) is no age after birth; `auricle.birth` reads those.
 """
 
 from __future__ import annotations
@@ -13,35 +12,28 @@ import math
 import re
 import warnings
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Final
 
 from auricle.errors import DataError
-from auricle.moments import moment, plain_text
+from auricle.moments import plain_text
 
 DAYS_PER_YEAR: Final = 365.25
 DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
 ADULT_DAYS: Final = 18 * DAYS_PER_YEAR
-TERM_DAYS: Final = 40 * 7.0
 OLDEST_DAYS: Final = 130 * DAYS_PER_YEAR
 # So much earlier than mean months and years those of the calendar may end, in days.
 _OF_MONTHS, _OF_YEARS = 2.5, 0.8
 _SHORTEST_MONTH: Final = 28.0
 # Above "over 89" lie so many years at most; nobody's heart changes with them as a child's does.
 _OVER_UNTIL_DAYS: Final = 105 * DAYS_PER_YEAR
-_FINEST_DAYS: Final = 1 / 24
-# Programs that must write a date of birth and have none write 1900-01-01, the first day of their calendar and the like.
-_OLDEST_BY_DATES: Final = 110 * DAYS_PER_YEAR
-_PLACEHOLDERS: Final = frozenset(
-    date(*parts) for parts in ((1, 1, 1), (1753, 1, 1), (1800, 1, 1), (1899, 12, 30), (1900, 1, 1), (1901, 1, 1))
-)
+FINEST_DAYS: Final = 1 / 24
 # PTB-XL and other anonymised sets write 300 for "older than 89", a privacy code and not an age.
 _ANONYMISED_YEARS: Final = 300
 
 
 _UNKNOWN: Final = frozenset({
-    "", "-", "--", ".", "?", "nan", "none", "null", "na", "n/a", "unk", "unknown", "unbekannt", "missing",
-    "未知", "不详",
+    "", "-", "--", ".", "?", "nan", "none", "null", "na", "n/a", "unk", "unknown", "unbekannt", "missing", "k.a.",
+    "k. a.", "n.a.", "n. a.", "keine angabe", "未知", "不详",
 })  # fmt: skip
 _UNITS: Final = {
     1 / 1440: ("min", "mins", "minute", "minutes", "minuten", "分钟", "分鐘"),
@@ -92,18 +84,21 @@ _DAY_OF_LIFE: Final = re.compile(
     r"|day\s*(?P<second>[0-9]+)\s+of\s+life|(?P<third>[0-9]+)\.?\s*(?:dol|day\s+of\s+life|lebenstag|lt)",
     re.IGNORECASE,
 )
+# As programs write a length of time (ISO 8601): P3M, P1Y6M.
+_ISO: Final = re.compile(
+    r"P(?=[0-9])(?:(?P<y>[0-9]+)Y)?(?:(?P<mo>[0-9]+)M)?(?:(?P<w>[0-9]+)W)?(?:(?P<d>[0-9]+)D)?", re.IGNORECASE
+)
+# "1.500 d" is one day and a half, or German for 1500.
+_THOUSAND: Final = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
 _AFTER_BIRTH: Final = re.compile(r"(?:生后|出生后?)\s*")
 _MONTH_AND_DAY: Final = re.compile(r"[0-9]+月[0-9]+日")
-_GESTATION: Final = re.compile(
+GESTATION: Final = re.compile(
     r"(?:(?:ga|ssw|gestation(?:al\s+age)?|孕)\s*:?\s*)?"
     r"(?:(?P<weeks>[0-9]{2})(?:\s*(?:\+|周\s*\+?|w(?:(?:ee)?ks?)?\s*\+?|wochen\s*\+?|\s)\s*"
     r"(?P<days>[0-9])(?:\s*/\s*7)?\s*(?:d|days?|tage?|天)?)?|(?P<decimal>[0-9]{2}[.,][0-9]+)|(?P<all>[0-9]{3})\s*(?:d|days?|tage?|天))"
     r"\s*(?:w|wks?|weeks?|wochen|周)?\s*(?:ga|ssw|(?:of\s+)?gestation|pregnancy)?",
     re.IGNORECASE,
 )
-_GESTATION_WEEKS: Final = (20, 45)
-_PRETERM_DAYS: Final = 37 * 7
-_CORRECTED_UNTIL_DAYS: Final = 2 * DAYS_PER_YEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +171,7 @@ class Age:
     def agrees_with(self, other: Age) -> bool:
         """Whether both may stand for one and the same day."""
         # An age that is known exactly is a moment, and no empty interval.
-        own, their = (max(one.resolution_days, _FINEST_DAYS) for one in (self, other))
+        own, their = (max(one.resolution_days, FINEST_DAYS) for one in (self, other))
         slack = _calendar_days(max(own, their), min(own, their))
         return self.days < other.days + their + slack and other.days < self.days + own + slack
 
@@ -213,7 +208,7 @@ def describe(days: float) -> str:
 
 def written(age: Age) -> str:
     """An age as text that says its resolution too: `parse` makes the same age of it, to a tenth of a second."""
-    if age.resolution_days <= _FINEST_DAYS:
+    if age.resolution_days <= FINEST_DAYS:
         return f"{age.days:.6f} d"
     years = age.days / DAYS_PER_YEAR
     if years == round(years) and age.days >= ADULT_DAYS and age.resolution_days == _over(age.days) > DAYS_PER_YEAR:
@@ -291,7 +286,7 @@ def _read(written: str) -> Age | None:
     """
     if re.match(r"-\s*[0-9.]", written):
         raise DataError(f"negative age {written!r}: give a number with a unit, such as 3d, 16mo or 2.4yr")
-    if "+" in written and _GESTATION.fullmatch(written):
+    if "+" in written and GESTATION.fullmatch(written):
         raise DataError(f"{written!r} is a gestational age and says nothing of the age after birth: write such as 3d")
     if match := _AT_LEAST.fullmatch(written):
         return _at_least(match["first"] or match["second"], written)
@@ -300,6 +295,8 @@ def _read(written: str) -> Age | None:
     if match := _DAY_OF_LIFE.fullmatch(written):
         day = int((match["first"] or match["second"] or match["third"])[:9])
         return Age(max(0.0, day - 1.0), 2.0)
+    if match := _ISO.fullmatch(written):
+        return _from_parts("".join(f"{number}{unit}" for unit, number in match.groupdict().items() if number))
     return _from_parts(written)
 
 
@@ -347,6 +344,8 @@ def _from_parts(written: str) -> Age | None:
         # Units fall, and only the last number has decimals: "4mo5y" and "2.5y3m" may be slips.
         if match is None or size >= finest or "." in number:
             raise _no_age(written)
+        if size <= 1.0 and _THOUSAND.fullmatch(match["number"]):
+            raise DataError(f"{written!r} may be a number of thousands: write it without a point")
         number = match["number"].replace(",", ".") + (".5" if match["half"] else "")
         if number.count(".") > 1:
             raise _no_age(written)
@@ -356,102 +355,8 @@ def _from_parts(written: str) -> Age | None:
         position = match.end()
     if days == 0 and finest >= DAYS_PER_YEAR / 2:
         return None
-    return Age(days, max(finest, _FINEST_DAYS))
+    return Age(days, max(finest, FINEST_DAYS))
 
 
 def _no_age(written: str) -> DataError:
     return DataError(f"{written!r} is not an age: write for example 3d, 6wk, 16mo, 2.4yr or 5y4m")
-
-
-def parse_gestation(text: str) -> float:
-    """Days of the pregnancy at birth, from `30+2` (weeks and days), `30 2/7`, `30w2d`, `30 wk`, `30周2天`, `SSW 30+2`.
-
-    Raises:
-        DataError: no such text, or outside of 20 to 45 weeks.
-    """
-    match = _GESTATION.fullmatch(plain_text(text))
-    days = math.nan
-    if match and match["decimal"]:
-        days = 7 * float(match["decimal"].replace(",", "."))
-    elif match and match["all"]:
-        days = float(match["all"])
-    elif match and int(match["days"] or 0) < 7:
-        days = 7.0 * int(match["weeks"]) + int(match["days"] or 0)
-    first, last = _GESTATION_WEEKS
-    if not 7 * first <= days <= 7 * last:
-        raise DataError(f"no gestational age: write weeks and days such as 30+2, from {first}+0 to {last}+0")
-    return days
-
-
-def describe_gestation(days: float) -> str:
-    """Days of gestation as whole weeks and days: `30+2`."""
-    weeks, rest = divmod(round(days), 7)
-    return f"{weeks}+{rest}"
-
-
-def correction_days(age: Age, gestation_days: float | None) -> float:
-    """Days to take off an age after birth so that it counts from 40 weeks of gestation; 0 where that is not done.
-
-    It is done of children born before 37 weeks who are younger than two years. Source: American Academy of Pediatrics,
-    Age terminology during the perinatal period, Pediatrics 2004;114:1362 (which speaks of corrected ages up to three
-    years; two is the custom of growth charts and of follow-up).
-    """
-    if gestation_days is None or gestation_days >= _PRETERM_DAYS or age.days >= _CORRECTED_UNTIL_DAYS:
-        return 0.0
-    return TERM_DAYS - gestation_days
-
-
-def corrected(age: Age, gestation_days: float | None) -> Age | None:
-    """An age corrected by `correction_days`; None where it lies before term, of which no norms are known."""
-    days = age.days - correction_days(age, gestation_days)
-    return None if days < 0 else Age(days, age.resolution_days)
-
-
-def by_dates(birth: str | date, recording: str | date) -> Age | None:
-    """`between`, but None where the date of birth is what programs write that must write one and have none.
-
-    Args:
-        birth, recording: dates or times, or text of them.
-
-    Raises:
-        DataError: a date cannot be read or may mean two days, or the recording lies before the birth.
-    """
-    is_placeholder = moment(birth)[0].date() in _PLACEHOLDERS
-    try:
-        age = between(birth, recording)
-    except DataError as error:
-        if is_placeholder and "not possible" in str(error):  # older than anybody
-            return None
-        raise
-    return None if is_placeholder or age.days > _OLDEST_BY_DATES else age
-
-
-def between(birth: str | date, recording: str | date) -> Age:
-    """The age at a recording, from two dates or times.
-
-    A date is any moment of its day: with a time on the other side the age is known to a day, with two times to an hour,
-    and two dates are a whole number of days apart. Midnight is what programs write of dates, and is one. Times with
-    zones are compared across zones.
-
-    Args:
-        birth: date or datetime, or text: `2024-05-31`, `2024-05-31T14:20+02:00`, `2024/05/31`, `20240531`,
-            `31.05.2024` or `2024年5月31日`.
-        recording: of the same forms.
-
-    Raises:
-        DataError: a date cannot be read or may mean two days, one time has a zone and the other none, or the recording
-            lies before the birth.
-    """
-    (born, born_exact), (recorded, recorded_exact) = moment(birth), moment(recording)
-    exact = born_exact and recorded_exact
-    if exact and (born.tzinfo is None) != (recorded.tzinfo is None):
-        raise DataError("one of birth and recording has a time zone and the other none: give both or neither")
-    if born.tzinfo is None or recorded.tzinfo is None:  # a date is that of the place where it was written
-        born, recorded = born.replace(tzinfo=None), recorded.replace(tzinfo=None)
-    days = (recorded - born).total_seconds() / 86_400
-    # The end of a day on which something was at no known time.
-    if days < 0 and days + (0.0 if recorded_exact else 1.0) <= 0:
-        raise DataError("the recording is before the birth: negative age")
-    if recorded_exact and not born_exact:
-        days -= 1.0
-    return Age(max(0.0, days), _FINEST_DAYS if exact else 1.0)

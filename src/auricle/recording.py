@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from auricle import einthoven, gaps
 from auricle import leads as lead_names
-from auricle.age import Age, describe_gestation
+from auricle.age import Age
 from auricle.amplitude import doubt_of
+from auricle.birth import describe_gestation
 from auricle.errors import DataError
 from auricle.labs import Bound
 

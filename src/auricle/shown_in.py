@@ -23,12 +23,14 @@ NORMAL: Final = "NORM"
 _LEAST_HZ: Final = 30.0
 _EVERYWHERE: Final[Places] = tuple(LISA_GROUPS.values())
 _SEPTAL, _ANTERIOR, _LEFT = ("V1", "V2"), ("V3", "V4"), ("V5", "V6")
+_HIGH_LATERAL, _INFERIOR = ("I", "aVL"), ("II", "III", "aVF")
 # By class, stretches of the heart's surface; a lead of each of them must be there before the class is denied. Rhythms,
 # conduction from atria to ventricles and QT are in every lead and not here, nor are classes of a user's own.
 _PLACES: Final[Mapping[str, Places]] = {
     "RVH": (("V1",),), "CRBBB": (("V1",),), "IRBBB": (("V1",),), "BRUG": (_SEPTAL,), "LVH": (_SEPTAL, _LEFT),
+    "LAFB": (_HIGH_LATERAL, _INFERIOR), "LPFB": (_HIGH_LATERAL, _INFERIOR),
     "CLBBB": (_SEPTAL, ("I", *_LEFT)), "ILBBB": (_SEPTAL, ("I", *_LEFT)), "AMI": (_SEPTAL, _ANTERIOR),
-    "IMI": (("II", "III", "aVF"),), "LMI": (("I", "aVL"), _LEFT), "PMI": (_SEPTAL,),
+    "IMI": (_INFERIOR,), "LMI": (_HIGH_LATERAL, _LEFT), "PMI": (_SEPTAL,),
     **dict.fromkeys(
         (
             "MI", "STTC", "CD", "HYP", "STE_", "STD_", "ISC_", "NDT", "INVT", "EREPOL", "PERI", "HYPERK", "ASD", "AVSD",
@@ -46,18 +48,13 @@ def left_open(answers: Mapping[str, Answer], present: Collection[str]) -> tuple[
         answers: by class.
         present: leads that were there and read; none where only a picture was.
     """
-    if not present:
-        return ()
+    return tuple(name for name, answer in answers.items() if present and rests_on_absent(name, answer, present))
 
-    def is_shown(places: Places) -> bool:
-        return all(not set(place).isdisjoint(present) for place in places)
 
-    return tuple(
-        name
-        for name, answer in answers.items()
-        if (answer == "yes" and name == NORMAL and not is_shown(_EVERYWHERE))
-        or (answer == "no" and not is_shown(_PLACES.get(name, ())))
-    )
+def rests_on_absent(name: str, answer: Answer, present: Collection[str]) -> bool:
+    """Whether an answer to a class rests on leads that are not among those `present`."""
+    places = {"no": _PLACES.get(name, ()), "yes": _EVERYWHERE if name == NORMAL else ()}.get(answer, ())
+    return any(set(place).isdisjoint(present) for place in places)
 
 
 @dataclass(frozen=True, slots=True)

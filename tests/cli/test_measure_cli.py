@@ -27,6 +27,8 @@ from rich.console import Console
 import carts
 from auricle.age import parse
 from auricle.cli.measure import bar, show
+from auricle.cli.output import check_place
+from auricle.errors import ConfigError
 from auricle.leads import STANDARD
 from auricle.measure.measurements import Remark
 from auricle.paediatrics import limits, wording
@@ -223,6 +225,13 @@ def test_wrong_input_is_one_line(folder, tmp_path):
     refused(auricle("measure", npz, "--page", "x.pdf"), ".html")
     refused(auricle("measure", npz, "--norms", tmp_path / "none.json"), "none.json")
     refused(auricle("measure", npz, "--age", "old"), "not an age")
+
+
+def test_a_place_that_may_not_be_written_to_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    for option in ("--out", "--page"):
+        with pytest.raises(ConfigError, match=rf"{option} .*may not be written to"):
+            check_place(option, tmp_path / "a.csv")
 
 
 def test_real_children_can_be_measured(real_data, tmp_path):

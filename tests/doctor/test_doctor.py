@@ -272,7 +272,12 @@ def test_bare_ages_beside_ages_with_a_unit_are_told(tmp_path: Path) -> None:
     assert named(examine(write(tmp_path, rows), read_files=False), "age_without_unit").lines == ((3,), (4,))
     for row in rows:
         row["age"] = "3"
-    assert "age_without_unit" not in codes(examine(write(tmp_path, rows), read_files=False)), "all are years"
+    report = examine(write(tmp_path, rows), read_files=False)
+    assert "age_without_unit" not in codes(report), "all are years"
+    rows[0]["age"] = "96"
+    in_years = named(examine(write(tmp_path, rows), read_files=False), "age_in_years")
+    assert "count years (3 to 96)" in in_years.message
+    assert len(in_years.lines) == 6
 
 
 @pytest.mark.parametrize("independent", [False, True])

@@ -75,6 +75,17 @@ def test_the_caption_counts_and_warns():
     assert "LPR" in table.build([result()], TASK).to_markdown()
 
 
+def test_few_test_patients_are_a_rehearsal():
+    few = result() | {"n_patients": 7}
+    (said,) = [note for note in table.build([few], TASK).notes if "rehearsal" in note]
+    assert said.startswith("7 test patients")
+    assert not [note for note in table.build([result()], TASK).notes if "rehearsal" in note]
+    macro, sizes = result()["macro"], {"1-3 yr": 9, "65+ yr": 90}
+    bands = [{"name": name, "n_records": n, "n_patients": n, "macro": macro} for name, n in sizes.items()]
+    notes = table.band_table([result(fraction=1.0) | {"bands": bands}], TASK).notes
+    assert [note for note in notes if note.endswith("too narrow: 1-3 yr.")]
+
+
 def test_classes_without_a_threshold_are_named_where_one_is_needed():
     unchosen = result() | {"unchosen": ["PACE", "LPR"]}
     unchosen["macro"]["f1"] = unchosen["macro"]["auroc"]

@@ -107,6 +107,14 @@ def test_qrs_at_100_hz_has_no_centile_and_others_are_warned():
     assert "100 Hz" in wording.refusal_text(coarse.row("qrs"), "en", 100.0)
 
 
+def test_an_axis_of_few_samples_is_no_finding():
+    superior = replace(measured()).values | {"qrs_axis": Measured(214.0, 5.0, "deg")}
+    for recorded_hz, is_found in ((500.0, True), (62.0, True), (30.0, False)):
+        found = assess(replace(measured(recorded_hz=recorded_hz), values=superior), parse("2.6yr"), "M")
+        assert any("qrs_axis" in one.rests_on for one in found.findings) == is_found
+        assert (found.row("qrs_axis").refused == "rate_too_low") != is_found
+
+
 def test_what_has_no_limits_says_why():
     newborn = assess(measured(), parse("3d"), "M")
     assert newborn.row("qtc_fridericia").refused == "fridericia"

@@ -171,6 +171,7 @@ def _names(given: Sequence[Input]) -> dict[tuple[str, str], str]:
 def _row(recording: Recording, name: str) -> dict[str, Any]:
     """A line of the manifest: what of the recording its new file may not hold."""
     from auricle import age as ages
+    from auricle.birth import describe_gestation
 
     row: dict[str, Any] = {
         "record_id": name,
@@ -179,9 +180,7 @@ def _row(recording: Recording, name: str) -> dict[str, Any]:
         "sex": recording.sex or "",
         "report": recording.report or "",
         "labels": ";".join(recording.labels),
-        "gestational_age": ""
-        if recording.gestation_days is None
-        else ages.describe_gestation(recording.gestation_days),
+        "gestational_age": "" if recording.gestation_days is None else describe_gestation(recording.gestation_days),
     }
     limits = {"below": "<", "above": ">"}
     for test, value in recording.labs.items():

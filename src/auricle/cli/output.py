@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -97,12 +98,14 @@ def check_place(option: str, path: Path) -> None:
     """Refuse the name of a file where none can lie, before the work that it is to hold.
 
     Raises:
-        ConfigError: it is a folder, or a file stands where its folder would be.
+        ConfigError: it is a folder, a file stands where its folder would be, or nobody may write there.
     """
     if path.is_dir():
         raise ConfigError(f"{option} {path}: is a folder; give the name of a file")
     for folder in path.parents:
         if folder.is_dir():
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise ConfigError(f"{option} {path}: {folder} may not be written to; name another folder")
             return
         if folder.exists():
             raise ConfigError(f"{option} {path}: {folder} is a file; name a folder")

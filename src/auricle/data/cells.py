@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from auricle import age as ages
+from auricle import birth as births
 from auricle.age import Age
 from auricle.errors import DataError
 from auricle.io.header_comments import sex_of
@@ -55,7 +56,7 @@ def written_age(cell: Callable[[str], str], mark: Mark = "") -> Age | None:
         DataError: not an age or a date, or a negative age.
     """
     if cell("birth_date") and cell("recording_date"):
-        return ages.by_dates(cell("birth_date"), cell("recording_date"))
+        return births.by_dates(cell("birth_date"), cell("recording_date"))
     if cell("age_days").casefold() not in UNKNOWN:
         days = number_of(cell("age_days"), "age_days", mark)
         if days < 0:
@@ -67,7 +68,7 @@ def written_age(cell: Callable[[str], str], mark: Mark = "") -> Age | None:
 def is_no_birth(born: str, recorded: str) -> bool:
     """Whether a date of birth is a placeholder that gives no age; False for what is no date or one before the birth."""
     try:
-        return bool(born and recorded) and ages.by_dates(born, recorded) is None
+        return bool(born and recorded) and births.by_dates(born, recorded) is None
     except DataError:
         return False
 
@@ -75,7 +76,7 @@ def is_no_birth(born: str, recorded: str) -> bool:
 def lies_ahead(written: str) -> bool:
     """Whether a date is later than tomorrow, which has begun elsewhere; False for what is no date."""
     try:
-        ages.between(written, date.today() + timedelta(days=1))
+        births.between(written, date.today() + timedelta(days=1))
     except DataError as error:
         return "negative age" in str(error)
     return False
@@ -100,7 +101,7 @@ def gestation_of(text: str) -> float | None:
         DataError: it is none.
     """
     try:
-        return ages.parse_gestation(text) if text else None
+        return births.parse_gestation(text) if text else None
     except DataError:
         raise DataError(
             "the gestational age cannot be read: write weeks and days, as in 30+2 (20 to 45 weeks)"

@@ -178,12 +178,24 @@ def lines_without_birth(table: Table, header: Sequence[str]) -> list[int]:
 
 def ages_without_unit(table: Table, header: Sequence[str]) -> list[int]:
     """Lines whose age is a bare number in a column whose other ages name their unit: days may have been meant."""
+    bare, is_mixed = _bare_ages(table, header)
+    return list(bare) if is_mixed else []
+
+
+def ages_all_bare(table: Table, header: Sequence[str]) -> dict[int, str]:
+    """By line the age of a column `age` in which no age names its unit; empty where any does."""
+    bare, is_mixed = _bare_ages(table, header)
+    return {} if is_mixed else bare
+
+
+def _bare_ages(table: Table, header: Sequence[str]) -> tuple[dict[int, str], bool]:
+    """By line the ages that are bare numbers, and whether others name their unit."""
     if "age" not in header:
-        return []
+        return {}, False
     column = list(header).index("age")
     written = {line: cells[column].strip() for line, cells in table.records if cells and len(cells) > column}
-    bare = [line for line, age in written.items() if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?", age) and age != "300"]
-    return bare if any(re.match(r"[0-9][0-9.,]*\s*[^\W\d_]", age) for age in written.values()) else []
+    bare = {line: age for line, age in written.items() if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?", age) and age != "300"}
+    return bare, any(re.match(r"[0-9][0-9.,]*\s*[^\W\d_]", age) for age in written.values())
 
 
 def decimals_of(table: Table, header: Sequence[str]) -> Mark:

@@ -24,6 +24,7 @@ from auricle.data.manifest import (
     ManifestRow,
     Repeated,
     Taken,
+    ages_all_bare,
     ages_without_unit,
     canonical_header,
     check_header,
@@ -42,6 +43,10 @@ Cells = Mapping[str | None, str | None]
 
 _AGE_COLUMNS: Final = ("age", "age_days", "age_years", "birth_date", "recording_date")
 _FUTURE: Final = "the recording date lies in the future"
+_IN_YEARS: Final = (
+    "no age names its unit, and all count years ({low:g} to {high:g}): where they do not, name the column age_days or "
+    "write such as 31mo"
+)
 _YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is treated as unknown: write 0d, 3wk or 5mo"
 
 
@@ -100,6 +105,11 @@ def scan(manifest: Path) -> Scan:
     bare = ages_without_unit(table, header)
     if bare:
         findings.append(Finding("warning", "age_without_unit", WITHOUT_UNIT, tuple((line,) for line in bare)))
+    in_years = ages_all_bare(table, header)
+    if in_years:
+        ages = [float(age.replace(",", ".")) for age in in_years.values()]
+        message = _IN_YEARS.format(low=min(ages), high=max(ages))
+        findings.append(Finding("warning", "age_in_years", message, tuple((line,) for line in in_years)))
     if ahead:
         findings.append(Finding("warning", "date_ahead", _FUTURE, tuple((line,) for line in ahead)))
     unborn = lines_without_birth(table, header)

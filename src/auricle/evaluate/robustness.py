@@ -49,12 +49,14 @@ class Condition:
         family: what groups conditions in the figure.
         change: what it does to a batch.
         above_hz: the condition is left out for stores of this rate or less, which it would not change.
+        leads: those that are left.
     """
 
     name: str
     family: str
     change: Change
     above_hz: float = 0.0
+    leads: tuple[str, ...] = STANDARD
 
 
 def _unpictured(batch: ECGBatch) -> ECGBatch:
@@ -121,12 +123,16 @@ def _noise(name: str, shape: Sequence[int], t: Tensor, white: float, wander: flo
     return white * hiss + root_two * (wander * slow + mains * fast)
 
 
+def _fewer(name: str, leads: tuple[str, ...]) -> Condition:
+    return Condition(name, "leads", lambda batch: only_leads(batch, leads), leads=leads)
+
+
 CONDITIONS: Final = (
     Condition("as recorded", "leads", lambda batch: batch),
-    Condition("9 leads", "leads", lambda batch: only_leads(batch, _NINE)),
-    Condition("6 limb leads", "leads", lambda batch: only_leads(batch, LIMB)),
-    Condition("3 leads (I, II, V2)", "leads", lambda batch: only_leads(batch, ("I", "II", "V2"))),
-    Condition("1 lead (I)", "leads", lambda batch: only_leads(batch, ("I",))),
+    _fewer("9 leads", _NINE),
+    _fewer("6 limb leads", LIMB),
+    _fewer("3 leads (I, II, V2)", ("I", "II", "V2")),
+    _fewer("1 lead (I)", ("I",)),
     Condition("250 Hz", "rate", lambda batch: at_rate(batch, 250), 250),
     Condition("125 Hz", "rate", lambda batch: at_rate(batch, 125), 125),
     Condition("62.5 Hz", "rate", lambda batch: at_rate(batch, 62.5), 62.5),

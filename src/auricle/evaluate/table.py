@@ -28,6 +28,8 @@ Result = Mapping[str, Any]
 FRACTIONS: Final = (0.01, 0.1, 1.0)
 SANITY_ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
 NOT_RUN: Final = "not run"
+# Of fewer test patients a table says that it is a rehearsal.
+FEWEST_PATIENTS: Final = 50
 _ZERO_SHOT: Final = "zero_shot"
 # What results hold of each age band.
 BAND_METRICS: Final = ("auroc", "auprc")
@@ -297,8 +299,20 @@ def band_table(results: Iterable[Result], task: str, *, metric: str = "auroc") -
     header = ("method", *(f"{name} (n={' or '.join(map(str, sorted(n)))})" for name, n in sizes.items()))
     caption = f"**{task}** by age: macro {metric.upper()} in per cent, learned from all training patients or zero-shot."
     note = "Bands differ in the classes that somebody has, so that a column is not comparable with its neighbour."
-    uneven = ("WARNING: the rows do not share one test part.",) if any(len(n) > 1 for n in sizes.values()) else ()
-    return Table(header, tuple(rows), caption, (note, *uneven))
+    notes = [note]
+    few = [name for name in sizes if any(0 < _n_patients(r, name) < FEWEST_PATIENTS for r in whole)]
+    if few:
+        notes.append(
+            f"Fewer than {FEWEST_PATIENTS} patients, of whom intervals of a bootstrap are too narrow: {', '.join(few)}."
+        )
+    if any(len(n) > 1 for n in sizes.values()):
+        notes.append("WARNING: the rows do not share one test part.")
+    return Table(header, tuple(rows), caption, tuple(notes))
+
+
+def _n_patients(result: Result, band: str) -> int:
+    """How many people of an age band were tested; 0 where a result of before does not say."""
+    return next((one.get("n_patients", 0) for one in result.get("bands", ()) if one["name"] == band), 0)
 
 
 def _band(result: Result, name: str) -> Result:
@@ -418,6 +432,12 @@ def _notes(results: Sequence[Result], metric: str) -> list[str]:
         f"Mean over seeds ({', '.join(map(str, seeds))}) ± standard deviation over seeds, and the 95 % interval of a "
         "bootstrap over patients (its bounds averaged over seeds)."
     ]
+    fewest = min(r["n_patients"] for r in results)
+    if fewest < FEWEST_PATIENTS:
+        notes.append(
+            f"{fewest} test patients are too few for a bootstrap: its intervals are too narrow then, and of no width "
+            "where all of them are told apart. A rehearsal, and no result."
+        )
     skipped = sorted({name for r in results for name in r.get("skipped", ())})
     if skipped:
         notes.append(f"Left out of the macro mean for want of a positive or a negative: {', '.join(skipped)}.")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auricle import age as ages
+from auricle import birth as births
 from auricle.age import Age
 from auricle.errors import DataError, ReadError
 from auricle.io.header_comments import sex_of
@@ -157,7 +158,7 @@ def _by_dates(export: Export, notes: list[str]) -> Age | None:
     if not export.born or not export.recorded:
         return None
     try:
-        age = ages.by_dates(export.born, export.recorded)
+        age = births.by_dates(export.born, export.recorded)
     except DataError:
         age = None
     if age is None:

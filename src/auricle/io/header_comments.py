@@ -14,6 +14,7 @@ from typing import Final
 
 from auricle import age as ages
 from auricle.age import Age
+from auricle.birth import parse_gestation
 from auricle.errors import DataError
 from auricle.recording import Sex
 
@@ -138,7 +139,7 @@ def _age(values: Sequence[str], notes: list[str]) -> Age | None:
 def _is_gestation(value: str) -> bool:
     """Whether a value that is no age is one of a gestation."""
     try:
-        ages.parse_gestation(value)
+        parse_gestation(value)
     except DataError:
         return False
     return True
@@ -157,7 +158,7 @@ def _sex(values: Sequence[str], notes: list[str]) -> Sex | None:
 
 def _gestation(values: Sequence[str], notes: list[str]) -> float | None:
     try:
-        found = {ages.parse_gestation(value) for value in values}
+        found = {parse_gestation(value) for value in values}
     except DataError:
         found = set()
         notes.append("the gestational age in its header makes no sense and is treated as unknown")

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from auricle import age as ages
+from auricle.birth import parse_gestation
 from auricle.errors import DataError
 from auricle.io.header_comments import sex_of
 
@@ -124,7 +125,7 @@ def _gestation(text: str, name: str) -> float:
     if _plain(name).endswith("_days"):
         with suppress(ValueError):  # of a text that says its own unit
             text = f"{float(text):g} d"
-    return ages.parse_gestation(text)
+    return parse_gestation(text)
 
 
 def _texts(stored: Any) -> list[str]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from auricle.age import DAYS_PER_YEAR, Age, corrected, correction_days
+from auricle.age import DAYS_PER_YEAR, Age
+from auricle.birth import corrected, correction_days
 from auricle.measure.measurements import Measured, Remark
 from auricle.paediatrics.limits import Z_98, Centiles, SexLike
 from auricle.recording import Sex

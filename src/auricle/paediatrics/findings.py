@@ -19,7 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.age import DAYS_PER_YEAR, Age, corrected
+from auricle.age import DAYS_PER_YEAR, Age
+from auricle.birth import corrected
 from auricle.leads import EXTRA, wrap_axis_deg
 from auricle.measure.measurements import UNITS, Measured, Measurements
 from auricle.paediatrics import limits as published
@@ -31,6 +32,8 @@ from auricle.recording import Sex
 Floats = NDArray[np.float64]
 
 COARSE_HZ: Final = 100.0
+# Areas of waves lie between their edges, which slower sampling moves: an axis of 13 degrees became 214 at 30 Hz.
+_LEAST_AXIS_HZ: Final = 60.0
 _INFANT_DAYS: Final = DAYS_PER_YEAR
 _Z_95: Final = 1.96
 _VALUES_ASKED, _AGES_ASKED = 9, 13
@@ -63,7 +66,7 @@ def assess(
         sex: "F", "M" or None.
         norms: whose limits; the published ones by default.
         gestation_days: at birth, where known: a young child born early is compared at its corrected age
-            (`auricle.age.correction_days`), and before term with nobody.
+            (`auricle.birth.correction_days`), and before term with nobody.
 
     Raises:
         DataError: an unknown sex.
@@ -152,6 +155,8 @@ def _refusal(name: str, all_of: Measurements, age: Age) -> str:
     """Code of the reason in the recording why a value gets no centile; empty if there is none."""
     codes = {remark.code for remark in all_of.remarks}
     if name in _COARSE and all_of.recorded_hz <= COARSE_HZ:
+        return "rate_too_low"
+    if name in _AXES and all_of.recorded_hz < _LEAST_AXIS_HZ:
         return "rate_too_low"
     if name in _GLOBAL and "few_leads" in codes:
         return "few_leads"

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle import age as ages
 from auricle.age import Age
+from auricle.birth import corrected
 from auricle.errors import AuricleError
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import UNITS, Measured
@@ -147,8 +147,8 @@ class Gathered:
         labels: Iterable[str],
         values: Mapping[str, float],
     ) -> None:
-        """One record, at the age at which a child born early is compared (`auricle.age.corrected`)."""
-        compared = None if age is None else ages.corrected(age, gestation_days)
+        """One record, at the age at which a child born early is compared (`auricle.birth.corrected`)."""
+        compared = None if age is None else corrected(age, gestation_days)
         reason = "age unknown" if age is None else "before term" if compared is None else ""
         if self.label is not None and self.label not in labels:
             reason = f"not {self.label}"

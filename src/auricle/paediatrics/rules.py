@@ -136,7 +136,7 @@ def _superior(named: Mapping[str, Row]) -> list[Finding]:
     """An axis from 180 to 270 degrees is neither right nor left; a newborn's may still be the end of a normal right."""
     row = named.get("qrs_axis")
     # An error that reaches from left to right says no direction at all.
-    if row is None or row.refused in {"electrodes", "paced", "too_uncertain"}:
+    if row is None or row.refused in {"electrodes", "paced", "too_uncertain", "rate_too_low"}:
         return []
     if not 180 <= wrap_axis_deg(row.measured.value) < 270:
         return []

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from auricle.age import Age, describe, describe_gestation
+from auricle.age import Age, describe
+from auricle.birth import describe_gestation
 from auricle.leads import CANONICAL
 from auricle.measure.measurements import UNITS, Measurements, Remark
 from auricle.paediatrics.assessment import Assessment, Finding, Row, lead_of

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from auricle import age as ages
+from auricle.birth import parse_gestation
 from auricle.errors import AuricleError, DataError, MissingExtraError, UnreadableError
 from auricle.fhir import measured_bundle, predicted_bundle
 from auricle.io import read
@@ -237,7 +238,7 @@ def told_of(age: str, sex: str, gestation: str) -> dict[str, Any]:
     return {
         "age": ages.given(age or None),
         "sex": given_sex(sex or None, "sex"),
-        "gestation_days": ages.parse_gestation(gestation) if gestation else None,
+        "gestation_days": parse_gestation(gestation) if gestation else None,
     }
 
 
