@@ -29,6 +29,10 @@ Bound = Literal["below", "above"]
 _NOT_IN_A_NAME: Final = re.compile(r"[\W_]+")
 _NOT_IN_A_UNIT: Final = re.compile(r"[\s^*×·]+")
 _COUNT: Final = re.compile(r"^x?10e?(\d)")
+# Of so many values at least it is told that they are rather of another unit: hardly any usual, half more in the other.
+_FEWEST_VALUES: Final = 5
+_HARDLY_USUAL, _FAR_MORE_USUAL = 0.2, 0.5
+_ADULT_YEARS: Final = 40.0
 # What a laboratory writes before the limit of its method.
 _BOUND: Final[Mapping[str, Bound]] = {
     "<": "below",
@@ -267,6 +271,35 @@ def in_canonical_unit(name: str, value: float, unit: str | None = None) -> float
         DataError: an unknown unit, or a value that is not possible in this unit; the message never repeats the value.
     """
     return lab_test(name).check(value * unit_factor(name, unit), unit)
+
+
+def likelier_unit(
+    name: str, values: Sequence[float], ages_days: Sequence[float | None]
+) -> tuple[str, float, float] | None:
+    """The unit that values without one were rather written in than in the canonical one, in which they are read.
+
+    Args:
+        name: the test, in any spelling.
+        values: as written.
+        ages_days: of each; None for unknown, which is compared as an adult.
+
+    Returns:
+        The unit, the share of the values that are usual in it, and the share that are usual in the canonical one; None
+        of few values, and where no other unit makes far more of them usual.
+    """
+    test = lab_test(name)
+    if len(values) < _FEWEST_VALUES:
+        return None
+    ranges = [test.reference(_ADULT_YEARS * DAYS_PER_YEAR if days is None else days) for days in ages_days]
+
+    def usual(factor: float) -> float:
+        pairs = zip(values, ranges, strict=True)
+        return sum(low <= value * factor <= high for value, (low, high) in pairs) / len(values)
+
+    own = usual(1.0)
+    unit, factor = max(test.conversions.items(), key=lambda item: usual(item[1]))
+    best = usual(factor)
+    return (unit, best, own) if own <= _HARDLY_USUAL and best - own >= _FAR_MORE_USUAL else None
 
 
 def parse_value(text: str, mark: Mark = "") -> tuple[float, Bound | None]:

@@ -106,6 +106,21 @@ def test_all_lines_that_cannot_be_read_are_collected_with_their_numbers(tmp_path
     assert (report.n_lines, report.n_records) == (12, 5), "ingest rejects a line with one bad cell"
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "unit"),
+    [("lab:Mg", 2.0, "mg/dL"), ("lab:Mg", 0.85, ""), ("lab:Mg [mg/dL]", 2.0, ""), ("lab:CRP", 180.0, "")],
+)  # fmt: skip
+def test_values_that_are_usual_in_another_unit_only_are_asked_about(
+    tmp_path: Path, column: str, value: float, unit: str
+) -> None:
+    rows = [row | {column: f"{value + 0.01 * number:.2f}"} for number, row in enumerate(rows_of(12))]
+    report = examine(write(tmp_path, rows), read_files=False)
+    assert not report.errors
+    assert ("lab_unit" in codes(report)) == bool(unit)
+    if unit:
+        assert f"name it {column} [{unit}]" in named(report, "lab_unit").message
+
+
 def test_an_open_quotation_mark_does_not_swallow_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "records.csv"
     path.write_text(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 from auricle.data.cells import TOO_OLD, lies_ahead
 from auricle.data.manifest import (
     COLUMNS,
+    LAB_PREFIX,
     LAB_PREFIXES,
     MINUTES_PREFIX,
     NO_BIRTH,
@@ -37,6 +38,7 @@ from auricle.data.table import cells_of, read_table
 from auricle.doctor.case import Case
 from auricle.doctor.model import Finding
 from auricle.errors import AuricleError, DataError
+from auricle.labs import lab_test, likelier_unit
 from auricle.numerals import Mark
 
 Cells = Mapping[str | None, str | None]
@@ -110,6 +112,7 @@ def scan(manifest: Path) -> Scan:
         ages = [float(age.replace(",", ".")) for age in in_years.values()]
         message = _IN_YEARS.format(low=min(ages), high=max(ages))
         findings.append(Finding("warning", "age_in_years", message, tuple((line,) for line in in_years)))
+    findings += _unit_findings(header, cases)
     if ahead:
         findings.append(Finding("warning", "date_ahead", _FUTURE, tuple((line,) for line in ahead)))
     unborn = lines_without_birth(table, header)
@@ -120,6 +123,23 @@ def scan(manifest: Path) -> Scan:
     if not n_lines:
         findings.append(Finding("error", "empty", "the manifest lists no recording"))
     return Scan(cases, findings, n_lines, refused)
+
+
+def _unit_findings(header: Sequence[str], cases: Sequence[Case]) -> Iterator[Finding]:
+    """A warning for each laboratory column without a unit whose values are usual in another than the one they mean."""
+    for column, lab in lab_columns(header).items():
+        if lab.prefix != LAB_PREFIX or lab.unit is not None or column.removeprefix(LAB_PREFIX).strip() == lab.test:
+            continue
+        given = [case for case in cases if lab.test in case.row.labs]
+        values = [case.row.labs[lab.test] for case in given]
+        likelier = likelier_unit(lab.test, values, [None if case.age is None else case.age.days for case in given])
+        if likelier is not None:
+            (unit, there, here), own = likelier, lab_test(lab.test).unit
+            yield Finding(
+                "warning", "lab_unit",
+                f"column {column}: no unit is given, so values count as {own}, in which {here:.0%} are usual; "
+                f"as {unit} {there:.0%} would be: name it {column} [{unit}] if that is meant",
+            )  # fmt: skip
 
 
 def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:
