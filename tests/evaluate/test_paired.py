@@ -65,6 +65,9 @@ def test_its_interval_is_that_of_people_drawn_again() -> None:
 def test_other_records_are_refused() -> None:
     with pytest.raises(DataError, match="same records"):
         measured([asked(1, 1)], [asked(1, 1).select(np.arange(119))])
+    one = asked(1, 1)
+    with pytest.raises(DataError, match="same labels"):
+        measured([one], [replace(one, truth=1 - one.truth)])
 
 
 def test_it_reads_as_a_cell() -> None:

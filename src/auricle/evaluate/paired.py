@@ -85,11 +85,13 @@ def measured(
         n: replicates of the bootstrap over patients, the same ones for all predictions.
 
     Raises:
-        DataError: not the same records in the same order.
+        DataError: not the same records in the same order, or with other labels.
     """
     everyone = [*ones, *(others or ())]
     if len({(one.record_id, one.classes) for one in everyone}) > 1:
         raise DataError("rows are compared on the same records, and these are of others, or in another order")
+    if not all(np.array_equal(one.truth, everyone[0].truth, equal_nan=True) for one in everyone):
+        raise DataError("rows are compared on the same labels, and these are of other versions of them: ask them again")
     drawn = patient_weights(everyone[0], n, seed=0)
     weights = np.concatenate([np.ones_like(drawn[:1]), drawn])
     by_seed = np.stack([measure(one, weights) for one in ones])  # (seed, 1 + r)
