@@ -73,6 +73,11 @@ def test_lengths_of_time_as_programs_write_them_and_no_information_as_germans_do
     assert parse("p2w3d") == parse("2w3d")
     assert parse("P12D") == Age(12.0, 1.0)
     assert parse("1.25 d") == Age(1.25, 1 / 24), "two decimals are no thousands"
+    for hour in range(24):
+        age = between("2024-05-28", f"2024-06-01T{hour:02d}:00")
+        again = parse(ages.written(age))
+        assert again is not None
+        assert again.days == pytest.approx(age.days, abs=1e-5)
     for text in ("k.A.", "k. A.", "n.a.", "keine Angabe"):
         assert parse(text) is None
 

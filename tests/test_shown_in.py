@@ -16,7 +16,7 @@ from auricle.over_age import Answer
 from auricle.predict import Predictor
 from auricle.prediction import to_row
 from auricle.recording import Recording
-from auricle.shown_in import _PLACES, left_open
+from auricle.shown_in import _PLACES, left_open, sets_said
 from auricle.simulate.cohort import cohort
 from auricle.tasks import load_task
 
@@ -42,6 +42,33 @@ def test_without_chest_leads_what_they_show_is_not_denied_and_nothing_is_called_
     assert not {"IMI", "AFIB", "SR", "1AVB", "LNGQT", "NORM", "WPW"} & set(denied)
     assert left_open(asked("yes"), LIMB) == ("NORM",)
     assert left_open(asked("either"), LIMB) == ()
+
+
+def test_an_avr_is_no_lead_of_the_lateral_wall() -> None:
+    assert left_open({"NORM": "yes"}, ("II", "V2", "V4", "aVR")) == ("NORM",)
+    assert left_open({"NORM": "yes"}, ("II", "V2", "V4", "I")) == ()
+
+
+@pytest.mark.parametrize("task", ["ptb_xl/sub", "ptb_xl/super", "cpsc2018", "csn", "sph/aha", "zzu_pecg/aha"])
+def test_what_tasks_call_otherwise_is_known(task: str) -> None:
+    names = load_task(task).class_names
+    normal = [name for name in names if name.casefold().startswith("norm")]
+    assert left_open(dict.fromkeys(normal, "yes"), ("I",)) == tuple(normal)
+    blocks = [name for name in names if name in ("CRBBB", "RBBB", "right bundle branch block", "CD")]
+    assert blocks
+    assert left_open(dict.fromkeys(blocks, "no"), ("I",)) == tuple(blocks)
+    assert left_open({"of one's own": "no", "2AVB": "no", "atrial fibrillation": "no"}, ("I",)) == ()
+
+
+def test_weights_that_read_one_lead_keep_the_sets_that_were_fitted_to_it(predictor: Predictor) -> None:
+    sets = predictor.sets
+    assert sets is not None
+    recording = next(iter(cohort(1, 7, ages="adults", diagnoses={}, rate_hz=500).recordings()))
+    scores = dict.fromkeys(predictor.classes, 0.01)
+    one = sets_said(sets, recording, scores, 9000.0, ("II",), ())
+    assert one.coverage == sets.coverage
+    assert one.answers == sets.answers(scores, 9000.0)
+    assert not one.notes
 
 
 def test_fewer_leads_never_show_more() -> None:
@@ -78,6 +105,9 @@ def test_a_trace_without_fast_waves_is_told_nothing_for_sure(predictor: Predicto
     assert predictor(replace(recording, recorded_hz=62.0)).coverage == 0.9
     assert predictor(slow).coverage is None
     assert set(predictor(slow).sets.values()) == {"either"}
+    behind_a_filter = predictor(replace(recording, cart_band_hz=(0.5, 25.0)))
+    assert behind_a_filter.sets == predictor(slow).sets
+    assert [note for note in behind_a_filter.notes if "every class is left open: nothing above 25 Hz" in note]
 
 
 def test_a_rate_that_is_not_of_the_age_is_said(predictor: Predictor) -> None:
@@ -94,6 +124,9 @@ def test_a_rate_that_is_not_of_the_age_is_said(predictor: Predictor) -> None:
 
     assert 70 < rate < 125
     assert said(1500.0) == said(9000.0) == said(None) == []
+    early = replace(child, age=Age(120.0), gestation_days=30 * 7)
+    assert [note for note in caveats_of(replace(early, gestation_days=None)) if "was measured" in note]
+    assert "slow for 7.1 wk" in next(note for note in caveats_of(early) if "was measured" in note)
     (one,) = said(30.0)
     assert f"{rate:.0f}/min" in one
     assert "slow for 4.3 wk" in one

@@ -88,8 +88,8 @@ _DAY_OF_LIFE: Final = re.compile(
 _ISO: Final = re.compile(
     r"P(?=[0-9])(?:(?P<y>[0-9]+)Y)?(?:(?P<mo>[0-9]+)M)?(?:(?P<w>[0-9]+)W)?(?:(?P<d>[0-9]+)D)?", re.IGNORECASE
 )
-# "1.500 d" is one day and a half, or German for 1500.
-_THOUSAND: Final = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
+# "1.500 d" is one day and a half, or German for 1500; nobody writes the zeros of "1.5".
+_THOUSAND: Final = re.compile(r"[1-9][0-9]{0,2}\.[0-9]00")
 _AFTER_BIRTH: Final = re.compile(r"(?:生后|出生后?)\s*")
 _MONTH_AND_DAY: Final = re.compile(r"[0-9]+月[0-9]+日")
 GESTATION: Final = re.compile(

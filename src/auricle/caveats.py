@@ -5,12 +5,14 @@ The sentences are English; `paediatrics.languages` has them in the other languag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
 
 from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR, Age, describe
+from auricle.birth import corrected
 from auricle.data.panel import LabPanel
 from auricle.labs import lab_test
 from auricle.measure.measurements import Measured
@@ -20,6 +22,7 @@ from auricle.recording import Recording
 from auricle.signal.preprocess import InputSpec
 
 _Z_95: Final = 1.96
+_AGES_ASKED: Final = 5
 
 
 def caveats(
@@ -33,7 +36,7 @@ def caveats(
     sees_pictures: bool,
     ages_days: Sequence[float] | None = None,
     untested: Sequence[str] = (),
-    unseen: Sequence[str] = (),
+    left_open: Sequence[str] = (),
 ) -> list[str]:
     """Sentences about one recording, the most important first.
 
@@ -46,7 +49,7 @@ def caveats(
         sees_age, sees_pictures: whether the weights use the age, and a picture.
         ages_days: the least and the greatest age that they were trained on, None where that is not known.
         untested: classes that the recording is told to have, and that no real children had when they were tested.
-        unseen: classes that are left open because leads that show them are not there.
+        left_open: notes on classes that are left open for what was not recorded.
     """
     notes = [f"the trace is not acceptable: {reason}" for reason in judged.quality.reasons]
     unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
@@ -72,8 +75,6 @@ def caveats(
         notes.append("no signal: the answer is read from the picture alone")
     elif absent:
         notes.append(f"leads not recorded, or mostly missing: {', '.join(absent)}")
-        if unseen:
-            notes.append(f"left open, because leads that show it are missing: {', '.join(unseen)}")
     if recording.image is not None and not sees_pictures:
         notes.append("these weights do not read pictures")
     notes += _lab_notes(recording, panel)
@@ -85,15 +86,18 @@ def caveats(
         notes.append(
             f"recorded with nothing above {highest:.3g} Hz, and these weights read up to {spec.band_hz[1]:g} Hz"
         )
-    return notes
+    return [*notes, *left_open]
 
 
 def _rate_notes(rate: Measured, recording: Recording) -> list[str]:
     """That the rate as measured lies surely outside of what children of the age have: weights may not see it so."""
-    age = recording.age
-    if age is None or age.best_days >= ADULT_DAYS or not rate.measurable:
+    age = None if recording.age is None else corrected(recording.age, recording.gestation_days)
+    if age is None or age.best_days >= ADULT_DAYS or not rate.measurable or not math.isfinite(rate.uncertainty):
         return []
-    low, _, high = limits.centiles("heart_rate", age.best_days, recording.sex).tolist()
+    # What is usual at any age that may be meant, and what the rate may be.
+    asked = np.linspace(age.days, age.days + age.resolution_days, _AGES_ASKED)
+    usual = limits.centiles("heart_rate", asked, recording.sex)
+    low, high = float(usual[:, 0].min()), float(usual[:, -1].max())
     reach = _Z_95 * rate.uncertainty
     if low <= rate.value + reach and rate.value - reach <= high:
         return []

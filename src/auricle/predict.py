@@ -325,7 +325,7 @@ class Predictor:
                         for name, answer in said.answers.items()
                         if answer == "yes" and "real_children" not in tested[name]
                     ],
-                    unseen=said.unseen,
+                    left_open=said.notes,
                 )
             ),
             quality=prepared.judged.quality.to_dict(),

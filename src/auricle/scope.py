@@ -30,8 +30,8 @@ FILE: Final = "scope.safetensors"
 # simulated people are rare patterns that lie farther out than much that is no ECG (chosen by benchmarks/abstention.py).
 _WITHIN: Final = 0.97
 _AGES_WITHIN: Final = 0.99
-# So much farther an age lies from the line where leads are missing: of 70 adults of PTB-XL lead II alone contradicted
-# the age of 8, the worst by 1.2 times what is allowed of twelve leads.
+# So much farther an age lies from the line where leads are missing: of 59 adults of PTB-XL lead II alone contradicted
+# the age of 7, the worst by 1.3 times what is allowed of twelve leads (benchmarks/few_leads.py).
 _WITHOUT_LEADS: Final = 1.5
 # Directions in which features hardly vary are told apart no more finely than by this share of their mean variance.
 _SHRINKAGE: Final = 0.001

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from auricle.leads import LISA_GROUPS
 from auricle.over_age import Answer, AnswerSets
 from auricle.recording import Recording
 
@@ -19,13 +18,14 @@ Places = tuple[tuple[str, ...], ...]
 
 NORMAL: Final = "NORM"
 # Where nothing faster was recorded, no class has an answer: of people of PTB-XL with a class at 40 and 30 samples a
-# second 89 and 74 % are told so, not 90 (93 % from 50 on), and a child's waves are faster.
+# second 89 and 74 % are told so, not 90 (93 % from 50 on; benchmarks/slow_sampling.py), and a child's waves are faster.
 _LEAST_HZ: Final = 30.0
-_EVERYWHERE: Final[Places] = tuple(LISA_GROUPS.values())
 _SEPTAL, _ANTERIOR, _LEFT = ("V1", "V2"), ("V3", "V4"), ("V5", "V6")
 _HIGH_LATERAL, _INFERIOR = ("I", "aVL"), ("II", "III", "aVF")
-# By class, stretches of the heart's surface; a lead of each of them must be there before the class is denied. Rhythms,
-# conduction from atria to ventricles and QT are in every lead and not here, nor are classes of a user's own.
+_EVERYWHERE: Final[Places] = (_SEPTAL, _ANTERIOR, (*_HIGH_LATERAL, *_LEFT), _INFERIOR)
+# By class of `ecg/findings`, walls of the heart; a lead of each of them must be there before the class is denied. Not
+# here is what every lead shows, if any does: rhythms, conduction from atria to ventricles, QT, the width of QRS, P
+# waves and low voltage; and where the heart lies.
 _PLACES: Final[Mapping[str, Places]] = {
     "RVH": (("V1",),), "CRBBB": (("V1",),), "IRBBB": (("V1",),), "BRUG": (_SEPTAL,), "LVH": (_SEPTAL, _LEFT),
     "LAFB": (_HIGH_LATERAL, _INFERIOR), "LPFB": (_HIGH_LATERAL, _INFERIOR),
@@ -37,6 +37,21 @@ _PLACES: Final[Mapping[str, Places]] = {
             "TA", "TOFPO", "EBST", "SV", "HCM", "ALCAPA", "RVPH",
         ),
         _EVERYWHERE,
+    ),
+}  # fmt: skip
+# What the same classes are called in the other tasks that come along, in small letters.
+_ALSO: Final[Mapping[str, str]] = {
+    "normal": NORMAL, "otherwise normal": NORMAL, "rbbb": "CRBBB", "right bundle branch block": "CRBBB",
+    "incomplete right bundle branch block": "IRBBB", "lbbb": "CLBBB", "left bundle branch block": "CLBBB",
+    "left anterior fascicular block": "LAFB", "lanfb": "LAFB", "lafb/lpfb": "LAFB",
+    "left ventricular hypertrophy": "LVH", "left ventricular high voltage": "LVH", "sehyp": "LVH", "vclvh": "LVH",
+    "right ventricular hypertrophy": "RVH", "right ventricular high voltage": "RVH", "isci": "IMI",
+    **dict.fromkeys(
+        (
+            "ste", "std", "stdd", "sttu", "isc", "isca", "nst", "nt", "tab", "tinv", "twc", "two", "lowt", "qab", "aqw",
+            "qwave", "t wave abnormality", "st deviation", "st deviation with t wave change",
+        ),
+        "STTC",
     ),
 }  # fmt: skip
 
@@ -52,8 +67,13 @@ def left_open(answers: Mapping[str, Answer], present: Collection[str]) -> tuple[
 
 
 def rests_on_absent(name: str, answer: Answer, present: Collection[str]) -> bool:
-    """Whether an answer to a class rests on leads that are not among those `present`."""
-    places = {"no": _PLACES.get(name, ()), "yes": _EVERYWHERE if name == NORMAL else ()}.get(answer, ())
+    """Whether an answer to a class rests on leads that are not among those `present`.
+
+    A class is known by its name, here or in a task that comes along; one of a user's own of such a name is taken to be
+    the same, and of any other name nothing is said.
+    """
+    known = _ALSO.get(name.casefold(), name)
+    places = {"no": _PLACES.get(known, ()), "yes": _EVERYWHERE if known == NORMAL else ()}.get(answer, ())
     return any(set(place).isdisjoint(present) for place in places)
 
 
@@ -64,12 +84,12 @@ class Said:
     Attributes:
         answers: by class.
         coverage: what they promise; None where the recording lacks what the promise rests on.
-        unseen: classes that are left open because leads that show them are missing.
+        notes: what is left open for what was not recorded, in a sentence.
     """
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
     coverage: float | None = None
-    unseen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 NO_SETS: Final = Said()
@@ -94,7 +114,14 @@ def sets_said(
         missing: leads that the weights read and that were not there.
     """
     answers = sets.answers(scores, age_days)
-    if recording.leads and recording.original_hz / 2 < _LEAST_HZ:
-        return Said(dict.fromkeys(answers, "either"))
+    fastest_hz = recording.original_hz / 2
+    if recording.cart_band_hz is not None:
+        fastest_hz = min(fastest_hz, recording.cart_band_hz[1])
+    if recording.leads and fastest_hz < _LEAST_HZ:
+        slow = f"every class is left open: nothing above {fastest_hz:.3g} Hz was recorded"
+        return Said(dict.fromkeys(answers, "either"), notes=(slow,))
+    if not missing:  # of weights that read few leads, too, whose sets were fitted to those
+        return Said(answers, sets.coverage)
     unseen = left_open(answers, present)
-    return Said({**answers, **dict.fromkeys(unseen, "either")}, None if missing else sets.coverage, unseen)
+    notes = (f"left open, because leads that show it are missing: {', '.join(unseen)}",) if unseen else ()
+    return Said({**answers, **dict.fromkeys(unseen, "either")}, notes=notes)

@@ -23,11 +23,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from typer.testing import CliRunner
 
 import carts
 from auricle.age import parse
+from auricle.cli import app
 from auricle.cli.measure import bar, show
-from auricle.cli.output import check_place
 from auricle.errors import ConfigError
 from auricle.leads import STANDARD
 from auricle.measure.measurements import Remark
@@ -227,11 +228,14 @@ def test_wrong_input_is_one_line(folder, tmp_path):
     refused(auricle("measure", npz, "--age", "old"), "not an age")
 
 
-def test_a_place_that_may_not_be_written_to_is_refused_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda place, mode: False)
-    for option in ("--out", "--page"):
-        with pytest.raises(ConfigError, match=rf"{option} .*may not be written to"):
-            check_place(option, tmp_path / "a.csv")
+def test_a_place_that_may_not_be_written_to_is_refused_before_the_work(folder, tmp_path, monkeypatch):
+    # Whoever runs the tests may be allowed everything.
+    monkeypatch.setattr("os.access", lambda place, mode: Path(place) != tmp_path)
+    monkeypatch.setattr("auricle.measure.recording.measure_recording", lambda recording: pytest.fail("it was begun"))
+    for option, name in (("--out", "a.csv"), ("--page", "new/a.html")):
+        done = CliRunner().invoke(app, ["measure", str(folder / "one.npz"), option, str(tmp_path / name)])
+        assert isinstance(done.exception, ConfigError)
+        assert f"{option} {tmp_path / name}: {tmp_path} may not be written to" in str(done.exception)
 
 
 def test_real_children_can_be_measured(real_data, tmp_path):

@@ -291,8 +291,10 @@ def test_bare_ages_beside_ages_with_a_unit_are_told(tmp_path: Path) -> None:
     assert "age_without_unit" not in codes(report), "all are years"
     rows[0]["age"] = "96"
     in_years = named(examine(write(tmp_path, rows), read_files=False), "age_in_years")
-    assert "count years (3 to 96)" in in_years.message
+    assert "count years (3 to 96): name the column age_years if they do" in in_years.message
     assert len(in_years.lines) == 6
+    rows[1]["age"], rows[2]["age"] = "P3M", "unknown"
+    assert "age_without_unit" in codes(examine(write(tmp_path, rows), read_files=False)), "a month is named there"
 
 
 @pytest.mark.parametrize("independent", [False, True])

@@ -206,6 +206,10 @@ class TestCalibrate:
         (folder / "auricle.json").write_text(json.dumps(card))
         predictor = Predictor.from_pretrained(weights)
         predictor.scope = None
+        (folder / FILE).rename(tmp_path / FILE)
+        with pytest.raises(CheckpointError, match=f"{FILE} is missing"):
+            Predictor.from_pretrained(weights)
+        (tmp_path / FILE).rename(folder / FILE)
         made = cohort(1, 3, ages="children", rate_hz=100)
         recording = next(iter(made.recordings()))
         answer = predictor(recording)

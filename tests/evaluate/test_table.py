@@ -75,6 +75,13 @@ def test_the_caption_counts_and_warns():
     assert "LPR" in table.build([result()], TASK).to_markdown()
 
 
+def test_a_copy_is_no_further_seed():
+    seeds = [result(0.80), result(0.82, seed=1)]
+    twice = table.asked_of([*seeds, *seeds, result(0.80)], TASK)
+    assert twice == seeds
+    assert cells(table.build(twice, TASK), "lisa")["1 %"].startswith("81.0 ± 1.4")
+
+
 def test_few_test_patients_are_a_rehearsal():
     few = result() | {"n_patients": 7}
     (said,) = [note for note in table.build([few], TASK).notes if "rehearsal" in note]
@@ -92,6 +99,10 @@ def test_classes_without_a_threshold_are_named_where_one_is_needed():
     said = "No positive to choose a threshold by, and left out of the mean as well: PACE."
     assert said in table.build([unchosen], TASK, metric="f1").notes
     assert said not in table.build([unchosen], TASK).notes
+    unchosen["macro"]["accuracy"] = unchosen["macro"]["auroc"]
+    assert said in table.build([unchosen], TASK, metric="accuracy").notes
+    one_of_all = unchosen | {"meta": unchosen["meta"] | {"answers": "single_label"}}
+    assert said not in table.build([one_of_all], TASK, metric="accuracy").notes, "the highest score needs none"
 
 
 def test_an_undefined_value_is_not_called_missing():

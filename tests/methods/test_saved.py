@@ -197,6 +197,23 @@ class TestSaved:
         with pytest.raises(CheckpointError, match="not a card of auricle weights"):
             load_card(tmp_path)
 
+    @pytest.mark.parametrize("key", ["config", "method", "about"])
+    def test_a_card_without_a_part_is_refused(self, key: str, tmp_path: Path) -> None:
+        save_method(fresh(), tmp_path)
+        card = json.loads((tmp_path / "auricle.json").read_text())
+        for broken in ({k: v for k, v in card.items() if k != key}, card | {key: None}):
+            (tmp_path / "auricle.json").write_text(json.dumps(broken))
+            with pytest.raises(CheckpointError, match=f"not a card of auricle weights .*{key}"):
+                load_method(tmp_path)
+
+    def test_numbers_that_are_not_finite_are_refused(self, tmp_path: Path) -> None:
+        method = fresh()
+        with torch.no_grad():
+            next(iter(method.parameters())).flatten()[0] = torch.nan
+        save_method(method, tmp_path)
+        with pytest.raises(CheckpointError, match="not finite: copy it again"):
+            load_method(tmp_path)
+
     def test_a_file_in_the_place_of_the_folder_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "weights").write_text("x")
         with pytest.raises(CheckpointError, match=r"no auricle\.json in it"):

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from posixpath import normpath
 from typing import Final
 
-from auricle.age import Age
+from auricle.age import Age, is_unknown
 from auricle.data.cells import (
     age_of,
     gestation_of,
@@ -47,6 +47,8 @@ MINUTES_PREFIX: Final = "lab_minutes:"
 LAB_PREFIXES: Final = (LAB_PREFIX, MINUTES_PREFIX)
 _UNIT: Final = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<unit>[^\[\]]*)\])?\s*$")
 _NUMBERS: Final = frozenset({"age_days", "age_years", "fold"})
+# A number that counts years; a bare 0 is an unknown age.
+_BARE_YEARS: Final = re.compile(r"(?!0+(?:[.,]0+)?$)[0-9]+(?:[.,][0-9]+)?")
 WITHOUT_UNIT: Final = "ages without a unit beside others that name theirs count years: write 3yr or 3d"
 NO_BIRTH: Final = (
     "a date of birth that programs write of none (1900-01-01), or of somebody older than 110 years: the age is unknown"
@@ -189,13 +191,14 @@ def ages_all_bare(table: Table, header: Sequence[str]) -> dict[int, str]:
 
 
 def _bare_ages(table: Table, header: Sequence[str]) -> tuple[dict[int, str], bool]:
-    """By line the ages that are bare numbers, and whether others name their unit."""
+    """By line the ages that are bare numbers of years, and whether others name their unit."""
     if "age" not in header:
         return {}, False
     column = list(header).index("age")
     written = {line: cells[column].strip() for line, cells in table.records if cells and len(cells) > column}
-    bare = {line: age for line, age in written.items() if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?", age) and age != "300"}
-    return bare, any(re.match(r"[0-9][0-9.,]*\s*[^\W\d_]", age) for age in written.values())
+    written = {line: age for line, age in written.items() if not is_unknown(age)}
+    bare = {line: age for line, age in written.items() if _BARE_YEARS.fullmatch(age)}
+    return bare, any(any(letter.isalpha() for letter in age) for age in written.values())
 
 
 def decimals_of(table: Table, header: Sequence[str]) -> Mark:

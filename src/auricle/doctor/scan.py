@@ -46,8 +46,8 @@ Cells = Mapping[str | None, str | None]
 _AGE_COLUMNS: Final = ("age", "age_days", "age_years", "birth_date", "recording_date")
 _FUTURE: Final = "the recording date lies in the future"
 _IN_YEARS: Final = (
-    "no age names its unit, and all count years ({low:g} to {high:g}): where they do not, name the column age_days or "
-    "write such as 31mo"
+    "no age names its unit, and all count years ({low:g} to {high:g}): name the column age_years if they do, else "
+    "age_days, or write such as 31mo"
 )
 _YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is treated as unknown: write 0d, 3wk or 5mo"
 

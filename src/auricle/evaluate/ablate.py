@@ -36,6 +36,7 @@ from auricle.evaluate.ablation import (
     row_config,
     slug,
 )
+from auricle.evaluate.caption import Result
 from auricle.evaluate.forecast import Forecast
 from auricle.evaluate.lineage import setting_of
 from auricle.evaluate.paired import measured
@@ -45,7 +46,7 @@ from auricle.evaluate.ranking import auroc
 from auricle.evaluate.reference import reference_rows
 from auricle.evaluate.robustness import FEWER_LEADS, robustness
 from auricle.evaluate.robustness import PROTOCOL as ROBUSTNESS
-from auricle.evaluate.table import NOT_RUN, Result, Table, cell, collect
+from auricle.evaluate.table import NOT_RUN, Table, cell, collect
 from auricle.evaluate.thresholds import thresholds_at
 from auricle.methods import AlignsText, Classifies, build_method, is_saved, load_card
 from auricle.tasks import Task

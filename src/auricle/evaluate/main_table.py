@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from auricle.errors import DataError
+from auricle.evaluate.caption import Result
 from auricle.evaluate.table import (
     FRACTIONS,
     PUBLISHED_NOTE,
     SANITY_ROWS,
-    Result,
     Table,
     column_of,
     published_rows,

@@ -274,11 +274,9 @@ def summarise(
         "n_classes": len(predictions.classes),
         "n_skipped": int((~defined).sum()),
         "skipped": [name for name, has in zip(predictions.classes, defined, strict=True) if not has],
-        "unchosen": [
-            name
-            for name, at in zip(predictions.classes, thresholds if thresholds is not None else (), strict=False)
-            if np.isnan(at)
-        ],
+        "unchosen": []
+        if thresholds is None
+        else [name for name, at in zip(predictions.classes, thresholds, strict=True) if np.isnan(at)],
         "bootstrap": {"n": n_bootstrap, "seed": seed, "unit": "patient", "confidence": CONFIDENCE},
         "specificity": SPECIFICITY,
         "macro": dict.fromkeys(METRICS) | macros | {"ece": finite_or_none(float(macro(plain["ece"])))},

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from auricle.batch import ECGBatch
+from auricle.evaluate.caption import Result
 from auricle.evaluate.predictions import Answers
 from auricle.evaluate.probe import fit_probe
 from auricle.evaluate.protocols import Setting, answers_of, answers_task, own_answers, predictions_of, save
-from auricle.evaluate.table import Result, Table, cell
+from auricle.evaluate.table import Table, cell
 from auricle.leads import LIMB, STANDARD
 from auricle.progress import stage
 from auricle.signal.preprocess import fill_missing
@@ -49,7 +50,7 @@ class Condition:
         family: what groups conditions in the figure.
         change: what it does to a batch.
         above_hz: the condition is left out for stores of this rate or less, which it would not change.
-        leads: those that are left.
+        leads: of the standard twelve those that are left where they were recorded.
     """
 
     name: str

@@ -11,13 +11,14 @@ from typing import Any, Final
 from auricle.age_axis import known_ages
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, UnknownNameError
+from auricle.evaluate.caption import Result
 from auricle.evaluate.cross_validation import PROTOCOL as CROSS_VALIDATED
 from auricle.evaluate.cross_validation import cross_validated, cross_validated_rows
 from auricle.evaluate.lineage import name_of, setting_of, task_of
 from auricle.evaluate.probe import RSquared
 from auricle.evaluate.protocols import FRACTIONS, SEEDS, Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.reference import MORE_ROWS, ROWS, reference_rows
-from auricle.evaluate.table import TRAINED, Result, band_table, collect, to_markdown
+from auricle.evaluate.table import TRAINED, band_table, collect, to_markdown
 from auricle.leads import canonical
 from auricle.methods import AlignsText, Classifies, keep_test, load_card, own_card
 from auricle.progress import OnProgress

@@ -20,16 +20,12 @@ from statistics import fmean, stdev
 from typing import Any, Final
 
 from auricle.errors import DataError
-from auricle.evaluate.metrics import OF_THRESHOLDS
+from auricle.evaluate.caption import FEWEST_PATIENTS, Result, caption, remarks
 from auricle.evaluate.predictions import OVERLAP_NOTE, UNKNOWN
-
-Result = Mapping[str, Any]
 
 FRACTIONS: Final = (0.01, 0.1, 1.0)
 SANITY_ROWS: Final = ("class_prior", "random_encoder", "rocket", "supervised")
 NOT_RUN: Final = "not run"
-# Of fewer test patients a table says that it is a rehearsal.
-FEWEST_PATIENTS: Final = 50
 _ZERO_SHOT: Final = "zero_shot"
 # What results hold of each age band.
 BAND_METRICS: Final = ("auroc", "auprc")
@@ -42,10 +38,6 @@ PUBLISHED_NOTE: Final = (
 )
 
 
-_TWO_ACCURACIES: Final = (
-    "Rows that answer one of all classes have the share of records whose highest score is right; the others the mean "
-    "over classes of those on the right side of a threshold. The two are not comparable."
-)
 # A cell as `cell` writes it: mean, deviation over seeds, interval.
 _NUMBER: Final = re.compile(r"(-?\d+\.\d+)(?: ± (\d+\.\d+))?(?: \[(-?\d+\.\d+), (-?\d+\.\d+)\])?")
 _LATEX: Final = {
@@ -158,7 +150,7 @@ def published_rows(task: str) -> list[PublishedRow]:
 
 
 def asked_of(results: Iterable[Result], task: str) -> list[Result]:
-    """The results of one task.
+    """The results of one task; one that lies in several folders, a copy, counts once and is no further seed.
 
     Raises:
         DataError: there are none; names the tasks there are results of.
@@ -168,7 +160,7 @@ def asked_of(results: Iterable[Result], task: str) -> list[Result]:
     if not own:
         there = sorted({str(result["meta"]["task"]) for result in results})
         raise DataError(f"no result of the task {task}; there are results of {', '.join(there)}: give one as the task")
-    return own
+    return [result for number, result in enumerate(own) if result not in own[:number]]
 
 
 def to_markdown(
@@ -226,14 +218,12 @@ def build(
     missing = [(name, "", "") for name in SANITY_ROWS if not any(key[0] == name for key in by_row)]
     order = sorted([*by_row, *missing], key=lambda key: (_sanity_rank(key[0]), key))
     rows = [_row(key, by_row.get(key, []), metric, fractions) for key in order]
-    notes = _notes(ours, metric)
-    if metric == "accuracy" and len({r["meta"].get("answers", "multi_label") for r in ours}) > 1:
-        notes.append(_TWO_ACCURACIES)
+    notes = remarks(ours, metric)
     if published:
         rows += _published_cells(task, protocols, metric, fractions)
         notes.append(PUBLISHED_NOTE)
     header = ("method", *(f"{_percent(fraction)} %" for fraction in fractions), "zero-shot", "saw test signals")
-    return Table(header, tuple(rows), _caption(ours, task, protocols, metric), tuple(notes))
+    return Table(header, tuple(rows), caption(ours, task, protocols, metric), tuple(notes))
 
 
 def rows_of(results: Iterable[Result]) -> dict[tuple[str, str, str], list[Result]]:
@@ -407,49 +397,6 @@ def _published_cells(
         )
         for row in rows
     ]
-
-
-def _caption(results: Sequence[Result], task: str, protocols: Sequence[str], metric: str) -> str:
-    how = " or ".join(protocol.replace("_", " ") for protocol in protocols)
-    what = f"**{task}**: macro {metric.upper()} in per cent, {how} by share of training patients"
-    sizes = sorted({(r["n_records"], r["n_patients"], r["n_classes"], r["n_skipped"]) for r in results})
-    if not sizes:
-        return f"{what}; nothing was run."
-    parts = [
-        f"{records} test records of {patients} patients, {classes - skipped} of {classes} classes"
-        for records, patients, classes, skipped in sizes
-    ]
-    if len(sizes) > 1:
-        return f"{what}. WARNING: the rows do not share one test part: {'; '.join(parts)}."
-    return f"{what}; {parts[0]}."
-
-
-def _notes(results: Sequence[Result], metric: str) -> list[str]:
-    if not results:
-        return []
-    seeds = sorted({r["meta"]["seed"] for r in results})
-    notes = [
-        f"Mean over seeds ({', '.join(map(str, seeds))}) ± standard deviation over seeds, and the 95 % interval of a "
-        "bootstrap over patients (its bounds averaged over seeds)."
-    ]
-    fewest = min(r["n_patients"] for r in results)
-    if fewest < FEWEST_PATIENTS:
-        notes.append(
-            f"{fewest} test patients are too few for a bootstrap: its intervals are too narrow then, and of no width "
-            "where all of them are told apart. A rehearsal, and no result."
-        )
-    skipped = sorted({name for r in results for name in r.get("skipped", ())})
-    if skipped:
-        notes.append(f"Left out of the macro mean for want of a positive or a negative: {', '.join(skipped)}.")
-    unchosen = sorted({name for r in results for name in r.get("unchosen", ()) if name not in skipped})
-    if unchosen and metric in OF_THRESHOLDS:
-        notes.append(f"No positive to choose a threshold by, and left out of the mean as well: {', '.join(unchosen)}.")
-    told = [r["meta"].get("notes", {}) for r in results]
-    foreign = {note["foreign_weights"]: note for note in told if "foreign_weights" in note}
-    for weights, note in sorted(foreign.items()):
-        licence = [f"Licence: {note['licence']}"] if note.get("licence") else []
-        notes.append(". ".join([weights, *(note[key] for key in ("citation",) if note.get(key)), *licence]) + ".")
-    return notes
 
 
 def _percent(fraction: float) -> str:

@@ -26,8 +26,8 @@ _EXTRAPOLATED_SHARE: Final = 0.5
 # of QRS a share of its duration (`benchmarks/measure.py`: errors on simulated truth grow with it).
 _MARK_MS: Final[Mapping[str, float]] = {"p": 2.5, "t": 5.0}
 _QRS_MARK_SHARE: Final = 0.035
-# How far an edge lies from that of all twelve where one lead, or the frontal plane alone, shows it, in ms by the number
-# of independent leads (60 recordings of PTB-XL; with a chest lead beside two limb leads the rest covers it).
+# How far an edge lies from that of all twelve where one lead shows it, or two independent ones as those of the limbs
+# are, in ms by their number (benchmarks/few_leads.py); with a chest lead beside two of the limbs the rest covers it.
 _FEW_LEADS_MS: Final[Mapping[int, float]] = {1: 12.0, 2: 8.0}
 _FULL_BAND_HZ: Final = 150.0
 _LARGEST_AXIS_SE_DEG: Final = 50.0

@@ -200,14 +200,16 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
     try:
         card: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
         version = card["weights_version"]
+        lacking = [key for key in ("method", "config", "about") if not isinstance(card[key], str | dict)]
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"{folder}: no {_CARD} in it; give a folder that save_method wrote, or for weights from elsewhere a TOML "
             "that says what they read (docs/foreign_weights.md)"
         ) from None
-        card["config"], card["method"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights ({error})") from None
+    if lacking:
+        raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights (it says nothing of its {lacking[0]})")
     if version != WEIGHTS_VERSION:
         made_by = card.get("auricle", "of their time")
         other = f"use auricle {made_by} or " if made_by != __version__ else ""  # which between releases may be its own

@@ -138,8 +138,11 @@ class OwnNorms:
     def z_score(self, parameter: str, age_days: ArrayLike, sex: SexLike, value: ArrayLike) -> Floats:
         """How many standard deviations a value lies from the norm: the inverse of `quantile`.
 
-        An axis is read within half a turn of the median of its age, so that its side is that of the shorter way.
+        The axis of QRS is read from -90 to 270 degrees, as the rules about it are, those of P and T within half a turn
+        of the median of their age, so that their side is that of the shorter way.
         """
+        if parameter == "qrs_axis":
+            return self._ask(parameter, age_days, sex, wrap_axis_deg(value), "z_score")
         if not parameter.endswith("_axis"):
             return self._ask(parameter, age_days, sex, value, "z_score")
         median = self._ask(parameter, age_days, sex, 0.0, "value")
