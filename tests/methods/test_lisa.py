@@ -76,9 +76,9 @@ def slow_loss(method: Lisa, signal: torch.Tensor, report: torch.Tensor, weight: 
                     math.log1p(math.exp(-(s[i] + bias))) + sum(w[j] * math.log1p(math.exp(s[j] + bias)) for j in others)
                 )
             elif objective == "soft_target":
-                target = [1.0 if j == i else 1 - w[j] for j in range(5)]
-                log_sum = math.log(sum(math.exp(x) for x in s))
-                rows.append(-sum(t / sum(target) * (x - log_sum) for t, x in zip(target, s, strict=True)))
+                target = [1.0 if j == i else 1 - w[j] for j in range(4)]  # nor does it attract
+                log_sum = math.log(sum(math.exp(x) for x in s[:4]))
+                rows.append(-sum(t / sum(target) * (x - log_sum) for t, x in zip(target, s[:4], strict=True)))
             else:
                 rows.append(math.log(math.exp(s[i]) + sum(w[j] * math.exp(s[j]) for j in others)) - s[i])
         total += part * sum(rows) / len(rows)
@@ -155,7 +155,8 @@ class TestLoss:
 def _first_row(method: Lisa, signal: torch.Tensor, report: torch.Tensor) -> torch.Tensor:
     weight, _ = diag_sim_weights(method.config.diag_sim, (0.5, 0.9), text(), text())
     has_report = torch.tensor([True, False, False, False, False])
-    return method._direction(method.scale * signal @ report.T, torch.arange(5), weight, has_report)[0]
+    there = text().report_id >= 0
+    return method._direction(method.scale * signal @ report.T, torch.arange(5), weight, has_report, there)[0]
 
 
 class TestStep:
