@@ -116,7 +116,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
             ingest("simulated", Path(), tmp_path, options=SMALL)
 
 
-KILLS = 40
+KILLS = 25
 KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
@@ -140,7 +140,7 @@ ingest("simulated", Path(), out, options=options, rate_hz=100, shard_records=16,
 
 
 def test_sigkill_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Killed forty times at random moments, while shards are written and while they are joined, then finished."""
+    """Killed twenty-five times at random moments, while shards are written and while they are joined, then finished."""
     script = tmp_path / "run.py"
     script.write_text(KILLER)
     for name, kills in (("killed", KILLS), ("whole", 0)):

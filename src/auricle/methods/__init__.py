@@ -46,6 +46,7 @@ METHODS = Registry("method", "auricle.methods")
 # Raised when saved weights stop meaning what they meant; older ones are then refused by name, never guessed.
 WEIGHTS_VERSION: Final = 2
 _CARD, _TENSORS = "auricle.json", "model.safetensors"
+_IN_A_CARD: Final[Mapping[str, type]] = {"method": str, "config": dict, "about": dict}
 # Weights that come with auricle, by name, made by examples/weights.sh; and those that are asked where none are named.
 SHIPPED: Final = {"lisa-nano": Path(__file__).parents[1] / "weights" / "lisa-nano"}
 SHIPPED_WEIGHTS: Final = SHIPPED["lisa-nano"]
@@ -200,7 +201,6 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
     try:
         card: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
         version = card["weights_version"]
-        lacking = [key for key in ("method", "config", "about") if not isinstance(card[key], str | dict)]
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
             f"{folder}: no {_CARD} in it; give a folder that save_method wrote, or for weights from elsewhere a TOML "
@@ -208,8 +208,6 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights ({error})") from None
-    if lacking:
-        raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights (it says nothing of its {lacking[0]})")
     if version != WEIGHTS_VERSION:
         made_by = card.get("auricle", "of their time")
         other = f"use auricle {made_by} or " if made_by != __version__ else ""  # which between releases may be its own
@@ -217,6 +215,9 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
             f"{folder}: weights of version {version}, this auricle ({__version__}) reads version {WEIGHTS_VERSION}: "
             f"{other}train again"
         )
+    lacking = [key for key, kind in _IN_A_CARD.items() if not isinstance(card.get(key), kind)]
+    if lacking:
+        raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights (it lacks its {lacking[0]})")
     return card, folder
 
 
