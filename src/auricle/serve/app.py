@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from auricle.atomic import is_full
 from auricle.disclaimer import RESEARCH_USE
 from auricle.errors import AuricleError, DataError
 from auricle.paediatrics.languages import languages, words
-from auricle.serve import answers, uploads
+from auricle.serve import answers, typed, uploads
 from auricle.serve.answers import FHIR_JSON, HTML, JSON, UNPROCESSABLE, Answer, Ask, refusal, to_json
 from auricle.serve.audit import Audit
 from auricle.serve.guard import BUSY, COOKIE, FAULT, App, Guard, SendingError, Sessions, is_token, where
@@ -48,7 +47,6 @@ _PAGE: Final[Mapping[str, tuple[str, str]]] = {
 _LINES, _COUNTS = "application/x-ndjson", "text/plain; version=0.0.4; charset=utf-8"
 _MOST_FILES: Final = 10_000
 _LONGEST_FIELD: Final = 1 << 16
-_LONGEST_S: Final = 1e7
 # What is said of an upload in the description of the routes (OpenAPI).
 _FIELDS: Final[Mapping[str, str]] = {
     "age": "3d, 6wk, 16mo, 2.4yr, 5y4m ...; empty for what the file says",
@@ -230,7 +228,7 @@ def _add_page(app: FastAPI, service: Service) -> None:
     async def log_in(request: Request) -> Response:
         """Say the token once; a cookie that scripts cannot read keeps it until the browser is closed."""
         async with request.form(max_files=0, max_fields=4) as form:
-            said = uploads.text_of(form, "token")
+            said = typed.text_of(form, "token")
         if service.settings.token is not None and not is_token(said, service.settings.token):
             return _refused(401, "another token")
         answered = Response(status_code=204)
@@ -248,7 +246,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         async def answer(request: Request) -> Response:
             async with request.form(max_files=_MOST_FILES, max_part_size=_LONGEST_FIELD) as form:
                 try:
-                    uploads.check_fields(form, [*request.query_params], fields)
+                    typed.check_fields(form, [*request.query_params], fields)
                     async with _asked(form, service) as ask:
                         return await service.answer(request, action, function, ask)
                 except AuricleError as error:
@@ -294,10 +292,10 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         async with request.form(max_files=_MOST_FILES, max_part_size=_LONGEST_FIELD) as form:
             folder = uploads.new_folder(service.jobs.folder)
             try:
-                uploads.check_fields(form, [*request.query_params], ["file", *fields])
-                asked = {**_told(form), "language": _language(form)}
+                typed.check_fields(form, [*request.query_params], ["file", *fields])
+                asked = {**typed.told(form), "language": typed.language(form)}
                 await uploads.write_files(form.getlist("file"), folder)
-                name, n = await service.jobs.accept(folder, uploads.text_of(form, "kind") or "measure", asked)
+                name, n = await service.jobs.accept(folder, typed.text_of(form, "kind") or "measure", asked)
             except AuricleError as error:
                 return _refused(UNPROCESSABLE, str(error))
             finally:
@@ -395,8 +393,8 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
     folders: list[Path] = []
 
     async def one(prefix: str) -> Ask:
-        said = _told(form, prefix)
-        number = uploads.text_of(form, f"{prefix}watched")
+        said = typed.told(form, prefix)
+        number = typed.text_of(form, f"{prefix}watched")
         if number:
             path = service.watched.path(number) if service.watched else None
             if path is None:
@@ -407,55 +405,17 @@ async def _asked(form: FormData, service: Service) -> AsyncIterator[Ask]:
             path = service.home.new_folder()
             folders.append(path)
             await uploads.write_files(form.getlist(f"{prefix}file"), path)
-        return Ask(path, said["age"], said["sex"], said["gestation"], _language(form))
+        return Ask(path, said["age"], said["sex"], said["gestation"], typed.language(form))
 
     try:
         ask = await one("")
-        ask = replace(ask, start_s=_seconds(form), fhir=_is_fhir(form))
-        if form.getlist("previous_file") or uploads.text_of(form, "previous_watched"):
+        ask = replace(ask, start_s=typed.seconds(form), fhir=typed.is_fhir(form))
+        if form.getlist("previous_file") or typed.text_of(form, "previous_watched"):
             ask = replace(ask, previous=await one("previous_"))
         yield ask
     finally:
         for folder in folders:
             uploads.remove(folder)
-
-
-def _told(form: FormData, prefix: str = "") -> dict[str, str]:
-    """What was typed of the person.
-
-    Raises:
-        DataError: an age, a sex or a gestation that cannot be.
-    """
-    said = {name: uploads.text_of(form, f"{prefix}{name}") for name in ("age", "sex", "gestation")}
-    try:
-        answers.told_of(**said)
-    except DataError as error:
-        raise DataError(f"of the earlier recording: {error}" if prefix else str(error)) from None
-    return said
-
-
-def _is_fhir(form: FormData) -> bool:
-    asked = uploads.text_of(form, "fhir")
-    if asked not in ("", "0", "1"):
-        raise DataError(f"fhir {asked[:20]!r}: is 1 for a FHIR Bundle, or 0")
-    return asked == "1"
-
-
-def _language(form: FormData) -> str:
-    asked = uploads.text_of(form, "language") or "en"
-    words(asked)
-    return asked
-
-
-def _seconds(form: FormData) -> float:
-    text = uploads.text_of(form, "start_s") or "0"
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < _LONGEST_S:
-        raise DataError(f"start_s {text[:20]!r}: give seconds from the beginning, such as 12.5")
-    return seconds
 
 
 def _response(answer: Answer) -> Response:

@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ _ODD: Final = re.compile(r"[\x00-\x1f\x7f]")
 # What file systems take, in bytes: no file that came from one is called longer.
 _LONGEST_NAME: Final = 255
 _BLOCK: Final = 1 << 20
-_SHOWN: Final = 40
 
 
 class Home:
@@ -137,36 +136,3 @@ async def write_files(uploads: Sequence[Any], folder: Path) -> list[Path]:
     if not paths:
         raise DataError("no file was sent: send a recording as `file`, with its header and signals as several `file`s")
     return paths
-
-
-def check_fields(form: Any, query: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse what would otherwise be lost in silence: a field that is misspelt, sent twice, or sent in the address.
-
-    Args:
-        form: as Starlette's form parser gives it.
-        query: names in the query of the address.
-        known: what may be sent; a field whose name ends in `file` may be sent any number of times.
-
-    Raises:
-        DataError: a field of another name, one that was sent twice, or a name in the query.
-    """
-    if query:
-        raise DataError(f"{query[0][:_SHOWN]}: was sent in the address; send it as a field of the form")
-    names = [name for name, _ in form.multi_items()]
-    for name in names:
-        if name not in known:
-            raise DataError(f"{name[:_SHOWN]}: no such field here; there are {', '.join(known)}")
-        if names.count(name) > 1 and not name.endswith("file"):
-            raise DataError(f"{name}: was sent twice")
-
-
-def text_of(form: Mapping[str, Any], name: str) -> str:
-    """A text field of a form; empty where it is not there.
-
-    Raises:
-        DataError: a file was sent in its place.
-    """
-    value = form.get(name, "")
-    if not isinstance(value, str):
-        raise DataError(f"{name}: is a text, and a file was sent")
-    return value.strip()
