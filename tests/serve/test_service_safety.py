@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -10,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from auricle.leads import STANDARD
+from auricle.serve.settings import Settings
+from auricle.serve.workers import Workers
 from running import auricle, refused
 from serving import form, recording_files, service
 
@@ -291,6 +294,35 @@ def test_processes_that_end_while_none_reads_are_begun_anew(tmp_path, samples):
         assert len(lines) == 5
         assert not any("error" in line for line in lines)
         assert "Traceback" not in found.log
+
+
+def test_a_pool_that_breaks_while_it_is_asked_whether_it_can_answer_is_begun_anew(monkeypatch):
+    """pebble leaves what was asked without an answer then, and on a service that nobody asks nobody else looks."""
+
+    class Pool:
+        def __init__(self, answers):
+            self.active, self.answers = answers, answers
+
+        def schedule(self, *_, **__):
+            future = Future()
+            if self.answers:
+                future.set_result("")
+            return future
+
+        def stop(self):
+            pass
+
+        def join(self):
+            pass
+
+    pools = [Pool(False), Pool(True)]
+    monkeypatch.setattr(Workers, "_new", lambda workers: pools.pop(0))
+    workers = Workers(Settings(weights=None, workers=1))
+    begun = time.monotonic()
+    assert asyncio.run(workers.failure()) == ""
+    assert workers.is_ready
+    assert workers.died == 1
+    assert time.monotonic() - begun < 20
 
 
 def test_a_process_that_ends_while_it_begins_is_begun_anew(tmp_path, samples):

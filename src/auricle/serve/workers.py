@@ -71,11 +71,18 @@ class Workers:
 
     async def failure(self) -> str:
         """Wait until a process has loaded what it needs; what is wrong with that, or nothing."""
+        asked = asyncio.ensure_future(self._scheduled(answers.failure))
         try:
             async with asyncio.timeout(_BEGIN_S):
-                found = str(await self._scheduled(answers.failure))
+                # A pool that breaks meanwhile leaves the question without an answer, and nobody else may look.
+                while not (await asyncio.wait([asked], timeout=_LOOK_EVERY_S))[0]:
+                    if not self._pool.active:
+                        self._renew(self._pool)
+                found = str(asked.result())
         except (ProcessExpired, WorkerDiedError, TimeoutError):
             return "the processes that read end as soon as they begin; is there enough memory (--memory-gb)?"
+        finally:
+            asked.cancel()
         self._is_ready = not found
         return found
 
