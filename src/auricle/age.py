@@ -345,7 +345,7 @@ def _from_parts(written: str) -> Age | None:
         if match is None or size >= finest or "." in number:
             raise _no_age(written)
         if size <= 1.0 and _THOUSAND.fullmatch(match["number"]):
-            raise DataError(f"{written!r} may be a number of thousands: write it without a point")
+            raise DataError(f"{written!r} may be a number of thousands: write such as 1500 d or 1.5 d")
         number = match["number"].replace(",", ".") + (".5" if match["half"] else "")
         if number.count(".") > 1:
             raise _no_age(written)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -18,11 +17,9 @@ from auricle.labs import lab_test
 from auricle.measure.measurements import Measured
 from auricle.measure.recording import Judged
 from auricle.paediatrics import limits
+from auricle.paediatrics.findings import z_interval
 from auricle.recording import Recording
 from auricle.signal.preprocess import InputSpec
-
-_Z_95: Final = 1.96
-_AGES_ASKED: Final = 5
 
 
 def caveats(
@@ -94,14 +91,11 @@ def _rate_notes(rate: Measured, recording: Recording) -> list[str]:
     age = None if recording.age is None else corrected(recording.age, recording.gestation_days)
     if age is None or age.best_days >= ADULT_DAYS or not rate.measurable or not math.isfinite(rate.uncertainty):
         return []
-    # What is usual at any age that may be meant, and what the rate may be.
-    asked = np.linspace(age.days, age.days + age.resolution_days, _AGES_ASKED)
-    usual = limits.centiles("heart_rate", asked, recording.sex)
-    low, high = float(usual[:, 0].min()), float(usual[:, -1].max())
-    reach = _Z_95 * rate.uncertainty
-    if low <= rate.value + reach and rate.value - reach <= high:
+    least, most = z_interval("heart_rate", rate, age, recording.sex, limits)
+    if least <= limits.Z_98 and most >= -limits.Z_98:
         return []
-    side = "slow" if rate.value < low else "fast"
+    side = "slow" if most < -limits.Z_98 else "fast"
+    low, _, high = limits.centiles("heart_rate", age.best_days, recording.sex).tolist()
     return [
         f"a rate of {rate.value:.0f}/min was measured, {side} for {describe(age.best_days)} ({low:.0f} to {high:.0f} "
         "are usual), whatever is said of the rhythm"

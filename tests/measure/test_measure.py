@@ -393,25 +393,23 @@ def test_the_uncertainty_is_honest(children: list[tuple[Recording, Measurements]
         assert np.median(share) > 0.1, ours
 
 
-@pytest.mark.parametrize(("leads", "least_ms"), [(("II",), 12.0), (("I", "II"), 8.0), (("I", "II", "V2"), 0.0)])
-def test_one_lead_or_one_plane_knows_its_intervals_less_well(
-    real_data: Path, leads: tuple[str, ...], least_ms: float
-) -> None:
+def test_one_lead_or_one_plane_knows_its_intervals_less_well(real_data: Path) -> None:
     import auricle
 
-    outside = []
-    for path in sorted((real_data / "ptb-xl" / "records500").glob("*/*.hea"))[:12]:
-        whole = auricle.read(path)
-        rows = [whole.leads.index(name) for name in leads]
-        few = measure_recording(replace(whole, leads=leads, signal=whole.signal[rows]))
-        twelve = measure_recording(whole)
-        for name in ("pr", "qt"):
-            value, truth = few.values[name], twelve.values[name]
-            if value.measurable and truth.measurable:
-                assert value.uncertainty > least_ms
-                outside.append(abs(value.value - truth.value) > 1.96 * value.uncertainty)
-    assert len(outside) > 15
-    assert np.mean(outside) <= 0.15
+    paths = sorted((real_data / "ptb-xl" / "records500").glob("*/*.hea"))[:12]
+    whole = [(recording, measure_recording(recording)) for recording in map(auricle.read, paths)]
+    for leads, least_ms in ((("II",), 12.0), (("I", "II"), 8.0), (("I", "II", "V2"), 0.0)):
+        outside = []
+        for recording, twelve in whole:
+            rows = [recording.leads.index(name) for name in leads]
+            few = measure_recording(replace(recording, leads=leads, signal=recording.signal[rows]))
+            for name in ("pr", "qt"):
+                value, truth = few.values[name], twelve.values[name]
+                if value.measurable and truth.measurable:
+                    assert value.uncertainty > least_ms
+                    outside.append(abs(value.value - truth.value) > 1.96 * value.uncertainty)
+        assert len(outside) > 15, leads
+        assert np.mean(outside) <= 0.15, leads
 
 
 def test_real_recordings_are_plausible(real_data: Path) -> None:

@@ -103,9 +103,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         raise DataError(f"{path}:{table.garbled[0]}: {table.garbled_reason}")
     header = canonical_header(table.header)
     check_header(path, list(header))
-    bare = ages_without_unit(table, header)
-    if bare:
-        warnings.warn(f"{path.name}: {WITHOUT_UNIT} ({len(bare)}, the first in line {bare[0]})", stacklevel=2)
+    bare, is_mixed = bare_ages(table, header)
+    if bare and is_mixed:
+        warnings.warn(f"{path.name}: {WITHOUT_UNIT} ({len(bare)}, the first in line {min(bare)})", stacklevel=2)
     unborn = lines_without_birth(table, header)
     if unborn:
         warnings.warn(f"{path.name}: {NO_BIRTH} ({len(unborn)}, the first in line {unborn[0]})", stacklevel=2)
@@ -178,20 +178,8 @@ def lines_without_birth(table: Table, header: Sequence[str]) -> list[int]:
     ]
 
 
-def ages_without_unit(table: Table, header: Sequence[str]) -> list[int]:
-    """Lines whose age is a bare number in a column whose other ages name their unit: days may have been meant."""
-    bare, is_mixed = _bare_ages(table, header)
-    return list(bare) if is_mixed else []
-
-
-def ages_all_bare(table: Table, header: Sequence[str]) -> dict[int, str]:
-    """By line the age of a column `age` in which no age names its unit; empty where any does."""
-    bare, is_mixed = _bare_ages(table, header)
-    return {} if is_mixed else bare
-
-
-def _bare_ages(table: Table, header: Sequence[str]) -> tuple[dict[int, str], bool]:
-    """By line the ages that are bare numbers of years, and whether others name their unit."""
+def bare_ages(table: Table, header: Sequence[str]) -> tuple[dict[int, str], bool]:
+    """By line the ages that are bare numbers of years, and whether others name their unit: days may have been meant."""
     if "age" not in header:
         return {}, False
     column = list(header).index("age")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,8 +25,7 @@ from auricle.data.manifest import (
     ManifestRow,
     Repeated,
     Taken,
-    ages_all_bare,
-    ages_without_unit,
+    bare_ages,
     canonical_header,
     check_header,
     decimals_of,
@@ -45,10 +44,6 @@ Cells = Mapping[str | None, str | None]
 
 _AGE_COLUMNS: Final = ("age", "age_days", "age_years", "birth_date", "recording_date")
 _FUTURE: Final = "the recording date lies in the future"
-_IN_YEARS: Final = (
-    "no age names its unit, and all count years ({low:g} to {high:g}): name the column age_years if they do, else "
-    "age_days, or write such as 31mo"
-)
 _YEAR_ZERO: Final = "an age of 0 years can be any day of the first year and is treated as unknown: write 0d, 3wk or 5mo"
 
 
@@ -104,14 +99,10 @@ def scan(manifest: Path) -> Scan:
     # One finding for each kind of problem.
     for (code, message), where in problems.items():
         findings.append(Finding("error", code, message, tuple(where)))
-    bare = ages_without_unit(table, header)
+    bare, is_mixed = bare_ages(table, header)
     if bare:
-        findings.append(Finding("warning", "age_without_unit", WITHOUT_UNIT, tuple((line,) for line in bare)))
-    in_years = ages_all_bare(table, header)
-    if in_years:
-        ages = [float(age.replace(",", ".")) for age in in_years.values()]
-        message = _IN_YEARS.format(low=min(ages), high=max(ages))
-        findings.append(Finding("warning", "age_in_years", message, tuple((line,) for line in in_years)))
+        code, message = ("age_without_unit", WITHOUT_UNIT) if is_mixed else ("age_in_years", _in_years(bare.values()))
+        findings.append(Finding("warning", code, message, tuple((line,) for line in bare)))
     findings += _unit_findings(header, cases)
     if ahead:
         findings.append(Finding("warning", "date_ahead", _FUTURE, tuple((line,) for line in ahead)))
@@ -123,6 +114,15 @@ def scan(manifest: Path) -> Scan:
     if not n_lines:
         findings.append(Finding("error", "empty", "the manifest lists no recording"))
     return Scan(cases, findings, n_lines, refused)
+
+
+def _in_years(ages: Iterable[str]) -> str:
+    """What is asked about ages none of which names its unit."""
+    years = [float(age.replace(",", ".")) for age in ages]
+    return (
+        f"no age names its unit, and all count years ({min(years):g} to {max(years):g}): name the column age_years if "
+        "they do, else age_days, or write such as 31mo"
+    )
 
 
 def _unit_findings(header: Sequence[str], cases: Sequence[Case]) -> Iterator[Finding]:

@@ -98,7 +98,7 @@ class Judged:
 
 
 def judge_recording(recording: Recording) -> Judged:
-    """The quality and rate that `measure_recording` gives, in about half its time: no other value is measured."""
+    """The quality and rate that `measure_recording` gives, in less time: no other value is measured."""
     keep = remarks.usable(recording)
     twelve = np.array([name in STANDARD for name in recording.leads], dtype=bool)
     if not twelve.all() and keep[twelve].any():

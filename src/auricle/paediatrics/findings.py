@@ -118,7 +118,7 @@ def _row(
     if not np.isfinite(known.p98):
         return Row(name, measured, limits=known, refused="median_only" if np.isfinite(known.p50) else "too_few")
     z = float(norms.z_score(name, age.best_days, sex, measured.value))
-    interval = _z_interval(name, measured, age, sex, norms)
+    interval = z_interval(name, measured, age, sex, norms)
     adult = _adult(name, measured, sex)
     if not refused and np.isnan([z, *interval]).any():
         refused = "no_limits"
@@ -129,8 +129,16 @@ def _row(
     return Row(name, measured, z, interval, known, adult, refused, _warnings(name, measured, known, all_of))
 
 
-def _z_interval(name: str, measured: Measured, age: Age, sex: Sex | None, norms: Norms) -> tuple[float, float]:
-    """Smallest and largest z that the value's 95 % interval and the ages meant by `age` allow."""
+def z_interval(name: str, measured: Measured, age: Age, sex: Sex | None, norms: Norms) -> tuple[float, float]:
+    """Smallest and largest z that the value's 95 % interval and the ages meant by `age` allow.
+
+    Args:
+        name: of a value that the norms know.
+        measured: with its standard error; one of an unknown error counts as exact.
+        age: at which it is compared.
+        sex: "F", "M" or None.
+        norms: whose limits.
+    """
     reach = _Z_95 * measured.uncertainty if np.isfinite(measured.uncertainty) else 0.0
     values = measured.value + reach * np.linspace(-1, 1, _VALUES_ASKED)
     if name == "qrs_axis":
