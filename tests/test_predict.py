@@ -119,6 +119,41 @@ def test_rate_length_and_leads_may_be_others(predictor: Predictor, recording: Re
     assert any("V2, V4, V6" in note for note in prediction.notes)
 
 
+def test_windows_without_a_lead_to_read_have_no_say(predictor: Predictor, recording: Recording) -> None:
+    """Four seconds, then six in which each lead was on for a quarter of the time, as on a sheet."""
+    width = recording.signal.shape[1]
+    begun, row = 2 * width // 5, np.arange(len(recording.leads))[:, None]
+    place = np.arange(width)
+    is_on = (place < begun) | ((place * 4 * 5 // width) % 4 == row // 3)
+    sheet = replace(recording, signal=np.where(is_on, recording.signal, np.nan).astype(np.float32))
+    told, alone = predictor(sheet), predictor(replace(recording, signal=recording.signal[:, :begun]))
+    assert told.n_windows == alone.n_windows == 2
+    assert told.scores == pytest.approx(alone.scores, abs=1e-6)
+    assert told.group_contributions == pytest.approx(alone.group_contributions, abs=1e-6)
+    note = "left out: 3 of 5 windows of 2 s, in which no lead has half of its samples"
+    assert note in told.notes
+    assert not any("left out" in note for note in alone.notes)
+    for language in ("zh", "de"):
+        assert translated(note, language) != note
+
+
+def test_laboratory_values_bring_the_age_with_them(recording: Recording) -> None:
+    """A value's place in its reference range is of an age, so weights without an age gate use the age, too."""
+    torch.manual_seed(0)
+    panel = {"tests": ["troponin_ng_l", "potassium_mmol_l"]}
+    method = create_method("supervised", "tiny", classes=("A", "B"), gate=None, labs=panel)
+    for module in method.modules():
+        if isinstance(module, FiLM):
+            torch.nn.init.normal_(module.net[-1].weight, std=0.3)
+    assert method.reads_age
+    assert not method.has_age_gate
+    known = recording.with_context(labs={"troponin_ng_l": 40.0, "potassium_mmol_l": 5.8})
+    child, old, unknown = (Predictor(method)(replace(known, age=age)) for age in (Age(3), Age(25_000), None))
+    assert len({tuple(one.scores.values()) for one in (child, old, unknown)}) == 3
+    assert child.scores_without_age == pytest.approx(unknown.scores, abs=1e-6)
+    assert "these weights do not use the age" not in child.notes
+
+
 def test_no_lead_that_can_be_read_is_an_error(predictor: Predictor, recording: Recording) -> None:
     alone = replace(recording, signal=recording.signal[:1], leads=("V4R",))
     with pytest.raises(DataError, match="none of the leads"):

@@ -120,7 +120,7 @@ def test_a_rate_that_is_not_of_the_age_is_said(predictor: Predictor) -> None:
 
     def caveats_of(recording: Recording) -> list[str]:
         read, judged = predictor.spec, judge_recording(recording)
-        return caveats(recording, read, None, STANDARD, judged, sees_age=True, sees_pictures=False)
+        return caveats(recording, read, None, STANDARD, 1, judged, sees_age=True, sees_pictures=False)
 
     assert 70 < rate < 125
     assert said(1500.0) == said(9000.0) == said(None) == []

@@ -141,6 +141,10 @@ class ECGBatch:
         """A copy of the batch in which every age is unknown (NaN)."""
         return replace(self, age_days=torch.full_like(self.age_days, torch.nan))
 
+    def without_picture(self) -> ECGBatch:
+        """A copy of the batch without stored pictures: where some is read of the signal alone, they show the rest."""
+        return replace(self, image=None, image_mask=None)
+
     def at_age(self, days: float) -> ECGBatch:
         """A copy of the batch in which every record has an age of `days` days, to see what age does to an answer."""
         return replace(self, age_days=torch.full_like(self.age_days, days))

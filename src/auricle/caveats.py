@@ -12,6 +12,7 @@ import numpy as np
 
 from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR, Age, describe
 from auricle.birth import corrected
+from auricle.data.collate import window_starts
 from auricle.data.panel import LabPanel
 from auricle.labs import lab_test
 from auricle.measure.measurements import Measured
@@ -27,6 +28,7 @@ def caveats(
     spec: InputSpec,
     panel: LabPanel | None,
     present: Sequence[str],
+    n_windows: int,
     judged: Judged,
     *,
     sees_age: bool,
@@ -42,6 +44,7 @@ def caveats(
         spec: what the weights read.
         panel: laboratory tests that the weights read, None for none.
         present: leads that were there and read.
+        n_windows: how many windows were read.
         judged: quality and rate of the trace.
         sees_age, sees_pictures: whether the weights use the age, and a picture.
         ages_days: the least and the greatest age that they were trained on, None where that is not known.
@@ -52,6 +55,12 @@ def caveats(
     unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
     if unknown:
         notes.append(f"no lead has a sample for {max(unknown, 0.01):.0%} of the time: the rest was read")
+    n_in_all = len(window_starts(recording.trimmed().signal.shape[1], round(spec.seconds * recording.rate_hz)))
+    if n_windows < n_in_all:
+        notes.append(
+            f"left out: {n_in_all - n_windows} of {n_in_all} windows of {spec.seconds:g} s, in which no lead has half "
+            "of its samples"
+        )
     if judged.artefacts:
         notes.append(f"an artefact, larger than a heart can be: {', '.join(judged.artefacts)}")
     notes += _rate_notes(judged.heart_rate, recording)

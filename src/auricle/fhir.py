@@ -98,7 +98,7 @@ def _measured(
     made = _observation(recording, f"measured/{name}", code, plain["disclaimer"])
     if value["value"] is None:
         made["dataAbsentReason"] = {
-            "coding": [_coding(_ABSENT, "error", "Error")],
+            "coding": [_coding(_ABSENT, "unknown", "Unknown")],
             "text": wording.note_text(value["not_measurable"], language),
         }
         return made

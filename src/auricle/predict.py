@@ -316,6 +316,7 @@ class Predictor:
                     self.spec,
                     self.panel,
                     present,
+                    len(prepared.windows),
                     prepared.judged,
                     sees_age=sees_age,
                     sees_pictures=self.method.picture_size is not None,

@@ -27,6 +27,7 @@ from fakes import (
     write_ptb_xl,
     write_ptb_xl_mini,
     write_sph,
+    write_table,
     write_zzu_pecg,
 )
 
@@ -252,6 +253,23 @@ def test_no_laboratory_value_is_from_after_the_ecg(tmp_path: Path) -> None:
     assert recordings["40002"].age is None  # 91 stands for over 89
     with pytest.raises(DataError, match="lab_hours"):
         get_source("mimic_iv_ecg", lab_hours=-1.0)
+
+
+@pytest.mark.parametrize("where", ["value", "comments"])
+def test_a_troponin_below_the_limit_is_the_latest_value_all_the_same(tmp_path: Path, where: str) -> None:
+    root = write_mimic(tmp_path)
+    rows = [
+        {"labevent_id": 1, "subject_id": "10001", "itemid": "51003", "charttime": "2150-03-01 06:00:00",
+         "value": "0.20", "valuenum": "0.20", "comments": ""},
+        {"labevent_id": 2, "subject_id": "10001", "itemid": "51003", "charttime": "2150-03-01 10:00:00",
+         "value": "___", "valuenum": "", "comments": "", where: "<0.01.  cTropnT > 0.10 suggests infarction"},
+        {"labevent_id": 3, "subject_id": "10001", "itemid": "50971", "charttime": "2150-03-01 10:00:00",
+         "value": "4.1", "valuenum": "4.1", "comments": "above 5 it is told by telephone"},
+    ]  # fmt: skip
+    write_table(root / "labevents.csv", rows)
+    recording = read_all("mimic_iv_ecg", root, labevents=str(root / "labevents.csv"))["40001"]
+    assert recording.labs == {"troponin_ng_l": 10.0, "potassium_mmol_l": 4.1}
+    assert recording.lab_bounds == {"troponin_ng_l": "below"}
 
 
 def test_nine_leads_of_a_newborn_stay_nine(tmp_path: Path) -> None:

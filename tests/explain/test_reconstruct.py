@@ -58,6 +58,19 @@ def test_the_numbers_are_what_they_are_called() -> None:
     assert lead_error("I", noise, 0 * noise, np.ones(100_000)).inside == pytest.approx(0.954, abs=0.005)
 
 
+def test_windows_in_which_a_lead_was_not_recorded_are_not_compared(method: Method, tmp_path: Path) -> None:
+    signal = heart(400).astype(np.float32)
+    np.savez(tmp_path / "short.npz", signal=signal[:, :200], rate_hz=100, leads=STANDARD)
+    signal[STANDARD.index("V2"), 200:] = np.nan
+    np.savez(tmp_path / "long.npz", signal=signal, rate_hz=100, leads=STANDARD)
+    short, long = (drawn_leads(method, read(tmp_path / f"{name}.npz"), ["I", "II"]) for name in ("short", "long"))
+    (whole,), (part,) = ([one for one in drawn.errors() if one.lead == "V2"] for drawn in (short, long))
+    assert part.rmse == pytest.approx(whole.rmse, rel=1e-4)
+    assert part.inside == pytest.approx(whole.inside, abs=0.01)
+    assert np.isnan(long.truth[STANDARD.index("V2"), 200:]).all()
+    reconstruction_figure(long)
+
+
 def test_a_one_lead_record_is_drawn_whole(method: Method, tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", signal=heart(200)[:1].astype(np.float32), rate_hz=100, leads=["I"])
     drawn = drawn_leads(method, read(tmp_path / "one.npz"))

@@ -120,6 +120,15 @@ class TestBalance:
         assert weight[1].tolist() == pytest.approx([20.0, 5.0, 1.0])
         assert weight[0].tolist() == pytest.approx([1000 / (2 * 999), 1000 / (2 * 900), 0.5])
 
+    def test_what_training_meets_more_often_counts_more_often(self) -> None:
+        target = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [torch.nan, 0.0]])
+        times = torch.tensor([2.0, 1.0, 3.0, 4.0])
+        repeated = target.repeat_interleave(times.long(), dim=0)
+        for exclusive in (False, True):
+            weight = balancing_weights(target, exclusive, times)
+            assert torch.allclose(weight, balancing_weights(repeated, exclusive))
+            assert torch.allclose(weight, balancing_weights(target, exclusive, times / 100))
+
     def test_of_classes_that_exclude_each_other_records_with_one_count(self) -> None:
         target = torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 1.0]] * 2 + [[1.0, 1.0]] * 5 + [[0.0, 0.0]])
         assert balancing_weights(target, exclusive=True)[1].tolist() == pytest.approx([8 / 12, 8 / 4])

@@ -265,6 +265,16 @@ def test_running_values_become_those_of_the_batches() -> None:
     assert torch.allclose(layer(rows[:1]), inside[:1], atol=1e-5), "company does not matter"
 
 
+def test_one_row_has_no_spread_and_teaches_none() -> None:
+    layer, rows = Standardise(2).train(), torch.tensor([[1.0, 5.0], [3.0, 9.0]])
+    layer(rows)
+    assert layer.variance.tolist() == pytest.approx(rows.var(0, correction=0).tolist())
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    alone = layer(torch.cat([rows[:1], torch.full((3, 2), 100.0)]), torch.tensor([True, False, False, False]))
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+    assert torch.allclose(alone[:1], layer.eval()(rows[:1]))
+
+
 class TestAlignment:
     def vectors(self, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(2)
@@ -616,6 +626,19 @@ def test_absent_leads_are_drawn_and_recorded_ones_kept() -> None:
     assert torch.equal(one.mean[:, kept], ready.signal[:, kept])
     assert (one.std[:, kept] == 0).all()
     assert one.mean[:, [2, 7]].std() > 0
+
+
+def test_a_gap_of_a_lead_is_drawn_and_not_taken_for_a_trace_of_nothing() -> None:
+    method, batch = tiny().eval(), make_batch()
+    signal = batch.signal.clone()
+    n = signal.shape[2]
+    signal[:, 7, n // 4 : n // 2] = torch.nan
+    with torch.no_grad():
+        one = method.reconstruct(replace(batch, signal=signal))
+    gap = slice(one.mean.shape[2] // 4 + 1, one.mean.shape[2] // 2 - 1)
+    assert (one.std[:, 7, gap] > 0).all()
+    assert (one.std[:, 7, : gap.start - 2] == 0).all()
+    assert (one.std[:, 6] == 0).all()
 
 
 def test_another_encoder_is_refused() -> None:

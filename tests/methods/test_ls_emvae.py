@@ -162,7 +162,10 @@ def test_hidden_leads_that_were_recorded_have_to_be_drawn() -> None:
     assert shown.any(1).all(), "one lead always stays"
     left = shown.sum(1)
     assert left.min() == 1
-    assert left.float()[:100].mean() > 2 * left.float()[300:].mean(), "few are lost, or nearly all"
+    assert (left >= 9).sum() > 60, "of a quarter few are lost"
+    assert (left <= 3).sum() > 60, "of another nearly all"
+    halves = left.float().reshape(2, 200).mean(1)
+    assert abs(halves[0] - halves[1]) < 1.0, "wherever a record lies in the batch"
     made.step(batch(), Progress(0, 10)).loss.backward()
     assert made.log_noise.grad is not None
     assert made.log_noise.grad.abs().min() > 0, "leads that were read, and leads that were drawn"

@@ -269,7 +269,7 @@ class TestLoss:
         )
         target = torch.tensor([[1.0, 0.0]] * 2 + [[0.0, 0.0]] * 5 + [[0.0, 1.0]])
         batch = replace(make_batch(), target=target)
-        method.eval().prepare(SimpleNamespace(targets=target.numpy(), rows=np.arange(8)))
+        method.eval().prepare(SimpleNamespace(targets=target.numpy(), rows=np.arange(8), times=None))
         weight = balancing_weights(target, exclusive=False)
         assert weight[1, 1] == 4
         assert torch.equal(method.get_buffer("class_weight"), weight)

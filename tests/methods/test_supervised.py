@@ -33,7 +33,7 @@ def labelled(rows: list[list[float]]) -> ECGBatch:
 
 
 def view(target: torch.Tensor) -> SimpleNamespace:
-    return SimpleNamespace(targets=target.numpy(), rows=np.arange(len(target)))
+    return SimpleNamespace(targets=target.numpy(), rows=np.arange(len(target)), times=None)
 
 
 class TestGate:
@@ -138,7 +138,7 @@ class TestLoss:
     def test_weights_are_of_the_rows_that_are_trained_on(self) -> None:
         target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
         method = self.method(class_weights=True)
-        method.prepare(SimpleNamespace(targets=target.numpy(), rows=np.array([0, 2, 3])))
+        method.prepare(SimpleNamespace(targets=target.numpy(), rows=np.array([0, 2, 3]), times=None))
         assert torch.equal(method.get_buffer("class_weight"), balancing_weights(target[[0, 2, 3]], exclusive=False))
 
     def test_one_class_where_no_record_has_one_is_refused(self) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from auricle.errors import ConfigError
 from auricle.leads import STANDARD
-from auricle.signal.preprocess import InputSpec, Preprocess, high_pass
+from auricle.signal.preprocess import InputSpec, Preprocess, high_pass, leads_left
 from auricle.signal.resample import ratio, resample
 from conftest import make_batch
 
@@ -149,6 +149,37 @@ def test_fewer_leads_are_read_as_if_the_others_were_not_there() -> None:
         spec.narrowed(("I", "V3R"))
     with pytest.raises(ValueError, match="not on the axis: V7"):
         InputSpec(only=("V7",))
+
+
+def test_pictures_that_show_leads_that_are_not_read_are_not_read() -> None:
+    batch = make_batch(4)
+    pictured = replace(batch, image=torch.zeros(4, 8, 8, dtype=torch.uint8), image_mask=torch.ones(4, dtype=torch.bool))
+    spec = InputSpec(rate_hz=250, seconds=2)
+    assert Preprocess(spec)(pictured).image is not None
+    narrow = Preprocess(spec.narrowed(("I", "II")))(pictured)
+    assert narrow.image is None
+    assert narrow.image_mask is None
+
+
+def test_the_leads_left_are_told_before_they_are_read() -> None:
+    batch = make_batch(4)
+    signal, time_mask = batch.signal.clone(), batch.time_mask.clone()
+    signal[0, 0, : signal.shape[2] // 2 + 1] = torch.nan
+    signal[1] = torch.nan
+    time_mask[2] = False
+    batch = replace(batch, signal=signal, time_mask=time_mask)
+    for spec in (InputSpec(rate_hz=250, seconds=2), InputSpec(rate_hz=250, seconds=2, only=("I", "V1"))):
+        left = leads_left(batch, spec)
+        assert torch.equal(left, Preprocess(spec)(batch).lead_mask)
+        assert left.any(1).tolist() == [True, False, False, True]
+        assert not left[0, 0]
+
+
+def test_millivolts_are_in_full_precision_whatever_the_network_computes_in() -> None:
+    batch, spec = make_batch(4, rate_hz=500), InputSpec(rate_hz=250, seconds=2)
+    exact = Preprocess(spec)(batch).signal
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(Preprocess(spec)(batch).signal, exact)
 
 
 def test_an_age_that_is_not_to_be_told_is_not() -> None:

@@ -58,7 +58,8 @@ def augment(batch: ECGBatch, config: AugmentConfig) -> ECGBatch:
     if config.mix:
         # Absent leads are zero, so that nothing is mixed in from them.
         share = config.mix * torch.randn(n, n_leads, n_leads, device=signal.device)
-        signal = signal + torch.bmm(share.to(signal), signal)
+        with torch.autocast(signal.device.type, enabled=False):  # millivolts stay as exact as they were read
+            signal = signal + torch.bmm(share.to(signal), signal)
     if config.lead_gain:
         signal = signal * torch.exp(config.lead_gain * torch.randn(n, n_leads, 1, device=signal.device))
     if config.gain:
@@ -92,13 +93,13 @@ def _slow_waves(batch: ECGBatch) -> Tensor:
     return torch.sin(2 * math.pi * (frequency * time + phase))
 
 
-def drop_leads(lead_mask: Tensor, share_of_records: float, share_of_leads: float) -> Tensor:
+def drop_leads(lead_mask: Tensor, share_of_records: float, share_of_leads: float | Tensor) -> Tensor:
     """(b, l) lead mask without random leads of random records; a record keeps at least one of the leads it has.
 
     Args:
         lead_mask: (b, l) leads that are present.
         share_of_records: probability that a record loses leads.
-        share_of_leads: probability with which each lead of such a record is lost.
+        share_of_leads: probability with which each lead of such a record is lost, or (b, 1) that of each record.
     """
     score = torch.rand(lead_mask.shape, device=lead_mask.device).masked_fill(~lead_mask, -1.0)
     keep = score >= share_of_leads

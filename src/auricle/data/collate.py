@@ -14,7 +14,7 @@ from auricle.data.panel import LabPanel
 from auricle.errors import DataError
 from auricle.leads import block_of, rows_onto
 from auricle.recording import Recording, patient_number
-from auricle.signal.preprocess import InputSpec
+from auricle.signal.preprocess import InputSpec, leads_left
 
 
 def window_starts(n_samples: int, n_window: int) -> list[int]:
@@ -113,7 +113,8 @@ def _pictures(records: Sequence[Recording]) -> tuple[torch.Tensor | None, torch.
 def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = None) -> ECGBatch:
     """One recording as a batch of its windows, side by side, each with the recording's laboratory values.
 
-    What no lead has before and behind the recording is cut off, and windows without any sample are left out.
+    What no lead has before and behind the recording is cut off. Windows in which no lead that is read has half of its
+    samples are left out, unless there are no others.
 
     Args:
         recording: of any rate and length.
@@ -128,7 +129,7 @@ def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = N
     starts = window_starts(recording.signal.shape[1], n)
     many = [recording] * len(starts)
     batch = collate(many, spec.leads, n, starts)
-    filled = torch.nonzero(batch.time_mask.any(1)).flatten()
+    filled = torch.nonzero(leads_left(batch, spec).any(1)).flatten()
     if 0 < len(filled) < len(starts):
         batch, many = batch.select(filled), many[: len(filled)]
     if panel is None:

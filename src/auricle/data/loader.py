@@ -40,6 +40,7 @@ class Seen(Protocol):
         corpus: their reports, or None.
         targets: classes by number of the record, or None.
         numbers: what is known of some records in numbers, NaN where it is not; or None.
+        times: (row,) how often training meets each record, beside the others; None where it meets all alike.
     """
 
     @property
@@ -56,6 +57,9 @@ class Seen(Protocol):
 
     @property
     def numbers(self) -> NDArray[np.float32] | None: ...  # noqa: D102
+
+    @property
+    def times(self) -> NDArray[np.float32] | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,10 @@ class View:
                 f"{self.store.path}: {len(bare)} records ({first} ...) have none of the leads the model reads "
                 f"({', '.join(self.spec.only)}): leave them out of the manifest"
             )
+
+    @property
+    def times(self) -> None:
+        """Training meets the records of a store all alike."""
 
     @property
     def numbers(self) -> None:

@@ -31,12 +31,14 @@ class Sample:
         corpus: their reports, or None.
         targets: (n, c) their classes, or None.
         numbers: (n, NUMBERS) what is known of them in numbers, NaN where it is not.
+        times: (n,) how often training meets each, beside the others; None for all alike.
     """
 
     rows: NDArray[np.int64]
     corpus: Corpus | None
     targets: NDArray[np.float32] | None
     numbers: NDArray[np.float32] | None
+    times: NDArray[np.float32] | None = None
     store: None = None
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from auricle.batch import ECGBatch
 from auricle.data.loader import View, windows
 from auricle.progress import OnProgress
+from auricle.signal.preprocess import InputSpec, leads_left
 
 # So little that it changes no float beside 1.
 _EMPTY = 1e-12
@@ -26,7 +27,7 @@ def over_records(
     device: torch.device | str = "cpu",
     on_progress: OnProgress | None = None,
 ) -> NDArray[np.float32]:
-    """`function` on every record of a view, windows of a long record pooled by their mean.
+    """`function` on every record of a view, windows of a long record pooled by the mean of those that can be read.
 
     Args:
         function: from a batch to (b, d); for example `method.embed` or `method.logits`.
@@ -45,7 +46,7 @@ def over_records(
         if total is None:
             total = torch.zeros(len(view.rows), values.shape[1])
         index = torch.from_numpy(positions)
-        weight = _weight(batch)
+        weight = _weight(batch, view.spec)
         total.index_add_(0, index, values * weight[:, None])
         count.index_add_(0, index, weight)
         if on_progress:
@@ -54,9 +55,9 @@ def over_records(
     return (total / count[:, None]).numpy()
 
 
-def _weight(batch: ECGBatch) -> Tensor:
-    """(b,) 1 for windows with a sample or a picture; next to nothing for others, which count only among themselves."""
-    filled = batch.time_mask.any(1)
-    if batch.image_mask is not None:
-        filled = filled | batch.image_mask
-    return torch.where(filled.cpu(), 1.0, _EMPTY)
+def _weight(batch: ECGBatch, spec: InputSpec) -> Tensor:
+    """(b,) 1 for windows with a lead to read; next to nothing for others, which count only among themselves.
+
+    So those of a record are left out that `auricle.data.collate.windows_of` leaves out, and a picture alone is read.
+    """
+    return torch.where(leads_left(batch, spec).any(1).cpu(), 1.0, _EMPTY)

@@ -3,7 +3,8 @@
 Source: the conditions of the project's evaluation plan. A model is trained on whole, clean records and not adapted to
 the conditions. Absent leads are masked and never derived again from present ones. The size of noise is given in
 standard deviations of the record, so that a record without millivolts can be tested as well, and noise is a function of
-the record's name: every method reads the same noise.
+the record's name: every method reads the same noise. Stored pictures still show what a condition takes away, so they
+are left out, and methods that read pictures draw what is left.
 """
 
 from __future__ import annotations
@@ -60,15 +61,10 @@ class Condition:
     leads: tuple[str, ...] = STANDARD
 
 
-def _unpictured(batch: ECGBatch) -> ECGBatch:
-    """The batch without stored pictures, which still show what is taken away; models then draw what is left."""
-    return replace(batch, image=None, image_mask=None)
-
-
 def only_leads(batch: ECGBatch, leads: Sequence[str]) -> ECGBatch:
     """The batch with all leads but these absent."""
     kept = torch.tensor([lead in leads for lead in batch.leads], device=batch.lead_mask.device)
-    return replace(_unpictured(batch), lead_mask=batch.lead_mask & kept)
+    return replace(batch.without_picture(), lead_mask=batch.lead_mask & kept)
 
 
 def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
@@ -78,7 +74,7 @@ def at_rate(batch: ECGBatch, rate_hz: float) -> ECGBatch:
     # A filter would carry a missing sample along the record: gaps are filled, and leads lost, as without this.
     signal, lead_mask = fill_missing(batch.millivolts(), batch.lead_mask, batch.time_mask)
     slower, mask = resample(signal, batch.time_mask, batch.rate_hz, rate_hz, rate_hz / 2)
-    return replace(_unpictured(batch).with_signal(slower, mask, rate_hz), lead_mask=lead_mask)
+    return replace(batch.without_picture().with_signal(slower, mask, rate_hz), lead_mask=lead_mask)
 
 
 def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
@@ -97,7 +93,7 @@ def swapped(batch: ECGBatch, wiring: Mapping[str, tuple[int, str]]) -> ECGBatch:
             source_row = batch.leads.index(source) if is_recorded else row
             new_signal[:, row] = sign * signal[:, source_row]
             new_mask[:, row] = mask[:, source_row] & is_recorded
-    return replace(_unpictured(batch), signal=new_signal, lead_mask=new_mask, gain_mv=None)
+    return replace(batch.without_picture(), signal=new_signal, lead_mask=new_mask, gain_mv=None)
 
 
 def noisy(batch: ECGBatch, white: float = 0.0, wander: float = 0.0, mains: float = 0.0) -> ECGBatch:
@@ -110,7 +106,9 @@ def noisy(batch: ECGBatch, white: float = 0.0, wander: float = 0.0, mains: float
     t = torch.arange(signal.shape[-1], device=signal.device) / batch.rate_hz
     added = [_noise(name, signal.shape[1:], t, white, wander, mains) for name in batch.record_id]
     return replace(
-        _unpictured(batch), signal=signal + power.sqrt()[:, None, None] * torch.stack(added).to(signal), gain_mv=None
+        batch.without_picture(),
+        signal=signal + power.sqrt()[:, None, None] * torch.stack(added).to(signal),
+        gain_mv=None,
     )
 
 

@@ -83,7 +83,7 @@ def gate_curves(method: Method, batch: ECGBatch, ages_days: Sequence[float]) -> 
 
 def has_gated_groups(method: Method) -> bool:
     """Whether age modulates lead groups of this method."""
-    return method.reads_age and bool(method.encoder.group_names)
+    return method.has_age_gate and bool(method.encoder.group_names)
 
 
 def _scale_shares(encoder: EncoderModule, pooled: torch.Tensor) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from auricle.methods import Method, Reconstructs
 from auricle.pages.style import COLOURS, INK, MUTED, TEXT_PT, blank_figure
 from auricle.recording import Recording
 from auricle.signal.preprocess import TYPICAL_MV
+from auricle.signal.preprocess import recorded as recorded_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ class LeadError:
 
     Attributes:
         lead: its name.
-        correlation: Pearson's, over all samples; NaN for a flat lead.
+        correlation: Pearson's, over all samples that were recorded; NaN for a flat lead.
         rmse: root mean square of the difference, in the unit of the traces.
         zero: root mean square of the lead itself, which is the error of drawing a flat line.
         inside: share of samples within two standard deviations, .95 where the uncertainty is right.
@@ -59,7 +60,8 @@ class DrawnLeads:
         recorded: leads there is a true trace of.
         rate_hz: of the arrays, the method's own.
         unit: of the arrays: mV, or "sd" where the method reads records of unknown amplitude.
-        truth, mean, std: (l, t); truth is zero where a lead was not recorded.
+        truth, mean, std: (l, t); truth is NaN where a lead was not recorded, and in windows that have less than half
+            of it.
     """
 
     leads: tuple[str, ...]
@@ -87,8 +89,11 @@ def lead_error(
 
     Args:
         lead: its name.
-        truth, mean, std: (t,) recorded trace, drawn trace, and its standard deviation, in one unit.
+        truth, mean, std: (t,) recorded trace, drawn trace, and its standard deviation, in one unit. What is NaN in
+            the recorded trace is left out.
     """
+    there = np.isfinite(truth)
+    truth, mean, std = truth[there], mean[there], std[there]
     spread = float(truth.std() * mean.std())
     together = float(((truth - truth.mean()) * (mean - mean.mean())).mean())
     return LeadError(
@@ -151,7 +156,7 @@ def drawn_leads(method: Method, recording: Recording, keep: Sequence[str] | None
         recorded=tuple(name for name, is_usable in zip(spec.leads, usable, strict=True) if is_usable),
         rate_hz=spec.rate_hz,
         unit=unit,
-        truth=side_by_side(whole.signal),
+        truth=side_by_side(whole.signal.masked_fill(~recorded_samples(batch, spec), torch.nan)),
         mean=side_by_side(drawn.mean),
         std=side_by_side(drawn.std),
     )
@@ -181,7 +186,7 @@ def _half_height(drawn: DrawnLeads, n: int) -> float:
     """Half the height of every panel: one scale for all leads, so that their sizes can be compared."""
     hidden = np.array([name not in drawn.kept for name in drawn.leads])
     values = [drawn.truth[:, :n], (np.abs(drawn.mean) + BAND_SD * drawn.std)[hidden, :n]]
-    return max(_LEAST_HALF, 1.05 * max(float(np.abs(part).max(initial=0.0)) for part in values))
+    return max(_LEAST_HALF, 1.05 * max(float(np.nanmax(np.abs(part), initial=0.0)) for part in values))
 
 
 def _panel(axes: Axes, drawn: DrawnLeads, name: str, n: int, half: float, error: LeadError | None) -> None:

@@ -170,7 +170,7 @@ def _space(
 ) -> list[Drawn]:
     """The features of a run in the plane, by age and by diagnosis."""
     ages = setting.store.columns.age_days[rows].astype(float)
-    titled = f"{name} with its age gate" if setting.method.reads_age else name
+    titled = f"{name} with its age gate" if setting.method.has_age_gate else name
     prose = "t-SNE of the features of each test record, learned or not. Distances between far-away groups mean nothing."
     drawn = []
     with stage(f"{name}: t-SNE"):

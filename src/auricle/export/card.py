@@ -127,7 +127,8 @@ def _conventions(graph: Graph) -> str:
     said = [
         "Preprocessing is inside: missing samples, high-pass, change of rate, low-pass, scale. "
         f"Shorter recordings are padded to {graph.n_samples} samples, with `time_mask` false there. "
-        "Longer ones are cut into windows side by side, the last one ending with the recording, one window a row."
+        "Longer ones are cut into windows side by side, the last one ending with the recording, one window a row; "
+        "leave out those in which no lead has half of its samples."
     ]
     if "logits" in outputs:
         back = "softmax" if graph.is_one_of_all else "the logistic function"

@@ -55,18 +55,23 @@ def one_class(target: Float[Tensor, "b c"]) -> Bool[Tensor, " b"]:
     return (target.nan_to_num(nan=2.0).sum(-1) == 1) & ~torch.isnan(target).any(-1)
 
 
-def balancing_weights(target: Float[Tensor, "n c"], exclusive: bool) -> Float[Tensor, "two c"]:
+def balancing_weights(
+    target: Float[Tensor, "n c"], exclusive: bool, times: Float[Tensor, " n"] | None = None
+) -> Float[Tensor, "two c"]:
     """(2, c) weights of negatives (row 0) and positives (row 1) under which every class counts the same.
 
     Args:
         target: (n, c) of all training records, NaN where not annotated.
         exclusive: classes exclude each other: n / (c n_c) for the positives; otherwise each class is a question with
             two answers, n / (2 n_answer). A class without a record keeps weight 1; none is above 20.
+        times: how often training meets each record, beside the others; by default all alike.
     """
-    positive, known = (target == 1).sum(0).float(), (~torch.isnan(target)).sum(0).float()
+    times = torch.ones(len(target), device=target.device) if times is None else times
+    positive, known = times @ (target == 1).float(), times @ (~torch.isnan(target)).float()
     if exclusive:
-        of_one = (target[one_class(target)] == 1).sum(0).float()
+        is_one = one_class(target)
+        of_one = times[is_one] @ (target[is_one] == 1).float()
         counts, share = torch.stack([of_one, of_one]), of_one.sum() / max(1, target.shape[1])
     else:
         counts, share = torch.stack([known - positive, positive]), known / 2
-    return torch.where(counts > 0, share / counts.clamp_min(1), 1.0).clamp_max(_LARGEST_WEIGHT)
+    return torch.where(counts > 0, share / torch.where(counts > 0, counts, 1.0), 1.0).clamp_max(_LARGEST_WEIGHT)

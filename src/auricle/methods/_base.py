@@ -22,6 +22,7 @@ from auricle.config import ComponentConfig, Config, component
 from auricle.data.panel import LabPanel
 from auricle.encoders import ENCODERS, EncoderModule, Tokens, build_encoder
 from auricle.errors import ConfigError, DataError
+from auricle.nn.film import Code
 from auricle.nn.lab_code import LabCode
 from auricle.signal.preprocess import InputSpec, Preprocess
 from auricle.text.towers import Tower
@@ -115,12 +116,21 @@ class Method(nn.Module, ABC):
 
     @property
     def reads_age(self) -> bool:
-        """Whether the encoder has a code for the age and is told one (`input.age`)."""
+        """Whether an age changes what the encoder makes of a record: by its gates, or by the laboratory values'
+        place in the reference range of the age; never where none is told (`input.age`)."""
+        codes = (code for code in self.encoder.codes.values() if isinstance(code, Code))
+        return self.config.input.age != "unknown" and any(code.reads_age for code in codes)
+
+    @property
+    def has_age_gate(self) -> bool:
+        """Whether the encoder has gates for the age, and is told one (`input.age`)."""
         return "age" in self.encoder.codes and self.config.input.age != "unknown"
 
     @property
     def picture_size(self) -> tuple[int, int] | None:
-        """(height, width) of the pictures the encoder reads; None where it reads signals alone."""
+        """(height, width) of the pictures the encoder reads; None where signals alone are read, as by `input.only`."""
+        if self.config.input.only:
+            return None
         sizes = (part.picture_size for part in self.encoder.parts())
         return next((size for size in sizes if size is not None), None)
 

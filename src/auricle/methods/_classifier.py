@@ -134,7 +134,7 @@ class Classifier(Answering):
             self.register_buffer("class_weight", torch.ones(2, len(config.classes)))
 
     def prepare(self, view: Seen) -> None:
-        """Weigh the classes by how often they occur in training.
+        """Weigh the classes by how often training meets them.
 
         Raises:
             ConfigError: one class is to be chosen, and no record has exactly one.
@@ -146,7 +146,8 @@ class Classifier(Answering):
         if exclusive and not bool(one_class(target).any()):
             raise ConfigError(f"no record has exactly one class of {self.config.task}: set model.answers=multi_label")
         if self.config.class_weights:
-            self.get_buffer("class_weight").copy_(balancing_weights(target, exclusive))
+            times = None if view.times is None else torch.from_numpy(view.times)
+            self.get_buffer("class_weight").copy_(balancing_weights(target, exclusive, times))
 
     def classification(self, tokens: Tokens, target: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of encoded recordings, and the share of answers that are right."""

@@ -50,7 +50,7 @@ from auricle.nn.patch_decoder import PatchDecoder
 from auricle.nn.standardise import Standardise
 from auricle.nn.text_encoder import TextEncoder
 from auricle.processes import gather, mean_over_active, positive_columns, world
-from auricle.signal.preprocess import TYPICAL_MV
+from auricle.signal.preprocess import TYPICAL_MV, recorded
 from auricle.text.vocabulary import CLS, LEAST_SIZE, MASK, Vocabulary
 
 _EMBED_AT_ONCE: Final = 64
@@ -283,8 +283,8 @@ class CgDmer(ReadsWords, Comparing):
         """Scalar losses of shape, level (mean and spread) and doubt of the patches that were recorded and not seen."""
         columns = patch_mask(ready.time_mask, self.encoder.patch)
         drawn = self.decoder(self._for_decoder(tokens.tokens), tokens.mask, columns)
-        recorded = self.encoder.places(ready.lead_mask, ready.time_mask)
-        return drawing_losses(drawn, ready, self.encoder.patch, recorded & ~tokens.mask.reshape(recorded.shape))
+        there = self.encoder.places(ready.lead_mask, ready.time_mask)
+        return drawing_losses(drawn, ready, self.encoder.patch, there & ~tokens.mask.reshape(there.shape))
 
     def _for_decoder(self, parts: Tensor) -> Tensor:
         """(.., 2 d) [shared; specific], with zeros for the part that `decoders_read` leaves out."""
@@ -323,23 +323,14 @@ class CgDmer(ReadsWords, Comparing):
         return mean_over_active(losses, active & has_report)
 
     def reconstruct(self, batch: ECGBatch) -> Reconstruction:
-        """Absent leads drawn from the present ones; what was recorded is returned as it is, with a deviation of 0.
+        """Absent leads, and gaps of the others, drawn from what is there; what was recorded is returned as it is, its
+        deviation 0.
 
         The standard deviation of a drawn sample is that of its patch, learned from the errors in training.
         """
-        ready = self.preprocess(batch)
-        return self.reconstruct_ready(ready, self.encode_ready(ready))
-
-    def reconstruct_ready(self, ready: ECGBatch, tokens: Tokens) -> Reconstruction:
-        """Leads and times outside of a preprocessed batch's masks, drawn from tokens; recorded samples as they are.
-
-        Args:
-            ready: the batch, (b, l, t).
-            tokens: what the decoder reads, of `ready` or of a batch that shows less of it.
-        """
-        mean, std = self.drawn(ready, tokens)
-        recorded = ready.lead_mask[:, :, None] & ready.time_mask[:, None]
-        return Reconstruction(torch.where(recorded, ready.signal, mean), torch.where(recorded, 0.0, std))
+        ready, known = self.preprocess(batch), recorded(batch, self.config.input)
+        mean, std = self.drawn(ready, self.encode_ready(ready))
+        return Reconstruction(torch.where(known, ready.signal, mean), torch.where(known, 0.0, std))
 
     def drawn(self, ready: ECGBatch, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, (b, l, t) in mV each, that the decoder gives at every place, seen or not."""

@@ -209,9 +209,10 @@ class LsEmvae(Method):
         """(b, l) leads that stay visible; in training some records lose a few leads, others nearly all of them."""
         if not (self.variant.hides_leads and self.training):
             return lead_mask
-        # Records come in random order, so a quarter of the batch is a random quarter.
-        parts = zip(lead_mask.chunk(len(_HIDDEN_SHARES)), _HIDDEN_SHARES, strict=False)
-        return torch.cat([drop_leads(part, self.config.hidden_records, share) for part, share in parts])
+        # Drawn for each record: in a batch the parts of a mixture and the records of a patient lie side by side.
+        shares = torch.tensor(_HIDDEN_SHARES, device=lead_mask.device)
+        chosen = torch.randint(len(shares), (len(lead_mask), 1), device=lead_mask.device)
+        return drop_leads(lead_mask, self.config.hidden_records, shares[chosen])
 
     def _per_sample(
         self, error: Float[Tensor, "b s l"], ready: ECGBatch, present: Bool[Tensor, "b s"]

@@ -105,9 +105,11 @@ class Code(nn.Module):
 
     Attributes:
         width: how many numbers it makes of each record.
+        reads_age: whether the age of a record changes them.
     """
 
     width: int
+    reads_age: bool = False
 
     def of(self, batch: ECGBatch) -> Float[Tensor, "b c"]:
         """(b, width) code of each record of a batch; an unknown value has a code of its own."""
@@ -128,6 +130,7 @@ class AgeCode(Code):
     def __init__(self, kind: AgeKind = "log_month", n_fourier: int = 0, unknown_share: float = 0.1) -> None:
         super().__init__()
         self.kind, self.unknown_share = kind, unknown_share
+        self.reads_age = kind != "constant"
         self.width = code_width(kind) * (1 + 2 * n_fourier)
         self.register_buffer("frequencies", torch.pi * 2.0 ** torch.arange(n_fourier), persistent=False)
         self.unknown = nn.Parameter(torch.zeros(self.width))

@@ -55,6 +55,7 @@ class LabCode(Code):
     def __init__(self, panel: LabPanel) -> None:
         super().__init__()
         self.panel = panel
+        self.reads_age = True  # a value's place in its reference range is of an age
         tests = [lab_test(name) for name in panel.tests]
         self.width = _NUMBERS_PER_TEST * len(tests)
         self.register_buffer("is_log", torch.tensor([test.log for test in tests]))

@@ -40,7 +40,8 @@ class Standardise(nn.Module):
 
         Args:
             rows: (b, d)
-            active: (b,) rows that count, by default all. A batch without any uses the running values.
+            active: (b,) rows that count, by default all. A batch with fewer than two, which have no spread, uses the
+                running values.
 
         Returns:
             (b, d) rows of mean 0 and variance 1 over the active rows of all processes.
@@ -50,12 +51,13 @@ class Standardise(nn.Module):
             return self._by_running_values(rows)
         active = torch.ones(len(rows), dtype=torch.bool, device=rows.device) if active is None else active
         counts = gather_without_gradient(active)
-        if not bool(counts.any()):
+        n = int(counts.sum())
+        if n < 2:
             return self._by_running_values(rows)
         everyone = gather(torch.where(active[:, None], rows, 0.0))
-        mean = everyone.sum(0) / counts.sum()
+        mean = everyone.sum(0) / n
         centred = torch.where(counts[:, None], everyone - mean, 0.0)
-        variance = centred.square().sum(0) / counts.sum()
+        variance = centred.square().sum(0) / n
         with torch.no_grad():
             self.n_batches += 1
             share = torch.maximum(1 / self.n_batches, torch.full_like(self.n_batches, _MOMENTUM))

@@ -58,6 +58,20 @@ def _blocks(up: int, down: int, cutoff: float) -> tuple[Tensor, int, int]:
     return matrix, reach, frames
 
 
+def at_rate(mask: Bool[Tensor, "*b t"], from_hz: float, to_hz: float) -> Bool[Tensor, "*b s"]:
+    """A mask of samples at another rate: of each new sample what is true of the last old one up to it.
+
+    Args:
+        mask: (..., t) at `from_hz`.
+        from_hz: the rate of the mask.
+        to_hz: the wanted rate.
+    """
+    step, n = ratio(from_hz, to_hz), mask.shape[-1]
+    up, down = step.numerator, step.denominator
+    nearest = (torch.arange(-(-n * up // down), device=mask.device) * down // up).clamp_max(n - 1)
+    return mask[..., nearest]
+
+
 def resample(
     signal: Float[Tensor, "b l t"], mask: Bool[Tensor, "b t"], from_hz: float, to_hz: float, low_pass_hz: float
 ) -> tuple[Float[Tensor, "b l s"], Bool[Tensor, "b s"]]:
@@ -94,6 +108,5 @@ def resample(
     inside = mask.to(signal)
     weight_sum = filtered(inside).clamp_min(_LEAST_WEIGHT)
     values = filtered((signal * inside[:, None]).reshape(b * n_leads, -1)).reshape(b, n_leads, n_out)
-    nearest = (torch.arange(n_out, device=mask.device) * down // up).clamp_max(mask.shape[-1] - 1)
-    new_mask = mask[:, nearest]
+    new_mask = at_rate(mask, from_hz, to_hz)
     return torch.where(new_mask[:, None], values / weight_sum[:, None], 0.0), new_mask

@@ -120,7 +120,8 @@ class TrainConfig(Config):
         steps: optimiser steps.
         epochs: passes over the training records, in place of `steps`; documents count so.
         batch_size: records per step and process, before accumulation.
-        accumulate: batches whose gradients are summed into one optimiser step.
+        accumulate: batches whose gradients are averaged into one optimiser step. Each is a batch of its own: a
+            contrastive loss compares within it, and the mean of a loss is over what is annotated in it.
         precision: `32-true`, `bf16-mixed`, or `auto`: whichever of them a few steps show to be faster here, with a
             finite loss; with several processes bf16 where the accelerator has it. The run folder says which it was.
         seed: with the step and rank it decides order, crops, augmentation and dropout.

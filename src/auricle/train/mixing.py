@@ -59,6 +59,7 @@ def mix(config: RunConfig, method: Method, text: tuple[str, frozenset[str], int]
     sizes = shared_out(config.train.batch_size, {name: part.share for name, part in parts.items()})
     steps: list[StreamSteps | Steps] = []
     facts, known = [], [] if sample.targets is None else [sample.targets]
+    times = [np.full(_SAMPLED, sizes[name] / _SAMPLED) for name in streams] if known else []
     for name, part in parts.items():
         if part.stream is not None:
             answers = partial(_answers, task, part.open) if task else None
@@ -70,10 +71,12 @@ def mix(config: RunConfig, method: Method, text: tuple[str, frozenset[str], int]
             steps.append(Steps(view, sizes[name], seed, config.train.shuffle.wanted_by(method.same_patient)))
             if view.targets is not None:
                 known.append(view.targets[view.rows])
+                times.append(np.full(len(view.rows), sizes[name] / len(view.rows)))
             about = _facts(stores[name], part, len(view.rows))
         facts.append({"name": name, "records_a_step": sizes[name], "open": list(part.open), **about})
     targets = np.concatenate(known) if known else None
-    whole = Sample(np.arange(0 if targets is None else len(targets)), sample.corpus, targets, sample.numbers)
+    rows, met = np.arange(0 if targets is None else len(targets)), np.concatenate([*times, []]).astype(np.float32)
+    whole = Sample(rows, sample.corpus, targets, sample.numbers, met if known else None)
     return config, Mixture(steps, whole, facts, reading)
 
 

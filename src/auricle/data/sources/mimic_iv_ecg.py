@@ -23,6 +23,7 @@ from auricle.age import DAYS_PER_YEAR, Age
 from auricle.data.sources._lists import read_list, read_wfdb
 from auricle.errors import DataError, require
 from auricle.io.header_comments import sex_of
+from auricle.labs import parse_value
 from auricle.recording import DOUBT, NO_CLASS
 from auricle.text.findings import codes, parse
 from auricle.text.glossary import to_english
@@ -50,6 +51,9 @@ _ITEMS: Final = {
     "51301": ("white_cells_g_l", 1.0),  # K/uL
 }
 _LAB_COLUMNS: Final = ("subject_id", "itemid", "charttime", "valuenum")
+# Where a limit of the method stands (`<0.01`) that gave no number; a copy may lack them.
+_LAB_TEXTS: Final = ("value", "comments")
+_LIMIT: Final = r"^\s*([<>])\s*=?\s*(\d*\.?\d+)"
 _CHUNK_ROWS: Final = 2_000_000
 
 
@@ -97,7 +101,7 @@ class MimicIvEcg:
         ]
         if report and not found:
             found = [NO_CLASS]
-        labs = {name: float(row[f"lab:{name}"]) for name, _ in _ITEMS.values() if row.get(f"lab:{name}")}
+        labs = {name: parse_value(row[f"lab:{name}"]) for name, _ in _ITEMS.values() if row.get(f"lab:{name}")}
         return read_wfdb(
             root,
             row,
@@ -106,7 +110,8 @@ class MimicIvEcg:
             sex=sex_of(str(row.get("gender", ""))),
             report=report or None,
             labels=tuple(dict.fromkeys(found)),
-            labs=labs,
+            labs={name: value for name, (value, _) in labs.items()},
+            lab_bounds={name: bound for name, (_, bound) in labs.items() if bound is not None},
             measurements=_measurements(row),
             source=self.name,
         )
@@ -169,7 +174,11 @@ def _measurements(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _with_labs(table: pd.DataFrame, path: Path, hours: float) -> pd.DataFrame:
-    """For each record and item the latest value drawn at or before the ECG, at most `hours` before it."""
+    """For each record and item the latest value drawn at or before the ECG, at most `hours` before it.
+
+    A sample that only says on which side of a limit it lies (`<0.01`) counts with that limit: without it an older and
+    higher troponin would stand for the latest.
+    """
     pandas = require("pandas", "train")
     ecg = table[["record_id", "subject_id"]].copy()
     ecg["moment"] = pandas.to_datetime(table["ecg_time"], errors="coerce")
@@ -178,17 +187,23 @@ def _with_labs(table: pd.DataFrame, path: Path, hours: float) -> pd.DataFrame:
     # Filtered chunk by chunk: the whole table would not fit into memory.
     events = pandas.concat([chunk[chunk["subject_id"].isin(subjects)] for chunk in _lab_events(path)])
     events["drawn"] = pandas.to_datetime(events["charttime"], errors="coerce")
-    events["value"] = pandas.to_numeric(events["valuenum"], errors="coerce")
+    number = pandas.to_numeric(events["valuenum"], errors="coerce")
+    side = pandas.Series("", index=events.index)
+    for column in _LAB_TEXTS:
+        limit = events[column].astype(str).str.extract(_LIMIT)
+        told = limit[1].notna() & (number.isna() | (number == limit[1].astype(float))) & (side == "")
+        side, number = side.mask(told, limit[0]), number.mask(told, limit[1].astype(float))
+    events["value"], events["side"] = number, side
     events = events.dropna(subset=["drawn", "value"]).sort_values("drawn", kind="stable")
     for item, (name, factor) in _ITEMS.items():
-        drawn = events.loc[events["itemid"] == item, ["subject_id", "drawn", "value"]]
+        drawn = events.loc[events["itemid"] == item, ["subject_id", "drawn", "value", "side"]]
         # direction="backward" is the time rule: only what was drawn before the ECG can match.
         matched = pandas.merge_asof(
             ecg, drawn, left_on="moment", right_on="drawn", by="subject_id", direction="backward",
             tolerance=pandas.Timedelta(hours=hours),
         ).dropna(subset=["value"])  # fmt: skip
-        pairs = zip(matched["record_id"], matched["value"], strict=True)
-        values = {record: f"{value * factor:.6g}" for record, value in pairs}
+        found = zip(matched["record_id"], matched["value"], matched["side"], strict=True)
+        values = {record: f"{side}{value * factor:.6g}" for record, value, side in found}
         table[f"lab:{name}"] = [values.get(record, "") for record in table["record_id"]]
     return table
 
@@ -197,8 +212,10 @@ def _lab_events(path: Path) -> Iterator[pd.DataFrame]:
     """The rows of our items, read in chunks: the whole table has over a hundred million."""
     pandas = require("pandas", "train")
     try:
-        reader = pandas.read_csv(path, usecols=list(_LAB_COLUMNS), dtype=str, chunksize=_CHUNK_ROWS)
+        columns = pandas.read_csv(path, nrows=0, dtype=str).columns
+        wanted = [*_LAB_COLUMNS, *(name for name in _LAB_TEXTS if name in columns)]
+        reader = pandas.read_csv(path, usecols=wanted, dtype=str, chunksize=_CHUNK_ROWS)
         for chunk in reader:
-            yield chunk[chunk["itemid"].isin(_ITEMS)]
+            yield chunk[chunk["itemid"].isin(_ITEMS)].reindex(columns=[*_LAB_COLUMNS, *_LAB_TEXTS])
     except (OSError, ValueError, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: is not MIMIC-IV's labevents ({type(error).__name__}); give that CSV") from None
