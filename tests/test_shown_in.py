@@ -10,8 +10,10 @@ import pytest
 
 from auricle.age import Age
 from auricle.caveats import caveats
+from auricle.errors import UnreadableError
 from auricle.leads import LIMB, STANDARD
 from auricle.measure.recording import judge_recording
+from auricle.methods import create_method
 from auricle.over_age import Answer
 from auricle.predict import Predictor
 from auricle.prediction import to_row
@@ -101,13 +103,29 @@ def test_the_answer_of_few_leads_promises_nothing_and_says_what_is_open(predicto
 
 def test_a_trace_without_fast_waves_is_told_nothing_for_sure(predictor: Predictor) -> None:
     recording = next(iter(cohort(1, 7, ages="children", diagnoses={}, rate_hz=500).recordings()))
-    slow = replace(recording, recorded_hz=50.0)
-    assert predictor(replace(recording, recorded_hz=62.0)).coverage == 0.9
-    assert predictor(slow).coverage is None
-    assert set(predictor(slow).sets.values()) == {"either"}
+    assert predictor(replace(recording, cart_band_hz=(0.5, 35.0))).coverage == 0.9
     behind_a_filter = predictor(replace(recording, cart_band_hz=(0.5, 25.0)))
-    assert behind_a_filter.sets == predictor(slow).sets
+    assert behind_a_filter.coverage is None
+    assert set(behind_a_filter.sets.values()) == {"either"}
     assert [note for note in behind_a_filter.notes if "every class is left open: nothing above 25 Hz" in note]
+
+
+def test_a_trace_that_was_sampled_too_slowly_for_its_age_has_no_answer(predictor: Predictor) -> None:
+    """At 62 samples a second normal children are told of bundle branch blocks; adults are answered as at 100."""
+    recording = next(iter(cohort(1, 7, ages="children", diagnoses={}, rate_hz=500).recordings()))
+    for age, whose, least in ((recording.age, "of a child ", 80), (None, "of unknown age ", 80), (Age(20_000), "", 60)):
+        slow = replace(recording, age=age, recorded_hz=least - 5.0)
+        with pytest.raises(
+            UnreadableError, match=f"sampled {least - 5} times .*trace {whose}needs {least}"
+        ):
+            predictor.prepare(slow)
+        predictor.prepare(replace(slow, recorded_hz=float(least)))
+
+
+def test_weights_that_read_slow_waves_alone_answer_what_holds_them() -> None:
+    method = create_method("supervised", "tiny", classes=("A",), input={"rate_hz": 50, "band_hz": (0.5, 20)})
+    recording = next(iter(cohort(1, 7, ages="children", diagnoses={}, rate_hz=50).recordings()))
+    assert Predictor(method)(recording).scores
 
 
 def test_a_rate_that_is_not_of_the_age_is_said(predictor: Predictor) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.signal import resample_poly
 
 from auricle.about import FEWEST_POSITIVE
 from auricle.age import Age
@@ -319,6 +320,9 @@ def test_no_child_with_a_normal_trace_is_called_infarction(predictor: Predictor,
             for name in ("MI", "STE_", "AMI", "IMI", "LMI", "PMI"):
                 assert prediction.scores[name] < 0.5, recording.record_id
                 assert prediction.sets[name] != "yes", recording.record_id
+            at_75 = resample_poly(recording.signal, 75, round(recording.rate_hz), axis=1).astype(np.float32)
+            with pytest.raises(UnreadableError, match="sampled 75 times a second"):
+                predictor(replace(recording, signal=at_75, rate_hz=75.0))
 
 
 def test_one_lead_and_another_rate_are_answered(predictor: Predictor) -> None:

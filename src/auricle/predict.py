@@ -32,7 +32,7 @@ from auricle.over_age import AnswerSets
 from auricle.prediction import Prediction, Tested
 from auricle.recording import Recording
 from auricle.scope import Scope
-from auricle.shown_in import NO_SETS, sets_said
+from auricle.shown_in import NO_SETS, sets_said, too_slow
 from auricle.signal.acceptance import Acceptance
 from auricle.signal.preprocess import InputSpec
 from auricle.tasks import list_tasks, load_task
@@ -423,7 +423,8 @@ class Predictor:
         """The quality and rate of the trace.
 
         Raises:
-            UnreadableError: no question can be asked of it, or its limb leads contradict each other.
+            UnreadableError: no question can be asked of it, it was sampled too slowly for the waves of its age, or its
+                limb leads contradict each other.
             DataError: its amplitudes are unknown, and the weights read millivolts.
         """
         if not recording.leads:
@@ -435,6 +436,9 @@ class Predictor:
             )
         judged = judge_recording(recording)
         quality = judged.quality
+        slow = too_slow(recording, self.spec.band_hz[1])
+        if slow:
+            raise UnreadableError(f"{recording.record_id}: no answer: {slow}", quality.to_dict())
         if not quality.readable:
             raise UnreadableError(
                 f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()

@@ -25,8 +25,8 @@ class Prediction:
         sets: by class, what may be said of it at this age, so that of the people of an age `coverage` are told what is
             so: "yes", "no" or "either"; empty where no sets were fitted.
         coverage: the share that sets promise, of those with a class and of those without it; None without sets, and of
-            a recording that lacks leads the weights read or was recorded with nothing above 30 Hz: where no lead shows
-            a class it is then "either" and not "no", and without fast waves every class is.
+            a recording that lacks leads the weights read or whose cart let nothing above 30 Hz through: where no lead
+            shows a class it is then "either" and not "no", and without fast waves every class is.
         group_contributions: share of each lead group in the representation, summing to 1; empty without groups.
         age_days: the age of the recording, None for unknown; whether it plays a part is said by `scores_without_age`.
         tested: by class, on whom its score was tested, as far as the weights say it; empty for a class nobody tested.
