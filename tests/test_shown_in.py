@@ -115,9 +115,7 @@ def test_a_trace_that_was_sampled_too_slowly_for_its_age_has_no_answer(predictor
     recording = next(iter(cohort(1, 7, ages="children", diagnoses={}, rate_hz=500).recordings()))
     for age, whose, least in ((recording.age, "of a child ", 80), (None, "of unknown age ", 80), (Age(20_000), "", 60)):
         slow = replace(recording, age=age, recorded_hz=least - 5.0)
-        with pytest.raises(
-            UnreadableError, match=f"sampled {least - 5} times .*trace {whose}needs {least}"
-        ):
+        with pytest.raises(UnreadableError, match=f"sampled {least - 5} times .*trace {whose}needs {least}"):
             predictor.prepare(slow)
         predictor.prepare(replace(slow, recorded_hz=float(least)))
 

@@ -147,6 +147,7 @@ class Age:
     resolution_days: float
 
     def __init__(self, days: float | str, resolution_days: float | None = None) -> None:
+        given = days
         if isinstance(days, str):
             written = _said(days)
             if written is None:
@@ -157,7 +158,8 @@ class Age:
         object.__setattr__(self, "days", days)
         object.__setattr__(self, "resolution_days", resolution if resolution_days is None else resolution_days)
         if not math.isfinite(self.days) or not 0 <= self.days <= OLDEST_DAYS:
-            raise DataError(f"an age of {self.days:g} days is not possible: give 0 days to 130 years")
+            said = f"{given!r}" if isinstance(given, str) else f"{self.days:g} days"
+            raise DataError(f"an age of {said} is not possible: give 0 days to 130 years")
         if not math.isfinite(self.resolution_days) or self.resolution_days < 0:
             raise DataError(
                 f"an age known to {self.resolution_days:g} days is not possible: give a length of time, or 0"

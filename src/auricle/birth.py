@@ -45,6 +45,15 @@ def parse_gestation(text: str) -> float:
     return days
 
 
+def given_gestation(text: str | None) -> float | None:
+    """Days of the pregnancy at birth that a person gave as an option; None where none was given.
+
+    Raises:
+        DataError: it is none.
+    """
+    return None if text is None else parse_gestation(text)
+
+
 def describe_gestation(days: float) -> str:
     """Days of gestation as whole weeks and days: `30+2`."""
     weeks, rest = divmod(round(days), 7)

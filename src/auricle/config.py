@@ -10,7 +10,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, model_validator
@@ -96,9 +96,10 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str = "config
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = _keys_at(model, first["loc"][:-1], values)
+            known = _keys_at(model, first["loc"][:-1])
             near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+            listed = f"known here: {', '.join(sorted(known))}" if known else "leave it out"
+            hint = f"did you mean {near[0]!r}?" if near else listed
             raise ConfigError(f"{where}: unknown key {path!r}: {hint}") from None
         given = _given_at(values, first["loc"], first["input"])
         shown = f" (got {textwrap.shorten(repr(given), _LONGEST_GIVEN, placeholder=' ...')})"
@@ -106,7 +107,7 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str = "config
         if own and isinstance(given, Mapping):  # several settings do not fit each other, and the message names them
             shown = ""
         message = str(first["ctx"]["error"]) if own else first["msg"]
-        raise ConfigError(f"{where}: {path or 'value'}: {message}{shown}") from None
+        raise ConfigError(f"{where}: {f'{path}: ' if path else ''}{message}{shown}") from None
 
 
 def _given_at(values: Any, path: Iterable[int | str], otherwise: Any) -> Any:
@@ -118,15 +119,29 @@ def _given_at(values: Any, path: Iterable[int | str], otherwise: Any) -> Any:
     return values
 
 
-def _keys_at(model: type[BaseModel], path: Iterable[int | str], values: Mapping[str, Any]) -> list[str]:
-    for part in path:
+def _keys_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
+    """The keys that are known at a place of a configuration; none where it cannot be told."""
+    parts = iter(path)
+    for part in parts:
         field = model.model_fields.get(str(part))
-        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if field] if field else []
-        nested = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        nested, is_table = _nested(field.annotation) if field else (None, False)
         if nested is None:
             return []
+        if is_table:
+            next(parts, None)
         model = nested
     return list(model.model_fields)
+
+
+def _nested(kind: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The configuration that a type is or holds, and whether it holds them in a table, by names of the user's."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind, False
+    for inner in get_args(kind):
+        found, is_table = _nested(inner)
+        if found is not None:
+            return found, is_table or get_origin(kind) is dict
+    return None, False
 
 
 def read_toml(path: Path) -> dict[str, Any]:

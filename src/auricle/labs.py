@@ -139,6 +139,11 @@ class LabTest:
     log: bool
     knots: Mapping[Sex, Knots]
 
+    @property
+    def has_other_sizes(self) -> bool:
+        """Whether laboratories write it in units of another size, so that a bare number may mean two things."""
+        return any(factor != 1.0 for factor in self.conversions.values())
+
     def reference(self, age_days: float, sex: Sex | None = None) -> tuple[float, float]:
         """(low, high) of the reference range at an age in the canonical unit; of either sex where it is unknown.
 

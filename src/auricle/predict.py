@@ -363,7 +363,10 @@ class Predictor:
         if recording.image is not None and size is not None:
             recording = recording.with_context(image=fit_picture(recording.image, *size))
         elif not recording.leads:
-            raise DataError(f"{recording.record_id}: there is only a picture, and these weights read signals")
+            raise DataError(
+                f"{recording.record_id}: there is only a picture, and these weights read signals: give the recording "
+                "itself, or weights that read pictures (mirage)"
+            )
         ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
         if recording.image is None and not ready.lead_mask.any():
             raise DataError(

@@ -8,6 +8,7 @@ import time
 import types
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -255,7 +256,7 @@ def test_doubts_about_labels_reports_and_identity(tmp_path: Path) -> None:
     for row in rows[10:30]:
         row["report"] = "Sinus rhythm. Normal  ECG for age."
     for row in rows[30:55]:
-        row["patient_id"], row["sex"] = "unknown", "F"
+        row["patient_id"], row["sex"] = "walk-in", "F"
     rows[4]["sex"] = rows[5]["sex"] = rows[6]["sex"] = rows[7]["age"] = ""
     report = examine(write(tmp_path, rows), read_files=False)
     spelled = [finding for finding in report.warnings if finding.code == "label_spelling"]
@@ -265,6 +266,42 @@ def test_doubts_about_labels_reports_and_identity(tmp_path: Path) -> None:
     assert len(named(report, "placeholder_patient").lines) == 25
     assert "5%" in named(report, "missing_sex").message
     assert "missing_age" not in codes(report)
+
+
+def test_one_person_under_two_spellings_of_an_id_is_asked_about(tmp_path: Path) -> None:
+    rows = rows_of(12)
+    for row, patient in zip(rows, ("0017", "17", "Q-77", "q 77", "1,23E+05", "unbekannt", "-", "?"), strict=False):
+        row["patient_id"] = patient
+    report = examine(write(tmp_path, rows), read_files=False)
+    assert named(report, "patient_alike").lines == ((2, 3), (4, 5))
+    assert named(report, "patient_rounded").lines == ((6,),)
+    assert "25%" in named(report, "missing_patient_id").message, "three strangers are nobody, and not one person"
+
+
+def test_labels_that_are_written_like_a_code_are_told_with_it(tmp_path: Path) -> None:
+    rows = rows_of(6)
+    for row, label in zip(rows, ("norm", "?RVH", "V.a. RVH", "kein RVH", "RVH?", "NORM"), strict=True):
+        row["labels"] = label
+    found = named(examine(write(tmp_path, rows), read_files=False), "label_like_code")
+    assert found.lines == ((2,), (3,), (4,), (5,))
+    assert "“norm” (NORM)" in found.message
+    assert "“V.a. RVH” (RVH)" in found.message
+
+
+def test_laboratory_columns_without_a_unit_say_what_they_count_as(tmp_path: Path) -> None:
+    rows = rows_of(4)
+    for row in rows:
+        row["lab:CRP"], row["lab:bilirubin [mg/dL]"], row["lab:potassium"] = "1.2", "0.6", "4.1"
+    message = named(examine(write(tmp_path, rows), read_files=False), "lab_without_unit").message
+    assert "lab:CRP as mg/L" in message
+    assert "bilirubin" not in message
+
+
+def test_a_workbook_is_told_from_a_damaged_csv(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "children.xlsx", "w") as book:
+        book.writestr("xl/worksheets/sheet1.xml", "<worksheet/>")
+    with pytest.raises(DataError, match="Excel workbook or an archive: save its sheet as “CSV UTF-8”"):
+        examine(tmp_path / "children.xlsx")
 
 
 def test_labels_that_no_task_knows_or_that_join_two_are_told_without_naming_anybody(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from auricle.evaluate.reference import class_prior
 from auricle.evaluate.robustness import CONDITIONS, robustness
 from auricle.methods import load_method
 from auricle.simulate import cohort
-from auricle.tasks import Task, load_task
-from auricle.tasks.answers import count_answers
+from auricle.tasks import Task, load_task, resembles
+from auricle.tasks.answers import count_answers, resembling
 from auricle.train.config import RunConfig
 from auricle.train.fit import fit
 from auricle.train.watch import ConsoleWatcher
@@ -47,6 +47,23 @@ name = "OTHER"
 codes = ["RVH", "CRBBB"]
 """
 N, N_UNLABELLED = 60, 25
+
+
+@pytest.mark.parametrize("label", ["norm", "?NORM", "V.a. NORM", "kein NORM", "NORM?", "疑似NORM", "n o r m"])
+def test_a_label_written_like_a_code_is_neither_with_nor_without_it(label: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(TASK)
+    task = load_task(tmp_path / "mine.toml")
+    (alone, beside, coded) = task.targets([[label], [label, "RVH"], [label, "NORM"]]).tolist()
+    assert alone == pytest.approx([np.nan, 0.0], nan_ok=True)
+    assert beside == pytest.approx([np.nan, 1.0], nan_ok=True)
+    assert coded == [1.0, 0.0]
+    said = resembling(task, [[label], ["RVH"], [label, "RVH"]])
+    assert not said if label == "NORM?" else f"{label} like NORM (2)" in said[0]
+
+
+def test_labels_of_other_words_and_codes_resemble_none() -> None:
+    for label in ("normal", "RVHX", "STE_", "STE", "426783006", "none", "no finding", "SR"):
+        assert not resembles(label, frozenset({"NORM", "RVH", "STE_"}))
 
 
 def store_of(folder: Path, labels: list[str]) -> Store:

@@ -68,6 +68,14 @@ def test_what_saw_the_test_signals_is_flagged():
     assert cells(built, "lisa")["saw test signals"] == "no"
 
 
+def test_rows_that_were_asked_by_other_definitions_of_a_task_are_told():
+    one, other, published = ({"classes": {"RVH": {"n_positive": n}, "NORM": {"n_positive": 9}}} for n in (14, 18, 20))
+    rows = [result() | one, result(method="merl") | other, result(method="mae", track="legacy") | published]
+    caption = table.build(rows, TASK).caption
+    assert "WARNING: the rows do not share one truth: RVH 14 or 18." in caption
+    assert "WARNING" not in table.build([rows[0], rows[2]], TASK).caption
+
+
 def test_the_caption_counts_and_warns():
     assert "880 test records of 850 patients, 18 of 19 classes" in table.build([result()], TASK).caption
     assert "WARNING" in table.build([result(), result(method="mirage", n_records=800)], TASK).caption

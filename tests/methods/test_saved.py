@@ -88,7 +88,7 @@ class TestBase:
         """Whatever else it prepares of the training records."""
         asked: list[object] = []
         monkeypatch.setattr(Method, "prepare", lambda _, view: asked.append(view))
-        view = SimpleNamespace(targets=np.ones((4, 1)), rows=np.arange(4), corpus=None)
+        view = SimpleNamespace(targets=np.ones((4, 1)), rows=np.arange(4), corpus=None, times=None)
         with contextlib.suppress(ConfigError):  # of those that need reports
             fresh(name).prepare(view)
         assert asked == [view]
@@ -205,6 +205,26 @@ class TestSaved:
             (tmp_path / "auricle.json").write_text(json.dumps(broken))
             with pytest.raises(CheckpointError, match=f"not a card of auricle weights .*{key}"):
                 load_method(tmp_path)
+
+    def test_a_byte_that_was_changed_on_the_way_is_noticed(self, tmp_path: Path) -> None:
+        save_method(fresh(), tmp_path)
+        file = tmp_path / "model.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-2] ^= 1  # of the last number: another finite one
+        file.write_bytes(bytes(content))
+        with pytest.raises(CheckpointError, match=r"SHA-256 differs.*copy both again"):
+            load_method(tmp_path)
+        card = json.loads((tmp_path / "auricle.json").read_text())
+        del card["sha256"]  # a card of before it was kept
+        (tmp_path / "auricle.json").write_text(json.dumps(card))
+        load_method(tmp_path)
+
+    def test_weights_of_a_newer_version_want_a_newer_auricle(self, tmp_path: Path) -> None:
+        save_method(fresh(), tmp_path)
+        card = json.loads((tmp_path / "auricle.json").read_text())
+        (tmp_path / "auricle.json").write_text(json.dumps(card | {"weights_version": 99}))
+        with pytest.raises(CheckpointError, match="take a newer auricle"):
+            load_method(tmp_path)
 
     def test_numbers_that_are_not_finite_are_refused(self, tmp_path: Path) -> None:
         method = fresh()

@@ -13,10 +13,10 @@ import torch
 
 import auricle
 from auricle.batch import TextBatch
-from auricle.config import read_toml
+from auricle.config import read_toml, validate
 from auricle.data.ingest import ingest
 from auricle.disclaimer import RESEARCH_USE
-from auricle.errors import ConfigError, UnknownNameError
+from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.methods import load_card
 from auricle.paediatrics import wording
 from auricle.simulate.newborn import newborn
@@ -114,6 +114,18 @@ def test_a_task_without_prompts_is_said_before_training_and_no_error_after_it(st
     assert not auricle.load_method(weights).prompt_sets
 
 
+def test_a_prompt_that_the_tower_cannot_read_is_told_before_training(store: Path, tmp_path: Path) -> None:
+    text = (Path(auricle.__file__).parent / "tasks" / "simulated" / "diagnosis.toml").read_text(encoding="utf-8")
+    first = next(line for line in text.splitlines() if line.startswith("prompts ="))
+    (tmp_path / "russian.toml").write_text(text.replace(first, 'prompts = ["нормальная экг"]', 1), encoding="utf-8")
+    with pytest.raises(DataError, match="'нормальная экг' is not English"):
+        auricle.pretrain(
+            store, tmp_path / "run", preset="tiny", task=str(tmp_path / "russian.toml"), steps=10**6, batch_size=8,
+            settings=[TOWER],
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
 def test_every_recipe_is_a_run_and_says_what_it_is() -> None:
     for name in RECIPES.names():
         assert read_toml(RECIPES.find(name))["title"]
@@ -122,6 +134,14 @@ def test_every_recipe_is_a_run_and_says_what_it_is() -> None:
         RunConfig.model_validate({**values, "model": model, "data": {"store": "s"}})
     with pytest.raises(UnknownNameError, match="age_gate_frozen"):
         read_recipe("age_gate_frozn")
+
+
+def test_a_wrong_key_of_a_part_is_told_with_those_there_are() -> None:
+    parts = {"adults": {"stream": {"agse": "adults"}}}
+    with pytest.raises(ConfigError, match=r"'data\.parts\.adults\.stream\.agse': did you mean 'ages'"):
+        validate(RunConfig, {"model": "merl", "data": {"parts": parts}}, "test")
+    with pytest.raises(ConfigError, match=r"'data\.parts\.adults\.strm': did you mean 'stream'"):
+        validate(RunConfig, {"model": "merl", "data": {"parts": {"adults": {"strm": {}}}}}, "test")
 
 
 def test_one_sentence_says_what_all_of_it_is_for() -> None:

@@ -35,6 +35,7 @@ from auricle.cli.recordings import (
     ExecutorOption,
     FhirOption,
     FilesArgument,
+    GestationOption,
     JsonOption,
     Large,
     SchemaOption,
@@ -84,10 +85,7 @@ def measure(
     files: FilesArgument,
     age: AgeOption = None,
     sex: SexOption = None,
-    gestation: Annotated[
-        str | None,
-        typer.Option(help="Weeks+days of gestation at birth (30+2); one born early is compared at its corrected age."),
-    ] = None,
+    gestation: GestationOption = None,
     lang: Annotated[str, typer.Option(help="en, zh or de: of the terminal and of the page.")] = "en",
     as_json: JsonOption = False,
     show_schema: SchemaOption = False,
@@ -110,7 +108,7 @@ def measure(
 ) -> None:
     """Measure recordings and place every value among people of their age. Research use, not a diagnosis."""
     from auricle import age as ages
-    from auricle.birth import parse_gestation
+    from auricle.birth import given_gestation
     from auricle.data.inputs import inputs
     from auricle.dicom_sr import measured_report
     from auricle.fhir import measured_bundle
@@ -132,7 +130,7 @@ def measure(
     if speed not in _SPEEDS or gain not in _GAINS:
         raise ConfigError(f"--speed {speed:g} --gain {gain:g}: a speed is 25 or 50 mm/s, a gain 5 or 10 mm/mV")
     known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex")}
-    known["gestation_days"] = None if gestation is None else parse_gestation(gestation)
+    known["gestation_days"] = given_gestation(gestation)
     command = {"--age": age, "--sex": sex, "--gestation": gestation}
     measuring = _Measuring(known, _own_norms(norms))
     console = Console()

@@ -23,6 +23,7 @@ from auricle.cli.recordings import (
     ExecutorOption,
     FhirOption,
     FilesArgument,
+    GestationOption,
     JsonOption,
     Large,
     SchemaOption,
@@ -58,6 +59,7 @@ def predict(
     weights: WeightsOption = None,
     age: AgeOption = None,
     sex: SexOption = None,
+    gestation: GestationOption = None,
     task: Annotated[str | None, typer.Option(help="Which stored prompts to ask, for zero-shot weights.")] = None,
     lab: Annotated[
         list[str] | None,
@@ -82,6 +84,7 @@ def predict(
 ) -> None:
     """Predict. Research use, not a diagnosis."""
     from auricle import age as ages
+    from auricle.birth import given_gestation
     from auricle.data.inputs import inputs
     from auricle.fhir import predicted_bundle
     from auricle.io.header_comments import given_sex
@@ -95,6 +98,7 @@ def predict(
     del show_schema  # its callback has answered
     speak(lang)
     known: dict[str, object] = {"age": ages.given(age), "sex": given_sex(sex, "--sex"), **given_labs(lab or [])}
+    known["gestation_days"] = given_gestation(gestation)
     if image is not None:
         known["image"] = read_picture(image)
     check_page_name("--page", page)
@@ -114,7 +118,13 @@ def predict(
     # A table has no place for other ages.
     other_ages = () if out is not None and not as_json and len(given) > 1 else OTHER_AGES_DAYS
 
-    told = {"--weights": None if weights is None else Path(weights).name, "--age": age, "--sex": sex, "--task": task}
+    told = {
+        "--weights": None if weights is None else Path(weights).name,
+        "--age": age,
+        "--sex": sex,
+        "--gestation": gestation,
+    }
+    told["--task"] = task
 
     def answer(prepared: Sequence[Prepared]) -> list[Prediction]:
         predictions = predictor.answer(prepared, other_ages)
@@ -139,7 +149,7 @@ def predict(
     # Only a table asks whether the weights are those of before.
     digest = "" if out is None else predictor.digest
     again = partial(_table_verb_of, weights or SHIPPED_WEIGHTS, task, digest, known)
-    plan = {"options": [age, sex, lab, task], "weights": digest}
+    plan = {"options": [age, sex, gestation, lab, task], "weights": digest}
     with bundles_into(fhir, len(given), out is not None) as keep:
         go_through(given, verb, as_json, out, workers, Large(executor, again, plan))
     for path in (page, fhir):

@@ -63,6 +63,10 @@ FilesArgument = Annotated[
 AgeOption = Annotated[
     str | None, typer.Option(help="3d, 6wk, 16mo, 2.4yr, 5y4m ...; goes before the file's own and the manifest's.")
 ]
+GestationOption = Annotated[
+    str | None,
+    typer.Option(help="Weeks+days of gestation at birth (30+2); one born early is compared at its corrected age."),
+]
 SexOption = Annotated[str | None, typer.Option(help="F or M.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")]
 SchemaOption = Annotated[

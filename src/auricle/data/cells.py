@@ -20,6 +20,7 @@ from auricle.recording import NO_CLASS, Sex
 
 TOO_OLD: Final = "the age is not possible: more than 130 years"
 _NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
+_NOBODY: Final = UNKNOWN | {"?", "unknown", "unk", "unbekannt", "未知", "不详"}
 _NO_LABELS: Final = frozenset((name,) for name in ("nan", "NaN", "NAN", "null", "NULL", "<NA>"))
 # A blank belongs to a label, and so may a slash (LAO/LAE of PTB-XL).
 _NO_SEPARATORS: Final = frozenset(",|[]{}'\"，、；｜“”„\\\t\r\n")
@@ -80,6 +81,11 @@ def lies_ahead(written: str) -> bool:
     except DataError as error:
         return "negative age" in str(error)
     return False
+
+
+def patient_of(text: str) -> str | None:
+    """The patient of a cell; None where it is empty or stands for nobody in particular, who would join strangers."""
+    return None if text.casefold() in _NOBODY else text
 
 
 def sex_of_cell(text: str) -> Sex | None:

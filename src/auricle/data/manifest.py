@@ -28,6 +28,7 @@ from auricle.data.cells import (
     labels_of,
     lies_ahead,
     number_of,
+    patient_of,
     sex_of_cell,
     whole_number_of,
 )
@@ -342,7 +343,7 @@ def parse_row(path: Path, line: int, cells: Mapping[str | None, str | None], mar
             file=cell("file"),
             image=cell("image"),
             record_id=cell("record_id") or _record_name(cell("file") or cell("image")),
-            patient_id=cell("patient_id") or None,
+            patient_id=patient_of(cell("patient_id")),
             age=age_of(cell, mark),
             sex=sex_of_cell(cell("sex")),
             report=cell("report") or None,

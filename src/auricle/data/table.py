@@ -21,6 +21,8 @@ from auricle.errors import DataError
 from auricle.numerals import Mark, decimal_mark
 
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+# How a workbook of today begins, which is a ZIP archive, and one of before 2007.
+_WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _DELIMITERS: Final = ",;\t"
 # Two bytes from here to the end are a character of GB 2312, the common part of GBK; Latin-1 has letters one by one.
 _GB_PAIRS: Final = re.compile(rb"(?:[\xb0-\xf7][\xa1-\xfe])+")
@@ -61,6 +63,8 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path}: no such manifest") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}); give the CSV file itself") from None
+    if content.startswith(_WORKBOOKS):
+        raise DataError(f"{path}: is an Excel workbook or an archive: save its sheet as “CSV UTF-8” and give that")
     codec = next((codec for mark, codec in _MARKS if content.startswith(mark)), "utf-8")
     text = content.decode(codec, errors="replace")
     lines = list(io.StringIO(text, newline=""))

@@ -13,6 +13,7 @@ import numpy as np
 from auricle.age import AGE_BANDS, Age
 from auricle.data.manifest import ManifestRow
 from auricle.recording import Sex
+from auricle.tasks import family
 
 Key = TypeVar("Key", bound=Hashable)
 # Code and sentence of what is wrong with a file.
@@ -136,11 +137,6 @@ def most_frequent(values: Sequence[Key]) -> Key:
 # A label of fewer patients, or as long as a sentence, may be a name in the wrong column.
 _FEWEST_PATIENTS: Final = 3
 _LONGEST_LABEL: Final = 40
-
-
-def family(label: str) -> str:
-    """A label in lower case without spaces, hyphens and underscores: equal for spellings of one label."""
-    return "".join(letter for letter in label.casefold() if letter not in " \t\u00a0-_")
 
 
 def nameable_labels(cases: Sequence[Case]) -> list[str]:

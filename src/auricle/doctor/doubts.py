@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
-from auricle.doctor.case import Case, each_line, family, grouped, lines_of
+from auricle.doctor.case import Case, each_line, grouped, lines_of
 from auricle.doctor.model import Finding
-from auricle.tasks import joined_codes, known_codes
+from auricle.tasks import family, joined_codes, known_codes, resembles
 
 _YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
 _WHOLE_YEAR_DAYS: Final = 365.0
@@ -29,6 +31,7 @@ _FEWEST_STUCK: Final = 10
 _PLACEHOLDER: Final = 0.05
 _FEWEST_PLACEHOLDER: Final = 20
 _MISSING: Final = 0.05
+_ROUNDED_ID: Final = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+")
 
 
 def find_doubts(cases: Sequence[Case], labels: Sequence[str]) -> list[Finding]:
@@ -133,10 +136,32 @@ def _about_identity(cases: Sequence[Case]) -> Iterator[Finding]:
         if len(group) > 1 and len({case.patient for case in group}) == 1
     ]
     yield from _warning("duplicate_recording", "the same recording of one patient more than once", copies)
+    alike = [
+        tuple(case.line for case in group)
+        for group in grouped(cases, lambda case: _bare(case.row.patient_id)).values()
+        if len({case.row.patient_id for case in group}) > 1
+    ]
+    message = (
+        "patient_ids that differ in leading zeros, capitals, blanks or marks alone: each counts as a person of its own "
+        "and may be trained on and tested; if they are one, write it in one way"
+    )
+    yield from _warning("patient_alike", message, alike)
+    rounded = [case for case in cases if _ROUNDED_ID.fullmatch(case.row.patient_id or "")]
+    message = "patient_ids that a spreadsheet has rounded (1.2E+05), so that several people may share one"
+    yield from _warning("patient_rounded", message, each_line(rounded))
     for group in grouped(cases, lambda case: case.row.patient_id).values():
         if len(group) > max(_FEWEST_PLACEHOLDER, _PLACEHOLDER * len(cases)):
             message = f"one patient_id on {len(group)} lines: does it stand for “unknown”?"
             yield from _warning("placeholder_patient", message, [(case.line,) for case in group])
+
+
+def _bare(patient: str | None) -> str | None:
+    """A patient_id without what a spreadsheet or a hand changes: leading zeros, `.0`, capitals, blanks and marks."""
+    if patient is None:
+        return None
+    text = unicodedata.normalize("NFKC", patient).casefold().removesuffix(".0")
+    bare = "".join(letter for letter in text if letter.isalnum()).lstrip("0")
+    return bare or text
 
 
 def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Finding]:
@@ -153,8 +178,16 @@ def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Find
         written = ", ".join(f"“{name}”" for name in sorted(joined)[:_MOST_NAMED])
         message = f"labels that join codes of tasks and count as one: {written}: separate them by ;"
         yield from _warning("label_joined", message, _with_any(cases, joined))
+    like = {label: code for case in cases for label in case.labels if (code := resembles(label))}
+    if like:  # of known codes alone, too
+        written = ", ".join(f"“{label}” ({code})" for label, code in sorted(like.items())[:_MOST_NAMED])
+        message = (
+            f"labels that are written like a code and are none, so that the class is not known there: {written}: "
+            "write the code or what is meant"
+        )
+        yield from _warning("label_like_code", message, _with_any(cases, like))
     # A slip of the pen, or a class of the hospital's own, which needs a task of its own.
-    unknown = {label for case in cases for label in case.labels} - known_codes() - joined
+    unknown = {label for case in cases for label in case.labels} - known_codes() - joined - like.keys()
     if unknown:
         shown = [name for name in labels if name in unknown][:_MOST_NAMED]
         named = [f"“{name}” ({sum(name in case.labels for case in cases)})" for name in shown]

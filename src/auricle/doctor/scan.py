@@ -126,7 +126,8 @@ def _in_years(ages: Iterable[str]) -> str:
 
 
 def _unit_findings(header: Sequence[str], cases: Sequence[Case]) -> Iterator[Finding]:
-    """A warning for each laboratory column without a unit whose values are usual in another than the one they mean."""
+    """Warnings of laboratory columns without a unit: of values that are usual in another, and what others count as."""
+    silent = []
     for column, lab in lab_columns(header).items():
         if lab.prefix != LAB_PREFIX or lab.unit is not None or column.removeprefix(LAB_PREFIX).strip() == lab.test:
             continue
@@ -140,6 +141,13 @@ def _unit_findings(header: Sequence[str], cases: Sequence[Case]) -> Iterator[Fin
                 f"column {column}: no unit is given, so values count as {own}, in which {here:.0%} are usual; "
                 f"as {unit} {there:.0%} would be: name it {column} [{unit}] if that is meant",
             )  # fmt: skip
+        elif given and lab_test(lab.test).has_other_sizes:
+            silent.append(f"{column} as {lab_test(lab.test).unit}")
+    if silent:
+        yield Finding(
+            "warning", "lab_without_unit",
+            f"laboratory columns that name no unit: {', '.join(silent)}; name another as in lab:CRP [mg/dL]",
+        )  # fmt: skip
 
 
 def _header_findings(manifest: Path, header: list[str]) -> list[Finding]:

@@ -30,7 +30,25 @@ def caption(results: Sequence[Result], task: str, protocols: Sequence[str], metr
     ]
     if len(sizes) > 1:
         return f"{what}. WARNING: the rows do not share one test part: {'; '.join(parts)}."
+    differing = _differing_labels(results)
+    if differing:
+        return (
+            f"{what}; {parts[0]}. WARNING: the rows do not share one truth: {', '.join(differing)}. They were asked by "
+            "different definitions of the task: ask them again by one."
+        )
     return f"{what}; {parts[0]}."
+
+
+def _differing_labels(results: Sequence[Result]) -> list[str]:
+    """The classes that other numbers of the same records have in one row than in another, with these numbers.
+
+    Tracks take their labels from other places, and their rows say so.
+    """
+    counts: dict[tuple[str, str], set[int]] = {}
+    for result in results:
+        for name, column in result.get("classes", {}).items():
+            counts.setdefault((result["meta"]["track"], name), set()).add(column["n_positive"])
+    return [f"{name} {' or '.join(map(str, sorted(n)))}" for (_, name), n in counts.items() if len(n) > 1]
 
 
 def remarks(results: Sequence[Result], metric: str) -> list[str]:

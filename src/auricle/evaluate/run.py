@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from auricle.leads import canonical
 from auricle.methods import AlignsText, Classifies, keep_test, load_card, own_card
 from auricle.progress import OnProgress
 from auricle.tasks import load_task
+from auricle.tasks.answers import resembling
 from auricle.train.watch import Watcher
 
 # What weights answer without anything trained on top of them.
@@ -105,6 +107,8 @@ def evaluate_run(
     if (name or name_of(run)) in ROWS:
         raise ConfigError(f"a reference row is called {name or name_of(run)!r}: choose another name (--name)")
     setting = replace(setting_of(run, opened, question, out, name), on_progress=on_progress)
+    for said in resembling(question, opened.column("labels")):
+        warnings.warn(said, stacklevel=2)
     if to_card and setting.overlap:
         raise ConfigError(
             f"{run}: its training saw, or may have seen, the test part of {store}: that is no test for its card"

@@ -6,6 +6,7 @@ and `model.safetensors`. Nothing pickled is written or read.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import warnings
@@ -90,11 +91,18 @@ def save_method(method: Method, folder: Path | str, about: Mapping[str, Any] | N
         "auricle": __version__,
         "method": method.config.name,
         "config": dump(method.config),
+        "sha256": _sum_of(folder / _TENSORS),
         "n_parameters": sum(parameter.numel() for parameter in method.parameters()),
         "about": dict(about or {}),
         "use": RESEARCH_USE,
     }
     write_json(folder / _CARD, card)
+
+
+def _sum_of(path: Path) -> str:
+    """The SHA-256 of a file, by which a damaged or exchanged one is known."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_saved(folder: Path) -> bool:
@@ -207,17 +215,24 @@ def load_card(where: Path | str) -> tuple[dict[str, Any], Path]:
             "that says what they read (docs/foreign_weights.md)"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights ({error})") from None
+        raise CheckpointError(
+            f"{folder / _CARD}: not a card of auricle weights ({error}): copy the whole folder again"
+        ) from None
     if version != WEIGHTS_VERSION:
         made_by = card.get("auricle", "of their time")
         other = f"use auricle {made_by} or " if made_by != __version__ else ""  # which between releases may be its own
+        remedy = "train again"
+        if isinstance(version, int) and version > WEIGHTS_VERSION:
+            remedy = "take a newer auricle"
         raise CheckpointError(
             f"{folder}: weights of version {version}, this auricle ({__version__}) reads version {WEIGHTS_VERSION}: "
-            f"{other}train again"
+            f"{other}{remedy}"
         )
     lacking = [key for key, kind in _IN_A_CARD.items() if not isinstance(card.get(key), kind)]
     if lacking:
-        raise CheckpointError(f"{folder / _CARD}: not a card of auricle weights (it lacks its {lacking[0]})")
+        raise CheckpointError(
+            f"{folder / _CARD}: not a card of auricle weights (it lacks its {lacking[0]}): copy the whole folder again"
+        )
     return card, folder
 
 
@@ -228,7 +243,10 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[_CARD, "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(f"{name}: no such folder, and the hub did not give it ({type(error).__name__})") from None
+        raise CheckpointError(
+            f"{name}: no such folder, not the name of the weights that come along ({SHIPPED_WEIGHTS}), and the hub did "
+            f"not give it ({type(error).__name__}): look how it is spelt, or give a folder of weights"
+        ) from None
 
 
 def load_method(where: Path | str) -> Method:
@@ -245,11 +263,7 @@ def load_method(where: Path | str) -> Method:
         method = build_method(configure(METHODS, {**card["config"], "name": card["method"]}))
     except ConfigError as error:
         raise CheckpointError(f"{folder}: its configuration does not fit this auricle: {error}") from None
-    tensors = read_tensors(folder, method)
-    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"{folder / _TENSORS}: {broken[0]} holds numbers that are not finite: copy it again")
-    method.load_state_dict(tensors)
+    method.load_state_dict(read_tensors(folder, method))
     return method.eval()
 
 
@@ -257,7 +271,8 @@ def read_tensors(folder: Path, method: Method) -> dict[str, torch.Tensor]:
     """The tensors of saved weights, checked by name and shape against a method.
 
     Raises:
-        CheckpointError: unreadable, or another set of names or shapes; the message names the first difference.
+        CheckpointError: unreadable, or another set of names or shapes, whose first difference the message names; a
+            number that is not finite; or another file than the card was written for.
     """
     try:
         tensors = load_file(folder / _TENSORS)
@@ -272,7 +287,16 @@ def read_tensors(folder: Path, method: Method) -> dict[str, torch.Tensor]:
         first = wrong[0]
         raise CheckpointError(
             f"{folder}: {len(wrong)} tensors do not fit, the first being {first}: "
-            f"saved {found.get(first, 'nothing')}, expected {wanted.get(first, 'nothing')}"
+            f"saved {found.get(first, 'nothing')}, expected {wanted.get(first, 'nothing')}: {_CARD} and {_TENSORS} are "
+            "not of one run, so copy both again"
+        )
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{folder / _TENSORS}: {broken[0]} holds numbers that are not finite: copy it again")
+    # Cards of before it was kept have none.
+    if load_card(folder)[0].get("sha256") not in (None, _sum_of(folder / _TENSORS)):
+        raise CheckpointError(
+            f"{folder / _TENSORS}: is not the file that {_CARD} was written for (its SHA-256 differs): copy both again"
         )
     return tensors
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -30,6 +31,13 @@ _TASKS: Final = Catalogue("task", Path(__file__).parent)
 Language = Literal["en", "de", "zh"]
 PARTS: Final = ("train", "validation", "test")
 TRACKS: Final = ("clean", "legacy")
+# Words before a label under which it neither says a class nor that somebody was looked at for it.
+_DOUBTED: Final = re.compile(
+    r"^(?:\?\s*|v\. ?a\.\s*|z\. ?n\.\s*|疑似|可疑|疑|无|未见"
+    r"|(?:va|verdacht auf|suspected|suspicion of|susp\.?|possibl[ey]|probabl[ey]|rule out|r/o)\s+"
+    r"|(?:keine?|ohne|no|not|without)\s+)",
+    re.IGNORECASE,
+)
 _SNOMED: Final = re.compile(r"\d{6,18}")
 # Codes that stand for another one: pairs that the Challenge of 2021 scores as one (Reyna et al. 2021; complete bundle
 # branch blocks, premature beats), tachycardia in paroxysms, and what an ECG sees of an atrium that is enlarged.
@@ -132,7 +140,8 @@ class Task(Config):
         label of no class. NaN as well is a class whose code only occurs in doubt (`RVH?`), one of which the record has
         an `unsure` label, in doubt or not, one of a `group` of which it has no class (`none` denies them all), and one
         whose codes are of a vocabulary of which the record has none: diseases (`ICD:Q21.0`) say nothing of the ECG, nor
-        the reverse.
+        the reverse. And one of which a label is written like a code and is none (`norm`, `?RVH`, `V.a. RVH`): see
+        `resembled`.
         """
         # A million records have a few thousand different lists of labels.
         places: dict[tuple[str, ...], int] = {}
@@ -142,7 +151,10 @@ class Task(Config):
     def _answers(self, records: Sequence[Sequence[str]]) -> NDArray[np.float32]:
         """(record, class) as `targets`, of records each of which is looked at."""
         code_sets = [(set(entry.codes), set(entry.unsure)) for entry in self.classes]
-        rows = [[_answer(codes, unsure, own) for codes, unsure in code_sets] for own in records]
+        rows = []
+        for own in records:
+            unread = set(self.resembled(own).values())
+            rows.append([_answer(codes, unsure, own, unread) for codes, unsure in code_sets])
         found = np.array(rows, dtype=np.float32).reshape(len(rows), len(code_sets))
         said_none = np.array([NO_CLASS in own for own in records], dtype=bool)
         for group in {entry.group for entry in self.classes} - {""}:
@@ -150,6 +162,13 @@ class Task(Config):
             unasked = ~(found[:, columns] == 1).any(1) & ~said_none
             found[np.ix_(unasked, columns)] = np.nan
         return found
+
+    def resembled(self, labels: Iterable[str]) -> dict[str, str]:
+        """The codes of this task that labels are written like, by label: but for capitals, blanks, dashes, or a word of
+        doubt or denial before them. Labels that are codes, here or in a task that comes along, are none of these.
+        """
+        codes = frozenset(code for entry in self.classes for code in (*entry.codes, *entry.unsure))
+        return {label: code for label in labels if (code := resembles(label, codes))}
 
     def store_targets(self, store: Store) -> NDArray[np.float32]:
         """(record, class) of all of a store: 0, 1, or NaN where it is not annotated.
@@ -252,14 +271,43 @@ class Task(Config):
         return read_published(self.published, self.published_folder)
 
 
-def _answer(codes: set[str], unsure: set[str], labels: Sequence[str]) -> float:
-    """1, 0 or NaN: whether a record with these labels is of the class with these codes."""
+def _answer(codes: set[str], unsure: set[str], labels: Sequence[str], unread: set[str]) -> float:
+    """1, 0 or NaN: whether a record with these labels is of the class with these codes; `unread` ones are not known."""
     if not codes.isdisjoint(labels):
         return 1.0
-    doubted = {label.removesuffix(DOUBT).rstrip() for label in labels if label.endswith(DOUBT)}
+    doubted = {label.removesuffix(DOUBT).rstrip() for label in labels if label.endswith(DOUBT)} | unread
     annotated = NO_CLASS in labels or not {*map(_vocabulary, codes)}.isdisjoint(map(_vocabulary, labels))
     denied = annotated and codes.isdisjoint(doubted) and unsure.isdisjoint(doubted | set(labels))
     return 0.0 if denied else float("nan")
+
+
+def family(label: str) -> str:
+    """A label in lower case without spaces, hyphens and underscores: equal for spellings of one label."""
+    return "".join(letter for letter in label.casefold() if letter not in " \t\u00a0-_")
+
+
+@lru_cache(maxsize=65536)
+def _letters(label: str) -> str:
+    """The `family` of a label without words of doubt or denial before it."""
+    return family(_DOUBTED.sub("", unicodedata.normalize("NFKC", label).strip()))
+
+
+def resembles(label: str, codes: frozenset[str] = frozenset()) -> str:
+    """The code that a label is written like, but for capitals, blanks, dashes, or a word of doubt or denial before it.
+
+    Args:
+        label: any; one that is a code, among these or of a task that comes along, resembles none.
+        codes: of a task; by default those of all tasks that come along.
+    """
+    known = known_codes() - {NO_CLASS}
+    if label in codes or label in known_codes():
+        return ""
+    return _by_letters(codes or known).get(_letters(label), "")
+
+
+@lru_cache(maxsize=64)
+def _by_letters(codes: frozenset[str]) -> dict[str, str]:
+    return {_letters(code): code for code in sorted(codes)}
 
 
 def known_in_collections(targets: NDArray[np.floating], sources: NDArray[np.str_]) -> NDArray[Any]:

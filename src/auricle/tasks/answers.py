@@ -6,6 +6,7 @@ A class without a positive is never learned, and its loss says nothing of it: a 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -72,6 +73,25 @@ def unanswered(task: Task, store: Store | None, answers: tuple[Answers, ...]) ->
         elif not one.negative:
             said.append(f"{one.name}: all training records that are annotated have it")
     return said
+
+
+def resembling(task: Task, labels: Iterable[Sequence[str]]) -> list[str]:
+    """A sentence on labels that are written like codes of the task and are none, if there are any.
+
+    Args:
+        task: whose codes they are like.
+        labels: of the records that are trained on or asked.
+    """
+    counted = Counter(label for own in labels for label in set(own))
+    like = task.resembled(counted)
+    if not like:
+        return []
+    shown = ", ".join(f"{label} like {code} ({counted[label]})" for label, code in list(like.items())[:_MOST_SHOWN])
+    more = f" and {len(like) - _MOST_SHOWN} more" if len(like) > _MOST_SHOWN else ""
+    return [
+        f"labels written like a code of {task.id} that are none, whose records count neither with the class nor "
+        f"without it: {shown}{more}; correct them, or add the spelling to the task"
+    ]
 
 
 def _instead(codes: tuple[str, ...] | list[str], store: Store) -> str:

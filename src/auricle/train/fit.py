@@ -22,7 +22,7 @@ from auricle.methods import AlignsText, Method, build_method, load_card, save_me
 from auricle.processes import is_first_process
 from auricle.progress import stage
 from auricle.tasks import Task
-from auricle.tasks.answers import Answers, count_answers, unanswered
+from auricle.tasks.answers import Answers, count_answers, resembling, unanswered
 from auricle.tasks.prompts import embed_prompts
 from auricle.train.config import Precision, RunConfig
 from auricle.train.mixing import facts_of_mixture
@@ -72,9 +72,9 @@ def fit(
     with stage("the store and the model"):
         config, method, steps = build(as_begun(config, out) if resume else config)
         config, timings = _with_precision(config, method, steps, out, resume)
+    task = _prompted_task(config, method, speaks=leads)
     fresh = leads and not (out / "run.toml").exists()
     first = open_run_folder(config, out, resume) if leads else resume_step(out) if resume else 0
-    task = _prompted_task(config, method, speaks=leads)
     if leads:
         with stage("first steps, for an estimate"), leaves_nothing(out, fresh):
             estimate = _estimate(config, method, steps, first, timings)
@@ -99,14 +99,19 @@ def fit(
         method.load_state_dict(loop.whole)
     method = method.cpu().eval()
     if task is not None and isinstance(method, AlignsText):
-        with stage("the sentences of the task"):
+        with stage("the sentences of the task"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it was said before training
             method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
     save_method(method, out / "model", {**_facts(config, steps), **(about or {})})
     return out / "model"
 
 
 def _prompted_task(config: RunConfig, method: Method, speaks: bool) -> Task | None:
-    """The task whose prompts travel with the weights, where the method compares recordings with sentences."""
+    """The task whose prompts travel with the weights, where the method compares recordings with sentences.
+
+    Raises:
+        DataError: a prompt that the tower cannot read, which is told before hours of training and not behind them.
+    """
     task = config.data.load_task()
     if task is None or not isinstance(method, AlignsText):
         return None
@@ -117,7 +122,11 @@ def _prompted_task(config: RunConfig, method: Method, speaks: bool) -> Task | No
             "without labels: add `prompts` to every class",
             stacklevel=3,
         )
-    return None if silent else task
+    if silent:
+        return None
+    if speaks:
+        embed_prompts(task, method.tower())
+    return task
 
 
 def _facts(config: RunConfig, steps: Batches) -> dict[str, Any]:
@@ -207,4 +216,7 @@ def _labels_of(config: RunConfig, steps: Batches) -> tuple[tuple[Answers, ...], 
     if task is None or seen.targets is None:
         return (), ()
     answers = count_answers(task, seen.targets[seen.rows])
-    return answers, tuple(unanswered(task, seen.store, answers))
+    said = unanswered(task, seen.store, answers)
+    if seen.store is not None:
+        said += resembling(task, seen.store.column("labels")[seen.rows])
+    return answers, tuple(said)

@@ -173,7 +173,11 @@ def _view(config: RunConfig, method: Method) -> View:
     rows, corpus = training_rows(store, config, task), None
     if method.needs & TEXT_NEEDS:
         if not method.report_optional:
-            rows = rows[store.column("report_id")[rows] >= 0]  # there is nothing to align the others with
+            reported = store.column("report_id")[rows] >= 0
+            if not reported.all():  # there is nothing to align the others with
+                told = f"{int((~reported).sum())} of {len(rows)} training records have no report"
+                warnings.warn(f"{told}: {method.name} learns nothing from them", stacklevel=2)
+            rows = rows[reported]
         corpus = Corpus.from_store(store, rows, *text_side(method))
     if method.picture_size is None:
         rows = rows[store.column("n_samples")[rows] > 0]  # a picture alone teaches nothing to who reads signals
