@@ -79,7 +79,7 @@ def test_what_is_told_of_a_child_and_was_tested_on_none_is_said(recording: Recor
     child, grown = shipped(recording), shipped(adult)
     called = [name for name, said in child.sets.items() if said == "yes"]
     assert called
-    told = "told yes of a child, and tested on no real children: "
+    told = "answered yes for a child, and tested on no real children: "
     (note,) = (note for note in child.notes if note.startswith(told))
     untested = [name for name in called if "real_children" not in child.tested[name]]
     assert note.removeprefix(told).split(", ") == untested

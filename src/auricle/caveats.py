@@ -75,7 +75,7 @@ def caveats(
         notes.append(f"age known to {known} only: the middle of what it may be, {middle}, is taken")
     notes += _age_notes(recording.age, ages_days)
     if untested and recording.age is not None and recording.age.best_days < ADULT_DAYS:
-        notes.append(f"told yes of a child, and tested on no real children: {', '.join(untested)}")
+        notes.append(f"answered yes for a child, and tested on no real children: {', '.join(untested)}")
     absent = [lead for lead in spec.read if lead not in present]
     if not recording.leads:
         notes.append("no signal: the answer is read from the picture alone")

@@ -432,20 +432,22 @@ class Predictor:
         """
         if not recording.leads:
             return Judged(Acceptance(True, True), unmeasured("heart_rate", "no signal"))
-        if self.spec.scale == "mv" and not recording.amplitude_known:
-            raise DataError(
-                f"{recording.record_id}: its amplitudes are unknown, and these weights read millivolts: give the unit "
-                "and gain of the file, or use weights trained with input.scale=amplitude_unknown"
-            )
         judged = judge_recording(recording)
         quality = judged.quality
-        slow = too_slow(recording, self.spec.band_hz[1])
-        if slow:
-            raise UnreadableError(f"{recording.record_id}: no answer: {slow}", quality.to_dict())
         if not quality.readable:
             raise UnreadableError(
                 f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()
             )
+        if self.spec.scale == "mv" and not recording.amplitude_known:
+            why = next((f" ({note.partition(':')[0]})" for note in recording.notes if "treated as unknown" in note), "")
+            raise DataError(
+                f"{recording.record_id}: its amplitudes are unknown{why}, and these weights read millivolts: look "
+                "whether it is an ECG, give the unit and gain of the file, or use weights trained with "
+                "input.scale=amplitude_unknown"
+            )
+        slow = too_slow(recording, self.spec.band_hz[1])
+        if slow:
+            raise UnreadableError(f"{recording.record_id}: no answer: {slow}", quality.to_dict())
         if UNDECIDED in recording.notes:  # then other leads may bear wrong names, too
             raise UnreadableError(
                 f"{recording.record_id}: no answer: {UNDECIDED}; look which lead is which, or record it again",

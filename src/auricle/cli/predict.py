@@ -228,7 +228,7 @@ def show(prediction: Prediction, console: Console, title: str, titles: Mapping[s
     age = wording.age_text(prediction.age_days, language)
     shown = heads["title"].format(file=escape(title), age=age if unknown else heads["age"].format(age=age))
     console.print(f"[bold]{shown}[/bold]{heads['aside'] if without else ''}", highlight=False)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     in_order, rest = likeliest(prediction.scores, prediction.kind)
     headings = [heads["class"], heads[prediction.kind], ""]
     headings += [heads["set"]] if prediction.sets else []
