@@ -190,18 +190,31 @@ def test_on_real_adults_they_give_the_numbers_of_the_card(
             except AuricleError:
                 continue
             labels.append(found[-1].labels)
-    scores, truth = answers(predictor, found), task.targets(labels)
-    answered = ~np.isnan(scores[:, 0])
-    assert answered.mean() > 0.95
+    predictions, truth = answered(predictor, found), task.targets(labels)
+    scores = np.array([[np.nan] * truth.shape[1] if one is None else list(one.scores.values()) for one in predictions])
+    is_answered = ~np.isnan(scores[:, 0])
+    assert is_answered.mean() > 0.95
     test = told(card, "ptb_xl")
     assert test["n_records"] == len(found)
-    given = dict(zip(task.class_names, auroc(truth[answered], scores[answered]), strict=True))
+    given = dict(zip(task.class_names, auroc(truth[is_answered], scores[is_answered]), strict=True))
     # Those that are refused here were scored there.
     for name in SUPERCLASSES:
         assert given[name] == pytest.approx(test["auroc"][name], abs=0.01), name
     for name, n in test["positive"].items():
         if n >= FEWEST_POSITIVE:
             assert given[name] == pytest.approx(test["auroc"][name], abs=0.03), name
+    # The shares that sets are right about, of those with a class and without it, as the page has them.
+    page = (Path(__file__).parent.parent / "docs" / "weights.md").read_text(encoding="utf-8")
+    row = next(
+        line for line in page.splitlines() if line.startswith("| PTB-XL, folds 9 and 10 |") and line.count("/") > 1
+    )
+    classes = [k for k, n in enumerate(np.sum(truth == 1, axis=0)) if n >= FEWEST_POSITIVE]
+    assert row.split("|")[3].strip() == str(len(classes))
+    sets = [[one.sets[task.class_names[k]] for k in classes] for one in predictions if one is not None]
+    has, said = truth[np.ix_(is_answered, classes)], np.array(sets)
+    for value, against, cell in ((1, "no", 4), (0, "yes", 5)):
+        share = 100 * (said != against)[has == value].mean()
+        assert share == pytest.approx(float(row.split("|")[cell].split()[0]), abs=1.0)
 
 
 @pytest.mark.parametrize(

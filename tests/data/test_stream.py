@@ -311,7 +311,7 @@ class TestMixture:
         ("changes", "message"),
         [
             ({"stream": {}}, "a stream or a store: give one of the two"),
-            ({"store": None}, "a stream or a store: give one of the two"),
+            ({"store": None}, "needs a store .*or a stream"),
             ({"store": None, "stream": {}}, "split, part and labels are of a store|split"),
             ({"share": 0}, "share"),
             ({"stream": {"ages": "toddlers"}, "store": None, "split": None}, "ages"),

@@ -62,7 +62,9 @@ class PartConfig(Config):
 
     @model_validator(mode="after")
     def _one_kind(self) -> PartConfig:
-        if (self.stream is None) == (self.store is None):
+        if self.stream is None and self.store is None:
+            raise ValueError("a part of a mixture needs a store (.store=STORE, with its .split=TASK), or a stream")
+        if self.stream is not None and self.store is not None:
             raise ValueError("a part of a mixture is a stream or a store: give one of the two")
         if self.stream is not None and (self.split, self.part, self.labels) != (None, "train", False):
             raise ValueError("split, part and labels are of a store: a stream has no parts, and knows what it made")
