@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from auricle.errors import DataError
 from auricle.moments import plain_text
+from auricle.numerals import UNSAID
 
 DAYS_PER_YEAR: Final = 365.25
 DAYS_PER_MONTH: Final = DAYS_PER_YEAR / 12
@@ -31,10 +32,6 @@ FINEST_DAYS: Final = 1 / 24
 _ANONYMISED_YEARS: Final = 300
 
 
-_UNKNOWN: Final = frozenset({
-    "", "-", "--", ".", "?", "nan", "none", "null", "na", "n/a", "unk", "unknown", "unbekannt", "missing", "k.a.",
-    "k. a.", "n.a.", "n. a.", "keine angabe", "未知", "不详",
-})  # fmt: skip
 _UNITS: Final = {
     1 / 1440: ("min", "mins", "minute", "minutes", "minuten", "分钟", "分鐘"),
     1 / 24: ("h", "hr", "hrs", "hour", "hours", "std", "stunde", "stunden", "小时", "小時", "时"),
@@ -277,7 +274,7 @@ def _said(text: str) -> Age | None:
 def is_unknown(text: str | float | None) -> bool:
     """Whether a text says that the age is not known: empty, `nan`, `unknown` and the like, or the privacy code 300."""
     written = plain_text(text).casefold()
-    return written in _UNKNOWN or re.fullmatch(rf"{_ANONYMISED_YEARS}(?:\.0*)?", written) is not None
+    return written in UNSAID or re.fullmatch(rf"{_ANONYMISED_YEARS}(?:\.0*)?", written) is not None
 
 
 def _read(written: str) -> Age | None:

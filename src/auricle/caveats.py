@@ -12,7 +12,7 @@ import numpy as np
 
 from auricle.age import ADULT_DAYS, DAYS_PER_MONTH, DAYS_PER_YEAR, Age, describe
 from auricle.birth import corrected
-from auricle.data.collate import window_starts
+from auricle.data.collate import starts_in
 from auricle.data.panel import LabPanel
 from auricle.labs import lab_test
 from auricle.measure.measurements import Measured
@@ -55,7 +55,7 @@ def caveats(
     unknown = 1 - float(np.isfinite(recording.signal).any(axis=0).mean()) if recording.leads else 0.0
     if unknown:
         notes.append(f"no lead has a sample for {max(unknown, 0.01):.0%} of the time: the rest was read")
-    n_in_all = len(window_starts(recording.trimmed().signal.shape[1], round(spec.seconds * recording.rate_hz)))
+    n_in_all = len(starts_in(recording.trimmed(), spec))
     if n_windows < n_in_all:
         notes.append(
             f"left out: {n_in_all - n_windows} of {n_in_all} windows of {spec.seconds:g} s, in which no lead has half "

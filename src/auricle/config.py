@@ -98,9 +98,9 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str = "config
         if first["type"] == "extra_forbidden":
             known = _keys_at(model, first["loc"][:-1])
             near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-            listed = f"known here: {', '.join(sorted(known))}" if known else "leave it out"
-            hint = f"did you mean {near[0]!r}?" if near else listed
-            raise ConfigError(f"{where}: unknown key {path!r}: {hint}") from None
+            listed = f": known here: {', '.join(sorted(known))}" if known else ""
+            hint = f": did you mean {near[0]!r}?" if near else listed
+            raise ConfigError(f"{where}: unknown key {path!r}{hint}") from None
         given = _given_at(values, first["loc"], first["input"])
         shown = f" (got {textwrap.shorten(repr(given), _LONGEST_GIVEN, placeholder=' ...')})"
         own = first["type"] == "value_error"
@@ -119,29 +119,33 @@ def _given_at(values: Any, path: Iterable[int | str], otherwise: Any) -> Any:
     return values
 
 
-def _keys_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
+def _keys_at(model: type[BaseModel], path: Iterable[int | str]) -> set[str]:
     """The keys that are known at a place of a configuration; none where it cannot be told."""
-    parts = iter(path)
+    models, parts = [model], iter(path)
     for part in parts:
-        field = model.model_fields.get(str(part))
-        nested, is_table = _nested(field.annotation) if field else (None, False)
-        if nested is None:
-            return []
-        if is_table:
+        if isinstance(part, int):  # a place in a list
+            continue
+        fields = [one.model_fields[part] for one in models if part in one.model_fields]
+        if not fields:  # the tag by which one of several kinds is chosen
+            tags = [{get_args(kind.annotation) for kind in one.model_fields.values()} for one in models]
+            models = [one for one, own in zip(models, tags, strict=True) if (part,) in own]
+            continue
+        models = [found for field in fields for found in _nested(field.annotation)]
+        if any(_is_table(field.annotation) for field in fields):
             next(parts, None)
-        model = nested
-    return list(model.model_fields)
+    return {name for one in models for name in one.model_fields}
 
 
-def _nested(kind: Any) -> tuple[type[BaseModel] | None, bool]:
-    """The configuration that a type is or holds, and whether it holds them in a table, by names of the user's."""
+def _nested(kind: Any) -> list[type[BaseModel]]:
+    """The configurations that a type is or holds."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind, False
-    for inner in get_args(kind):
-        found, is_table = _nested(inner)
-        if found is not None:
-            return found, is_table or get_origin(kind) is dict
-    return None, False
+        return [kind]
+    return [found for inner in get_args(kind) for found in _nested(inner)]
+
+
+def _is_table(kind: Any) -> bool:
+    """Whether a type holds a table whose keys are names of the user's."""
+    return get_origin(kind) is dict or any(_is_table(inner) for inner in get_args(kind))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -28,6 +28,10 @@ _THOUSANDS: Final = {
 _SIGNS: Final = " <>=≤≥≦≧"
 UNKNOWN: Final = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "--", "."})
 """What stands for "no value" where a number should be, in small letters."""
+UNSAID: Final = UNKNOWN | {
+    "?", "unk", "unknown", "unbekannt", "missing", "k.a.", "k. a.", "n.a.", "n. a.", "keine angabe", "未知", "不详",
+}  # fmt: skip
+"""What stands for "not known" where words may stand, in small letters."""
 
 
 def decimal_mark(cells: Iterable[str]) -> Mark:

@@ -365,7 +365,7 @@ class Predictor:
         elif not recording.leads:
             raise DataError(
                 f"{recording.record_id}: there is only a picture, and these weights read signals: give the recording "
-                "itself, or weights that read pictures (mirage)"
+                "itself, or weights that read pictures (mirage, of all leads)"
             )
         ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
         if recording.image is None and not ready.lead_mask.any():

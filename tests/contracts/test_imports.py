@@ -19,8 +19,8 @@ from auricle.methods import SHIPPED_WEIGHTS
 
 ROOT = Path(auricle.__file__).parent
 ORDER = [
-    "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "tables", "moments", "age", "birth",
-    "age_axis", "leads", "numerals", "labs", "amplitude", "gaps", "einthoven", "recording", "processes", "tracing",
+    "errors", "disclaimer", "origin", "progress", "pool", "executors", "atomic", "tables", "moments", "numerals", "age",
+    "birth", "age_axis", "leads", "labs", "amplitude", "gaps", "einthoven", "recording", "processes", "tracing",
     "safe_weights", "batch", "registry", "config", "signal", "io", "measure", "paediatrics", "simulate",
     "text", "image", "data", "tasks", "doctor", "pages", "deidentify", "convert", "fhir", "dicom_sr",
     "over_age", "nn", "augment", "losses", "encoders", "methods", "train", "scope", "evaluate", "explain", "caveats",

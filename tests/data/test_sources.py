@@ -272,6 +272,19 @@ def test_a_troponin_below_the_limit_is_the_latest_value_all_the_same(tmp_path: P
     assert recording.lab_bounds == {"troponin_ng_l": "below"}
 
 
+def test_a_limit_is_read_whole_and_a_remark_is_none(tmp_path: Path) -> None:
+    root = write_mimic(tmp_path)
+    at = {"subject_id": "10001", "charttime": "2150-03-01 10:00:00", "valuenum": ""}
+    rows = [
+        at | {"itemid": "50963", "value": ">70,000", "comments": ""},
+        at | {"itemid": "51301", "value": "___", "comments": "< 5 ml of blood, clotted"},
+    ]
+    write_table(root / "labevents.csv", rows)
+    recording = read_all("mimic_iv_ecg", root, labevents=str(root / "labevents.csv"))["40001"]
+    assert recording.labs == {"nt_probnp_ng_l": 70_000.0}
+    assert recording.lab_bounds == {"nt_probnp_ng_l": "above"}
+
+
 def test_nine_leads_of_a_newborn_stay_nine(tmp_path: Path) -> None:
     recordings = read_all("zzu_pecg", write_zzu_pecg(tmp_path))
     newborn, child = recordings["P00002_E01"], recordings["P00001_E01"]

@@ -234,6 +234,18 @@ class TestMixture:
         with pytest.raises(ConfigError, match="NORM"):
             build(validate(RunConfig, given, "test"))[2][0]
 
+    def test_methods_are_prepared_by_how_often_training_meets_what(self, store: Path) -> None:
+        given = values(store, labels=True)
+        given["data"]["parts"]["adults"]["open"] = ["NORM"]
+        seen = build(validate(RunConfig, given, "test"))[2].seen
+        n_store = len(Store(store).column("record_id")[load_task("simulated/diagnosis").parts(Store(store))["train"]])
+        n = (len(seen.targets) - n_store) // 2
+        adults, children, real = (slice(0, n), slice(n, 2 * n), slice(2 * n, None))
+        assert [seen.times[part].sum() for part in (adults, children, real)] == pytest.approx([2, 2, 4], rel=1e-3)
+        column = load_task("ecg/findings").class_names.index("NORM")
+        assert np.isnan(seen.targets[adults, column]).all(), "what the part leaves open"
+        assert np.isfinite(seen.targets[children, column]).all()
+
     def test_a_run_may_begin_with_the_heads_of_another(self, store: Path, tmp_path: Path) -> None:
         fit(run(store), tmp_path / "first")
         donor = load_method(tmp_path / "first").state_dict()

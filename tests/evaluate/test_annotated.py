@@ -49,7 +49,25 @@ codes = ["RVH", "CRBBB"]
 N, N_UNLABELLED = 60, 25
 
 
-@pytest.mark.parametrize("label", ["norm", "?NORM", "V.a. NORM", "kein NORM", "NORM?", "疑似NORM", "n o r m"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "norm",
+        "?NORM",
+        "V.a. NORM",
+        "kein NORM",
+        "NORM?",
+        "疑似NORM",
+        "n o r m",
+        "norm?",
+        "V.a. NORM?",
+        "NORM (?)",
+        "?NORM?",
+        "no evidence of NORM",
+        "nicht NORM",
+        "va norm",
+    ],
+)
 def test_a_label_written_like_a_code_is_neither_with_nor_without_it(label: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(TASK)
     task = load_task(tmp_path / "mine.toml")
@@ -58,12 +76,23 @@ def test_a_label_written_like_a_code_is_neither_with_nor_without_it(label: str, 
     assert beside == pytest.approx([np.nan, 1.0], nan_ok=True)
     assert coded == [1.0, 0.0]
     said = resembling(task, [[label], ["RVH"], [label, "RVH"]])
-    assert not said if label == "NORM?" else f"{label} like NORM (2)" in said[0]
+    assert not said if label == "NORM?" else "2 like NORM" in said[0]
+    assert label == "NORM?" or f"{label} (3) like NORM" in resembling(task, [[label]] * 3)[0]
+
+
+def test_a_code_of_another_task_hides_no_spelling_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        TASK.replace('["NORM"]', '["norm"]').replace('["RVH", "CRBBB"]', '["RV_H", "RV-H"]')
+    )
+    task = load_task(tmp_path / "mine.toml")
+    assert task.targets([["NORM"]]).tolist()[0] == pytest.approx([np.nan, 0.0], nan_ok=True)
+    assert task.resembled(["rvh"]) == {"rvh": ("RV-H", "RV_H")}
+    assert task.resembled(["STACH"]) == {}
 
 
 def test_labels_of_other_words_and_codes_resemble_none() -> None:
     for label in ("normal", "RVHX", "STE_", "STE", "426783006", "none", "no finding", "SR"):
-        assert not resembles(label, frozenset({"NORM", "RVH", "STE_"}))
+        assert not resembles(label, frozenset({"NORM", "RVH", "STE_"})), label
 
 
 def store_of(folder: Path, labels: list[str]) -> Store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from auricle.data.ingest import ingest
+from auricle.data.loader import View
 from auricle.data.sources import list_sources
 from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, UnknownNameError
@@ -19,9 +21,11 @@ from auricle.evaluate.predictions import Predictions
 from auricle.evaluate.protocols import Setting, finetuned, linear_probe, linear_recovery, zero_shot
 from auricle.evaluate.ranking import auroc
 from auricle.evaluate.reference import class_prior, reference_rows, untrained
+from auricle.evaluate.robustness import only_leads
 from auricle.explain.gates import gate_curves
 from auricle.methods import create_method
 from auricle.nn.film import FiLM
+from auricle.simulate import cohort
 from auricle.tasks import Task, list_tasks, load_task
 from auricle.tasks.prompts import embed_prompts
 from auricle.text.towers import load_tower
@@ -53,6 +57,26 @@ def test_windows_are_pooled_by_their_mean(setting: Setting) -> None:
     with torch.no_grad():
         by_hand = setting.method.embed(view.batch(np.array([3, 3, 3]), np.array([0, 200, 300]))).mean(0)
     assert np.allclose(pooled[3], by_hand, atol=1e-5)
+
+
+def test_windows_with_nothing_to_read_have_no_say(setting: Setting, tmp_path: Path) -> None:
+    """Two windows of two seconds, of which the second lacks what is left: by itself, or by what is done to it."""
+    drawn = next(cohort(1, seed=4, rate_hz=100, seconds=4.0).recordings())
+    signal = drawn.signal.copy()
+    signal[1:, 200:] = np.nan
+    signal[0, 200:300] = np.nan
+    lines = ["file,patient_id"]
+    for name, part in (("whole", signal), ("begun", signal[:, :200])):
+        np.savez(tmp_path / f"{name}.npz", signal=part, rate_hz=100, leads=list(drawn.leads), unit="mV")
+        lines.append(f"{name}.npz,{name}")
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+    ingest("manifest", tmp_path / "m.csv", tmp_path / "s", rate_hz=100, workers=1)
+    view = View(Store(tmp_path / "s"), np.arange(2), setting.method.config.input)
+    change = partial(only_leads, leads=["II", "V1"])
+    whole, begun = over_records(setting.method.embed, view, change=change)
+    assert np.allclose(whole, begun, atol=1e-5)
+    whole, begun = over_records(setting.method.embed, view)
+    assert not np.allclose(whole, begun, atol=1e-3), "lead I is there all the time"
 
 
 def test_zero_shot_writes_predictions_then_metrics(setting: Setting) -> None:

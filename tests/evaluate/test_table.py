@@ -69,10 +69,12 @@ def test_what_saw_the_test_signals_is_flagged():
 
 
 def test_rows_that_were_asked_by_other_definitions_of_a_task_are_told():
-    one, other, published = ({"classes": {"RVH": {"n_positive": n}, "NORM": {"n_positive": 9}}} for n in (14, 18, 20))
+    one, other, published = (
+        {"classes": {"RVH": {"n_positive": n, "n": 50}, "NORM": {"n_positive": 9, "n": 40}}} for n in (14, 18, 20)
+    )
     rows = [result() | one, result(method="merl") | other, result(method="mae", track="legacy") | published]
     caption = table.build(rows, TASK).caption
-    assert "WARNING: the rows do not share one truth: RVH 14 or 18." in caption
+    assert "WARNING: the rows do not share one truth: RVH 14 of 50 or 18 of 50." in caption
     assert "WARNING" not in table.build([rows[0], rows[2]], TASK).caption
 
 

@@ -23,14 +23,12 @@ from auricle.data.store import Store
 from auricle.data.table import cells_of, read_table
 from auricle.errors import ConfigError, DataError, require
 from auricle.evaluate.predictions import PredictionMeta, Predictions
-from auricle.numerals import UNKNOWN, decimal_mark, read_number
+from auricle.numerals import UNKNOWN, UNSAID, decimal_mark, read_number
 from auricle.recording import Recording
 from auricle.tasks import Task, known_in_collections, load_task
 
 Row = Mapping[str, Any]
 _TRUTH, _SCORE = "y:", "p:"
-# As programs write that a person is not known.
-_NOBODY: Final = frozenset({"", "nan", "na", "n/a", "none", "null"})
 # In memory at once.
 _READ: Final = 64
 
@@ -153,7 +151,7 @@ def read_scores(path: Path, task: str, name: str, is_probability: bool = True) -
 def _person(patient: Any, source: Any) -> str | None:
     """Whose record it is: the same number in two data sets is two people; None where nothing is known."""
     text = "" if patient is None else str(patient).strip()
-    return None if text.casefold() in _NOBODY else f"{source or ''}/{text}"
+    return None if text.casefold() in UNSAID else f"{source or ''}/{text}"
 
 
 @lru_cache(maxsize=1)

@@ -65,7 +65,9 @@ AgeOption = Annotated[
 ]
 GestationOption = Annotated[
     str | None,
-    typer.Option(help="Weeks+days of gestation at birth (30+2); one born early is compared at its corrected age."),
+    typer.Option(
+        help="Weeks+days of gestation at birth (30+2); what is measured is compared at the age corrected by them."
+    ),
 ]
 SexOption = Annotated[str | None, typer.Option(help="F or M.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per recording and line.")]

@@ -15,12 +15,11 @@ from auricle import birth as births
 from auricle.age import Age
 from auricle.errors import DataError
 from auricle.io.header_comments import sex_of
-from auricle.numerals import UNKNOWN, Mark, read_number
+from auricle.numerals import UNKNOWN, UNSAID, Mark, read_number
 from auricle.recording import NO_CLASS, Sex
 
 TOO_OLD: Final = "the age is not possible: more than 130 years"
-_NO_SEX: Final = frozenset({"", "unknown", "unbekannt", "nan", "na", "n/a", "u", "?", "other", "o", "x", "未知"})
-_NOBODY: Final = UNKNOWN | {"?", "unknown", "unk", "unbekannt", "未知", "不详"}
+_NO_SEX: Final = UNSAID | {"u", "other", "o", "x"}
 _NO_LABELS: Final = frozenset((name,) for name in ("nan", "NaN", "NAN", "null", "NULL", "<NA>"))
 # A blank belongs to a label, and so may a slash (LAO/LAE of PTB-XL).
 _NO_SEPARATORS: Final = frozenset(",|[]{}'\"，、；｜“”„\\\t\r\n")
@@ -85,7 +84,7 @@ def lies_ahead(written: str) -> bool:
 
 def patient_of(text: str) -> str | None:
     """The patient of a cell; None where it is empty or stands for nobody in particular, who would join strangers."""
-    return None if text.casefold() in _NOBODY else text
+    return None if text.casefold() in UNSAID else text
 
 
 def sex_of_cell(text: str) -> Sex | None:

@@ -32,6 +32,11 @@ def window_starts(n_samples: int, n_window: int) -> list[int]:
     return starts
 
 
+def starts_in(recording: Recording, spec: InputSpec) -> list[int]:
+    """First samples of the windows of a recording that was trimmed, of the length that a model reads."""
+    return window_starts(recording.signal.shape[1], round(spec.seconds * recording.rate_hz))
+
+
 def collate(
     records: Sequence[Recording],
     leads: Sequence[str],
@@ -126,7 +131,7 @@ def windows_of(recording: Recording, spec: InputSpec, panel: LabPanel | None = N
     """
     n = round(spec.seconds * recording.rate_hz)
     recording = recording.trimmed()
-    starts = window_starts(recording.signal.shape[1], n)
+    starts = starts_in(recording, spec)
     many = [recording] * len(starts)
     batch = collate(many, spec.leads, n, starts)
     filled = torch.nonzero(leads_left(batch, spec).any(1)).flatten()

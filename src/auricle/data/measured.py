@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from auricle.data.cells import age_of, gestation_of, labels_of, sex_of_cell
+from auricle.data.cells import age_of, gestation_of, labels_of, patient_of, sex_of_cell
 from auricle.data.table import Table, cells_of, read_table
 from auricle.errors import DataError
 from auricle.io.units import millivolts_per
@@ -153,7 +153,7 @@ def _add(
         raise DataError("has another number of cells than the header")
     numbers = {parameter: factors[name] * _number(cell(name), name, mark) for name, parameter in columns.items()}
     age = age_of(cell, mark)
-    patient = cell("patient_id") or f"line:{line}"
+    patient = patient_of(cell("patient_id")) or f"line:{line}"
     gathered.add(
         age,
         gestation_of(cell("gestational_age")),

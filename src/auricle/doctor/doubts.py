@@ -155,13 +155,13 @@ def _about_identity(cases: Sequence[Case]) -> Iterator[Finding]:
             yield from _warning("placeholder_patient", message, [(case.line,) for case in group])
 
 
-def _bare(patient: str | None) -> str | None:
-    """A patient_id without what a spreadsheet or a hand changes: leading zeros, `.0`, capitals, blanks and marks."""
+def _bare(patient: str | None) -> tuple[str, ...] | None:
+    """The runs of letters and digits of a patient_id without what a spreadsheet or a hand changes: leading zeros, `.0`,
+    capitals, blanks and marks."""
     if patient is None:
         return None
-    text = unicodedata.normalize("NFKC", patient).casefold().removesuffix(".0")
-    bare = "".join(letter for letter in text if letter.isalnum()).lstrip("0")
-    return bare or text
+    text = re.sub(r"[.,]0+$", "", unicodedata.normalize("NFKC", patient).casefold())
+    return tuple(run.lstrip("0") or run[:1] for run in re.findall(r"[0-9]+|[^\W\d_]+", text)) or (text,)
 
 
 def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Finding]:
@@ -178,16 +178,18 @@ def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Find
         written = ", ".join(f"“{name}”" for name in sorted(joined)[:_MOST_NAMED])
         message = f"labels that join codes of tasks and count as one: {written}: separate them by ;"
         yield from _warning("label_joined", message, _with_any(cases, joined))
-    like = {label: code for case in cases for label in case.labels if (code := resembles(label))}
-    if like:  # of known codes alone, too
-        written = ", ".join(f"“{label}” ({code})" for label, code in sorted(like.items())[:_MOST_NAMED])
+    every = {label for case in cases for label in case.labels}
+    like = {label: codes for label in every if (codes := resembles(label))}
+    if like:
+        written_like = {f"“{label}” like {codes[0]}" if label in labels else codes[0] for label, codes in like.items()}
+        written = ", ".join(sorted(written_like)[:_MOST_NAMED])
         message = (
-            f"labels that are written like a code and are none, so that the class is not known there: {written}: "
+            f"labels that are written like a code and are none, so that the class is not known there ({written}): "
             "write the code or what is meant"
         )
         yield from _warning("label_like_code", message, _with_any(cases, like))
     # A slip of the pen, or a class of the hospital's own, which needs a task of its own.
-    unknown = {label for case in cases for label in case.labels} - known_codes() - joined - like.keys()
+    unknown = every - known_codes() - joined - like.keys()
     if unknown:
         shown = [name for name in labels if name in unknown][:_MOST_NAMED]
         named = [f"“{name}” ({sum(name in case.labels for case in cases)})" for name in shown]

@@ -22,6 +22,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logsumexp
 
 from auricle.age_axis import known_ages
+from auricle.batch import ECGBatch
 from auricle.data.splits import spread_over
 from auricle.data.store import Store
 from auricle.errors import ConfigError
@@ -245,14 +246,14 @@ def _asked(setting: Setting) -> _Asked:
             truth[:, method.class_names.index(name)] = answers
     logits = untold = setting.each(method.logits, rows).astype(np.float64)
     if setting.method.reads_age:
-        untold = setting.each(lambda batch: method.logits(batch.without_age()), rows).astype(np.float64)
+        untold = setting.each(method.logits, rows, ECGBatch.without_age).astype(np.float64)
     ages, person = store.columns.age_days[rows].astype(np.float64), patient_codes([*map(str, store.patients[rows])])
     return _Asked(store.path.resolve(), store.info["source"], task.id, logits, untold, truth, ages, person)
 
 
 def _features(setting: Setting, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Features of records asked without their age, (n, d), and their ages in days, (n,)."""
-    features = setting.each(lambda batch: setting.method.embed(batch.without_age()), rows).astype(np.float64)
+    features = setting.each(setting.method.embed, rows, ECGBatch.without_age).astype(np.float64)
     return features, setting.store.columns.age_days[rows].astype(np.float64)
 
 

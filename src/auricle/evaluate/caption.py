@@ -40,15 +40,20 @@ def caption(results: Sequence[Result], task: str, protocols: Sequence[str], metr
 
 
 def _differing_labels(results: Sequence[Result]) -> list[str]:
-    """The classes that other numbers of the same records have in one row than in another, with these numbers.
+    """The classes that other numbers of the same records have in one row than in another, of those known to be with it
+    or without it; with these numbers.
 
     Tracks take their labels from other places, and their rows say so.
     """
-    counts: dict[tuple[str, str], set[int]] = {}
+    counts: dict[tuple[str, str], set[tuple[int, int]]] = {}
     for result in results:
         for name, column in result.get("classes", {}).items():
-            counts.setdefault((result["meta"]["track"], name), set()).add(column["n_positive"])
-    return [f"{name} {' or '.join(map(str, sorted(n)))}" for (_, name), n in counts.items() if len(n) > 1]
+            counts.setdefault((result["meta"]["track"], name), set()).add((column["n_positive"], column["n"]))
+    return [
+        f"{name} {' or '.join(f'{positive} of {n}' for positive, n in sorted(found))}"
+        for (_, name), found in counts.items()
+        if len(found) > 1
+    ]
 
 
 def remarks(results: Sequence[Result], metric: str) -> list[str]:

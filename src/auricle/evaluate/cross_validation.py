@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -104,17 +105,13 @@ def cross_validated(
     """
     if n_folds < 3:
         raise DataError(f"cross-validation needs 3 folds or more, not {n_folds}: one tests, one says when to stop")
-    embed = features or setting.method.embed
-
-    def read(batch: ECGBatch) -> Tensor:
-        return embed(batch if leads is None else only_leads(batch, leads))
-
+    change = None if leads is None else partial(only_leads, leads=leads)
     # Features (n, d) of all labelled records, and the fold of each.
     rows = np.sort(np.concatenate(list(setting.parts("train").values())))
     truth = setting.targets(rows).astype(np.float64)
     patients = [str(patient) for patient in setting.store.patients[rows]]
     fold = stratified_folds(truth, patients, n_folds, seed)
-    inputs = torch.from_numpy(setting.each(read, rows))
+    inputs = torch.from_numpy(setting.each(features or setting.method.embed, rows, change))
     target = torch.from_numpy(truth).float()
     # Each fold is scored by a head that saw none of its patients.
     score = np.zeros_like(truth)

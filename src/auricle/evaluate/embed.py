@@ -23,6 +23,7 @@ def over_records(
     function: Callable[[ECGBatch], Tensor],
     view: View,
     *,
+    change: Callable[[ECGBatch], ECGBatch] | None = None,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
     on_progress: OnProgress | None = None,
@@ -32,6 +33,7 @@ def over_records(
     Args:
         function: from a batch to (b, d); for example `method.embed` or `method.logits`.
         view: the records.
+        change: what is done to a batch before it is read; a window that has nothing to read after it has no say.
         batch_size: windows at a time.
         device: where the function computes.
         on_progress: called with (records done, records in all).
@@ -42,6 +44,7 @@ def over_records(
     total: Tensor | None = None
     count = torch.zeros(len(view.rows))
     for positions, batch in windows(view, batch_size):
+        batch = batch if change is None else change(batch)
         values = function(batch.to(device)).float().cpu()
         if total is None:
             total = torch.zeros(len(view.rows), values.shape[1])

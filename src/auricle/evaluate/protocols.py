@@ -68,11 +68,17 @@ class Setting:
         config, needs_signal = self.method.config, self.method.picture_size is None
         return View(self.store, rows, config.input, panel=config.labs, needs_signal=needs_signal)
 
-    def each(self, function: Callable[..., torch.Tensor], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """`function` of every record at `rows`."""
+    def each(
+        self,
+        function: Callable[..., torch.Tensor],
+        rows: NDArray[np.int64],
+        change: Callable[[ECGBatch], ECGBatch] | None = None,
+    ) -> NDArray[np.float32]:
+        """`function` of every record at `rows`, of what `change` leaves of it."""
         self.method.to(self.device).eval()
         with stage(f"{self.name}: {len(rows)} records", self.on_progress) as on_progress:
-            return over_records(function, self.view(rows), device=self.device, on_progress=on_progress)
+            view = self.view(rows)
+            return over_records(function, view, change=change, device=self.device, on_progress=on_progress)
 
     def parts(self, *needed: str) -> Parts:
         """Row numbers of the annotated records of train, validation and test.
@@ -256,8 +262,7 @@ def own_answers(
     assert isinstance(method, Classifies)
     columns = [method.class_names.index(name) for name in setting.task.class_names]
     # Windows are pooled as logits.
-    read = method.logits if change is None else (lambda batch: method.logits(change(batch)))
-    logits = torch.from_numpy(setting.each(read, rows)).double()
+    logits = torch.from_numpy(setting.each(method.logits, rows, change)).double()
     ages = torch.from_numpy(setting.store.columns.age_days[rows]).double()
     return np.asarray(method.probabilities(logits, ages).numpy()[:, columns])
 

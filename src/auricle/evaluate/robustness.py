@@ -174,7 +174,7 @@ def _scorer(setting: Setting) -> tuple[Callable[[NDArray[np.int64], Change], NDA
     with stage(f"{setting.name}: probe on all training records"):
         probe = fit_probe(features["train"], targets["train"], features["validation"], targets["validation"])
     return (
-        (lambda rows, change: probe.predict(setting.each(lambda b: method.embed(change(b)), rows))),
+        (lambda rows, change: probe.predict(setting.each(method.embed, rows, change))),
         "linear probe",
         "multi_label",
     )

@@ -16,6 +16,7 @@ from auricle import age as ages
 from auricle.age import Age
 from auricle.birth import parse_gestation
 from auricle.errors import DataError
+from auricle.numerals import UNSAID
 from auricle.recording import Sex
 
 _KEYS: Final = {
@@ -40,7 +41,7 @@ _BAND: Final = re.compile(rf"{_FREQUENCY}\s*(?:hz)?\s*(?:-|to|\.\.|–|bis|至)\
 _HZ: Final = re.compile(rf"{_FREQUENCY}\s*hz", re.I)
 # A filter against the mains leaves out what lies between its two frequencies.
 _NOTCH: Final = re.compile(r"notch|stop|sperr|mains|陷波", re.I)
-_NOTHING: Final = frozenset({"", "nan", "none", "null", "unknown", "n/a", "na", "?", "u", "unbekannt"})
+_NOTHING: Final = UNSAID | {"u"}
 _FEMALE: Final = frozenset({"f", "female", "w", "weiblich", "女", "女性"})
 _MALE: Final = frozenset({"m", "male", "männlich", "maennlich", "男", "男性"})
 

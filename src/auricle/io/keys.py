@@ -16,6 +16,7 @@ from auricle import age as ages
 from auricle.birth import parse_gestation
 from auricle.errors import DataError
 from auricle.io.header_comments import sex_of
+from auricle.numerals import UNSAID
 
 # By the field of `Recording` or argument of `from_array` they stand for; of several in one file the first is read.
 _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -37,7 +38,6 @@ _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
 _KEYS: Final = {spelling: key for key, spellings in _SPELLINGS.items() for spelling in spellings}
 # What the name of an age says of its unit; a bare one is years or says its own.
 _AGE_UNITS: Final = {"days": "d", "d": "d", "weeks": "wk", "months": "mo", "years": "yr", "yr": "yr", "y": "yr"}
-_UNKNOWN: Final = frozenset({"", "nan", "none", "null", "unknown", "n/a", "na", "?"})
 _SHOWN_NAMES, _SHOWN_LETTERS = 12, 40
 
 
@@ -99,7 +99,7 @@ def _value(key: str, name: str, stored: Any) -> Any:
     if len(texts) > 1:
         raise DataError("several values for one recording")
     text = texts[0].strip() if texts else ""
-    if text.casefold() in _UNKNOWN:
+    if text.casefold() in UNSAID:
         return None
     if key == "age":
         return _age(text, name)

@@ -129,7 +129,7 @@ class Method(nn.Module, ABC):
     @property
     def picture_size(self) -> tuple[int, int] | None:
         """(height, width) of the pictures the encoder reads; None where signals alone are read, as by `input.only`."""
-        if self.config.input.only:
+        if self.config.input.reads_part:
             return None
         sizes = (part.picture_size for part in self.encoder.parts())
         return next((size for size in sizes if size is not None), None)

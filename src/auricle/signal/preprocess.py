@@ -81,6 +81,11 @@ class InputSpec(Config):
         return round(self.seconds * self.rate_hz)
 
     @property
+    def reads_part(self) -> bool:
+        """Whether some leads of the axis are not to be read."""
+        return len(self.read) < len(self.leads)
+
+    @property
     def read(self) -> tuple[str, ...]:
         """The leads that are read, in the order of the axis."""
         return tuple(lead for lead in self.leads if not self.only or lead in self.only)
@@ -125,7 +130,7 @@ class Preprocess(nn.Module):
             raise ValueError(f"the batch has leads {batch.leads}, the model reads {self.spec.leads}")
         if self.spec.age == "unknown":
             batch = batch.without_age()
-        if self.spec.only:
+        if self.spec.reads_part:
             batch = batch.without_picture()
         signal, lead_mask = fill_missing(batch.millivolts(), _to_read(batch, self.spec), batch.time_mask)
         signal = high_pass(signal, batch.time_mask, batch.rate_hz, self.spec.band_hz[0])

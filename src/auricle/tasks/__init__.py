@@ -33,9 +33,9 @@ PARTS: Final = ("train", "validation", "test")
 TRACKS: Final = ("clean", "legacy")
 # Words before a label under which it neither says a class nor that somebody was looked at for it.
 _DOUBTED: Final = re.compile(
-    r"^(?:\?\s*|v\. ?a\.\s*|z\. ?n\.\s*|疑似|可疑|疑|无|未见"
-    r"|(?:va|verdacht auf|suspected|suspicion of|susp\.?|possibl[ey]|probabl[ey]|rule out|r/o)\s+"
-    r"|(?:keine?|ohne|no|not|without)\s+)",
+    r"^(?:\?+\s*|[vz]\.\s*[an]\.?\s*|susp\.\s*|疑似|可疑|可能|疑|无|未见"
+    r"|(?:va|verdacht(?: auf)?|fraglich|suspected|suspicion of|susp|possibl[ey]|probabl[ey]|rule[ -]out|r/o)\s+"
+    r"|(?:keine?|nicht|ohne|no evidence of|no|not|without)\s+)|\s*(?:\(\?+\)|[?!]+)$",
     re.IGNORECASE,
 )
 _SNOMED: Final = re.compile(r"\d{6,18}")
@@ -153,7 +153,7 @@ class Task(Config):
         code_sets = [(set(entry.codes), set(entry.unsure)) for entry in self.classes]
         rows = []
         for own in records:
-            unread = set(self.resembled(own).values())
+            unread = {code for codes in self.resembled(own).values() for code in codes}
             rows.append([_answer(codes, unsure, own, unread) for codes, unsure in code_sets])
         found = np.array(rows, dtype=np.float32).reshape(len(rows), len(code_sets))
         said_none = np.array([NO_CLASS in own for own in records], dtype=bool)
@@ -163,7 +163,7 @@ class Task(Config):
             found[np.ix_(unasked, columns)] = np.nan
         return found
 
-    def resembled(self, labels: Iterable[str]) -> dict[str, str]:
+    def resembled(self, labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The codes of this task that labels are written like, by label: but for capitals, blanks, dashes, or a word of
         doubt or denial before them. Labels that are codes, here or in a task that comes along, are none of these.
         """
@@ -288,26 +288,40 @@ def family(label: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _letters(label: str) -> str:
-    """The `family` of a label without words of doubt or denial before it."""
-    return family(_DOUBTED.sub("", unicodedata.normalize("NFKC", label).strip()))
+    """The `family` of a label without words and marks of doubt or denial about it."""
+    core, longer = unicodedata.normalize("NFKC", label).strip(), ""
+    while core != longer:
+        longer, core = core, _DOUBTED.sub("", core).strip()
+    return family(core)
 
 
-def resembles(label: str, codes: frozenset[str] = frozenset()) -> str:
-    """The code that a label is written like, but for capitals, blanks, dashes, or a word of doubt or denial before it.
+@lru_cache(maxsize=65536)
+def resembles(label: str, codes: frozenset[str] | None = None) -> tuple[str, ...]:
+    """The codes that a label is written like: but for capitals, blanks, dashes, and words of doubt or denial about it.
 
     Args:
-        label: any; one that is a code, among these or of a task that comes along, resembles none.
+        label: any. One that is a code resembles none, nor does a code in doubt (`RVH?`), nor a code of another task,
+            unless capitals alone tell it from one of this.
         codes: of a task; by default those of all tasks that come along.
     """
-    known = known_codes() - {NO_CLASS}
-    if label in codes or label in known_codes():
-        return ""
-    return _by_letters(codes or known).get(_letters(label), "")
+    known = known_codes()
+    codes = known - {NO_CLASS} if codes is None else codes
+    certain = label.removesuffix(DOUBT).rstrip()
+    if certain in codes:
+        return ()
+    written, capitals = _by_letters(codes)
+    if certain in known and certain.casefold() not in capitals:
+        return ()
+    return written.get(_letters(label), ())
 
 
 @lru_cache(maxsize=64)
-def _by_letters(codes: frozenset[str]) -> dict[str, str]:
-    return {_letters(code): code for code in sorted(codes)}
+def _by_letters(codes: frozenset[str]) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
+    """The codes by their letters, and all of them in small ones."""
+    found: dict[str, tuple[str, ...]] = {}
+    for code in sorted(codes):
+        found[_letters(code)] = (*found.get(_letters(code), ()), code)
+    return found, frozenset(map(str.casefold, codes))
 
 
 def known_in_collections(targets: NDArray[np.floating], sources: NDArray[np.str_]) -> NDArray[Any]:

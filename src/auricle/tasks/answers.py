@@ -86,7 +86,12 @@ def resembling(task: Task, labels: Iterable[Sequence[str]]) -> list[str]:
     like = task.resembled(counted)
     if not like:
         return []
-    shown = ", ".join(f"{label} like {code} ({counted[label]})" for label, code in list(like.items())[:_MOST_SHOWN])
+    # Of a label that few have the code alone is shown: it may be a name in the wrong column.
+    shown = ", ".join(
+        f"{f'{label} ({n})' if n >= _FEWEST_SHOWN else n} like {' or '.join(codes)}"
+        for label, codes in list(like.items())[:_MOST_SHOWN]
+        if (n := counted[label])
+    )
     more = f" and {len(like) - _MOST_SHOWN} more" if len(like) > _MOST_SHOWN else ""
     return [
         f"labels written like a code of {task.id} that are none, whose records count neither with the class nor "

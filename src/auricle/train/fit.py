@@ -100,7 +100,7 @@ def fit(
     method = method.cpu().eval()
     if task is not None and isinstance(method, AlignsText):
         with stage("the sentences of the task"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it was said before training
+            warnings.filterwarnings("ignore", message=".*may not be English")  # it was said before training
             method.keep_prompts(task.id, task.class_names, embed_prompts(task, method.tower()))
     save_method(method, out / "model", {**_facts(config, steps), **(about or {})})
     return out / "model"

@@ -23,7 +23,7 @@ from auricle.data.loader import Batches, training_loader
 from auricle.data.order import Share
 from auricle.errors import ConfigError, DataError, StoppedError, require
 from auricle.methods import Method, Progress
-from auricle.processes import anywhere, longest, world
+from auricle.processes import anywhere, longest
 from auricle.train.collapse import FeatureWatch
 from auricle.train.config import RunConfig
 from auricle.train.optimiser import optimiser_of
@@ -135,13 +135,11 @@ class Loop(lightning.LightningModule):  # type: ignore[misc, name-defined]
         torch.manual_seed(stream(train.seed, batch_idx, self.global_rank))
         result = self.method.step(batch, Progress(self.global_step, train.steps))
         if anywhere(~torch.isfinite(result.loss)):  # all processes leave, or those that go on would wait for ever
-            coarse = train.precision != "32-true"
-            raise DataError(
-                f"the loss is {result.loss.item()} at step {self.global_step}, "
-                f"in the batch of records {', '.join(batch.record_id)}"
-                + ("; try train.precision=32-true" if coarse else "")
-                + ("" if world()[1] == 1 else "; it is not finite in one process at least")
-            )
+            remedy = "; try train.precision=32-true" if train.precision != "32-true" else ""
+            loss, at = result.loss.item(), f"at step {self.global_step}"
+            if math.isfinite(loss):
+                raise DataError(f"the loss of another process is not finite {at}{remedy}")
+            raise DataError(f"the loss is {loss} {at}, in the batch of records {', '.join(batch.record_id)}{remedy}")
         self.terms = {name: value.item() for name, value in result.terms.items()}
         return result.loss
 

@@ -14,7 +14,7 @@ from auricle.data.loader import Steps, View
 from auricle.data.mixture import Mixture, Sample, StreamSteps
 from auricle.data.reading import Reading
 from auricle.data.store import Store
-from auricle.data.stream import Stream, StreamConfig, numbers_of
+from auricle.data.stream import Stream, numbers_of
 from auricle.errors import ConfigError, UnknownNameError
 from auricle.methods import Method
 from auricle.progress import stage
@@ -55,7 +55,7 @@ def mix(config: RunConfig, method: Method, text: tuple[str, frozenset[str], int]
             stacklevel=2,
         )
     with stage("a sample of what is made"):
-        reading, sample = _sampled(streams, method, text, task)
+        reading, sample = _sampled({name: parts[name] for name in streams}, method, text, task)
     sizes = shared_out(config.train.batch_size, {name: part.share for name, part in parts.items()})
     steps: list[StreamSteps | Steps] = []
     facts, known = [], [] if sample.targets is None else [sample.targets]
@@ -122,13 +122,16 @@ def _one_rate(stores: Mapping[str, Store]) -> float | None:
 
 
 def _sampled(
-    streams: Mapping[str, StreamConfig], method: Method, text: tuple[str, frozenset[str], int], task: Task | None
+    parts: Mapping[str, PartConfig], method: Method, text: tuple[str, frozenset[str], int], task: Task | None
 ) -> tuple[Reading | None, Sample]:
     """The reader of the reports, and some records of each stream."""
-    made = [stream.make(0, _SAMPLED, rate_hz=20.0, seconds=method.config.input.seconds) for stream in streams.values()]
-    labels = [labels for one in made for labels in one.labels]
-    targets = task.targets(labels) if task and labels else None
-    rows = np.arange(len(labels))
+    streams = [(part, part.stream) for part in parts.values() if part.stream is not None]
+    seconds = method.config.input.seconds
+    made = [stream.make(0, _SAMPLED, rate_hz=20.0, seconds=seconds) for _, stream in streams]
+    pairs = zip(streams, made, strict=True)
+    answers = [_answers(task, part.open, one.labels) for (part, _), one in pairs] if task else []
+    targets = np.concatenate(answers) if answers else None
+    rows = np.arange(sum(len(one.labels) for one in made))
     numbers = np.concatenate([numbers_of(one) for one in made]) if made else None
     if not method.needs & TEXT_NEEDS:
         return None, Sample(rows, None, targets, numbers)

@@ -53,7 +53,7 @@ _ITEMS: Final = {
 _LAB_COLUMNS: Final = ("subject_id", "itemid", "charttime", "valuenum")
 # Where a limit of the method stands (`<0.01`) that gave no number; a copy may lack them.
 _LAB_TEXTS: Final = ("value", "comments")
-_LIMIT: Final = r"^\s*([<>])\s*=?\s*(\d*\.?\d+)"
+_LIMIT: Final = r"^\s*([<>])\s*=?\s*(\d{1,3}(?:,\d{3})+|\d*\.?\d+)(?=\s*(?:$|[.;](?:\s|$)))"
 _CHUNK_ROWS: Final = 2_000_000
 
 
@@ -191,8 +191,9 @@ def _with_labs(table: pd.DataFrame, path: Path, hours: float) -> pd.DataFrame:
     side = pandas.Series("", index=events.index)
     for column in _LAB_TEXTS:
         limit = events[column].astype(str).str.extract(_LIMIT)
-        told = limit[1].notna() & (number.isna() | (number == limit[1].astype(float))) & (side == "")
-        side, number = side.mask(told, limit[0]), number.mask(told, limit[1].astype(float))
+        bound = limit[1].str.replace(",", "").astype(float)
+        told = bound.notna() & (number.isna() | (number == bound)) & (side == "")
+        side, number = side.mask(told, limit[0]), number.mask(told, bound)
     events["value"], events["side"] = number, side
     events = events.dropna(subset=["drawn", "value"]).sort_values("drawn", kind="stable")
     for item, (name, factor) in _ITEMS.items():
