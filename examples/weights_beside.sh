@@ -41,7 +41,7 @@ if [ -n "$mini" ]; then
   auricle table "$out/results" --task ptb_xl_mini/super
 fi
 # What learns without any label or report of real people: the first step of the weights that come along with their
-# recordings alone (two seeds), and merl on as many simulated people as the weights have learned from.
+# recordings alone (two seeds), and merl on as many records as the weights have learned from.
 runs=()
 if [ -n "${HOURS:-}" ]; then
   for seed in 0 1; do
