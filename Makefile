@@ -10,9 +10,10 @@ TORCH_INDEX ?=
 demo: setup ## simulate, pre-train, evaluate, fine-tune with age, predict a newborn; ends with one HTML page
 	$(BIN)/auricle demo auricle-demo
 
-# Two processes with one thread each: the suite's tensors are too small for two threads to share.
+# Two processes with one thread each: the suite's tensors are too small for two threads to share. Bytecode is kept,
+# whatever the shell says of it: the tests start hundreds of processes.
 test: setup ## the test suite; real recordings are used where AURICLE_REAL_DATA names their folder
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -116,7 +116,7 @@ def test_sets_hold_for_most_people_whether_the_age_is_told_or_not(predictor: Pre
     sets = predictor.sets
     assert sets is not None
     assert sets.has.keys() == set(predictor.classes)
-    task, made = load_task("ecg/findings"), cohort(240, 1902, rate_hz=100)
+    task, made = load_task("ecg/findings"), cohort(130, 1902, rate_hz=100)
     recordings = [one if is_told else replace(one, age=None) for one in made.recordings()]
     truth = task.targets([recording.labels for recording in recordings])
     held: dict[bool, list[bool]] = {True: [], False: []}

@@ -91,9 +91,6 @@ VERBS = {
         ("STORE", "OUT", "--method", "merl", *TINY, *AT_100, "model.text.tower=ngrams"),
         "", r"[1-9]\d*/100000", r"stopped after step \d+, which is kept in .*--resume goes on",
     ),
-    "finetune": (
-        ("STORE", "OUT", *ASK, *TINY, *AT_100), "", r"[1-9]\d*/100000", r"stopped after step \d+.*--resume goes on",
-    ),
     "evaluate": (
         ("RUN", "STORE", "OUT", *ASK, "--rows", "rocket", "--seeds", 50), "", "probe on|intervals of",
         r"results that were finished are kept in",

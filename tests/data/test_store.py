@@ -116,7 +116,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
             ingest("simulated", Path(), tmp_path, options=SMALL)
 
 
-KILLS = 25
+KILLS = 15
 KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
