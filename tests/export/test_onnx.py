@@ -54,7 +54,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "patchtst": {"depth": 1},
     "spectral_vit": {"depth": 1},
     "s4": {"depth": 1},
-    "st_vit": {"depth": 1},
+    "st_vit": {"common": 1, "own": 1},
     "time_frequency": {
         part: {"name": "resnet1d", "preset": "tiny", "n_stages": 1, "blocks_per_stage": 1}
         for part in ("time", "frequency")

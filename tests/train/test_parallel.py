@@ -62,7 +62,8 @@ def script(path: Path, runs: Sequence[tuple[Path, Path]]) -> list[str]:
         if len(runs) > 1:
             lines.append(f"os.environ['MASTER_PORT'] = '{free_port()}'")
         lines.append(f"fit(load_run(Path({str(folder)!r})), Path({str(out)!r}))")
-        lines.append("if dist.is_initialized(): dist.destroy_process_group()")
+        # Together: a process that leaves while another still speaks to it may abort.
+        lines.append("if dist.is_initialized(): dist.barrier(), dist.destroy_process_group()")
     path.write_text("\n".join(lines))
     return [sys.executable, str(path)]
 
