@@ -5,8 +5,8 @@ empty, instead of it; `record_id` (default: the file's name), `patient_id` (empt
 own), one form of age (`age` as text such as 3d or 5y4m; `age_days`; `age_years`; or `birth_date` with
 `recording_date`), `sex`, `report`, `labels` (separated by `;`), `fold`, `gestational_age` (30+2); laboratory values as
 `lab:NAME` or `lab:NAME [unit]`, by any name and in any unit of `auricle list labs`, and when they were drawn as
-`lab_minutes:NAME`, in minutes after the ECG (negative before). Other columns are errors, because a misspelt one would be
-lost in silence; a column that is to be ignored starts with `#`.
+`lab_minutes:NAME`, in minutes after the ECG (negative before). Other columns are errors, because a misspelt one would
+be lost in silence; a column that is to be ignored starts with `#`.
 """
 
 from __future__ import annotations
