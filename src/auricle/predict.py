@@ -363,10 +363,8 @@ class Predictor:
         if recording.image is not None and size is not None:
             recording = recording.with_context(image=fit_picture(recording.image, *size))
         elif not recording.leads:
-            raise DataError(
-                f"{recording.record_id}: there is only a picture, and these weights read signals: give the recording "
-                "itself, or weights that read pictures (mirage, of all leads)"
-            )
+            remedy = "give the recording itself, or weights that read pictures (mirage, of all leads)"
+            raise DataError(f"{recording.record_id}: there is only a picture, and these weights read signals: {remedy}")
         ready: ECGBatch = self.method.preprocess(windows_of(recording, self.spec, self.panel))
         if recording.image is None and not ready.lead_mask.any():
             raise DataError(
@@ -433,11 +431,12 @@ class Predictor:
         if not recording.leads:
             return Judged(Acceptance(True, True), unmeasured("heart_rate", "no signal"))
         judged = judge_recording(recording)
-        quality = judged.quality
-        if not quality.readable:
-            raise UnreadableError(
-                f"{recording.record_id}: no answer: {quality.reasons[0]}; record it again", quality.to_dict()
-            )
+
+        def refused(why: str) -> UnreadableError:
+            return UnreadableError(f"{recording.record_id}: no answer: {why}", judged.quality.to_dict())
+
+        if not judged.quality.readable:
+            raise refused(f"{judged.quality.reasons[0]}; record it again")
         if self.spec.scale == "mv" and not recording.amplitude_known:
             why = next((f" ({note.partition(':')[0]})" for note in recording.notes if "treated as unknown" in note), "")
             raise DataError(
@@ -445,12 +444,8 @@ class Predictor:
                 "whether it is an ECG, give the unit and gain of the file, or use weights trained with "
                 "input.scale=amplitude_unknown"
             )
-        slow = too_slow(recording, self.spec.band_hz[1])
-        if slow:
-            raise UnreadableError(f"{recording.record_id}: no answer: {slow}", quality.to_dict())
+        if slow := too_slow(recording, self.spec.band_hz[1]):
+            raise refused(slow)
         if UNDECIDED in recording.notes:  # then other leads may bear wrong names, too
-            raise UnreadableError(
-                f"{recording.record_id}: no answer: {UNDECIDED}; look which lead is which, or record it again",
-                quality.to_dict(),
-            )
+            raise refused(f"{UNDECIDED}; look which lead is which, or record it again")
         return judged

@@ -118,13 +118,8 @@ def predict(
     # A table has no place for other ages.
     other_ages = () if out is not None and not as_json and len(given) > 1 else OTHER_AGES_DAYS
 
-    told = {
-        "--weights": None if weights is None else Path(weights).name,
-        "--age": age,
-        "--sex": sex,
-        "--gestation": gestation,
-    }
-    told["--task"] = task
+    told = {"--weights": None if weights is None else Path(weights).name, "--age": age, "--sex": sex}
+    told |= {"--gestation": gestation, "--task": task}
 
     def answer(prepared: Sequence[Prepared]) -> list[Prediction]:
         predictions = predictor.answer(prepared, other_ages)

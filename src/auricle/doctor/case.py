@@ -13,7 +13,7 @@ import numpy as np
 from auricle.age import AGE_BANDS, Age
 from auricle.data.manifest import ManifestRow
 from auricle.recording import Sex
-from auricle.tasks import family
+from auricle.tasks.spelling import family
 
 Key = TypeVar("Key", bound=Hashable)
 # Code and sentence of what is wrong with a file.

@@ -10,7 +10,9 @@ from typing import Final
 from auricle.age import DAYS_PER_MONTH, DAYS_PER_YEAR
 from auricle.doctor.case import Case, each_line, grouped, lines_of
 from auricle.doctor.model import Finding
-from auricle.tasks import family, joined_codes, known_codes, resembles
+from auricle.recording import NO_CLASS
+from auricle.tasks import joined_codes, known_codes
+from auricle.tasks.spelling import codes_like, family
 
 _YOUNG_DAYS: Final = 3 * DAYS_PER_YEAR
 _WHOLE_YEAR_DAYS: Final = 365.0
@@ -179,7 +181,8 @@ def _about_labels(cases: Sequence[Case], labels: Sequence[str]) -> Iterator[Find
         message = f"labels that join codes of tasks and count as one: {written}: separate them by ;"
         yield from _warning("label_joined", message, _with_any(cases, joined))
     every = {label for case in cases for label in case.labels}
-    like = {label: codes for label in every if (codes := resembles(label))}
+    asked = known_codes() - {NO_CLASS}
+    like = {label: codes for label in every if (codes := codes_like(label, asked, known_codes()))}
     if like:
         written_like = {f"“{label}” like {codes[0]}" if label in labels else codes[0] for label, codes in like.items()}
         written = ", ".join(sorted(written_like)[:_MOST_NAMED])

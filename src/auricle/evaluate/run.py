@@ -95,11 +95,7 @@ def evaluate_run(
     """
     run, out = Path(run), Path(out)
     protocols = (protocols,) if isinstance(protocols, str) else protocols
-    # Refused before anything is computed.
-    for kind, named, known in (("protocol", protocols, PROTOCOLS), ("reference row", rows, (*ROWS, *MORE_ROWS))):
-        for one in named:
-            if one not in known:
-                raise UnknownNameError(kind, one, known)
+    _check_names(protocols, rows)  # refused before anything is computed
     if to_card:
         own_card(run)
     kept = _leads(leads, protocols)
@@ -129,6 +125,14 @@ def evaluate_run(
         results, question.id
     )
     return Evaluated(results, tables, recovery)
+
+
+def _check_names(protocols: Sequence[str], rows: Sequence[str]) -> None:
+    """Raise `UnknownNameError` where there is no such protocol or reference row."""
+    for kind, named, known in (("protocol", protocols, PROTOCOLS), ("reference row", rows, (*ROWS, *MORE_ROWS))):
+        for one in named:
+            if one not in known:
+                raise UnknownNameError(kind, one, known)
 
 
 def _by_age(results: Sequence[Result], task: str) -> tuple[str, ...]:

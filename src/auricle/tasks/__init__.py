@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -25,19 +24,13 @@ from auricle.data.store import Store
 from auricle.errors import ConfigError, DataError, UnknownNameError
 from auricle.recording import DOUBT, NO_CLASS
 from auricle.tasks.published import Published, PublishedTable, read_published
+from auricle.tasks.spelling import codes_like
 
 _TASKS: Final = Catalogue("task", Path(__file__).parent)
 
 Language = Literal["en", "de", "zh"]
 PARTS: Final = ("train", "validation", "test")
 TRACKS: Final = ("clean", "legacy")
-# Words before a label under which it neither says a class nor that somebody was looked at for it.
-_DOUBTED: Final = re.compile(
-    r"^(?:\?+\s*|[vz]\.\s*[an]\.?\s*|susp\.\s*|疑似|可疑|可能|疑|无|未见"
-    r"|(?:va|verdacht(?: auf)?|fraglich|suspected|suspicion of|susp|possibl[ey]|probabl[ey]|rule[ -]out|r/o)\s+"
-    r"|(?:keine?|nicht|ohne|no evidence of|no|not|without)\s+)|\s*(?:\(\?+\)|[?!]+)$",
-    re.IGNORECASE,
-)
 _SNOMED: Final = re.compile(r"\d{6,18}")
 # Codes that stand for another one: pairs that the Challenge of 2021 scores as one (Reyna et al. 2021; complete bundle
 # branch blocks, premature beats), tachycardia in paroxysms, and what an ECG sees of an atrium that is enlarged.
@@ -164,11 +157,9 @@ class Task(Config):
         return found
 
     def resembled(self, labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """The codes of this task that labels are written like, by label: but for capitals, blanks, dashes, or a word of
-        doubt or denial before them. Labels that are codes, here or in a task that comes along, are none of these.
-        """
+        """The codes of this task that labels are written like and are not, by label (`auricle.tasks.spelling`)."""
         codes = frozenset(code for entry in self.classes for code in (*entry.codes, *entry.unsure))
-        return {label: code for label in labels if (code := resembles(label, codes))}
+        return {label: like for label in labels if (like := codes_like(label, codes, known_codes()))}
 
     def store_targets(self, store: Store) -> NDArray[np.float32]:
         """(record, class) of all of a store: 0, 1, or NaN where it is not annotated.
@@ -279,49 +270,6 @@ def _answer(codes: set[str], unsure: set[str], labels: Sequence[str], unread: se
     annotated = NO_CLASS in labels or not {*map(_vocabulary, codes)}.isdisjoint(map(_vocabulary, labels))
     denied = annotated and codes.isdisjoint(doubted) and unsure.isdisjoint(doubted | set(labels))
     return 0.0 if denied else float("nan")
-
-
-def family(label: str) -> str:
-    """A label in lower case without spaces, hyphens and underscores: equal for spellings of one label."""
-    return "".join(letter for letter in label.casefold() if letter not in " \t\u00a0-_")
-
-
-@lru_cache(maxsize=65536)
-def _letters(label: str) -> str:
-    """The `family` of a label without words and marks of doubt or denial about it."""
-    core, longer = unicodedata.normalize("NFKC", label).strip(), ""
-    while core != longer:
-        longer, core = core, _DOUBTED.sub("", core).strip()
-    return family(core)
-
-
-@lru_cache(maxsize=65536)
-def resembles(label: str, codes: frozenset[str] | None = None) -> tuple[str, ...]:
-    """The codes that a label is written like: but for capitals, blanks, dashes, and words of doubt or denial about it.
-
-    Args:
-        label: any. One that is a code resembles none, nor does a code in doubt (`RVH?`), nor a code of another task,
-            unless capitals alone tell it from one of this.
-        codes: of a task; by default those of all tasks that come along.
-    """
-    known = known_codes()
-    codes = known - {NO_CLASS} if codes is None else codes
-    certain = label.removesuffix(DOUBT).rstrip()
-    if certain in codes:
-        return ()
-    written, capitals = _by_letters(codes)
-    if certain in known and certain.casefold() not in capitals:
-        return ()
-    return written.get(_letters(label), ())
-
-
-@lru_cache(maxsize=64)
-def _by_letters(codes: frozenset[str]) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
-    """The codes by their letters, and all of them in small ones."""
-    found: dict[str, tuple[str, ...]] = {}
-    for code in sorted(codes):
-        found[_letters(code)] = (*found.get(_letters(code), ()), code)
-    return found, frozenset(map(str.casefold, codes))
 
 
 def known_in_collections(targets: NDArray[np.floating], sources: NDArray[np.str_]) -> NDArray[Any]:
